@@ -1,0 +1,34 @@
+# Compiler and linker settings that hold for every target.
+if(CMAKE_BUILD_TYPE STREQUAL "")
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${CCACHE}")
+endif()
+
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+
+# Results must not depend on the optimizer: no contraction of a*b+c into an fma that the source does
+# not ask for (docs/numerics.md).
+add_compile_options(-ffp-contract=off)
+add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
+                    -Wconversion -Wsign-conversion -Werror)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # g++-12 reports std::string and std::vector internals at -O2 and above.
+  add_compile_options(-Wno-restrict -Wno-stringop-overflow -Wno-array-bounds -Wno-maybe-uninitialized
+                      -Wno-stringop-overread)
+endif()
+
+if(PLIMSOLL_SANITIZE)
+  add_compile_options(-fsanitize=${PLIMSOLL_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${PLIMSOLL_SANITIZE})
+else()
+  add_compile_definitions($<$<CONFIG:Release>:_FORTIFY_SOURCE=2>)
+  add_compile_options(-fstack-protector-strong)
+endif()
+if(PLIMSOLL_FUZZ)
+  # Coverage for the fuzz targets; the driver itself is linked only into them.
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()

@@ -1,0 +1,38 @@
+# A folder under src/ is one static library and one test program: every .cc in it and below belongs
+# to the library, every _test.cc to the tests, so adding a file needs no list to be edited.
+include(GoogleTest)
+
+function(plimsoll_folder folder)
+  cmake_parse_arguments(ARG "" "" "LINKS;TEST_LINKS" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*.cc")
+  set(tests ${sources})
+  list(FILTER sources EXCLUDE REGEX "(_test|/main)\\.cc$")
+  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+
+  if(sources)
+    add_library(plimsoll_${folder} STATIC ${sources})
+    set(scope PUBLIC)
+  else()
+    add_library(plimsoll_${folder} INTERFACE)
+    set(scope INTERFACE)
+  endif()
+  target_include_directories(plimsoll_${folder} ${scope} "${CMAKE_SOURCE_DIR}/src")
+  target_link_libraries(plimsoll_${folder} ${scope} ${ARG_LINKS})
+
+  if(tests)
+    plimsoll_test(${folder}_test SOURCES ${tests} LINKS plimsoll_${folder} ${ARG_TEST_LINKS})
+  endif()
+endfunction()
+
+# plimsoll_test(NAME SOURCES... LINKS...) makes one GoogleTest program. Tests find the repository by
+# PLIMSOLL_SOURCE_DIR and the built program by PLIMSOLL_BINARY_DIR.
+function(plimsoll_test name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_include_directories(${name} PRIVATE "${CMAKE_SOURCE_DIR}")
+  target_link_libraries(${name} PRIVATE ${ARG_LINKS} GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${name} PRIVATE PLIMSOLL_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+                                             PLIMSOLL_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 900)
+endfunction()

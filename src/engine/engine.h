@@ -1,0 +1,120 @@
+// A loaded model, ready to answer: files, tokenizer, template, weights, kernels and threads behind
+// one object. Two engines can live in one process.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/ids.h"
+#include "base/result.h"
+#include "memory/ledger.h"
+#include "sampling/sampler.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace plimsoll::engine {
+
+struct EngineOptions {
+  std::optional<std::filesystem::path> model;  // none: the bundled one
+  std::optional<SizeSpec> memory;              // none: what the machine has free, less a reserve
+  uint32_t n_ctx = 0;                          // 0: the model's, up to 4096
+  uint32_t n_threads = 0;                      // 0: the physical cores this process may use
+  uint32_t prefill_chunk = 512;                // tokens computed together
+  std::string kernels;                         // "": the fastest this CPU supports
+};
+
+struct LoadProgress {
+  uint64_t bytes_done = 0;
+  uint64_t bytes_total = 0;
+};
+
+struct ModelSummary {
+  std::string name;          // general.name or the file's
+  std::string architecture;
+  uint64_t file_bytes = 0;
+  uint32_t n_ctx = 0;        // of this engine
+  uint32_t n_ctx_train = 0;
+  uint32_t n_layers = 0;
+  std::string kernels;
+  uint32_t n_threads = 0;
+};
+
+// The tokenizer of a model's files alone; works for vocabulary-only files too.
+[[nodiscard]] Result<std::unique_ptr<const text::Tokenizer>> LoadTokenizer(
+    const std::filesystem::path& model);
+// What Catalogue the bundled model has: it is embedded in the executable.
+[[nodiscard]] std::string BundledModelName();
+
+struct GenerateOptions {
+  sampling::SamplerParams sampling;
+  uint32_t n_predict = 0;                 // 0: until the model ends or the context is full
+  std::vector<std::string> stop;          // generation ends before the first of these
+  bool ignore_end = false;                // go on past end-of-generation tokens
+};
+
+enum class FinishReason { kEnd, kStopString, kLength, kContextFull, kInterrupted };
+
+struct GenerateStats {
+  uint32_t n_prompt = 0;         // tokens of the prompt
+  uint32_t n_prompt_reused = 0;  // of these, already in the KV cache
+  uint32_t n_generated = 0;
+  double prefill_seconds = 0;
+  double decode_seconds = 0;     // from the first token to the last
+  double first_token_seconds = 0;
+  FinishReason reason = FinishReason::kEnd;
+};
+
+class Engine;
+
+// One sequence: its tokens and their KV. Belongs to one thread at a time; must not outlive its engine.
+class Session {
+ public:
+  virtual ~Session() = default;
+
+  [[nodiscard]] virtual std::span<const TokenId> tokens() const = 0;
+  [[nodiscard]] virtual uint32_t n_ctx() const = 0;
+
+  // Keeps the first n tokens.
+  virtual void Truncate(uint32_t n) = 0;
+
+  // Appends tokens; logits of every one go to `on_logits(index, logits)` when it is given, else none
+  // are computed. kUsage when they do not fit the context, with both numbers.
+  using LogitsFn = std::function<void(uint32_t index, std::span<const float> logits)>;
+  [[nodiscard]] virtual Result<> Append(std::span<const TokenId> tokens,
+                                        const LogitsFn& on_logits) = 0;
+
+  // Makes the sequence `prompt` (what of it is there already is kept), then generates.
+  // `on_text` gets complete UTF-8 text as it grows, stop strings cut off; returning false ends the
+  // generation with kInterrupted. The generated tokens stay in the sequence.
+  using TextFn = std::function<bool(std::string_view text)>;
+  [[nodiscard]] virtual Result<GenerateStats> Generate(std::span<const TokenId> prompt,
+                                                       const GenerateOptions& options,
+                                                       const TextFn& on_text) = 0;
+};
+
+class Engine {
+ public:
+  using ProgressFn = std::function<void(const LoadProgress&)>;
+
+  // kDoesNotFit names what the model needs, what the line is, and what would fit.
+  [[nodiscard]] static Result<std::unique_ptr<Engine>> Load(const EngineOptions& options,
+                                                            const ProgressFn& on_progress);
+  virtual ~Engine() = default;
+
+  [[nodiscard]] virtual const ModelSummary& summary() const = 0;
+  [[nodiscard]] virtual const text::Tokenizer& tokenizer() const = 0;
+  // Null when the model has none; the error when it has one that does not parse.
+  [[nodiscard]] virtual Result<const text::ChatTemplate*> chat_template() const = 0;
+  [[nodiscard]] virtual memory::LedgerSnapshot ledger() const = 0;
+  // A session with the engine's n_ctx. kDoesNotFit when the ledger has no room for another.
+  [[nodiscard]] virtual Result<std::unique_ptr<Session>> NewSession() = 0;
+};
+
+}  // namespace plimsoll::engine

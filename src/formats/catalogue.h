@@ -1,0 +1,59 @@
+// What a model's files contain: metadata, and where each tensor's bytes lie. Reading a catalogue
+// loads no tensor data. GGUF and safetensors both produce one, with GGUF's names and metadata keys,
+// so nothing behind it knows which format a model came in.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/result.h"
+#include "formats/metadata.h"
+#include "io/file.h"
+#include "tensor/dtype.h"
+#include "tensor/shape.h"
+
+namespace plimsoll::formats {
+
+// A range of one of the catalogue's files.
+struct FileRange {
+  uint32_t file_idx = 0;
+  uint64_t offset = 0;  // from the start of that file
+  uint64_t bytes = 0;
+};
+
+struct TensorEntry {
+  std::string name;
+  tensor::DType dtype = tensor::DType::kF32;
+  tensor::Shape shape;
+  uint64_t bytes = 0;
+  // The tensor's bytes in order. One range, except where a format keeps every expert's matrix by
+  // itself (safetensors) and the tensor here is their stack. All ranges lie inside their files.
+  std::vector<FileRange> ranges;
+};
+
+class Catalogue {
+ public:
+  Metadata metadata;
+  std::vector<std::shared_ptr<const io::File>> files;
+
+  // False when a tensor of that name exists already.
+  bool Add(TensorEntry entry);
+  [[nodiscard]] const TensorEntry* Find(std::string_view name) const;
+  [[nodiscard]] const std::vector<TensorEntry>& tensors() const { return tensors_; }
+  [[nodiscard]] uint64_t TotalBytes() const;
+
+ private:
+  std::vector<TensorEntry> tensors_;
+  std::unordered_map<std::string, size_t> by_name_;
+};
+
+// Opens what `-m` names: a GGUF file (any part of a split opens the whole), a safetensors file, or a
+// folder that holds one model in either format.
+[[nodiscard]] Result<Catalogue> OpenModel(const std::filesystem::path& path);
+
+}  // namespace plimsoll::formats

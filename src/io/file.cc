@@ -1,0 +1,81 @@
+#include "io/file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace plimsoll::io {
+
+Result<std::shared_ptr<const File>> File::Open(const std::filesystem::path& path) {
+  return OpenWindow(path, 0, UINT64_MAX);
+}
+
+Result<std::shared_ptr<const File>> File::OpenWindow(const std::filesystem::path& path,
+                                                     uint64_t offset, uint64_t size) {
+  // O_NONBLOCK: opening a FIFO must not hang before it is refused as no regular file.
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) {
+    return Fail(ErrorKind::kIo, "cannot open {}: {}", path.string(), std::strerror(errno));
+  }
+  std::shared_ptr<File> file(new File(fd, path, path.filename().string(), offset, 0));
+  struct stat status = {};
+  if (::fstat(fd, &status) != 0) {
+    return Fail(ErrorKind::kIo, "cannot stat {}: {}", path.string(), std::strerror(errno));
+  }
+  if (!S_ISREG(status.st_mode)) {
+    return Fail(ErrorKind::kBadModel, "{} is not a regular file", path.string());
+  }
+  const auto whole = static_cast<uint64_t>(status.st_size);
+  if (offset > whole || (size != UINT64_MAX && size > whole - offset)) {
+    return Fail(ErrorKind::kIo, "{} has {} bytes, too few for a window of {} at {}", path.string(),
+                whole, size, offset);
+  }
+  file->size_ = size == UINT64_MAX ? whole - offset : size;
+  return std::shared_ptr<const File>(std::move(file));
+}
+
+File::~File() { ::close(fd_); }
+
+Result<> File::ReadAt(uint64_t offset, std::span<std::byte> out) const {
+  if (offset > size_ || out.size() > size_ - offset) {
+    return Fail(ErrorKind::kIo, "{}: {} bytes at {} are past its end ({} bytes)", name_, out.size(),
+                offset, size_);
+  }
+  size_t done = 0;
+  while (done < out.size()) {
+    const ssize_t n = ::pread(fd_, out.data() + done, out.size() - done,
+                              static_cast<off_t>(base_ + offset + done));
+    if (n > 0) {
+      done += static_cast<size_t>(n);
+    } else if (n == 0) {
+      return Fail(ErrorKind::kIo, "{}: ended at byte {}; it was {} bytes long when it was opened",
+                  name_, offset + done, size_);
+    } else if (errno != EINTR) {
+      return Fail(ErrorKind::kIo, "{}: cannot read at byte {}: {}", name_, offset + done,
+                  std::strerror(errno));
+    }
+  }
+  return {};
+}
+
+Result<std::string> ReadWhole(const std::filesystem::path& path, uint64_t limit) {
+  auto file = File::Open(path);
+  if (!file) {
+    return Forward(file);
+  }
+  if ((*file)->size() > limit) {
+    return Fail(ErrorKind::kBadModel, "{} has {} bytes, more than the {} that such a file may have",
+                path.string(), (*file)->size(), limit);
+  }
+  std::string text((*file)->size(), '\0');
+  auto read = (*file)->ReadAt(0, std::as_writable_bytes(std::span(text)));
+  if (!read) {
+    return Forward(read);
+  }
+  return text;
+}
+
+}  // namespace plimsoll::io

@@ -1,0 +1,51 @@
+// Read access to files, with every read bounded by the size seen when the file was opened.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "base/result.h"
+
+namespace plimsoll::io {
+
+// A regular file, or a window of one (a model embedded in the executable). Immutable and
+// thread-safe once open; closes itself.
+class File {
+ public:
+  // kIo when it cannot be opened, kBadModel when it is no regular file.
+  [[nodiscard]] static Result<std::shared_ptr<const File>> Open(const std::filesystem::path& path);
+  // Offset 0 of the result is byte `offset` of the file.
+  [[nodiscard]] static Result<std::shared_ptr<const File>> OpenWindow(
+      const std::filesystem::path& path, uint64_t offset, uint64_t size);
+
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  ~File();
+
+  [[nodiscard]] const std::string& name() const { return name_; }  // for messages
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  [[nodiscard]] uint64_t size() const { return size_; }
+
+  // Fills `out` from `offset`. Retries interrupted and short reads; kIo when the range is not all
+  // there (a file truncated since it was opened is named as such).
+  [[nodiscard]] Result<> ReadAt(uint64_t offset, std::span<std::byte> out) const;
+
+ private:
+  File(int fd, std::filesystem::path path, std::string name, uint64_t base, uint64_t size)
+      : fd_(fd), path_(std::move(path)), name_(std::move(name)), base_(base), size_(size) {}
+
+  int fd_;
+  std::filesystem::path path_;
+  std::string name_;
+  uint64_t base_;
+  uint64_t size_;
+};
+
+// The whole of a small file as text; kBadModel when it is larger than `limit`.
+[[nodiscard]] Result<std::string> ReadWhole(const std::filesystem::path& path, uint64_t limit);
+
+}  // namespace plimsoll::io

@@ -1,0 +1,119 @@
+// The arithmetic of a forward pass, as sets of functions: one set an instruction set.
+//
+// Every set gives the same bits for the same input; docs/numerics.md fixes the order of every
+// operation and `ref` is that text as code. Functions here are leaves: they take plain arguments,
+// allocate nothing, lock nothing and run on the calling thread. Splitting work over threads is the
+// caller's (kernels/team.h); no split changes a bit.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "base/result.h"
+#include "tensor/matrix.h"
+
+namespace plimsoll::kernels {
+
+// What a row of activations is turned into before it meets a weight row.
+enum class ActivationFormat : uint8_t {
+  kF32,     // F32, F16, BF16 weights: as it is
+  kQ8x32,   // weights in blocks of 32: 8-bit integers with one scale per 32
+  kQ8x256,  // weights in super-blocks of 256: 8-bit integers with one scale per 256
+};
+
+[[nodiscard]] ActivationFormat ActivationFormatFor(tensor::DType weight);
+// Bytes of one packed row of k floats; a multiple of 64.
+[[nodiscard]] size_t ActivationRowBytes(ActivationFormat format, uint64_t k);
+
+// Packed activation rows. Row i of the operation is row `row_idx[i]` of the storage, so that the
+// tokens of one expert are gathered without a copy; without `row_idx` it is row i.
+struct Activations {
+  ActivationFormat format = ActivationFormat::kF32;
+  uint64_t k = 0;
+  size_t n_rows = 0;
+  size_t row_stride = 0;  // bytes
+  const std::byte* data = nullptr;
+  const uint32_t* row_idx = nullptr;
+
+  [[nodiscard]] const std::byte* row(size_t i) const {
+    return data + (row_idx == nullptr ? i : row_idx[i]) * row_stride;
+  }
+};
+
+// Keys and values lie in blocks of this many slots; attention merges them block by block.
+inline constexpr uint32_t kKvBlockTokens = 32;
+
+// Attention of one token over one KV head: `n_group` query heads share its keys and values.
+struct AttentionArgs {
+  const float* q = nullptr;  // [n_group][head_dim_k], rope applied, not scaled
+  uint32_t n_group = 0;
+  uint32_t head_dim_k = 0;
+  uint32_t head_dim_v = 0;
+  float scale = 0;           // of the scores
+  float logit_softcap = 0;   // 0: none
+  const float* sinks = nullptr;  // [n_group]: a further score per head that has no value; or null
+
+  // Slot s is in blocks[s / kKvBlockTokens]: its F16 key at k_offset + (s % kKvBlockTokens) *
+  // head_dim_k * 2 bytes, its F16 value at v_offset + (s % kKvBlockTokens) * head_dim_v * 2 bytes.
+  const std::byte* const* blocks = nullptr;
+  size_t k_offset = 0;
+  size_t v_offset = 0;
+
+  // Slots [begin, end) are visible, less those whose bit in `mask` is 0. mask[i] belongs to slots
+  // 32 i .. 32 i + 31 (not relative to begin); null: all.
+  uint32_t begin = 0;
+  uint32_t end = 0;
+  const uint32_t* mask = nullptr;
+
+  float* out = nullptr;  // [n_group][head_dim_v]
+};
+
+// One implementation of everything. An object, so that it can be listed, forced, named in logs and
+// tested beside the others.
+struct KernelSet {
+  std::string_view name;         // "avx512"
+  std::string_view description;  // "AVX-512 with VNNI"
+  bool (*supported)();           // on this CPU
+
+  // Packs k floats into one activation row.
+  void (*pack_activation)(ActivationFormat format, const float* x, uint64_t k, std::byte* out);
+
+  // y[i * y_stride + (r - row_begin)] = w row r . x row i, for r in [row_begin, row_end) and i in
+  // [0, x.n_rows). x.format is ActivationFormatFor(w.dtype). row_begin is a multiple of 16.
+  // `workspace` has matmul_workspace_bytes(w.k) bytes, 64-byte aligned, used by no other thread.
+  void (*matmul)(const tensor::Matrix& w, uint64_t row_begin, uint64_t row_end,
+                 const Activations& x, float* y, size_t y_stride, std::byte* workspace);
+  size_t (*matmul_workspace_bytes)(uint64_t k);
+
+  // out[0..k) = row r of w as floats.
+  void (*dequantize_row)(const tensor::Matrix& w, uint64_t r, float* out);
+
+  void (*attention)(const AttentionArgs& args);
+
+  // y = x / sqrt(mean(x^2) + eps) * weight; y may be x.
+  void (*rms_norm)(const float* x, const float* weight, float eps, uint64_t n, float* y);
+  // y[i] = silu(gate[i]) * up[i]; y may be gate or up.
+  void (*silu_mul)(const float* gate, const float* up, uint64_t n, float* y);
+  // y[i] += x[i]
+  void (*add)(const float* x, uint64_t n, float* y);
+  // y[i] = fma(a, x[i], y[i])
+  void (*axpy)(float a, const float* x, uint64_t n, float* y);
+  // In place, over all n.
+  void (*softmax)(float* x, uint64_t n);
+  // x[i] = 1 / (1 + exp(-x[i]))
+  void (*sigmoid)(float* x, uint64_t n);
+  // Rounds to nearest even.
+  void (*to_f16)(const float* x, uint64_t n, uint16_t* y);
+  // Rotates the first 2 * n_pairs values of a head by angle tables of n_pairs values.
+  // `neox`: pair i is (x[i], x[i + n_pairs]); otherwise (x[2 i], x[2 i + 1]).
+  void (*rope)(float* x, const float* cos, const float* sin, uint32_t n_pairs, bool neox);
+};
+
+// Every set that is compiled in, slowest first; `ref` is always there.
+[[nodiscard]] std::span<const KernelSet* const> AllKernelSets();
+// The fastest set that this CPU supports, or the one named; kUsage names the ones there are.
+[[nodiscard]] Result<const KernelSet*> SelectKernelSet(std::string_view name = {});
+
+}  // namespace plimsoll::kernels

@@ -1,0 +1,50 @@
+// A team of threads that runs one stage of work after another, with one barrier a stage.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+namespace plimsoll::kernels {
+
+// A borrowed callable; valid while the callable lives.
+class TaskRef {
+ public:
+  template <class F>
+  TaskRef(const F& f)  // NOLINT(google-explicit-constructor): stages are written as lambdas
+      : object_(&f), call_([](const void* object, size_t task, size_t thread) {
+          (*static_cast<const F*>(object))(task, thread);
+        }) {}
+
+  void operator()(size_t task, size_t thread) const { call_(object_, task, thread); }
+
+ private:
+  const void* object_;
+  void (*call_)(const void*, size_t, size_t);
+};
+
+// Threads start with the team and spin briefly, then park, between stages. Not thread-safe: one
+// owner runs stages. No stage allocates.
+class Team {
+ public:
+  // n_threads >= 1 counts the caller, which works too.
+  explicit Team(size_t n_threads);
+  Team(const Team&) = delete;
+  Team& operator=(const Team&) = delete;
+  ~Team();
+
+  [[nodiscard]] size_t n_threads() const { return n_threads_; }
+
+  // Calls task(i, thread) once for every i in [0, n_tasks), thread in [0, n_threads), and returns
+  // when all are done. Tasks are handed out in ascending order; which thread runs which is free, and
+  // must not matter to the result.
+  void Run(size_t n_tasks, TaskRef task);
+
+ private:
+  struct State;
+
+  size_t n_threads_;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace plimsoll::kernels

@@ -1,0 +1,68 @@
+#include "memory/ledger.h"
+
+#include <algorithm>
+
+#include "base/invariant.h"
+
+namespace plimsoll::memory {
+namespace {
+
+constexpr std::array<std::string_view, kNAccounts> kNames = {
+    "weights", "vocab", "experts",     "kv",    "prefix", "adapters",    "draft",
+    "scratch", "io",    "connections", "index", "heap",   "page_tables"};
+
+}  // namespace
+
+std::string_view AccountName(Account account) { return kNames[static_cast<size_t>(account)]; }
+
+Reservation& Reservation::operator=(Reservation&& other) noexcept {
+  if (this != &other) {
+    Release();
+    ledger_ = std::exchange(other.ledger_, nullptr);
+    account_ = other.account_;
+    bytes_ = std::exchange(other.bytes_, 0);
+  }
+  return *this;
+}
+
+void Reservation::Release() {
+  if (ledger_ != nullptr) {
+    std::exchange(ledger_, nullptr)->Release(account_, std::exchange(bytes_, 0));
+  }
+}
+
+std::optional<Reservation> Ledger::Reserve(Account account, uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  if (bytes > budget_bytes_ - reserved_bytes_) {
+    return std::nullopt;
+  }
+  reserved_bytes_ += bytes;
+  high_water_bytes_ = std::max(high_water_bytes_, reserved_bytes_);
+  AccountUsage& usage = accounts_[static_cast<size_t>(account)];
+  usage.bytes += bytes;
+  usage.high_water_bytes = std::max(usage.high_water_bytes, usage.bytes);
+  return Reservation(this, account, bytes);
+}
+
+void Ledger::Release(Account account, uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  AccountUsage& usage = accounts_[static_cast<size_t>(account)];
+  Invariant(usage.bytes >= bytes && reserved_bytes_ >= bytes, "a reservation is released once");
+  usage.bytes -= bytes;
+  reserved_bytes_ -= bytes;
+}
+
+uint64_t Ledger::available_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return budget_bytes_ - reserved_bytes_;
+}
+
+LedgerSnapshot Ledger::Snapshot() const {
+  const std::lock_guard lock(mutex_);
+  return {.budget_bytes = budget_bytes_,
+          .reserved_bytes = reserved_bytes_,
+          .high_water_bytes = high_water_bytes_,
+          .accounts = accounts_};
+}
+
+}  // namespace plimsoll::memory

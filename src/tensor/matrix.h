@@ -1,0 +1,69 @@
+// Non-owning views of weights that are in memory.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "tensor/dtype.h"
+
+namespace plimsoll::tensor {
+
+// How the blocks of a matrix are arranged. Both give the same bits in every kernel.
+enum class Layout : uint8_t {
+  kNative,  // row after row, each in GGUF's own blocks
+  kRows16,  // groups of sixteen rows, interleaved: block 0 of all sixteen, then block 1, ...
+};
+inline constexpr uint64_t kRowsPerGroup = 16;
+
+// Views may be over-read: every matrix is followed by this many readable bytes.
+inline constexpr size_t kReadablePadding = 64;
+
+// A weight matrix of `rows` rows of length k; y = W x reads it row by row.
+struct Matrix {
+  DType dtype = DType::kF32;
+  Layout layout = Layout::kNative;
+  uint64_t k = 0;     // length of a row, a multiple of the type's block
+  uint64_t rows = 0;
+  const std::byte* data = nullptr;
+
+  [[nodiscard]] uint64_t row_bytes() const {
+    const DTypeTraits& t = Traits(dtype);
+    return k / t.block_elements * t.block_bytes;
+  }
+  [[nodiscard]] uint64_t bytes() const { return row_bytes() * rows; }
+  // Block b of row r. Both layouts are two strides, so a kernel reads either with the same code.
+  // In kRows16 a last group of fewer than sixteen rows is interleaved by their number.
+  [[nodiscard]] const std::byte* block(uint64_t r, uint64_t b) const {
+    const uint64_t group = r / kRowsPerGroup * kRowsPerGroup;
+    return data + group * row_bytes() + (r - group) * row_stride(r) + b * block_stride(r);
+  }
+  // Between a block and the same block of the next row; r and r + 1 must be of one group.
+  [[nodiscard]] uint64_t row_stride(uint64_t /*r*/) const {
+    return layout == Layout::kNative ? row_bytes() : Traits(dtype).block_bytes;
+  }
+  // Between a block and the next one of the same row.
+  [[nodiscard]] uint64_t block_stride(uint64_t r) const {
+    if (layout == Layout::kNative) {
+      return Traits(dtype).block_bytes;
+    }
+    const uint64_t group = r / kRowsPerGroup * kRowsPerGroup;
+    const uint64_t group_rows = rows - group < kRowsPerGroup ? rows - group : kRowsPerGroup;
+    return group_rows * Traits(dtype).block_bytes;
+  }
+  [[nodiscard]] bool empty() const { return data == nullptr; }
+};
+
+// Equal matrices one behind another, for example a layer's gate projections, one an expert.
+struct MatrixStack {
+  Matrix first;
+  uint64_t n = 0;
+
+  [[nodiscard]] Matrix operator[](uint64_t i) const {
+    Matrix m = first;
+    m.data += i * first.bytes();
+    return m;
+  }
+  [[nodiscard]] bool empty() const { return n == 0; }
+};
+
+}  // namespace plimsoll::tensor

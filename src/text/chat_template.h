@@ -1,0 +1,42 @@
+// Conversations to prompts, by the template that the model's file carries.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "text/jinja/value.h"
+
+namespace plimsoll::text {
+
+struct TemplateLimits {
+  uint64_t steps = 5'000'000;
+  uint32_t depth = 256;           // of nesting in the source and of calls
+  uint64_t time_ms = 200;
+  // Output may reach 4 x the size of the input (template and conversation) and this.
+  uint64_t output_extra = 1 << 20;
+};
+
+// A parsed template. Immutable and thread-safe; rendering cannot reach anything but its arguments.
+class ChatTemplate {
+ public:
+  // kBadModel with line and column of a syntax error.
+  [[nodiscard]] static Result<std::unique_ptr<const ChatTemplate>> Parse(std::string source);
+  ~ChatTemplate();
+
+  // `context` holds messages, tools, add_generation_prompt, bos_token, eos_token and whatever else
+  // the caller passes. kFailed with the template's own message when it calls raise_exception, or
+  // with the limit that was reached.
+  [[nodiscard]] Result<std::string> Render(const jinja::Value& context,
+                                           const TemplateLimits& limits = {}) const;
+
+ private:
+  struct Program;
+  explicit ChatTemplate(std::unique_ptr<const Program> program);
+
+  std::unique_ptr<const Program> program_;
+};
+
+}  // namespace plimsoll::text

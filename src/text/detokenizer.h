@@ -1,0 +1,28 @@
+// Streaming detokenization: text as it grows, never half a UTF-8 character.
+#pragma once
+
+#include <string>
+
+#include "text/tokenizer.h"
+
+namespace plimsoll::text {
+
+// Add tokens one by one; each call returns the text that is complete by now. Bytes that can still
+// become a character are held back; bytes that no longer can are passed on as they are, so the
+// concatenation of all parts and Flush() is exactly Tokenizer::Decode of the tokens.
+class Detokenizer {
+ public:
+  explicit Detokenizer(const Tokenizer& tokenizer, bool render_control = false)
+      : tokenizer_(tokenizer), render_control_(render_control) {}
+
+  [[nodiscard]] std::string Add(TokenId token);
+  [[nodiscard]] std::string Flush();
+
+ private:
+  const Tokenizer& tokenizer_;
+  bool render_control_;
+  bool at_start_ = true;
+  std::string held_;
+};
+
+}  // namespace plimsoll::text

@@ -1,0 +1,50 @@
+// Text to tokens and back.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "text/vocabulary.h"
+
+namespace plimsoll::text {
+
+struct EncodeOptions {
+  bool add_bos_eos = false;     // what the vocabulary's rules say about BOS and EOS
+  bool parse_special = false;   // control tokens written in the text become those tokens; without
+                                // it they stay text (user input)
+};
+
+// Immutable and thread-safe.
+class Tokenizer {
+ public:
+  // kBadModel names the field at fault.
+  [[nodiscard]] static Result<std::unique_ptr<const Tokenizer>> Create(VocabularySpec spec);
+  virtual ~Tokenizer() = default;
+
+  [[nodiscard]] virtual std::vector<TokenId> Encode(std::string_view text,
+                                                    EncodeOptions options) const = 0;
+
+  // The bytes that a token stands for; control tokens give none unless `render_control`.
+  [[nodiscard]] virtual std::string_view Piece(TokenId token, bool render_control) const = 0;
+
+  // All bytes of the tokens, with the vocabulary's rule for a leading space.
+  [[nodiscard]] virtual std::string Decode(std::span<const TokenId> tokens,
+                                           bool render_control) const = 0;
+
+  [[nodiscard]] virtual const VocabularySpec& spec() const = 0;
+  [[nodiscard]] size_t size() const { return spec().tokens.size(); }
+  [[nodiscard]] virtual bool adds_bos() const = 0;
+  [[nodiscard]] virtual bool adds_eos() const = 0;
+  [[nodiscard]] virtual bool IsEndOfGeneration(TokenId token) const = 0;
+  // The token spelled exactly so, control tokens included.
+  [[nodiscard]] virtual std::optional<TokenId> Find(std::string_view spelling) const = 0;
+  // What the tables hold in memory, for the ledger's `vocab` account.
+  [[nodiscard]] virtual uint64_t Bytes() const = 0;
+};
+
+}  // namespace plimsoll::text

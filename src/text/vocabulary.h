@@ -1,0 +1,44 @@
+// What a tokenizer is made from, whatever file it came in.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+
+namespace plimsoll::text {
+
+enum class TokenizerModel {
+  kByteBpe,      // byte-level BPE with a pre-tokenizer (GPT-2 family)
+  kSentencePieceBpe,  // scores decide the merges, byte fallback (Llama 2)
+  kUnigram,      // scores are log-probabilities, Viterbi
+};
+
+// GGUF's token types, with its numbers.
+enum class TokenType : int8_t {
+  kNormal = 1,
+  kUnknown = 2,
+  kControl = 3,
+  kUserDefined = 4,
+  kUnused = 5,
+  kByte = 6,
+};
+
+struct VocabularySpec {
+  TokenizerModel model = TokenizerModel::kByteBpe;
+  std::string pre_tokenizer;            // GGUF's tokenizer.ggml.pre: "llama-bpe", "qwen2", ...
+  std::vector<std::string> tokens;      // as the file spells them
+  std::vector<float> scores;            // empty or one a token
+  std::vector<TokenType> types;         // empty (all normal) or one a token
+  std::vector<std::string> merges;      // "left right", best first
+  std::optional<TokenId> bos, eos, eot, unk, pad;
+  std::vector<TokenId> extra_end_tokens;  // further tokens that end a generation
+  std::optional<bool> add_bos, add_eos;   // unset: what the model family does
+  bool add_space_prefix = true;           // SentencePiece: a space before the text
+  bool remove_extra_whitespaces = false;
+  bool ignore_merges = false;             // a word that is a token is taken whole
+};
+
+}  // namespace plimsoll::text
