@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -48,12 +49,19 @@ class Catalogue {
   [[nodiscard]] uint64_t TotalBytes() const;
 
  private:
+  struct NameHash {
+    using is_transparent = void;
+    size_t operator()(std::string_view name) const noexcept {
+      return std::hash<std::string_view>{}(name);
+    }
+  };
+
   std::vector<TensorEntry> tensors_;
-  std::unordered_map<std::string, size_t> by_name_;
+  std::unordered_map<std::string, size_t, NameHash, std::equal_to<>> by_name_;
 };
 
-// Opens what `-m` names: a GGUF file (any part of a split opens the whole), a safetensors file, or a
-// folder that holds one model in either format.
+// Opens what `-m` names: a GGUF file (any part of a split opens the whole), a safetensors file, or
+// a folder that holds one model in either format.
 [[nodiscard]] Result<Catalogue> OpenModel(const std::filesystem::path& path);
 
 }  // namespace plimsoll::formats

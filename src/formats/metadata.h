@@ -38,8 +38,8 @@ enum class ValueType : uint32_t {
 // kU64. Arrays of arrays are refused by the parser.
 struct Array {
   ValueType element_type = ValueType::kU32;
-  std::variant<std::vector<int64_t>, std::vector<uint64_t>, std::vector<double>,
-               std::vector<bool>, std::vector<std::string>>
+  std::variant<std::vector<int64_t>, std::vector<uint64_t>, std::vector<double>, std::vector<bool>,
+               std::vector<std::string>>
       values;
 
   [[nodiscard]] size_t size() const;
@@ -59,13 +59,14 @@ class Metadata {
   void SetF32(std::string key, float value);
   void SetBool(std::string key, bool value);
   void SetString(std::string key, std::string value);
+  void SetStrings(std::string key, std::vector<std::string> values);
 
   [[nodiscard]] const Value* Find(std::string_view key) const;
   [[nodiscard]] bool Has(std::string_view key) const { return Find(key) != nullptr; }
 
-  // Each fails with kBadModel naming the key when it is missing, has another type, or (for integers)
-  // does not fit. The *Or forms return the fallback when the key is missing, and still fail when
-  // it has another type.
+  // Each fails with kBadModel naming the key when it is missing, has another type, or (for
+  // integers) does not fit. The *Or forms return the fallback when the key is missing, and still
+  // fail when it has another type.
   [[nodiscard]] Result<uint32_t> U32(std::string_view key) const;
   [[nodiscard]] Result<uint32_t> U32Or(std::string_view key, uint32_t fallback) const;
   [[nodiscard]] Result<float> F32(std::string_view key) const;
