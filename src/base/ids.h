@@ -15,7 +15,7 @@ struct Id {
 };
 
 using ExpertId = Id<struct ExpertTag>;
-using BlockId = Id<struct BlockTag>;        // a KV block in its pool
+using BlockId = Id<struct BlockTag>;  // a KV block in its pool
 using SequenceId = Id<struct SequenceTag>;
 
 // Tokens stay a plain integer: they are indices into the vocabulary and appear in every interface

@@ -36,10 +36,10 @@ struct LoadProgress {
 };
 
 struct ModelSummary {
-  std::string name;          // general.name or the file's
+  std::string name;  // general.name or the file's
   std::string architecture;
   uint64_t file_bytes = 0;
-  uint32_t n_ctx = 0;        // of this engine
+  uint32_t n_ctx = 0;  // of this engine
   uint32_t n_ctx_train = 0;
   uint32_t n_layers = 0;
   std::string kernels;
@@ -54,9 +54,9 @@ struct ModelSummary {
 
 struct GenerateOptions {
   sampling::SamplerParams sampling;
-  uint32_t n_predict = 0;                 // 0: until the model ends or the context is full
-  std::vector<std::string> stop;          // generation ends before the first of these
-  bool ignore_end = false;                // go on past end-of-generation tokens
+  uint32_t n_predict = 0;         // 0: until the model ends or the context is full
+  std::vector<std::string> stop;  // generation ends before the first of these
+  bool ignore_end = false;        // go on past end-of-generation tokens
 };
 
 enum class FinishReason { kEnd, kStopString, kLength, kContextFull, kInterrupted };
@@ -66,14 +66,15 @@ struct GenerateStats {
   uint32_t n_prompt_reused = 0;  // of these, already in the KV cache
   uint32_t n_generated = 0;
   double prefill_seconds = 0;
-  double decode_seconds = 0;     // from the first token to the last
+  double decode_seconds = 0;  // from the first token to the last
   double first_token_seconds = 0;
   FinishReason reason = FinishReason::kEnd;
 };
 
 class Engine;
 
-// One sequence: its tokens and their KV. Belongs to one thread at a time; must not outlive its engine.
+// One sequence: its tokens and their KV. Belongs to one thread at a time; must not outlive its
+// engine.
 class Session {
  public:
   virtual ~Session() = default;
@@ -84,8 +85,8 @@ class Session {
   // Keeps the first n tokens.
   virtual void Truncate(uint32_t n) = 0;
 
-  // Appends tokens; logits of every one go to `on_logits(index, logits)` when it is given, else none
-  // are computed. kUsage when they do not fit the context, with both numbers.
+  // Appends tokens; logits of every one go to `on_logits(index, logits)` when it is given, else
+  // none are computed. kUsage when they do not fit the context, with both numbers.
   using LogitsFn = std::function<void(uint32_t index, std::span<const float> logits)>;
   [[nodiscard]] virtual Result<> Append(std::span<const TokenId> tokens,
                                         const LogitsFn& on_logits) = 0;

@@ -1,11 +1,10 @@
 #include "io/file.h"
 
-#include <sys/stat.h>
-
 #include <filesystem>
 #include <fstream>
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 namespace plimsoll::io {
 namespace {

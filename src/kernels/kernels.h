@@ -51,8 +51,8 @@ struct AttentionArgs {
   uint32_t n_group = 0;
   uint32_t head_dim_k = 0;
   uint32_t head_dim_v = 0;
-  float scale = 0;           // of the scores
-  float logit_softcap = 0;   // 0: none
+  float scale = 0;               // of the scores
+  float logit_softcap = 0;       // 0: none
   const float* sinks = nullptr;  // [n_group]: a further score per head that has no value; or null
 
   // Slot s is in blocks[s / kKvBlockTokens]: its F16 key at k_offset + (s % kKvBlockTokens) *

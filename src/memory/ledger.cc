@@ -8,7 +8,7 @@ namespace plimsoll::memory {
 namespace {
 
 constexpr std::array<std::string_view, kNAccounts> kNames = {
-    "weights", "vocab", "experts",     "kv",    "prefix", "adapters",    "draft",
+    "weights", "vocab", "experts",     "kv",    "prefix", "adapters",   "draft",
     "scratch", "io",    "connections", "index", "heap",   "page_tables"};
 
 }  // namespace

@@ -14,18 +14,18 @@
 namespace plimsoll::memory {
 
 enum class Account : uint8_t {
-  kWeights,      // dense layers, norms, routers
-  kVocab,        // embedding and output matrices, tokenizer tables
+  kWeights,  // dense layers, norms, routers
+  kVocab,    // embedding and output matrices, tokenizer tables
   kExperts,
   kKv,
   kPrefix,
   kAdapters,
   kDraft,
-  kScratch,      // activations and workspaces
+  kScratch,  // activations and workspaces
   kIo,
   kConnections,
-  kIndex,        // the caches' own tables
-  kHeap,         // allocator slack, measured
+  kIndex,  // the caches' own tables
+  kHeap,   // allocator slack, measured
   kPageTables,
 };
 inline constexpr size_t kNAccounts = 13;

@@ -48,8 +48,8 @@ class Sampler {
   void ApplyPenalties(std::span<float> logits, std::span<const TokenId> history);
 
   SamplerParams params_;
-  std::vector<Candidate> candidates_;     // capacity: the vocabulary
-  std::vector<uint32_t> counts_;          // per token, all 0 between calls
+  std::vector<Candidate> candidates_;  // capacity: the vocabulary
+  std::vector<uint32_t> counts_;       // per token, all 0 between calls
 };
 
 }  // namespace plimsoll::sampling

@@ -1,7 +1,7 @@
 // The quantized block layouts of GGUF, byte for byte as files hold them (little-endian).
 //
-// Facts from ggml's ggml-common.h and the GGUF specification. F16 fields are raw bits; how each block
-// turns into numbers is in docs/numerics.md.
+// Facts from ggml's ggml-common.h and the GGUF specification. F16 fields are raw bits; how each
+// block turns into numbers is in docs/numerics.md.
 #pragma once
 
 #include <cstdint>

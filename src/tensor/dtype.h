@@ -30,8 +30,8 @@ enum class DType : uint32_t {
 
 struct DTypeTraits {
   DType dtype;
-  std::string_view name;      // "Q4_K"
-  uint32_t block_elements;    // weights per block: 1, 32 or 256
+  std::string_view name;    // "Q4_K"
+  uint32_t block_elements;  // weights per block: 1, 32 or 256
   uint32_t block_bytes;
 };
 
@@ -45,7 +45,8 @@ struct DTypeTraits {
 // The name of any type GGUF ever defined, also of those that are not supported; empty if unknown.
 [[nodiscard]] std::string_view GgmlTypeName(uint32_t ggml_type);
 
-// Bytes of `n` consecutive elements; nullopt if n is no multiple of the block or the size overflows.
+// Bytes of `n` consecutive elements; nullopt if n is no multiple of the block or the size
+// overflows.
 [[nodiscard]] std::optional<uint64_t> BytesFor(DType dtype, uint64_t n);
 
 }  // namespace plimsoll::tensor

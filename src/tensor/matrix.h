@@ -22,7 +22,7 @@ inline constexpr size_t kReadablePadding = 64;
 struct Matrix {
   DType dtype = DType::kF32;
   Layout layout = Layout::kNative;
-  uint64_t k = 0;     // length of a row, a multiple of the type's block
+  uint64_t k = 0;  // length of a row, a multiple of the type's block
   uint64_t rows = 0;
   const std::byte* data = nullptr;
 

@@ -13,7 +13,7 @@ namespace plimsoll::text {
 
 struct TemplateLimits {
   uint64_t steps = 5'000'000;
-  uint32_t depth = 256;           // of nesting in the source and of calls
+  uint32_t depth = 256;  // of nesting in the source and of calls
   uint64_t time_ms = 200;
   // Output may reach 4 x the size of the input (template and conversation) and this.
   uint64_t output_extra = 1 << 20;

@@ -14,9 +14,9 @@
 namespace plimsoll::text {
 
 struct EncodeOptions {
-  bool add_bos_eos = false;     // what the vocabulary's rules say about BOS and EOS
-  bool parse_special = false;   // control tokens written in the text become those tokens; without
-                                // it they stay text (user input)
+  bool add_bos_eos = false;    // what the vocabulary's rules say about BOS and EOS
+  bool parse_special = false;  // control tokens written in the text become those tokens; without
+                               // it they stay text (user input)
 };
 
 // Immutable and thread-safe.

@@ -11,9 +11,9 @@
 namespace plimsoll::text {
 
 enum class TokenizerModel {
-  kByteBpe,      // byte-level BPE with a pre-tokenizer (GPT-2 family)
+  kByteBpe,           // byte-level BPE with a pre-tokenizer (GPT-2 family)
   kSentencePieceBpe,  // scores decide the merges, byte fallback (Llama 2)
-  kUnigram,      // scores are log-probabilities, Viterbi
+  kUnigram,           // scores are log-probabilities, Viterbi
 };
 
 // GGUF's token types, with its numbers.
@@ -28,17 +28,17 @@ enum class TokenType : int8_t {
 
 struct VocabularySpec {
   TokenizerModel model = TokenizerModel::kByteBpe;
-  std::string pre_tokenizer;            // GGUF's tokenizer.ggml.pre: "llama-bpe", "qwen2", ...
-  std::vector<std::string> tokens;      // as the file spells them
-  std::vector<float> scores;            // empty or one a token
-  std::vector<TokenType> types;         // empty (all normal) or one a token
-  std::vector<std::string> merges;      // "left right", best first
+  std::string pre_tokenizer;        // GGUF's tokenizer.ggml.pre: "llama-bpe", "qwen2", ...
+  std::vector<std::string> tokens;  // as the file spells them
+  std::vector<float> scores;        // empty or one a token
+  std::vector<TokenType> types;     // empty (all normal) or one a token
+  std::vector<std::string> merges;  // "left right", best first
   std::optional<TokenId> bos, eos, eot, unk, pad;
   std::vector<TokenId> extra_end_tokens;  // further tokens that end a generation
   std::optional<bool> add_bos, add_eos;   // unset: what the model family does
   bool add_space_prefix = true;           // SentencePiece: a space before the text
   bool remove_extra_whitespaces = false;
-  bool ignore_merges = false;             // a word that is a token is taken whole
+  bool ignore_merges = false;  // a word that is a token is taken whole
 };
 
 }  // namespace plimsoll::text

@@ -1,0 +1,103 @@
+#include "kernels/team.h"
+
+#include <atomic>
+#include <optional>
+#include <thread>
+#include <vector>
+
+namespace plimsoll::kernels {
+namespace {
+
+// Some 20 microseconds: longer than the pause between two stages of a step, shorter than anything a
+// person or a power meter notices.
+constexpr int kSpins = 2000;
+
+void Pause() { __builtin_ia32_pause(); }
+
+// Returns when `value` is no longer `old`: spins first, then sleeps in the kernel.
+void WaitWhile(const std::atomic<uint32_t>& value, uint32_t old) {
+  for (int i = 0; i < kSpins; ++i) {
+    if (value.load(std::memory_order_acquire) != old) {
+      return;
+    }
+    Pause();
+  }
+  while (value.load(std::memory_order_acquire) == old) {
+    value.wait(old, std::memory_order_acquire);
+  }
+}
+
+}  // namespace
+
+// A stage begins when the owner raises `stage` and ends when every worker has taken itself off
+// `n_working`; a worker sees each stage exactly once, so fields written before a stage are stable
+// in it.
+struct Team::State {
+  std::atomic<uint32_t> stage = 0;
+  std::atomic<uint32_t> n_working = 0;
+  std::atomic<size_t> next_task = 0;
+  size_t n_tasks = 0;
+  std::optional<TaskRef> task;
+  bool stopping = false;
+  std::vector<std::jthread> workers;
+
+  void Work(size_t thread) {
+    for (size_t i = next_task.fetch_add(1, std::memory_order_relaxed); i < n_tasks;
+         i = next_task.fetch_add(1, std::memory_order_relaxed)) {
+      (*task)(i, thread);
+    }
+  }
+
+  void WorkerLoop(size_t thread) {
+    for (uint32_t seen = 0;; ++seen) {
+      WaitWhile(stage, seen);
+      if (stopping) {
+        return;
+      }
+      Work(thread);
+      if (n_working.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+        n_working.notify_one();
+      }
+    }
+  }
+
+  void Begin(uint32_t n_workers) {
+    n_working.store(n_workers, std::memory_order_relaxed);
+    stage.fetch_add(1, std::memory_order_release);
+    stage.notify_all();
+  }
+};
+
+Team::Team(size_t n_threads)
+    : n_threads_(n_threads == 0 ? 1 : n_threads), state_(std::make_unique<State>()) {
+  state_->workers.reserve(n_threads_ - 1);
+  for (size_t thread = 1; thread < n_threads_; ++thread) {
+    state_->workers.emplace_back([state = state_.get(), thread] { state->WorkerLoop(thread); });
+  }
+}
+
+Team::~Team() {
+  state_->stopping = true;
+  state_->Begin(0);
+}
+
+void Team::Run(size_t n_tasks, TaskRef task) {
+  if (n_threads_ == 1 || n_tasks <= 1) {
+    for (size_t i = 0; i < n_tasks; ++i) {
+      task(i, 0);
+    }
+    return;
+  }
+  State& s = *state_;
+  s.n_tasks = n_tasks;
+  s.task = task;
+  s.next_task.store(0, std::memory_order_relaxed);
+  s.Begin(static_cast<uint32_t>(n_threads_ - 1));
+  s.Work(0);
+  for (uint32_t left = s.n_working.load(std::memory_order_acquire); left != 0;
+       left = s.n_working.load(std::memory_order_acquire)) {
+    WaitWhile(s.n_working, left);
+  }
+}
+
+}  // namespace plimsoll::kernels

@@ -1,0 +1,53 @@
+#include "kernels/team.h"
+
+#include <atomic>
+#include <ctime>
+#include <numeric>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace plimsoll::kernels {
+namespace {
+
+TEST(Team, RunsEveryTaskOnceOnAKnownThread) {
+  for (const size_t n_threads : {1U, 2U, 3U, 8U}) {
+    Team team(n_threads);
+    for (size_t n_tasks = 0; n_tasks < 200; n_tasks += 7) {
+      std::vector<std::atomic<int>> runs(n_tasks);
+      std::atomic<bool> thread_known = true;
+      team.Run(n_tasks, [&](size_t task, size_t thread) {
+        runs[task].fetch_add(1);
+        thread_known = thread_known && thread < n_threads;
+      });
+      for (const auto& r : runs) {
+        ASSERT_EQ(r.load(), 1);
+      }
+      ASSERT_TRUE(thread_known);
+    }
+  }
+}
+
+TEST(Team, AStageSeesWhatTheStageBeforeWrote) {
+  Team team(3);
+  std::vector<int> values(64, 0);
+  for (int round = 1; round <= 2000; ++round) {
+    team.Run(values.size(), [&](size_t i, size_t) { values[i] += static_cast<int>(i); });
+    team.Run(1, [&](size_t, size_t) { values[0] += 1; });
+  }
+  EXPECT_EQ(std::accumulate(values.begin(), values.end(), 0), 2000 * (63 * 64 / 2 + 1));
+}
+
+TEST(Team, AnIdleTeamUsesNoProcessorTime) {
+  Team team(4);
+  team.Run(100, [](size_t, size_t) {});
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  const std::clock_t before = std::clock();
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  const double cpu = static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC;
+  EXPECT_LT(cpu, 0.02);
+}
+
+}  // namespace
+}  // namespace plimsoll::kernels
