@@ -1,0 +1,82 @@
+#include "kv/block_pool.h"
+
+#include "base/checked.h"
+#include "base/invariant.h"
+
+namespace plimsoll::kv {
+namespace {
+
+constexpr uint64_t kF16Bytes = 2;
+constexpr uint64_t kLayerAlignment = 64;
+
+uint64_t HeadBytes(uint32_t head_dim) { return uint64_t{kBlockTokens} * head_dim * kF16Bytes; }
+
+}  // namespace
+
+BlockLayout::BlockLayout(std::vector<Layer> layers) : layers_(std::move(layers)) {
+  for (const Layer& layer : layers_) {
+    layer_offsets_.push_back(block_bytes_);
+    block_bytes_ += layer.n_kv_heads * (HeadBytes(layer.head_dim_k) + HeadBytes(layer.head_dim_v));
+    block_bytes_ = AlignUp(block_bytes_, kLayerAlignment);
+  }
+}
+
+uint64_t BlockLayout::k_offset(size_t layer_idx, uint32_t kv_head) const {
+  return layer_offsets_[layer_idx] + kv_head * HeadBytes(layers_[layer_idx].head_dim_k);
+}
+
+uint64_t BlockLayout::v_offset(size_t layer_idx, uint32_t kv_head) const {
+  const Layer& layer = layers_[layer_idx];
+  return layer_offsets_[layer_idx] + layer.n_kv_heads * HeadBytes(layer.head_dim_k) +
+         kv_head * HeadBytes(layer.head_dim_v);
+}
+
+Result<> BlockPool::Promise(uint64_t n) {
+  const uint64_t wanted = n_promised_ + n;
+  if (wanted > blocks_.size()) {
+    const uint64_t more = wanted - blocks_.size();
+    const auto bytes = CheckedMul<uint64_t>(more, layout_.block_bytes());
+    auto slab = memory::Buffer::Allocate(ledger_, memory::Account::kKv, bytes.value_or(UINT64_MAX),
+                                         fmt::format("a KV cache of {} tokens", n * kBlockTokens));
+    if (!slab) {
+      return Forward(slab);
+    }
+    for (uint64_t i = 0; i < more; ++i) {
+      free_.push_back(BlockId{static_cast<uint32_t>(blocks_.size())});
+      blocks_.push_back(slab->data() + i * layout_.block_bytes());
+      references_.push_back(0);
+    }
+    slabs_.push_back(std::move(*slab));
+  }
+  n_promised_ = wanted;
+  return {};
+}
+
+void BlockPool::Unpromise(uint64_t n) {
+  Invariant(n <= n_promised_, "a promise of blocks is given back once");
+  n_promised_ -= n;
+}
+
+std::optional<BlockId> BlockPool::Allocate() {
+  if (free_.empty()) {
+    return std::nullopt;
+  }
+  const BlockId block = free_.back();
+  free_.pop_back();
+  references_[block.value] = 1;
+  return block;
+}
+
+void BlockPool::AddReference(BlockId block) {
+  Invariant(references_[block.value] > 0, "only a block in use gains references");
+  ++references_[block.value];
+}
+
+void BlockPool::DropReference(BlockId block) {
+  Invariant(references_[block.value] > 0, "a block's references are dropped once each");
+  if (--references_[block.value] == 0) {
+    free_.push_back(block);
+  }
+}
+
+}  // namespace plimsoll::kv

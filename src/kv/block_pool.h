@@ -1,0 +1,79 @@
+// Storage for keys and values in fixed blocks of kBlockTokens positions.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "memory/buffer.h"
+
+namespace plimsoll::kv {
+
+inline constexpr uint32_t kBlockTokens = 32;
+
+// Where the keys and values of each layer lie inside a block. One block holds its positions for all
+// layers, so that it is one unit to share, move or write to a disk.
+class BlockLayout {
+ public:
+  struct Layer {
+    uint32_t n_kv_heads = 0;
+    uint32_t head_dim_k = 0;
+    uint32_t head_dim_v = 0;
+  };
+
+  explicit BlockLayout(std::vector<Layer> layers);
+
+  [[nodiscard]] uint64_t block_bytes() const { return block_bytes_; }
+  [[nodiscard]] size_t n_layers() const { return layers_.size(); }
+  [[nodiscard]] const Layer& layer(size_t layer_idx) const { return layers_[layer_idx]; }
+
+  // Bytes from a block's start to the F16 keys [kBlockTokens][head_dim_k] of a head; values alike.
+  [[nodiscard]] uint64_t k_offset(size_t layer_idx, uint32_t kv_head) const;
+  [[nodiscard]] uint64_t v_offset(size_t layer_idx, uint32_t kv_head) const;
+
+ private:
+  std::vector<Layer> layers_;
+  std::vector<uint64_t> layer_offsets_;
+  uint64_t block_bytes_ = 0;
+};
+
+// Reference-counted blocks. Not thread-safe: the engine's step owns it.
+class BlockPool {
+ public:
+  BlockPool(memory::Ledger& ledger, BlockLayout layout)
+      : ledger_(ledger), layout_(std::move(layout)) {}
+
+  [[nodiscard]] const BlockLayout& layout() const { return layout_; }
+  [[nodiscard]] static uint64_t BlocksFor(uint64_t n_tokens) {
+    return (n_tokens + kBlockTokens - 1) / kBlockTokens;
+  }
+
+  // Makes sure that `n` more blocks than are promised now can be allocated, charging the ledger for
+  // what the pool has to grow; Unpromise gives the promise back. Memory stays in the pool.
+  [[nodiscard]] Result<> Promise(uint64_t n);
+  void Unpromise(uint64_t n);
+
+  // A block with one reference; its content is unspecified. Empty when the pool is used up.
+  [[nodiscard]] std::optional<BlockId> Allocate();
+  void AddReference(BlockId block);
+  void DropReference(BlockId block);
+  [[nodiscard]] bool IsShared(BlockId block) const { return references_[block.value] > 1; }
+
+  [[nodiscard]] std::byte* Data(BlockId block) const { return blocks_[block.value]; }
+  [[nodiscard]] size_t n_blocks() const { return blocks_.size(); }
+  [[nodiscard]] size_t n_free() const { return free_.size(); }
+
+ private:
+  memory::Ledger& ledger_;
+  BlockLayout layout_;
+  std::vector<memory::Buffer> slabs_;
+  std::vector<std::byte*> blocks_;    // by id
+  std::vector<uint32_t> references_;  // by id, 0: free
+  std::vector<BlockId> free_;
+  uint64_t n_promised_ = 0;
+};
+
+}  // namespace plimsoll::kv

@@ -1,0 +1,128 @@
+#include "kv/kv_sequence.h"
+
+#include <cstring>
+
+#include "base/invariant.h"
+
+namespace plimsoll::kv {
+
+// Blocks are immutable once full, and a partly filled one is copied before a sharer writes to it,
+// so keeping references is all that a snapshot needs.
+class KvSequence::Saved final : public StateSnapshot {
+ public:
+  Saved(BlockPool& pool, const std::vector<BlockId>& blocks, const std::vector<uint32_t>& positions)
+      : pool_(pool), blocks_(blocks), positions_(positions) {
+    for (const BlockId block : blocks_) {
+      pool_.AddReference(block);
+    }
+  }
+  Saved(const Saved&) = delete;
+  Saved& operator=(const Saved&) = delete;
+  ~Saved() override {
+    for (const BlockId block : blocks_) {
+      pool_.DropReference(block);
+    }
+  }
+
+  [[nodiscard]] const std::vector<BlockId>& blocks() const { return blocks_; }
+  [[nodiscard]] const std::vector<uint32_t>& positions() const { return positions_; }
+
+ private:
+  BlockPool& pool_;
+  std::vector<BlockId> blocks_;
+  std::vector<uint32_t> positions_;
+};
+
+KvSequence::KvSequence(BlockPool& pool, uint32_t max_tokens)
+    : pool_(pool), max_tokens_(max_tokens) {
+  blocks_.reserve(BlockPool::BlocksFor(max_tokens));
+  block_table_.reserve(BlockPool::BlocksFor(max_tokens));
+  positions_.reserve(max_tokens);
+}
+
+KvSequence::~KvSequence() { DropBlocksFrom(0); }
+
+AppendOutcome KvSequence::Append(uint32_t n, uint32_t first_position) {
+  const uint32_t old_tokens = n_tokens();
+  if (n > max_tokens_ - old_tokens || !UnshareLastBlock()) {
+    return AppendOutcome::kNoRoom;
+  }
+  const size_t old_blocks = blocks_.size();
+  while (blocks_.size() < BlockPool::BlocksFor(uint64_t{old_tokens} + n)) {
+    const auto block = pool_.Allocate();
+    if (!block) {
+      DropBlocksFrom(old_blocks);
+      return AppendOutcome::kNoRoom;
+    }
+    PushBlock(*block);
+  }
+  for (uint32_t i = 0; i < n; ++i) {
+    positions_.push_back(first_position + i);
+  }
+  return AppendOutcome::kAppended;
+}
+
+bool KvSequence::UnshareLastBlock() {
+  const bool partly_filled = n_tokens() % kBlockTokens != 0;
+  if (!partly_filled || !pool_.IsShared(blocks_.back())) {
+    return true;
+  }
+  const auto copy = pool_.Allocate();
+  if (!copy) {
+    return false;
+  }
+  std::memcpy(pool_.Data(*copy), pool_.Data(blocks_.back()), pool_.layout().block_bytes());
+  pool_.DropReference(blocks_.back());
+  blocks_.back() = *copy;
+  block_table_.back() = pool_.Data(*copy);
+  return true;
+}
+
+void KvSequence::Truncate(uint32_t n) {
+  if (n < n_tokens()) {
+    positions_.resize(n);
+    DropBlocksFrom(BlockPool::BlocksFor(n));
+  }
+}
+
+std::unique_ptr<SequenceState> KvSequence::Fork() const {
+  auto fork = std::make_unique<KvSequence>(pool_, max_tokens_);
+  fork->Adopt(blocks_, positions_);
+  return fork;
+}
+
+std::unique_ptr<StateSnapshot> KvSequence::Snapshot() const {
+  return std::make_unique<Saved>(pool_, blocks_, positions_);
+}
+
+void KvSequence::Restore(const StateSnapshot& snapshot) {
+  const auto* saved = dynamic_cast<const Saved*>(&snapshot);
+  Invariant(saved != nullptr, "a KV sequence is restored from a KV snapshot");
+  Adopt(saved->blocks(), saved->positions());
+}
+
+void KvSequence::Adopt(std::span<const BlockId> blocks, std::span<const uint32_t> positions) {
+  for (const BlockId block : blocks) {
+    pool_.AddReference(block);
+  }
+  DropBlocksFrom(0);
+  for (const BlockId block : blocks) {
+    PushBlock(block);
+  }
+  positions_.assign(positions.begin(), positions.end());
+}
+
+void KvSequence::PushBlock(BlockId block) {
+  blocks_.push_back(block);
+  block_table_.push_back(pool_.Data(block));
+}
+
+void KvSequence::DropBlocksFrom(size_t first) {
+  for (size_t i = first; i < blocks_.size(); ++i) {
+    pool_.DropReference(blocks_[i]);
+  }
+  blocks_.resize(first);
+  block_table_.resize(first);
+}
+
+}  // namespace plimsoll::kv

@@ -1,0 +1,63 @@
+// The keys and values of one sequence: a table of blocks.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "kv/block_pool.h"
+#include "kv/sequence_state.h"
+
+namespace plimsoll::kv {
+
+// Slot s of the sequence is slot s % kBlockTokens of its block s / kBlockTokens. A slot's logical
+// position is stored, not implied. Invariant: the last block is shared with no other sequence while
+// it is written; shared ones are copied first.
+class KvSequence final : public SequenceState {
+ public:
+  // `pool` outlives the sequence. `max_tokens` sizes the tables, so that a step allocates nothing.
+  KvSequence(BlockPool& pool, uint32_t max_tokens);
+  KvSequence(const KvSequence&) = delete;
+  KvSequence& operator=(const KvSequence&) = delete;
+  ~KvSequence() override;
+
+  [[nodiscard]] uint32_t n_tokens() const override {
+    return static_cast<uint32_t>(positions_.size());
+  }
+  [[nodiscard]] AppendOutcome Append(uint32_t n, uint32_t first_position) override;
+  void Truncate(uint32_t n) override;
+  [[nodiscard]] std::unique_ptr<SequenceState> Fork() const override;
+  [[nodiscard]] std::unique_ptr<StateSnapshot> Snapshot() const override;
+  void Restore(const StateSnapshot& snapshot) override;
+  [[nodiscard]] uint64_t Bytes(uint32_t n_tokens) const override {
+    return BlockPool::BlocksFor(n_tokens) * pool_.layout().block_bytes();
+  }
+
+  [[nodiscard]] const BlockLayout& layout() const { return pool_.layout(); }
+  // Logical position of each slot, ascending.
+  [[nodiscard]] std::span<const uint32_t> positions() const { return positions_; }
+  // Start of each block, for kernels. Valid until the next call that changes the sequence.
+  [[nodiscard]] std::span<const std::byte* const> block_table() const { return block_table_; }
+  [[nodiscard]] std::byte* MutableBlock(uint32_t slot) const {
+    return pool_.Data(blocks_[slot / kBlockTokens]);
+  }
+
+ private:
+  class Saved;
+
+  void Adopt(std::span<const BlockId> blocks, std::span<const uint32_t> positions);
+  // False when the pool has no block for the copy.
+  [[nodiscard]] bool UnshareLastBlock();
+  void PushBlock(BlockId block);
+  void DropBlocksFrom(size_t first);
+
+  BlockPool& pool_;
+  uint32_t max_tokens_;
+  std::vector<BlockId> blocks_;
+  std::vector<const std::byte*> block_table_;  // Data() of blocks_
+  std::vector<uint32_t> positions_;            // one a slot
+};
+
+}  // namespace plimsoll::kv
