@@ -1,0 +1,36 @@
+// Packed activation rows: how a row of floats is laid out before it meets a weight row.
+//
+// docs/numerics.md, "Packing activations", fixes the numbers; this file fixes the bytes. A packed
+// row is a plain array of blocks, aligned to 64 bytes, ActivationRowBytes() long; what follows the
+// last block up to that size is unspecified.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/kernels.h"
+
+namespace plimsoll::kernels {
+
+// A block of kQ8x32: x[i] ~ d * q[i].
+struct BlockQ8x32 {
+  static constexpr uint32_t kElements = 32;
+  float d;
+  int32_t sum;   // of all q
+  int8_t q[32];  // in [-127, 127]
+};
+static_assert(sizeof(BlockQ8x32) == 40);
+
+// A block of kQ8x256: x[i] ~ d * q[i].
+struct BlockQ8x256 {
+  static constexpr uint32_t kElements = 256;
+  float d;
+  int16_t sums[16];  // sums[j] of q[16 j .. 16 j + 15]
+  int8_t q[256];     // in [-127, 127]
+};
+static_assert(sizeof(BlockQ8x256) == 292);
+
+// A block whose largest magnitude is below this packs to zeros: 127 / amax could overflow.
+inline constexpr float kPackAmaxMin = 0x1p-100F;
+
+}  // namespace plimsoll::kernels

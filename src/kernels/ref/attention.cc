@@ -1,0 +1,136 @@
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "kernels/half.h"
+#include "kernels/math.h"
+#include "kernels/ref/ref.h"
+#include "kernels/ref/stripes.h"
+
+namespace plimsoll::kernels::ref {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+float LoadF16(const std::byte* p, uint64_t i) {
+  uint16_t bits = 0;
+  std::memcpy(&bits, p + i * sizeof(bits), sizeof(bits));
+  return F16ToFloat(bits);
+}
+
+bool Visible(const AttentionArgs& args, uint32_t slot) {
+  return slot >= args.begin && slot < args.end &&
+         (args.mask == nullptr || (args.mask[slot / 32] >> (slot % 32) & 1) != 0);
+}
+
+// One query head against all blocks. The accumulator is the output itself.
+class Head {
+ public:
+  Head(const AttentionArgs& args, uint32_t h)
+      : args_(args),
+        q_(args.q + uint64_t{h} * args.head_dim_k),
+        out_(args.out + uint64_t{h} * args.head_dim_v) {
+    std::fill(out_, out_ + args_.head_dim_v, 0.0F);
+  }
+
+  void MergeBlock(uint32_t block) {
+    std::array<bool, kKvBlockTokens> visible = {};
+    std::array<float, kKvBlockTokens> scores = {};
+    bool any = false;
+    float max = max_;
+    for (uint32_t i = 0; i < kKvBlockTokens; ++i) {
+      visible[i] = Visible(args_, block * kKvBlockTokens + i);
+      if (visible[i]) {
+        scores[i] = Score(block, i);
+        max = std::max(max, scores[i]);
+        any = true;
+      }
+    }
+    if (any) {
+      Merge(block, visible, scores, max);
+    }
+  }
+
+  // One more score, without a value.
+  void MergeSink(float sink) {
+    const float max = std::max(max_, sink);
+    const float correction = Exp(max_ - max);
+    sum_ = std::fma(sum_, correction, Exp(sink - max));
+    Scale(correction);
+    max_ = max;
+  }
+
+  void Finish() { Scale(sum_ > 0 ? 1.0F / sum_ : 0.0F); }
+
+ private:
+  float Score(uint32_t block, uint32_t i) const {
+    const std::byte* key =
+        args_.blocks[block] + args_.k_offset + uint64_t{i} * args_.head_dim_k * sizeof(uint16_t);
+    Stripes dot;
+    for (uint32_t j = 0; j < args_.head_dim_k; ++j) {
+      dot.AddProduct(j, q_[j], LoadF16(key, j));
+    }
+    const float score = dot.Total() * args_.scale;
+    const float cap = args_.logit_softcap;
+    return cap == 0 ? score : cap * Tanh(score / cap);
+  }
+
+  void Merge(uint32_t block, const std::array<bool, kKvBlockTokens>& visible,
+             const std::array<float, kKvBlockTokens>& scores, float max) {
+    const float correction = Exp(max_ - max);
+    std::array<float, kKvBlockTokens> p = {};
+    Stripes block_sum;
+    for (uint32_t i = 0; i < kKvBlockTokens; ++i) {
+      p[i] = visible[i] ? Exp(scores[i] - max) : 0.0F;
+      block_sum.Add(i, p[i]);
+    }
+    sum_ = std::fma(sum_, correction, block_sum.Total());
+    Scale(correction);
+    for (uint32_t i = 0; i < kKvBlockTokens; ++i) {
+      if (visible[i]) {
+        AddValue(block, i, p[i]);
+      }
+    }
+    max_ = max;
+  }
+
+  void AddValue(uint32_t block, uint32_t i, float p) {
+    const std::byte* value =
+        args_.blocks[block] + args_.v_offset + uint64_t{i} * args_.head_dim_v * sizeof(uint16_t);
+    for (uint32_t j = 0; j < args_.head_dim_v; ++j) {
+      out_[j] = std::fma(p, LoadF16(value, j), out_[j]);
+    }
+  }
+
+  void Scale(float factor) {
+    for (uint32_t j = 0; j < args_.head_dim_v; ++j) {
+      out_[j] = out_[j] * factor;
+    }
+  }
+
+  const AttentionArgs& args_;
+  const float* q_;
+  float* out_;
+  float max_ = -kInfinity;
+  float sum_ = 0;
+};
+
+}  // namespace
+
+void Attention(const AttentionArgs& args) {
+  for (uint32_t h = 0; h < args.n_group; ++h) {
+    Head head(args, h);
+    const uint32_t first = args.begin / kKvBlockTokens;
+    for (uint32_t block = first; block * kKvBlockTokens < args.end; ++block) {
+      head.MergeBlock(block);
+    }
+    if (args.sinks != nullptr) {
+      head.MergeSink(args.sinks[h]);
+    }
+    head.Finish();
+  }
+}
+
+}  // namespace plimsoll::kernels::ref

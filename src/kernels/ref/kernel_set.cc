@@ -1,0 +1,24 @@
+#include "kernels/ref/ref.h"
+
+namespace plimsoll::kernels::ref {
+
+constexpr KernelSet kKernelSet = {
+    .name = "ref",
+    .description = "plain C++, any x86-64",
+    .supported = [] { return true; },
+    .pack_activation = PackActivation,
+    .matmul = MatMul,
+    .matmul_workspace_bytes = MatMulWorkspaceBytes,
+    .dequantize_row = DequantizeRow,
+    .attention = Attention,
+    .rms_norm = RmsNorm,
+    .silu_mul = SiluMul,
+    .add = Add,
+    .axpy = Axpy,
+    .softmax = Softmax,
+    .sigmoid = Sigmoid,
+    .to_f16 = ToF16,
+    .rope = Rope,
+};
+
+}  // namespace plimsoll::kernels::ref
