@@ -15,20 +15,20 @@ constexpr size_t kIndexedSize = 8;
 // Removes members whose key comes again, after moving the last value to the first place.
 void MergeEqualKeys(std::vector<Member>& members) {
   std::unordered_map<std::string_view, size_t> first;
-  bool repeated = false;
+  std::vector<size_t> kept;  // the indices of first places, ascending
   for (size_t i = 0; i < members.size(); ++i) {
     const auto [at, added] = first.try_emplace(members[i].first, i);
-    if (added) continue;
-    members[at->second].second = std::move(members[i].second);
-    repeated = true;
+    if (added) {
+      kept.push_back(i);
+    } else {
+      members[at->second].second = std::move(members[i].second);
+    }
   }
-  if (!repeated) return;
-  std::vector<Member> kept;
-  kept.reserve(first.size());
-  for (size_t i = 0; i < members.size(); ++i) {
-    if (first.at(members[i].first) == i) kept.push_back(std::move(members[i]));
-  }
-  members = std::move(kept);
+  if (kept.size() == members.size()) return;
+  std::vector<Member> merged;
+  merged.reserve(kept.size());
+  for (const size_t i : kept) merged.push_back(std::move(members[i]));
+  members = std::move(merged);
 }
 
 uint64_t BytesOf(const std::vector<Member>& members) {
