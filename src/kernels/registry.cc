@@ -1,13 +1,16 @@
 #include <array>
 #include <string>
 
+#include "kernels/avx2/avx2.h"
+#include "kernels/avx512/avx512.h"
 #include "kernels/kernels.h"
 #include "kernels/ref/ref.h"
 
 namespace plimsoll::kernels {
 namespace {
 
-constexpr std::array<const KernelSet*, 1> kSets = {&ref::kKernelSet};
+constexpr std::array<const KernelSet*, 3> kSets = {&ref::kKernelSet, &avx2::kKernelSet,
+                                                   &avx512::kKernelSet};
 
 // "ref, avx2": all sets, or those that run here.
 std::string Names(bool supported_only) {

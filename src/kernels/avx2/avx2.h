@@ -1,0 +1,28 @@
+// The functions of the `avx2` set. Contracts: kernels.h; the bits are those of `ref`.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/kernels.h"
+
+namespace plimsoll::kernels::avx2 {
+
+// F32, F16 and BF16 weights.
+void MatMulFloat(const tensor::Matrix& w, uint64_t row_begin, uint64_t row_end,
+                 const Activations& x, float* y, size_t y_stride, std::byte* workspace);
+
+void Attention(const AttentionArgs& args);
+
+void RmsNorm(const float* x, const float* weight, float eps, uint64_t n, float* y);
+void SiluMul(const float* gate, const float* up, uint64_t n, float* y);
+void Add(const float* x, uint64_t n, float* y);
+void Axpy(float a, const float* x, uint64_t n, float* y);
+void Softmax(float* x, uint64_t n);
+void Sigmoid(float* x, uint64_t n);
+void ToF16(const float* x, uint64_t n, uint16_t* y);
+void Rope(float* x, const float* cos, const float* sin, uint32_t n_pairs, bool neox);
+
+extern const KernelSet kKernelSet;
+
+}  // namespace plimsoll::kernels::avx2

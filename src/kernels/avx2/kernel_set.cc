@@ -1,0 +1,56 @@
+#include "kernels/avx2/avx2.h"
+#include "kernels/cpu.h"
+#include "kernels/ref/ref.h"
+
+namespace plimsoll::kernels::avx2 {
+namespace {
+
+void MatMul(const tensor::Matrix& w, uint64_t row_begin, uint64_t row_end, const Activations& x,
+            float* y, size_t y_stride, std::byte* workspace) {
+  switch (w.dtype) {
+    case tensor::DType::kF32:
+    case tensor::DType::kF16:
+    case tensor::DType::kBF16:
+      ref::MatMul(w, row_begin, row_end, x, y, y_stride, workspace);
+      break;
+    case tensor::DType::kQ8_0:
+    case tensor::DType::kQ4_0:
+    case tensor::DType::kQ4_1:
+    case tensor::DType::kQ5_0:
+    case tensor::DType::kQ5_1:
+    case tensor::DType::kQ2_K:
+    case tensor::DType::kQ3_K:
+    case tensor::DType::kQ4_K:
+    case tensor::DType::kQ5_K:
+    case tensor::DType::kQ6_K:
+    case tensor::DType::kIQ4_NL:
+    case tensor::DType::kIQ4_XS:
+    case tensor::DType::kMXFP4:
+      ref::MatMul(w, row_begin, row_end, x, y, y_stride, workspace);
+      break;
+  }
+}
+
+}  // namespace
+
+// Constant data: nothing of this file runs before `supported`, which is compiled for any CPU.
+constexpr KernelSet kKernelSet = {
+    .name = "avx2",
+    .description = "AVX2 with FMA and F16C",
+    .supported = CpuHasAvx2,
+    .pack_activation = ref::PackActivation,
+    .matmul = MatMul,
+    .matmul_workspace_bytes = ref::MatMulWorkspaceBytes,
+    .dequantize_row = ref::DequantizeRow,
+    .attention = ref::Attention,
+    .rms_norm = ref::RmsNorm,
+    .silu_mul = ref::SiluMul,
+    .add = ref::Add,
+    .axpy = ref::Axpy,
+    .softmax = ref::Softmax,
+    .sigmoid = ref::Sigmoid,
+    .to_f16 = ref::ToF16,
+    .rope = ref::Rope,
+};
+
+}  // namespace plimsoll::kernels::avx2
