@@ -14,6 +14,7 @@
 #include "base/bytes.h"
 #include "base/ids.h"
 #include "base/result.h"
+#include "engine/bundled_model.h"
 #include "memory/ledger.h"
 #include "sampling/sampler.h"
 #include "text/chat_template.h"
@@ -49,8 +50,6 @@ struct ModelSummary {
 // The tokenizer of a model's files alone; works for vocabulary-only files too.
 [[nodiscard]] Result<std::unique_ptr<const text::Tokenizer>> LoadTokenizer(
     const std::filesystem::path& model);
-// What Catalogue the bundled model has: it is embedded in the executable.
-[[nodiscard]] std::string BundledModelName();
 
 struct GenerateOptions {
   sampling::SamplerParams sampling;

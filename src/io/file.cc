@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -14,13 +15,17 @@ Result<std::shared_ptr<const File>> File::Open(const std::filesystem::path& path
 }
 
 Result<std::shared_ptr<const File>> File::OpenWindow(const std::filesystem::path& path,
-                                                     uint64_t offset, uint64_t size) {
+                                                     uint64_t offset, uint64_t size,
+                                                     std::string name) {
   // O_NONBLOCK: opening a FIFO must not hang before it is refused as no regular file.
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) {
     return Fail(ErrorKind::kIo, "cannot open {}: {}", path.string(), std::strerror(errno));
   }
-  std::shared_ptr<File> file(new File(fd, path, path.filename().string(), offset, 0));
+  if (name.empty()) {
+    name = path.filename().string();
+  }
+  std::shared_ptr<File> file(new File(fd, path, std::move(name), offset, 0));
   struct stat status = {};
   if (::fstat(fd, &status) != 0) {
     return Fail(ErrorKind::kIo, "cannot stat {}: {}", path.string(), std::strerror(errno));

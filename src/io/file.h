@@ -18,9 +18,10 @@ class File {
  public:
   // kIo when it cannot be opened, kBadModel when it is no regular file.
   [[nodiscard]] static Result<std::shared_ptr<const File>> Open(const std::filesystem::path& path);
-  // Offset 0 of the result is byte `offset` of the file.
+  // Offset 0 of the result is byte `offset` of the file. Messages call it `name`, or by its file's
+  // name when that is empty.
   [[nodiscard]] static Result<std::shared_ptr<const File>> OpenWindow(
-      const std::filesystem::path& path, uint64_t offset, uint64_t size);
+      const std::filesystem::path& path, uint64_t offset, uint64_t size, std::string name = {});
 
   File(const File&) = delete;
   File& operator=(const File&) = delete;
