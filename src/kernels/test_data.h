@@ -9,6 +9,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -229,6 +230,12 @@ inline OwnedActivations RandomActivations(Random& random, const KernelSet& set, 
                       .data = bytes.data(),
                       .row_idx = nullptr};
   return {std::move(bytes), a};
+}
+
+// Names the instances of a test suite over AllKernelSets(); `Info` is GoogleTest's TestParamInfo.
+template <class Info>
+std::string SetName(const Info& info) {
+  return std::string(info.param->name);
 }
 
 }  // namespace plimsoll::kernels::testing
