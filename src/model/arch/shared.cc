@@ -1,0 +1,72 @@
+#include "model/arch/shared.h"
+
+namespace plimsoll::model {
+
+std::string LayerTensor(uint32_t layer_idx, std::string_view name, std::string_view suffix) {
+  return fmt::format("blk.{}.{}.{}", layer_idx, name, suffix);
+}
+
+void DeclareAttention(const HyperParams& hp, uint32_t layer_idx, Need qkv_bias,
+                      Declarations& declarations, AttentionWeights& weights) {
+  const LayerParams& p = hp.layers[layer_idx];
+  const auto name = [&](std::string_view n) { return LayerTensor(layer_idx, n); };
+  const auto bias = [&](std::string_view n) { return LayerTensor(layer_idx, n, "bias"); };
+  declarations.AddVector(name("attn_norm"), {hp.hidden_dim}, weights.norm);
+  declarations.AddMatrix(name("attn_q"), hp.hidden_dim, p.q_dim(), weights.q);
+  declarations.AddMatrix(name("attn_k"), hp.hidden_dim, p.k_dim(), weights.k);
+  declarations.AddMatrix(name("attn_v"), hp.hidden_dim, p.v_dim(), weights.v);
+  declarations.AddMatrix(name("attn_output"), p.attention_dim(), hp.hidden_dim, weights.output);
+  declarations.AddVector(bias("attn_q"), {p.q_dim()}, weights.q_bias, qkv_bias);
+  declarations.AddVector(bias("attn_k"), {p.k_dim()}, weights.k_bias, qkv_bias);
+  declarations.AddVector(bias("attn_v"), {p.v_dim()}, weights.v_bias, qkv_bias);
+  declarations.AddVector(bias("attn_output"), {hp.hidden_dim}, weights.output_bias,
+                         Need::kOptional);
+}
+
+void DeclareQkNorm(const HyperParams& hp, uint32_t layer_idx, QkNorm kind,
+                   Declarations& declarations, AttentionWeights& weights) {
+  const LayerParams& p = hp.layers[layer_idx];
+  const bool per_head = kind == QkNorm::kPerHead;
+  declarations.AddVector(LayerTensor(layer_idx, "attn_q_norm"),
+                         {per_head ? p.head_dim_k : p.q_dim()}, weights.q_norm);
+  declarations.AddVector(LayerTensor(layer_idx, "attn_k_norm"),
+                         {per_head ? p.head_dim_k : p.k_dim()}, weights.k_norm);
+}
+
+void DeclareFeedForward(const HyperParams& hp, uint32_t layer_idx, Declarations& declarations,
+                        FeedForwardWeights& weights) {
+  const LayerParams& p = hp.layers[layer_idx];
+  const std::string_view suffix = p.is_moe() ? "_exps" : "";
+  const auto name = [&](std::string_view n) {
+    return LayerTensor(layer_idx, fmt::format("{}{}", n, suffix));
+  };
+  declarations.AddVector(LayerTensor(layer_idx, "ffn_norm"), {hp.hidden_dim}, weights.norm);
+  if (p.is_moe()) {
+    declarations.AddMatrix(LayerTensor(layer_idx, "ffn_gate_inp"), hp.hidden_dim, p.n_experts,
+                           weights.router);
+  }
+  declarations.AddStack(name("ffn_gate"), hp.hidden_dim, p.expert_ff_dim, p.n_experts,
+                        weights.gate);
+  declarations.AddStack(name("ffn_up"), hp.hidden_dim, p.expert_ff_dim, p.n_experts, weights.up);
+  declarations.AddStack(name("ffn_down"), p.expert_ff_dim, hp.hidden_dim, p.n_experts,
+                        weights.down);
+}
+
+void DeclareSharedExpert(const HyperParams& hp, uint32_t layer_idx, Declarations& declarations,
+                         SharedExpertWeights& weights) {
+  const uint32_t ff = hp.layers[layer_idx].shared_ff_dim;
+  const auto name = [&](std::string_view n) { return LayerTensor(layer_idx, n); };
+  declarations.AddMatrix(name("ffn_gate_inp_shexp"), hp.hidden_dim, 1, weights.router);
+  declarations.AddStack(name("ffn_gate_shexp"), hp.hidden_dim, ff, 1, weights.gate);
+  declarations.AddStack(name("ffn_up_shexp"), hp.hidden_dim, ff, 1, weights.up);
+  declarations.AddStack(name("ffn_down_shexp"), ff, hp.hidden_dim, 1, weights.down);
+}
+
+void RunPreNormLayer(LayerPieces& pieces, const LayerWeights& weights) {
+  pieces.Norm(weights.attention.norm);
+  pieces.Attention(weights.attention);
+  pieces.Norm(weights.feed_forward.norm);
+  pieces.FeedForward(weights.feed_forward);
+}
+
+}  // namespace plimsoll::model

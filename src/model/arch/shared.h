@@ -1,0 +1,34 @@
+// What the architectures of one family have in common: tensors declared alike, layers built alike.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "model/architecture.h"
+
+namespace plimsoll::model {
+
+// "blk.<layer>.<name>.weight", or another suffix.
+[[nodiscard]] std::string LayerTensor(uint32_t layer_idx, std::string_view name,
+                                      std::string_view suffix = "weight");
+
+// Norm, q, k, v and output projections; biases where the file has them (`qkv_bias` requires those
+// of q, k and v).
+void DeclareAttention(const HyperParams& hp, uint32_t layer_idx, Need qkv_bias,
+                      Declarations& declarations, AttentionWeights& weights);
+// Norms of q and k: over each head, or over all heads at once.
+enum class QkNorm { kPerHead, kAllHeads };
+void DeclareQkNorm(const HyperParams& hp, uint32_t layer_idx, QkNorm kind,
+                   Declarations& declarations, AttentionWeights& weights);
+// Norm, and either a dense feed-forward or router and experts.
+void DeclareFeedForward(const HyperParams& hp, uint32_t layer_idx, Declarations& declarations,
+                        FeedForwardWeights& weights);
+// The expert that every token passes, with the gate that scales it.
+void DeclareSharedExpert(const HyperParams& hp, uint32_t layer_idx, Declarations& declarations,
+                         SharedExpertWeights& weights);
+
+// x += attention(norm(x)); x += feed_forward(norm(x))
+void RunPreNormLayer(LayerPieces& pieces, const LayerWeights& weights);
+
+}  // namespace plimsoll::model

@@ -1,0 +1,147 @@
+// The attention piece: projections, rotation, the KV cache, and attention itself.
+#include <algorithm>
+#include <cmath>
+
+#include "model/layer_pieces.h"
+#include "model/products.h"
+
+namespace plimsoll::model {
+
+void LayerPieces::Attention(const AttentionWeights& weights) {
+  ProjectQkv(weights);
+  step_.ForEachToken([&](size_t i) {
+    FinishQkv(weights, i);
+    StoreKv(i);
+  });
+  Attend();
+  ProjectOutput(weights);
+  branch_pending_ = true;
+}
+
+void LayerPieces::ProjectQkv(const AttentionWeights& weights) {
+  Scratch& s = step_.scratch;
+  const size_t n = step_.n();
+  const Product products[] = {
+      {weights.q, s.packed_in.For(weights.q.dtype, 0, n), s.q.data(), params().q_dim()},
+      {weights.k, s.packed_in.For(weights.k.dtype, 0, n), s.k.data(), params().k_dim()},
+      {weights.v, s.packed_in.For(weights.v.dtype, 0, n), s.v.data(), params().v_dim()},
+  };
+  RunProducts(step_, products);
+}
+
+void LayerPieces::FinishQkv(const AttentionWeights& weights, size_t token) {
+  Scratch& s = step_.scratch;
+  const LayerParams& p = params();
+  float* v = s.v.data() + token * p.v_dim();
+  if (!weights.v_bias.empty()) {
+    step_.kernels.add(weights.v_bias.data(), p.v_dim(), v);
+  }
+  if (const float c = step_.hp.clamp_qkv; c > 0) {
+    std::for_each(v, v + p.v_dim(), [c](float& value) { value = std::clamp(value, -c, c); });
+  }
+  FinishHeads(s.q.data() + token * p.q_dim(), p.n_heads, weights.q_bias, weights.q_norm, token);
+  FinishHeads(s.k.data() + token * p.k_dim(), p.n_kv_heads, weights.k_bias, weights.k_norm, token);
+}
+
+void LayerPieces::FinishHeads(float* heads, uint32_t n_heads, Vector bias, Vector norm,
+                              size_t token) {
+  const uint64_t head_dim = params().head_dim_k;
+  const uint64_t width = n_heads * head_dim;
+  if (!bias.empty()) {
+    step_.kernels.add(bias.data(), width, heads);
+  }
+  if (const float c = step_.hp.clamp_qkv; c > 0) {
+    std::for_each(heads, heads + width, [c](float& value) { value = std::clamp(value, -c, c); });
+  }
+  // Over each head by itself, or over all of them at once.
+  for (uint64_t at = 0; !norm.empty() && at < width; at += norm.size()) {
+    step_.kernels.rms_norm(heads + at, norm.data(), step_.hp.rms_eps, norm.size(), heads + at);
+  }
+  const RopeParams& rope = step_.hp.rope;
+  const uint32_t n_pairs = rope.n_dims / 2;
+  const float* cos = step_.scratch.cos.data() + token * n_pairs;
+  const float* sin = step_.scratch.sin.data() + token * n_pairs;
+  for (uint32_t head = 0; head < n_heads; ++head) {
+    step_.kernels.rope(heads + head * head_dim, cos, sin, n_pairs, rope.neox);
+  }
+}
+
+void LayerPieces::StoreKv(size_t token) {
+  const Scratch& s = step_.scratch;
+  const LayerParams& p = params();
+  const ChunkToken& at = step_.tokens[token];
+  const kv::BlockLayout& layout = at.sequence->layout();
+  std::byte* block = at.sequence->MutableBlock(at.slot);
+  const size_t slot = at.slot % kv::kBlockTokens;
+  for (uint32_t head = 0; head < p.n_kv_heads; ++head) {
+    auto* k = reinterpret_cast<uint16_t*>(block + layout.k_offset(layer_idx_, head));
+    auto* v = reinterpret_cast<uint16_t*>(block + layout.v_offset(layer_idx_, head));
+    step_.kernels.to_f16(s.k.data() + token * p.k_dim() + head * p.head_dim_k, p.head_dim_k,
+                         k + slot * p.head_dim_k);
+    step_.kernels.to_f16(s.v.data() + token * p.v_dim() + head * p.head_dim_v, p.head_dim_v,
+                         v + slot * p.head_dim_v);
+  }
+}
+
+namespace {
+
+// The first slot that a window of `window` positions leaves visible.
+uint32_t FirstVisible(const ChunkToken& token, uint32_t window) {
+  if (window == 0 || token.position < window) {
+    return 0;
+  }
+  const auto positions = token.sequence->positions();
+  const auto first = std::ranges::lower_bound(positions, token.position - window + 1);
+  return static_cast<uint32_t>(first - positions.begin());
+}
+
+}  // namespace
+
+void LayerPieces::Attend() {
+  Scratch& s = step_.scratch;
+  const LayerParams& p = params();
+  const uint32_t group = p.n_heads / p.n_kv_heads;
+  const float scale = step_.hp.attention_scale > 0
+                          ? step_.hp.attention_scale
+                          : 1.0F / std::sqrt(static_cast<float>(p.head_dim_k));
+  s.packed_in.floats = s.attended.data();
+  s.packed_in.k = p.attention_dim();
+  // A head's keys are read by all tokens of the chunk in turn, while they are in the cache.
+  step_.team.Run(step_.n() * p.n_kv_heads, [&](size_t task, size_t /*thread*/) {
+    const auto kv_head = static_cast<uint32_t>(task / step_.n());
+    const size_t token = task % step_.n();
+    const ChunkToken& at = step_.tokens[token];
+    const kv::BlockLayout& layout = at.sequence->layout();
+    kernels::AttentionArgs args;
+    args.q = s.q.data() + token * p.q_dim() + size_t{kv_head} * group * p.head_dim_k;
+    args.n_group = group;
+    args.head_dim_k = p.head_dim_k;
+    args.head_dim_v = p.head_dim_v;
+    args.scale = scale;
+    args.blocks = at.sequence->block_table().data();
+    args.k_offset = layout.k_offset(layer_idx_, kv_head);
+    args.v_offset = layout.v_offset(layer_idx_, kv_head);
+    args.begin = FirstVisible(at, p.window);
+    args.end = at.slot + 1;
+    args.mask = at.mask;
+    args.out =
+        s.attended.data() + token * p.attention_dim() + size_t{kv_head} * group * p.head_dim_v;
+    step_.kernels.attention(args);
+  });
+  step_.ForEachToken([&](size_t i) { s.packed_in.Pack(step_.kernels, i); });
+}
+
+void LayerPieces::ProjectOutput(const AttentionWeights& weights) {
+  Scratch& s = step_.scratch;
+  const uint64_t d = step_.hp.hidden_dim;
+  const Product product = {weights.output, s.packed_in.For(weights.output.dtype, 0, step_.n()),
+                           s.branch.data(), d};
+  RunProducts(step_, {&product, 1});
+  if (!weights.output_bias.empty()) {
+    step_.ForEachToken([&](size_t i) {
+      step_.kernels.add(weights.output_bias.data(), d, s.branch.data() + i * d);
+    });
+  }
+}
+
+}  // namespace plimsoll::model

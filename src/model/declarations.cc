@@ -1,0 +1,28 @@
+#include "model/declarations.h"
+
+namespace plimsoll::model {
+
+using memory::Account;
+using tensor::MakeShape;
+
+void Declarations::AddVector(std::string name, std::vector<uint64_t> lengths, Vector& target,
+                             Need need) {
+  std::vector<tensor::Shape> shapes;
+  for (const uint64_t length : lengths) {
+    shapes.push_back(MakeShape(length));
+  }
+  all_.push_back({std::move(name), std::move(shapes), need, Account::kWeights, &target});
+}
+
+void Declarations::AddMatrix(std::string name, uint64_t in, uint64_t out, tensor::Matrix& target,
+                             Need need, Account account) {
+  all_.push_back({std::move(name), {MakeShape(in, out)}, need, account, &target});
+}
+
+void Declarations::AddStack(std::string name, uint64_t in, uint64_t out, uint64_t n,
+                            tensor::MatrixStack& target, Need need) {
+  const Account account = n > 1 ? Account::kExperts : Account::kWeights;
+  all_.push_back({std::move(name), {MakeShape(in, out, n)}, need, account, &target});
+}
+
+}  // namespace plimsoll::model

@@ -1,0 +1,45 @@
+// The one list of a model's tensors: name, shape, need and place. The loader, the memory plan and
+// every tool that touches weights walk it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "memory/ledger.h"
+#include "model/weights.h"
+#include "tensor/shape.h"
+
+namespace plimsoll::model {
+
+enum class Need { kRequired, kOptional };
+
+struct Declaration {
+  std::string name;
+  std::vector<tensor::Shape> shapes;  // any of these
+  Need need = Need::kRequired;
+  memory::Account account = memory::Account::kWeights;
+  // Where the view goes. A vector is converted to float, whatever float type the file has.
+  std::variant<Vector*, tensor::Matrix*, tensor::MatrixStack*> target;
+};
+
+class Declarations {
+ public:
+  // One-dimensional; `lengths` are alternatives.
+  void AddVector(std::string name, std::vector<uint64_t> lengths, Vector& target,
+                 Need need = Need::kRequired);
+  // y = W x with x of length `in` and y of length `out`.
+  void AddMatrix(std::string name, uint64_t in, uint64_t out, tensor::Matrix& target,
+                 Need need = Need::kRequired, memory::Account account = memory::Account::kWeights);
+  // `n` such matrices in one tensor.
+  void AddStack(std::string name, uint64_t in, uint64_t out, uint64_t n,
+                tensor::MatrixStack& target, Need need = Need::kRequired);
+
+  [[nodiscard]] const std::vector<Declaration>& all() const { return all_; }
+
+ private:
+  std::vector<Declaration> all_;
+};
+
+}  // namespace plimsoll::model

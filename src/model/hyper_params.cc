@@ -1,0 +1,226 @@
+#include "model/hyper_params.h"
+
+#include <cmath>
+#include <limits>
+
+namespace plimsoll::model {
+namespace {
+
+using formats::Metadata;
+
+// Beyond anything that exists; they keep every product of two of them inside 64 bits and tables of
+// their size small.
+constexpr uint32_t kMaxLayers = 4096;
+constexpr uint32_t kMaxDim = 1U << 24;
+constexpr uint32_t kMaxHeads = 1U << 16;
+constexpr uint32_t kMaxHeadDim = 4096;
+constexpr uint32_t kMaxExperts = 1U << 16;
+
+// Reads keys of one architecture, keeping the first error.
+class Reader {
+ public:
+  Reader(const Metadata& metadata, std::string prefix)
+      : metadata_(metadata), prefix_(std::move(prefix)) {}
+
+  [[nodiscard]] std::string Key(std::string_view key) const {
+    return fmt::format("{}.{}", prefix_, key);
+  }
+  [[nodiscard]] bool Has(std::string_view key) const { return metadata_.Has(Key(key)); }
+
+  uint32_t U32(std::string_view key, uint32_t min, uint32_t max) {
+    return InRange(key, Take(metadata_.U32(Key(key))), min, max);
+  }
+  uint32_t U32Or(std::string_view key, uint32_t fallback, uint32_t min, uint32_t max) {
+    return InRange(key, Take(metadata_.U32Or(Key(key), fallback)), min, max);
+  }
+  std::vector<uint32_t> PerLayer(std::string_view key, uint32_t n, uint32_t min, uint32_t max) {
+    auto values = Take(metadata_.U32PerLayer(Key(key), n));
+    values.resize(n, min);
+    for (const uint32_t value : values) {
+      InRange(key, value, min, max);
+    }
+    return values;
+  }
+  double F64Or(std::string_view key, double fallback, double min, double max) {
+    const double value = Take(metadata_.F32Or(Key(key), static_cast<float>(fallback)));
+    if (!(value >= min && value <= max)) {
+      Note(Error{ErrorKind::kBadModel,
+                 fmt::format("{} is {}, not between {} and {}", Key(key), value, min, max)});
+      return fallback;
+    }
+    // A key that is not there must not round the fallback to a float.
+    return Has(key) ? value : fallback;
+  }
+  bool BoolOr(std::string_view key, bool fallback) {
+    return Take(metadata_.BoolOr(Key(key), fallback));
+  }
+  std::string StringOr(std::string_view key, std::string_view fallback) {
+    return std::string(Take(metadata_.StringOr(Key(key), fallback)));
+  }
+  void Note(Error error) {
+    if (!error_) {
+      error_ = std::move(error);
+    }
+  }
+  [[nodiscard]] const std::optional<Error>& error() const { return error_; }
+
+ private:
+  template <class T>
+  T Take(Result<T> result) {
+    if (!result) {
+      Note(std::move(result).error());
+      return T{};
+    }
+    return std::move(*result);
+  }
+  uint32_t InRange(std::string_view key, uint32_t value, uint32_t min, uint32_t max) {
+    if (value < min || value > max) {
+      Note(Error{ErrorKind::kBadModel,
+                 fmt::format("{} is {}, not between {} and {}", Key(key), value, min, max)});
+      return min;
+    }
+    return value;
+  }
+
+  const Metadata& metadata_;
+  std::string prefix_;
+  std::optional<Error> error_;
+};
+
+RopeScaling ReadScaling(Reader& reader) {
+  const std::string name = reader.StringOr("rope.scaling.type", "none");
+  if (name == "none") {
+    return RopeScaling::kNone;
+  }
+  if (name == "linear") {
+    return RopeScaling::kLinear;
+  }
+  if (name == "ntk" || name == "dynamic") {
+    return RopeScaling::kNtk;
+  }
+  if (name == "yarn") {
+    return RopeScaling::kYarn;
+  }
+  if (name == "llama3") {
+    return RopeScaling::kLlama3;
+  }
+  reader.Note(
+      {ErrorKind::kBadModel,
+       fmt::format("{} \"{}\" is not supported; supported are none, linear, ntk, yarn, llama3",
+                   reader.Key("rope.scaling.type"), name)});
+  return RopeScaling::kNone;
+}
+
+RopeParams ReadRope(Reader& reader, const Metadata& metadata, uint32_t head_dim,
+                    uint32_t n_ctx_train) {
+  RopeParams rope;
+  rope.n_dims = reader.U32Or("rope.dimension_count", head_dim, 2, head_dim);
+  if (rope.n_dims % 2 != 0) {
+    reader.Note(
+        {ErrorKind::kBadModel,
+         fmt::format("{} is {}, an odd number", reader.Key("rope.dimension_count"), rope.n_dims)});
+  }
+  rope.theta = reader.F64Or("rope.freq_base", 10000.0, 1.0, 1e12);
+  rope.neox = metadata.BoolOr("plimsoll.rope.neox", false).value_or(false);
+  rope.scaling = ReadScaling(reader);
+  rope.factor = reader.F64Or("rope.scaling.factor", 1.0, 1e-3, 1e6);
+  rope.n_ctx_original = reader.U32Or("rope.scaling.original_context_length", n_ctx_train, 1,
+                                     std::numeric_limits<uint32_t>::max());
+  rope.attention_factor = reader.F64Or("rope.scaling.attn_factor", 1.0, 0.0, 1e3);
+  rope.beta_fast = reader.F64Or("rope.scaling.yarn_beta_fast", 32.0, 0.0, 1e6);
+  rope.beta_slow = reader.F64Or("rope.scaling.yarn_beta_slow", 1.0, 0.0, 1e6);
+  rope.low_freq_factor = reader.F64Or("rope.scaling.low_freq_factor", 1.0, 1e-3, 1e6);
+  rope.high_freq_factor = reader.F64Or("rope.scaling.high_freq_factor", 4.0, 1e-3, 1e6);
+  return rope;
+}
+
+std::vector<LayerParams> ReadLayers(Reader& reader, const HyperParams& hp) {
+  const auto n_heads = reader.PerLayer("attention.head_count", hp.n_layers, 1, kMaxHeads);
+  const auto n_kv_heads =
+      reader.Has("attention.head_count_kv")
+          ? reader.PerLayer("attention.head_count_kv", hp.n_layers, 1, kMaxHeads)
+          : n_heads;
+  const uint32_t head_dim =
+      reader.U32Or("attention.key_length", hp.hidden_dim / n_heads[0], 1, kMaxHeadDim);
+  const uint32_t head_dim_v = reader.U32Or("attention.value_length", head_dim, 1, kMaxHeadDim);
+  const uint32_t window =
+      reader.U32Or("attention.sliding_window", 0, 0, std::numeric_limits<uint32_t>::max());
+  const uint32_t n_experts = reader.U32Or("expert_count", 0, 0, kMaxExperts);
+  const auto ff_dims = reader.PerLayer("feed_forward_length", hp.n_layers, 1, kMaxDim);
+
+  std::vector<LayerParams> layers;
+  for (uint32_t i = 0; i < hp.n_layers; ++i) {
+    LayerParams layer;
+    layer.n_heads = n_heads[i];
+    layer.n_kv_heads = n_kv_heads[i];
+    layer.head_dim_k = head_dim;
+    layer.head_dim_v = head_dim_v;
+    layer.window = window;
+    layer.expert_ff_dim = ff_dims[i];
+    if (n_experts > 1) {
+      layer.n_experts = n_experts;
+      layer.n_experts_active = reader.U32("expert_used_count", 1, n_experts);
+      layer.expert_ff_dim = reader.U32Or("expert_feed_forward_length", ff_dims[i], 1, kMaxDim);
+      layer.shared_ff_dim = reader.U32Or("expert_shared_feed_forward_length", 0, 0, kMaxDim);
+    }
+    if (layer.n_heads % layer.n_kv_heads != 0) {
+      reader.Note(
+          {ErrorKind::kBadModel, fmt::format("{} heads are no multiple of {} KV heads in layer {}",
+                                             layer.n_heads, layer.n_kv_heads, i)});
+    }
+    layers.push_back(layer);
+  }
+  return layers;
+}
+
+RouterParams ReadRouter(Reader& reader) {
+  RouterParams router;
+  // llama.cpp's numbers: 1 softmax, 2 sigmoid; 0 and absent: the architecture's own.
+  const uint32_t score = reader.U32Or("expert_gating_func", 1, 0, 2);
+  router.score = score == 2 ? RouterScore::kSigmoid : RouterScore::kSoftmax;
+  router.scale = static_cast<float>(reader.F64Or("expert_weights_scale", 1.0, -1e6, 1e6));
+  if (router.scale == 0.0F) {
+    router.scale = 1.0F;  // files write 0 for "none"
+  }
+  router.normalize = reader.BoolOr("expert_weights_norm", false);
+  return router;
+}
+
+}  // namespace
+
+Result<HyperParams> ReadHyperParams(const formats::Catalogue& catalogue) {
+  const Metadata& metadata = catalogue.metadata;
+  const auto architecture = metadata.String("general.architecture");
+  if (!architecture) {
+    return tl::unexpected(architecture.error());
+  }
+  const formats::TensorEntry* embedding = catalogue.Find("token_embd.weight");
+  if (embedding == nullptr || embedding->shape.n_dims != 2) {
+    return Fail(ErrorKind::kBadModel,
+                "the file has no matrix token_embd.weight: it is a vocabulary or no text model");
+  }
+  Reader reader(metadata, std::string(*architecture));
+  HyperParams hp;
+  hp.architecture = *architecture;
+  hp.name = metadata.StringOr("general.name", "").value_or("");
+  hp.n_layers = reader.U32("block_count", 1, kMaxLayers);
+  hp.hidden_dim = reader.U32("embedding_length", 1, kMaxDim);
+  if (embedding->shape.dims[1] > std::numeric_limits<int32_t>::max()) {
+    return Fail(ErrorKind::kBadModel, "token_embd.weight has {} rows, more than tokens can name",
+                embedding->shape.dims[1]);
+  }
+  hp.vocab_size = static_cast<uint32_t>(embedding->shape.dims[1]);
+  hp.n_ctx_train = reader.U32Or("context_length", 2048, 1, std::numeric_limits<int32_t>::max());
+  hp.rms_eps = static_cast<float>(reader.F64Or("attention.layer_norm_rms_epsilon", 1e-5, 0.0, 1.0));
+  hp.attention_scale = static_cast<float>(reader.F64Or("attention.scale", 0.0, 0.0, 1e6));
+  hp.clamp_qkv = static_cast<float>(reader.F64Or("attention.clamp_kqv", 0.0, 0.0, 1e9));
+  hp.layers = ReadLayers(reader, hp);
+  hp.rope = ReadRope(reader, metadata, hp.layers[0].head_dim_k, hp.n_ctx_train);
+  hp.router = ReadRouter(reader);
+  if (reader.error()) {
+    return tl::unexpected(*reader.error());
+  }
+  return hp;
+}
+
+}  // namespace plimsoll::model

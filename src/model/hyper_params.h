@@ -1,0 +1,78 @@
+// A model's shape and variants, as data: nothing behind this header asks for a model's name.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "formats/catalogue.h"
+
+namespace plimsoll::model {
+
+enum class RopeScaling { kNone, kLinear, kNtk, kYarn, kLlama3 };
+
+struct RopeParams {
+  uint32_t n_dims = 0;  // rotated dimensions of a head; fewer than the head has: partial rotary
+  double theta = 10000.0;
+  bool neox = true;  // pairs are halves apart; otherwise neighbours
+  RopeScaling scaling = RopeScaling::kNone;
+  double factor = 1.0;  // of the context's extension
+  uint32_t n_ctx_original = 0;
+  // YaRN
+  double attention_factor = 1.0;
+  double beta_fast = 32.0;
+  double beta_slow = 1.0;
+  // Llama 3, where the factors are not a tensor of the file
+  double low_freq_factor = 1.0;
+  double high_freq_factor = 4.0;
+};
+
+enum class RouterScore { kSoftmax, kSigmoid };
+
+struct RouterParams {
+  RouterScore score = RouterScore::kSoftmax;
+  bool normalize = false;  // the chosen experts' weights sum to 1
+  float scale = 1.0F;      // on the weights, last
+};
+
+// Layers may differ from one another in each of these.
+struct LayerParams {
+  uint32_t n_heads = 0;
+  uint32_t n_kv_heads = 0;
+  uint32_t head_dim_k = 0;
+  uint32_t head_dim_v = 0;
+  uint32_t window = 0;  // a position sees itself and the window - 1 before it; 0: all
+  // A dense feed-forward is one expert that is always active.
+  uint32_t n_experts = 1;
+  uint32_t n_experts_active = 1;
+  uint32_t expert_ff_dim = 0;
+  uint32_t shared_ff_dim = 0;  // width of the shared expert; 0: none
+
+  [[nodiscard]] uint32_t q_dim() const { return n_heads * head_dim_k; }
+  [[nodiscard]] uint32_t k_dim() const { return n_kv_heads * head_dim_k; }
+  [[nodiscard]] uint32_t v_dim() const { return n_kv_heads * head_dim_v; }
+  [[nodiscard]] uint32_t attention_dim() const { return n_heads * head_dim_v; }
+  [[nodiscard]] bool is_moe() const { return n_experts > 1; }
+};
+
+struct HyperParams {
+  std::string architecture;
+  std::string name;
+  uint32_t n_layers = 0;
+  uint32_t hidden_dim = 0;
+  uint32_t vocab_size = 0;
+  uint32_t n_ctx_train = 0;
+  float rms_eps = 0;
+  float attention_scale = 0;  // of the scores; 0: 1 / sqrt(head_dim_k)
+  float clamp_qkv = 0;        // q, k and v are clamped to +- this; 0: not
+  RopeParams rope;
+  RouterParams router;
+  std::vector<LayerParams> layers;
+};
+
+// Reads what GGUF's conventions name alike for every architecture (keys "<architecture>.…") and
+// checks that the numbers make sense together. kBadModel names the key.
+[[nodiscard]] Result<HyperParams> ReadHyperParams(const formats::Catalogue& catalogue);
+
+}  // namespace plimsoll::model

@@ -1,0 +1,41 @@
+#include "model/layer_pieces.h"
+
+namespace plimsoll::model {
+
+LayerPieces::LayerPieces(const Step& step, const RopeTable& rope) : step_(step) {
+  Scratch& s = step.scratch;
+  step.ForEachToken([&](size_t i) {
+    const size_t n_pairs = rope.n_pairs();
+    rope.Angles(step.tokens[i].position, s.cos.subspan(i * n_pairs, n_pairs),
+                s.sin.subspan(i * n_pairs, n_pairs));
+  });
+}
+
+void LayerPieces::Norm(Vector weight) {
+  Scratch& s = step_.scratch;
+  const uint64_t d = step_.hp.hidden_dim;
+  s.packed_in.floats = s.normed.data();
+  s.packed_in.k = d;
+  step_.ForEachToken([&](size_t i) {
+    float* x = s.x.data() + i * d;
+    if (branch_pending_) {
+      step_.kernels.add(s.branch.data() + i * d, d, x);
+    }
+    step_.kernels.rms_norm(x, weight.data(), step_.hp.rms_eps, d, s.normed.data() + i * d);
+    s.packed_in.Pack(step_.kernels, i);
+  });
+  branch_pending_ = false;
+}
+
+void LayerPieces::EndLayers() {
+  if (!branch_pending_) {
+    return;
+  }
+  Scratch& s = step_.scratch;
+  const uint64_t d = step_.hp.hidden_dim;
+  step_.ForEachToken(
+      [&](size_t i) { step_.kernels.add(s.branch.data() + i * d, d, s.x.data() + i * d); });
+  branch_pending_ = false;
+}
+
+}  // namespace plimsoll::model

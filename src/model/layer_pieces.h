@@ -1,0 +1,50 @@
+// The pieces that layers are made of. An architecture calls them in its order.
+#pragma once
+
+#include <cstdint>
+
+#include "model/rope.h"
+#include "model/step.h"
+#include "model/weights.h"
+
+namespace plimsoll::model {
+
+// A layer is a chain of branches on the residual stream: Norm reads the stream (after adding what
+// the branch before left), Attention and FeedForward read the norm's result and make the next
+// branch.
+class LayerPieces {
+ public:
+  LayerPieces(const Step& step, const RopeTable& rope);
+
+  void BeginLayer(uint32_t layer_idx) { layer_idx_ = layer_idx; }
+  [[nodiscard]] const LayerParams& params() const { return step_.hp.layers[layer_idx_]; }
+
+  void Norm(Vector weight);
+  void Attention(const AttentionWeights& weights);
+  // Router, experts and the shared expert; a dense feed-forward is one expert.
+  void FeedForward(const FeedForwardWeights& weights);
+
+  // Adds the last branch to the stream. For the end of the layers.
+  void EndLayers();
+
+ private:
+  void ProjectQkv(const AttentionWeights& weights);
+  void FinishQkv(const AttentionWeights& weights, size_t token);
+  void FinishHeads(float* heads, uint32_t n_heads, Vector bias, Vector norm, size_t token);
+  void StoreKv(size_t token);
+  void Attend();
+  void ProjectOutput(const AttentionWeights& weights);
+
+  void Route(const FeedForwardWeights& weights);
+  void ChooseExperts(size_t token);
+  void GroupPairs();
+  void RunGateUp(const FeedForwardWeights& weights);
+  void RunDown(const FeedForwardWeights& weights);
+  void ScaleSharedExpert(const SharedExpertWeights& weights);
+
+  const Step& step_;
+  uint32_t layer_idx_ = 0;
+  bool branch_pending_ = false;
+};
+
+}  // namespace plimsoll::model

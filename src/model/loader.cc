@@ -1,0 +1,184 @@
+#include "model/loader.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "base/bytes.h"
+#include "base/checked.h"
+#include "kernels/half.h"
+
+namespace plimsoll::model {
+namespace {
+
+using formats::TensorEntry;
+using memory::Account;
+using tensor::DType;
+
+// One read call: large enough for full bandwidth, small enough for a lively progress bar.
+constexpr uint64_t kReadBytes = 16 * kMiB;
+
+constexpr std::array<Account, 3> kWeightAccounts = {Account::kWeights, Account::kVocab,
+                                                    Account::kExperts};
+
+bool IsVector(const Declaration& declaration) {
+  return std::holds_alternative<Vector*>(declaration.target);
+}
+
+bool IsFloat(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
+}
+
+// Bytes in memory, with what kernels may over-read.
+uint64_t ResidentBytes(const BoundTensor& tensor) {
+  const uint64_t bytes = IsVector(*tensor.declaration)
+                             ? tensor.entry->shape.Elements() * sizeof(float)
+                             : tensor.entry->bytes;
+  return AlignUp<uint64_t>(bytes + tensor::kReadablePadding, tensor::kReadablePadding);
+}
+
+uint64_t AccountBytes(std::span<const BoundTensor> tensors, Account account) {
+  uint64_t total = 0;
+  for (const BoundTensor& tensor : tensors) {
+    if (tensor.declaration->account == account) {
+      total += ResidentBytes(tensor);
+    }
+  }
+  return total;
+}
+
+Result<> CheckEntry(const Declaration& declaration, const TensorEntry& entry) {
+  if (std::ranges::find(declaration.shapes, entry.shape) == declaration.shapes.end()) {
+    return Fail(ErrorKind::kBadModel, "tensor {} has the shape {}, expected is {}", entry.name,
+                entry.shape.ToString(), declaration.shapes[0].ToString());
+  }
+  if (IsVector(declaration) && !IsFloat(entry.dtype)) {
+    return Fail(ErrorKind::kBadModel, "tensor {} is {}, expected are floats", entry.name,
+                tensor::Traits(entry.dtype).name);
+  }
+  return {};
+}
+
+// Reads all ranges of `entry`, one behind another, to `out`.
+Result<> ReadEntry(const formats::Catalogue& catalogue, const TensorEntry& entry, std::byte* out,
+                   const std::function<void(uint64_t)>& on_bytes) {
+  for (const formats::FileRange& range : entry.ranges) {
+    const auto& file = catalogue.files[range.file_idx];
+    for (uint64_t done = 0; done < range.bytes;) {
+      const uint64_t n = std::min(kReadBytes, range.bytes - done);
+      auto read = file->ReadAt(range.offset + done, std::span(out, n));
+      if (!read) {
+        return Fail(read.error().kind, "tensor {}: {}", entry.name, read.error().message);
+      }
+      done += n;
+      out += n;
+      on_bytes(n);
+    }
+  }
+  return {};
+}
+
+// Floats of any type, already at the start of `at`, to F32 in place (from the back, since F32 is
+// the widest).
+void WidenInPlace(DType dtype, std::byte* at, uint64_t n) {
+  if (dtype == DType::kF32) {
+    return;
+  }
+  for (uint64_t i = n; i-- > 0;) {
+    uint16_t bits = 0;
+    std::memcpy(&bits, at + i * sizeof(bits), sizeof(bits));
+    const float value =
+        dtype == DType::kF16 ? kernels::F16ToFloat(bits) : kernels::BF16ToFloat(bits);
+    std::memcpy(at + i * sizeof(value), &value, sizeof(value));
+  }
+}
+
+void PointTarget(const BoundTensor& tensor, const std::byte* at) {
+  const TensorEntry& entry = *tensor.entry;
+  const tensor::Matrix matrix = {.dtype = entry.dtype,
+                                 .layout = tensor::Layout::kNative,
+                                 .k = entry.shape.dims[0],
+                                 .rows = entry.shape.dims[1],
+                                 .data = at};
+  if (auto* const* vector = std::get_if<Vector*>(&tensor.declaration->target)) {
+    **vector = Vector(reinterpret_cast<const float*>(at), entry.shape.Elements());
+  } else if (auto* const* target = std::get_if<tensor::Matrix*>(&tensor.declaration->target)) {
+    **target = matrix;
+  } else {
+    *std::get<tensor::MatrixStack*>(tensor.declaration->target) = {matrix, entry.shape.dims[2]};
+  }
+}
+
+std::string_view AccountDescription(Account account) {
+  switch (account) {
+    case Account::kVocab:
+      return "the embedding and output matrices";
+    case Account::kExperts:
+      return "the experts";
+    default:
+      return "the dense weights";
+  }
+}
+
+}  // namespace
+
+Result<std::vector<BoundTensor>> BindTensors(const formats::Catalogue& catalogue,
+                                             const Declarations& declarations) {
+  std::vector<BoundTensor> bound;
+  for (const Declaration& declaration : declarations.all()) {
+    const TensorEntry* entry = catalogue.Find(declaration.name);
+    if (entry == nullptr) {
+      if (declaration.need == Need::kOptional) {
+        continue;
+      }
+      return Fail(ErrorKind::kBadModel, "the tensor {} {} is missing", declaration.name,
+                  declaration.shapes[0].ToString());
+    }
+    if (auto checked = CheckEntry(declaration, *entry); !checked) {
+      return Forward(checked);
+    }
+    bound.push_back({&declaration, entry});
+  }
+  return bound;
+}
+
+WeightBytes CountWeightBytes(std::span<const BoundTensor> tensors) {
+  return {.weights = AccountBytes(tensors, Account::kWeights),
+          .vocab = AccountBytes(tensors, Account::kVocab),
+          .experts = AccountBytes(tensors, Account::kExperts)};
+}
+
+Result<std::vector<memory::Buffer>> LoadTensors(const formats::Catalogue& catalogue,
+                                                std::span<const BoundTensor> tensors,
+                                                memory::Ledger& ledger,
+                                                const std::function<void(uint64_t)>& on_bytes) {
+  std::vector<memory::Buffer> buffers;
+  for (const Account account : kWeightAccounts) {
+    const uint64_t bytes = AccountBytes(tensors, account);
+    if (bytes == 0) {
+      continue;
+    }
+    auto buffer = memory::Buffer::Allocate(ledger, account, bytes, AccountDescription(account));
+    if (!buffer) {
+      return Forward(buffer);
+    }
+    std::byte* at = buffer->data();
+    for (const BoundTensor& tensor : tensors) {
+      if (tensor.declaration->account != account) {
+        continue;
+      }
+      if (auto read = ReadEntry(catalogue, *tensor.entry, at, on_bytes); !read) {
+        return Forward(read);
+      }
+      if (IsVector(*tensor.declaration)) {
+        WidenInPlace(tensor.entry->dtype, at, tensor.entry->shape.Elements());
+      }
+      PointTarget(tensor, at);
+      at += ResidentBytes(tensor);
+    }
+    buffers.push_back(std::move(*buffer));
+  }
+  return buffers;
+}
+
+}  // namespace plimsoll::model

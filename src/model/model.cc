@@ -1,0 +1,165 @@
+#include "model/model.h"
+
+#include <algorithm>
+
+#include "base/invariant.h"
+#include "model/products.h"
+
+namespace plimsoll::model {
+
+Model::Model(const formats::Catalogue& catalogue, const Architecture& architecture, HyperParams hp,
+             kernels::Team& team, const ModelOptions& options)
+    : catalogue_(catalogue),
+      architecture_(architecture),
+      hp_(std::move(hp)),
+      team_(team),
+      options_(options) {}
+
+Result<std::unique_ptr<Model>> Model::Open(const formats::Catalogue& catalogue, kernels::Team& team,
+                                           const ModelOptions& options) {
+  Invariant(options.kernels != nullptr && options.max_chunk > 0, "a model has kernels and a chunk");
+  const auto name = catalogue.metadata.String("general.architecture");
+  if (!name) {
+    return tl::unexpected(name.error());
+  }
+  const auto architecture = FindArchitecture(*name);
+  if (!architecture) {
+    return tl::unexpected(architecture.error());
+  }
+  auto hp = (*architecture)->ReadHyperParams(catalogue);
+  if (!hp) {
+    return plimsoll::Forward(hp);
+  }
+  auto model =
+      std::unique_ptr<Model>(new Model(catalogue, **architecture, std::move(*hp), team, options));
+  model->Declare();
+  auto bound = BindTensors(catalogue, model->declarations_);
+  if (!bound) {
+    return plimsoll::Forward(bound);
+  }
+  model->bound_ = std::move(*bound);
+  return model;
+}
+
+void Model::Declare() {
+  using memory::Account;
+  declarations_.AddMatrix("token_embd.weight", hp_.hidden_dim, hp_.vocab_size, weights_.embedding,
+                          Need::kRequired, Account::kVocab);
+  declarations_.AddVector("output_norm.weight", {hp_.hidden_dim}, weights_.output_norm);
+  declarations_.AddMatrix("output.weight", hp_.hidden_dim, hp_.vocab_size, weights_.output,
+                          Need::kOptional, Account::kVocab);
+  declarations_.AddVector("rope_freqs.weight", {hp_.rope.n_dims / 2}, weights_.rope_factors,
+                          Need::kOptional);
+  weights_.layers.resize(hp_.n_layers);
+  for (uint32_t i = 0; i < hp_.n_layers; ++i) {
+    architecture_.DeclareLayer(hp_, i, declarations_, weights_.layers[i]);
+  }
+}
+
+ScratchShape Model::MakeScratchShape() const {
+  ScratchShape shape;
+  shape.max_tokens = options_.max_chunk;
+  shape.n_threads = static_cast<uint32_t>(team_.n_threads());
+  shape.matmul_workspace_bytes = options_.kernels->matmul_workspace_bytes;
+  for (const BoundTensor& tensor : bound_) {
+    const auto format = kernels::ActivationFormatFor(tensor.entry->dtype);
+    shape.formats.q8x32 |= format == kernels::ActivationFormat::kQ8x32;
+    shape.formats.q8x256 |= format == kernels::ActivationFormat::kQ8x256;
+  }
+  return shape;
+}
+
+kv::BlockLayout Model::KvLayout() const {
+  std::vector<kv::BlockLayout::Layer> layers;
+  for (const LayerParams& layer : hp_.layers) {
+    layers.push_back({layer.n_kv_heads, layer.head_dim_k, layer.head_dim_v});
+  }
+  return kv::BlockLayout(std::move(layers));
+}
+
+ModelNeeds Model::Needs() const {
+  memory::Carver counting;
+  Scratch::Lay(hp_, MakeScratchShape(), counting);
+  return {.weights = CountWeightBytes(bound_),
+          .scratch = counting.used(),
+          .kv_block = KvLayout().block_bytes()};
+}
+
+Result<> Model::Load(memory::Ledger& ledger, const std::function<void(uint64_t)>& on_bytes) {
+  auto buffers = LoadTensors(catalogue_, bound_, ledger, on_bytes);
+  if (!buffers) {
+    return plimsoll::Forward(buffers);
+  }
+  auto scratch = memory::Buffer::Allocate(ledger, memory::Account::kScratch, Needs().scratch,
+                                          fmt::format("a chunk of {} tokens", options_.max_chunk));
+  if (!scratch) {
+    return plimsoll::Forward(scratch);
+  }
+  memory::Carver carver(scratch->span());
+  scratch_ = Scratch::Lay(hp_, MakeScratchShape(), carver);
+  buffers_ = std::move(*buffers);
+  buffers_.push_back(std::move(*scratch));
+  if (weights_.output.empty()) {
+    weights_.output = weights_.embedding;  // tied
+  }
+  rope_.emplace(hp_.rope, weights_.rope_factors);
+  return {};
+}
+
+void Model::Forward(const ForwardInput& input, const LogitsFn& on_logits) {
+  Invariant(rope_.has_value() && input.tokens.size() <= options_.max_chunk,
+            "a loaded model steps through at most one chunk");
+  if (input.tokens.empty()) {
+    return;
+  }
+  const Step step = {hp_, *options_.kernels, team_, scratch_, input.tokens};
+  const LayerRange layers = input.layers.value_or(LayerRange{0, hp_.n_layers});
+  if (layers.begin == 0) {
+    Embed(step);
+  } else {
+    std::ranges::copy(input.hidden_in.first(step.n() * hp_.hidden_dim), scratch_.x.begin());
+  }
+  LayerPieces pieces(step, *rope_);
+  for (uint32_t i = layers.begin; i < layers.end; ++i) {
+    pieces.BeginLayer(i);
+    architecture_.RunLayer(pieces, weights_.layers[i]);
+  }
+  pieces.EndLayers();
+  if (layers.end == hp_.n_layers) {
+    MakeLogits(step, input.wanted_logits, on_logits);
+  }
+  if (!input.hidden_out.empty()) {
+    std::ranges::copy(scratch_.x.first(step.n() * hp_.hidden_dim), input.hidden_out.begin());
+  }
+}
+
+void Model::Embed(const Step& step) {
+  step.ForEachToken([&](size_t i) {
+    step.kernels.dequantize_row(weights_.embedding, static_cast<uint64_t>(step.tokens[i].token),
+                                scratch_.x.data() + i * hp_.hidden_dim);
+  });
+}
+
+void Model::MakeLogits(const Step& step, std::span<const uint32_t> wanted,
+                       const LogitsFn& on_logits) {
+  const uint64_t d = hp_.hidden_dim;
+  PackedRows& packed = scratch_.packed_in;
+  packed.floats = scratch_.normed.data();
+  packed.k = d;
+  for (size_t first = 0; first < wanted.size(); first += kLogitRows) {
+    const size_t n = std::min<size_t>(kLogitRows, wanted.size() - first);
+    for (size_t i = 0; i < n; ++i) {
+      step.kernels.rms_norm(scratch_.x.data() + wanted[first + i] * d, weights_.output_norm.data(),
+                            hp_.rms_eps, d, scratch_.normed.data() + i * d);
+      packed.Pack(step.kernels, i);
+    }
+    const Product product = {weights_.output, packed.For(weights_.output.dtype, 0, n),
+                             scratch_.logits.data(), hp_.vocab_size};
+    RunProducts(step, {&product, 1});
+    for (size_t i = 0; i < n; ++i) {
+      on_logits(wanted[first + i], scratch_.logits.subspan(i * hp_.vocab_size, hp_.vocab_size));
+    }
+  }
+}
+
+}  // namespace plimsoll::model

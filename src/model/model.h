@@ -1,0 +1,104 @@
+// A model in memory, and the one entry into it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "formats/catalogue.h"
+#include "kernels/kernels.h"
+#include "kernels/team.h"
+#include "kv/block_pool.h"
+#include "memory/buffer.h"
+#include "model/architecture.h"
+#include "model/loader.h"
+#include "model/rope.h"
+#include "model/scratch.h"
+#include "model/step.h"
+
+namespace plimsoll::model {
+
+// Layers [begin, end).
+struct LayerRange {
+  uint32_t begin = 0;
+  uint32_t end = 0;
+};
+
+// The input of one forward pass. All tokens may be of one sequence (a prompt, a chunk of one, a
+// draft tree) or of several (a batch); the result of a token does not depend on its company.
+struct ForwardInput {
+  // At most max_chunk(). Tokens of one sequence in ascending slots.
+  std::span<const ChunkToken> tokens;
+  // Empty: all layers. A range that starts later takes the residual stream from `hidden_in`, one
+  // that ends earlier leaves it in `hidden_out`; both are [tokens][hidden_dim].
+  std::optional<LayerRange> layers;
+  std::span<const float> hidden_in;
+  std::span<float> hidden_out;
+  // Indices into `tokens`, ascending, whose logits are wanted. Only when the range has the last
+  // layer.
+  std::span<const uint32_t> wanted_logits;
+};
+
+// Called once for each wanted token, in order; the logits are valid during the call.
+using LogitsFn = std::function<void(uint32_t token_idx, std::span<float> logits)>;
+
+// What a model needs in memory, known before any of it is allocated.
+struct ModelNeeds {
+  WeightBytes weights;
+  uint64_t scratch = 0;
+  uint64_t kv_block = 0;  // per kv::kBlockTokens tokens of context
+};
+
+struct ModelOptions {
+  uint32_t max_chunk = 512;
+  const kernels::KernelSet* kernels = nullptr;
+};
+
+// Not thread-safe: one step at a time. Immutable but for its scratch memory.
+class Model {
+ public:
+  // Reads hyper-parameters and binds every tensor; allocates nothing big. `catalogue` and `team`
+  // outlive the model.
+  [[nodiscard]] static Result<std::unique_ptr<Model>> Open(const formats::Catalogue& catalogue,
+                                                           kernels::Team& team,
+                                                           const ModelOptions& options);
+
+  [[nodiscard]] const HyperParams& hyper_params() const { return hp_; }
+  [[nodiscard]] ModelNeeds Needs() const;
+  [[nodiscard]] kv::BlockLayout KvLayout() const;
+  [[nodiscard]] uint32_t max_chunk() const { return options_.max_chunk; }
+
+  // Loads the weights and lays out the scratch memory, both granted by the ledger, which outlives
+  // the model.
+  [[nodiscard]] Result<> Load(memory::Ledger& ledger,
+                              const std::function<void(uint64_t)>& on_bytes);
+
+  // After Load. Keys and values of the tokens are written to their slots.
+  void Forward(const ForwardInput& input, const LogitsFn& on_logits);
+
+ private:
+  Model(const formats::Catalogue& catalogue, const Architecture& architecture, HyperParams hp,
+        kernels::Team& team, const ModelOptions& options);
+
+  void Declare();
+  [[nodiscard]] ScratchShape MakeScratchShape() const;
+  void Embed(const Step& step);
+  void MakeLogits(const Step& step, std::span<const uint32_t> wanted, const LogitsFn& on_logits);
+
+  const formats::Catalogue& catalogue_;
+  const Architecture& architecture_;
+  HyperParams hp_;
+  kernels::Team& team_;
+  ModelOptions options_;
+  Declarations declarations_;
+  std::vector<BoundTensor> bound_;
+  ModelWeights weights_;
+  std::vector<memory::Buffer> buffers_;
+  std::optional<RopeTable> rope_;
+  Scratch scratch_;
+};
+
+}  // namespace plimsoll::model

@@ -1,0 +1,28 @@
+// Matrix products as one stage of the team.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "model/step.h"
+#include "tensor/matrix.h"
+
+namespace plimsoll::model {
+
+// y[i * y_stride + r] = (w row r) . (x row i)
+struct Product {
+  tensor::Matrix w;
+  kernels::Activations x;
+  float* y = nullptr;
+  size_t y_stride = 0;
+};
+
+// Rows that a task takes so that `n_threads` threads share `rows` rows of `row_bytes` well: a
+// multiple of 16, several tasks a thread, none too small to be worth handing out.
+[[nodiscard]] uint64_t RowsPerTask(uint64_t rows, uint64_t row_bytes, size_t n_threads);
+
+// Makes all of them in one stage.
+void RunProducts(const Step& step, std::span<const Product> products);
+
+}  // namespace plimsoll::model

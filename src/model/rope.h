@@ -1,0 +1,34 @@
+// Rotary position embedding: the angle by which each pair of dimensions turns at a position.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "model/hyper_params.h"
+#include "model/weights.h"
+
+namespace plimsoll::model {
+
+// Angles are position * frequency; the variants only change the frequencies (and, for YaRN, the
+// length of the rotated vector). Everything is made in double and rounded to float once.
+//
+// Sources: RoPE, Su et al. 2021; linear interpolation, Chen et al. 2023 (Position Interpolation);
+// NTK-aware base change, bloc97 2023; YaRN, Peng et al. 2023; Llama 3's piecewise factors, Meta's
+// published model code.
+class RopeTable {
+ public:
+  // `factors` (one a pair, may be empty) divide the frequencies: Llama 3 files carry them as a
+  // tensor.
+  RopeTable(const RopeParams& params, Vector factors);
+
+  [[nodiscard]] size_t n_pairs() const { return frequencies_.size(); }
+  // cos and sin have n_pairs() elements.
+  void Angles(uint32_t position, std::span<float> cos, std::span<float> sin) const;
+
+ private:
+  std::vector<double> frequencies_;
+  double magnitude_ = 1.0;
+};
+
+}  // namespace plimsoll::model

@@ -1,0 +1,104 @@
+// The router: which experts each token goes to, and how much each counts.
+#include <algorithm>
+#include <numeric>
+
+#include "model/layer_pieces.h"
+#include "model/products.h"
+
+namespace plimsoll::model {
+namespace {
+
+// The k largest scores, as ascending ids; equal scores go to the lower id.
+void ChooseTop(std::span<const float> scores, std::span<uint32_t> chosen) {
+  // Insertion into a short list ordered by score: k is small, and most scores fail the first test.
+  size_t n = 0;
+  for (uint32_t id = 0; id < scores.size(); ++id) {
+    size_t at = n;
+    while (at > 0 && scores[id] > scores[chosen[at - 1]]) {
+      --at;
+    }
+    if (at == chosen.size()) {
+      continue;
+    }
+    const size_t last = std::min(n, chosen.size() - 1);
+    std::copy_backward(chosen.begin() + static_cast<ptrdiff_t>(at),
+                       chosen.begin() + static_cast<ptrdiff_t>(last),
+                       chosen.begin() + static_cast<ptrdiff_t>(last) + 1);
+    chosen[at] = id;
+    n = std::min(n + 1, chosen.size());
+  }
+  std::ranges::sort(chosen);
+}
+
+}  // namespace
+
+void LayerPieces::Route(const FeedForwardWeights& weights) {
+  const LayerParams& p = params();
+  Routing& routing = step_.scratch.routing;
+  if (p.is_moe()) {
+    const Product product = {weights.router,
+                             step_.scratch.packed_in.For(weights.router.dtype, 0, step_.n()),
+                             routing.scores.data(), p.n_experts};
+    RunProducts(step_, {&product, 1});
+    step_.ForEachToken([&](size_t i) { ChooseExperts(i); });
+  } else {
+    std::fill_n(routing.chosen.begin(), step_.n(), 0U);
+    std::fill_n(routing.chosen_weights.begin(), step_.n(), 1.0F);
+  }
+  GroupPairs();
+}
+
+void LayerPieces::ChooseExperts(size_t token) {
+  const LayerParams& p = params();
+  const RouterParams& router = step_.hp.router;
+  Routing& routing = step_.scratch.routing;
+  const auto scores = routing.scores.subspan(token * p.n_experts, p.n_experts);
+  if (router.score == RouterScore::kSoftmax) {
+    step_.kernels.softmax(scores.data(), scores.size());
+  } else {
+    step_.kernels.sigmoid(scores.data(), scores.size());
+  }
+  const auto chosen = routing.chosen.subspan(token * p.n_experts_active, p.n_experts_active);
+  const auto chosen_weights =
+      routing.chosen_weights.subspan(token * p.n_experts_active, p.n_experts_active);
+  ChooseTop(scores, chosen);
+  std::ranges::transform(chosen, chosen_weights.begin(), [&](uint32_t id) { return scores[id]; });
+  if (router.normalize) {
+    const float sum = std::accumulate(chosen_weights.begin(), chosen_weights.end(), 0.0F);
+    std::ranges::for_each(chosen_weights, [sum](float& w) { w = w / sum; });
+  }
+  if (router.scale != 1.0F) {
+    std::ranges::for_each(chosen_weights, [&](float& w) { w = w * router.scale; });
+  }
+}
+
+// A counting sort by expert; it keeps the tokens of an expert in order.
+void LayerPieces::GroupPairs() {
+  const LayerParams& p = params();
+  Routing& routing = step_.scratch.routing;
+  const size_t n_pairs = step_.n() * p.n_experts_active;
+  const auto counts = routing.counts.first(p.n_experts);
+  std::ranges::fill(counts, 0U);
+  for (size_t i = 0; i < n_pairs; ++i) {
+    ++counts[routing.chosen[i]];
+  }
+  uint32_t begin = 0;
+  routing.n_active = 0;
+  for (uint32_t id = 0; id < p.n_experts; ++id) {
+    const uint32_t count = counts[id];
+    if (count != 0) {
+      routing.active[routing.n_active] = id;
+      routing.active_begin[routing.n_active++] = begin;
+    }
+    counts[id] = begin;  // from here on: where the expert's next pair goes
+    begin += count;
+  }
+  routing.active_begin[routing.n_active] = begin;
+  for (size_t i = 0; i < n_pairs; ++i) {
+    const uint32_t at = counts[routing.chosen[i]]++;
+    routing.pair_token[at] = static_cast<uint32_t>(i / p.n_experts_active);
+    routing.pair_weight[at] = routing.chosen_weights[i];
+  }
+}
+
+}  // namespace plimsoll::model

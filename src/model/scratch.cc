@@ -1,0 +1,136 @@
+#include "model/scratch.h"
+
+#include <algorithm>
+
+#include "base/checked.h"
+#include "base/invariant.h"
+
+namespace plimsoll::model {
+namespace {
+
+using kernels::ActivationFormat;
+
+constexpr uint64_t kBlock = 32;
+constexpr uint64_t kSuperBlock = 256;
+
+// The largest that any layer needs of each.
+struct Widths {
+  uint64_t q = 0, k = 0, v = 0, attended = 0, experts = 0, active = 0, ff = 0, shared_ff = 0;
+};
+
+Widths WidestLayer(const HyperParams& hp) {
+  Widths w;
+  for (const LayerParams& layer : hp.layers) {
+    w.q = std::max<uint64_t>(w.q, layer.q_dim());
+    w.k = std::max<uint64_t>(w.k, layer.k_dim());
+    w.v = std::max<uint64_t>(w.v, layer.v_dim());
+    w.attended = std::max<uint64_t>(w.attended, layer.attention_dim());
+    w.experts = std::max<uint64_t>(w.experts, layer.n_experts);
+    w.active = std::max<uint64_t>(w.active, layer.n_experts_active);
+    w.ff = std::max<uint64_t>(w.ff, layer.expert_ff_dim);
+    w.shared_ff = std::max<uint64_t>(w.shared_ff, layer.shared_ff_dim);
+  }
+  return w;
+}
+
+PackedRows LayPacked(uint64_t n_rows, uint64_t max_k, const PackedFormats& formats,
+                     memory::Carver& carver) {
+  PackedRows rows;
+  if (formats.q8x32 && max_k != 0) {
+    rows.q8x32 = carver.TakeBytes(
+        n_rows * kernels::ActivationRowBytes(ActivationFormat::kQ8x32, AlignUp(max_k, kBlock)));
+  }
+  if (formats.q8x256 && max_k != 0) {
+    rows.q8x256 =
+        carver.TakeBytes(n_rows * kernels::ActivationRowBytes(ActivationFormat::kQ8x256,
+                                                              AlignUp(max_k, kSuperBlock)));
+  }
+  return rows;
+}
+
+}  // namespace
+
+void PackedRows::Pack(const kernels::KernelSet& kernels, size_t i) const {
+  const float* row = floats + i * k;
+  if (q8x32 != nullptr && k % kBlock == 0) {
+    kernels.pack_activation(ActivationFormat::kQ8x32, row, k,
+                            q8x32 + i * kernels::ActivationRowBytes(ActivationFormat::kQ8x32, k));
+  }
+  if (q8x256 != nullptr && k % kSuperBlock == 0) {
+    kernels.pack_activation(ActivationFormat::kQ8x256, row, k,
+                            q8x256 + i * kernels::ActivationRowBytes(ActivationFormat::kQ8x256, k));
+  }
+}
+
+kernels::Activations PackedRows::For(tensor::DType weight, size_t first, size_t n,
+                                     const uint32_t* row_idx) const {
+  kernels::Activations x;
+  x.format = kernels::ActivationFormatFor(weight);
+  x.k = k;
+  x.n_rows = n;
+  x.row_idx = row_idx;
+  switch (x.format) {
+    case ActivationFormat::kF32:
+      x.data = reinterpret_cast<const std::byte*>(floats);
+      x.row_stride = k * sizeof(float);
+      break;
+    case ActivationFormat::kQ8x32:
+      x.data = q8x32;
+      x.row_stride = kernels::ActivationRowBytes(x.format, k);
+      break;
+    case ActivationFormat::kQ8x256:
+      x.data = q8x256;
+      x.row_stride = kernels::ActivationRowBytes(x.format, k);
+      break;
+  }
+  Invariant(x.data != nullptr, "activations are packed in every form that a weight reads");
+  x.data += first * x.row_stride;
+  return x;
+}
+
+Scratch Scratch::Lay(const HyperParams& hp, const ScratchShape& shape, memory::Carver& carver) {
+  const Widths w = WidestLayer(hp);
+  const uint64_t n = shape.max_tokens;
+  const uint64_t pairs = n * w.active;
+  Scratch s;
+  s.x = carver.Take<float>(n * hp.hidden_dim);
+  s.branch = carver.Take<float>(n * hp.hidden_dim);
+  s.normed = carver.Take<float>(n * hp.hidden_dim);
+  s.q = carver.Take<float>(n * w.q);
+  s.k = carver.Take<float>(n * w.k);
+  s.v = carver.Take<float>(n * w.v);
+  s.attended = carver.Take<float>(n * w.attended);
+  s.gate = carver.Take<float>(pairs * w.ff);
+  s.up = carver.Take<float>(pairs * w.ff);
+  s.shared_gate = carver.Take<float>(n * w.shared_ff);
+  s.shared_up = carver.Take<float>(n * w.shared_ff);
+  s.shared_scale = carver.Take<float>(n);
+  s.cos = carver.Take<float>(n * hp.rope.n_dims / 2);
+  s.sin = carver.Take<float>(n * hp.rope.n_dims / 2);
+  s.logits = carver.Take<float>(uint64_t{kLogitRows} * hp.vocab_size);
+  s.packed_in = LayPacked(n, std::max<uint64_t>(hp.hidden_dim, w.attended), shape.formats, carver);
+  s.packed_ff = LayPacked(pairs, w.ff, shape.formats, carver);
+  s.packed_shared = LayPacked(n, w.shared_ff, shape.formats, carver);
+
+  s.routing.scores = carver.Take<float>(n * w.experts);
+  s.routing.chosen = carver.Take<uint32_t>(pairs);
+  s.routing.chosen_weights = carver.Take<float>(pairs);
+  s.routing.pair_token = carver.Take<uint32_t>(pairs);
+  s.routing.pair_weight = carver.Take<float>(pairs);
+  s.routing.active = carver.Take<uint32_t>(w.experts);
+  s.routing.active_begin = carver.Take<uint32_t>(w.experts + 1);
+  s.routing.counts = carver.Take<uint32_t>(w.experts);
+
+  const uint64_t max_k = std::max({uint64_t{hp.hidden_dim}, w.attended, w.ff, w.shared_ff});
+  s.threads = carver.Take<ThreadScratch>(shape.n_threads);
+  for (uint32_t i = 0; i < shape.n_threads; ++i) {
+    std::byte* workspace = carver.TakeBytes(shape.matmul_workspace_bytes(max_k));
+    const auto tile = carver.Take<float>(n * kDownRows);
+    if (!s.threads.empty()) {
+      s.threads[i] = {workspace, tile.data()};
+    }
+  }
+  return s;
+}
+
+}  // namespace plimsoll::model

@@ -1,0 +1,86 @@
+// The memory that a chunk of tokens needs on its way through the layers. Laid out once; no step
+// allocates.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "kernels/kernels.h"
+#include "memory/buffer.h"
+#include "model/hyper_params.h"
+
+namespace plimsoll::model {
+
+// Logits are made and handed out for this many tokens at a time, so that a long prompt whose every
+// token is wanted does not need tokens x vocabulary floats.
+inline constexpr uint32_t kLogitRows = 16;
+// Rows of an expert's down projection that one task makes for all its tokens.
+inline constexpr uint32_t kDownRows = 64;
+
+// Which packed forms the model's weights read.
+struct PackedFormats {
+  bool q8x32 = false;
+  bool q8x256 = false;
+};
+
+struct ScratchShape {
+  uint32_t max_tokens = 0;  // of a chunk
+  uint32_t n_threads = 0;
+  PackedFormats formats;
+  size_t (*matmul_workspace_bytes)(uint64_t k) = nullptr;
+};
+
+// Rows of floats and their packed forms, made once and read by every matrix that wants them.
+struct PackedRows {
+  const float* floats = nullptr;  // [n][k]
+  uint64_t k = 0;
+  std::byte* q8x32 = nullptr;  // null: not used by this model
+  std::byte* q8x256 = nullptr;
+
+  // Packs row i in every form that is used and that k allows.
+  void Pack(const kernels::KernelSet& kernels, size_t i) const;
+  // Rows [first, first + n), or rows row_idx[0..n) when it is given, as `weight` reads them.
+  [[nodiscard]] kernels::Activations For(tensor::DType weight, size_t first, size_t n,
+                                         const uint32_t* row_idx = nullptr) const;
+};
+
+struct ThreadScratch {
+  std::byte* workspace = nullptr;  // matmul's
+  float* tile = nullptr;           // [max_tokens][kDownRows]
+};
+
+// Which experts a chunk's tokens chose. A pair is one token with one of its experts; pairs are
+// ordered by expert, then token.
+struct Routing {
+  std::span<float> scores;           // [n][n_experts]
+  std::span<uint32_t> chosen;        // [n][n_experts_active], ascending ids
+  std::span<float> chosen_weights;   // same shape
+  std::span<uint32_t> pair_token;    // [pairs]
+  std::span<float> pair_weight;      // [pairs]
+  std::span<uint32_t> active;        // ids of the experts that have pairs, ascending
+  std::span<uint32_t> active_begin;  // first pair of each of these, and the number of pairs
+  std::span<uint32_t> counts;        // [n_experts], working space
+  size_t n_active = 0;
+};
+
+struct Scratch {
+  std::span<float> x;                       // [n][hidden_dim]: the residual stream
+  std::span<float> branch;                  // [n][hidden_dim]: what the present branch adds to it
+  std::span<float> normed;                  // [n][hidden_dim]
+  std::span<float> q, k, v;                 // [n][heads * head_dim]
+  std::span<float> attended;                // [n][n_heads * head_dim_v]
+  std::span<float> gate, up;                // [pairs][expert_ff_dim]
+  std::span<float> shared_gate, shared_up;  // [n][shared_ff_dim]
+  std::span<float> shared_scale;            // [n]
+  std::span<float> cos, sin;                // [n][n_rotated_pairs]
+  std::span<float> logits;                  // [kLogitRows][vocab_size]
+  PackedRows packed_in, packed_ff, packed_shared;  // memory only; floats and k are set where used
+  Routing routing;
+  std::span<ThreadScratch> threads;
+
+  // Lays everything out for `hp` in what `carver` has (or counts it).
+  static Scratch Lay(const HyperParams& hp, const ScratchShape& shape, memory::Carver& carver);
+};
+
+}  // namespace plimsoll::model

@@ -1,0 +1,49 @@
+// One chunk of tokens on its way through the model: what they are, and everything that layers need.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "base/ids.h"
+#include "kernels/kernels.h"
+#include "kernels/team.h"
+#include "kv/kv_sequence.h"
+#include "model/hyper_params.h"
+#include "model/scratch.h"
+
+namespace plimsoll::model {
+
+// A token of a chunk. Its key and value go to `slot` of `sequence`, where room was made.
+struct ChunkToken {
+  TokenId token = 0;
+  uint32_t position = 0;
+  uint32_t slot = 0;
+  kv::KvSequence* sequence = nullptr;
+  // Draft trees: bit s % 32 of word s / 32 says whether slot s is visible. Null: every slot up to
+  // its own.
+  const uint32_t* mask = nullptr;
+};
+
+struct Step {
+  const HyperParams& hp;
+  const kernels::KernelSet& kernels;
+  kernels::Team& team;
+  Scratch& scratch;
+  std::span<const ChunkToken> tokens;
+
+  [[nodiscard]] size_t n() const { return tokens.size(); }
+
+  // Runs f(token index) for every token: on the calling thread when there is just one, since a
+  // stage of the team costs more than that is worth.
+  template <class F>
+  void ForEachToken(const F& f) const {
+    if (n() == 1) {
+      f(size_t{0});
+      return;
+    }
+    team.Run(n(), [&](size_t i, size_t /*thread*/) { f(i); });
+  }
+};
+
+}  // namespace plimsoll::model

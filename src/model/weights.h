@@ -1,0 +1,48 @@
+// Views of a model's weights in memory, by role. The loader fills them from the declarations.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "tensor/matrix.h"
+
+namespace plimsoll::model {
+
+using Vector = std::span<const float>;  // empty: the model has none
+
+struct AttentionWeights {
+  Vector norm;             // [hidden_dim]
+  tensor::Matrix q, k, v;  // [hidden_dim -> heads * head_dim]
+  tensor::Matrix output;   // [n_heads * head_dim_v -> hidden_dim]
+  Vector q_bias, k_bias, v_bias, output_bias;
+  // Over one head (head_dim), or over all heads at once (heads * head_dim); by their length.
+  Vector q_norm, k_norm;
+};
+
+struct SharedExpertWeights {
+  tensor::Matrix router;               // [hidden_dim -> 1]: its sigmoid scales the output; empty: 1
+  tensor::MatrixStack gate, up, down;  // one matrix each
+};
+
+struct FeedForwardWeights {
+  Vector norm;                   // [hidden_dim]
+  tensor::Matrix router;         // [hidden_dim -> n_experts]; empty when there is one expert
+  tensor::MatrixStack gate, up;  // [hidden_dim -> expert_ff_dim] x n_experts
+  tensor::MatrixStack down;      // [expert_ff_dim -> hidden_dim] x n_experts
+  SharedExpertWeights shared;
+};
+
+struct LayerWeights {
+  AttentionWeights attention;
+  FeedForwardWeights feed_forward;
+};
+
+struct ModelWeights {
+  tensor::Matrix embedding;  // [hidden_dim] x vocab_size
+  Vector output_norm;
+  tensor::Matrix output;  // [hidden_dim -> vocab_size]; the embedding where it is tied
+  Vector rope_factors;    // [n_pairs]: frequencies are divided by these
+  std::vector<LayerWeights> layers;
+};
+
+}  // namespace plimsoll::model
