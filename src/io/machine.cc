@@ -1,0 +1,168 @@
+#include "io/machine.h"
+
+#include <algorithm>
+#include <fstream>
+#include <set>
+#include <sstream>
+#include <string>
+
+#include <sched.h>
+
+#include "base/bytes.h"
+#include "base/checked.h"
+
+namespace plimsoll::io {
+namespace {
+
+using std::filesystem::path;
+
+std::optional<uint64_t> ReadNumber(const path& file) {
+  std::ifstream in(file);
+  uint64_t value = 0;
+  return in >> value ? std::optional(value) : std::nullopt;
+}
+
+// The value behind `key` in lines such as "MemTotal:  123 kB" or "inactive_file 456".
+uint64_t NumberBehind(const path& file, const std::string& key) {
+  std::ifstream in(file);
+  for (std::string line; std::getline(in, line);) {
+    std::istringstream words(line);
+    std::string name;
+    uint64_t value = 0;
+    if (words >> name >> value && name == key) {
+      return value;
+    }
+  }
+  return 0;
+}
+
+// Where /proc/self/cgroup says that the process is; `controller` is empty for version 2.
+std::optional<path> CgroupPath(const path& root, std::string_view controller) {
+  std::ifstream in(root / "proc/self/cgroup");
+  for (std::string line; std::getline(in, line);) {
+    const auto first = line.find(':');
+    const auto second = line.find(':', first + 1);
+    if (second == std::string::npos) {
+      continue;
+    }
+    std::istringstream controllers(line.substr(first + 1, second - first - 1));
+    bool matches = controller.empty() && controllers.peek() == EOF;
+    for (std::string name; std::getline(controllers, name, ',');) {
+      matches = matches || (!controller.empty() && name == controller);
+    }
+    if (matches) {
+      return path(line.substr(second + 1)).relative_path();
+    }
+  }
+  return std::nullopt;
+}
+
+struct CgroupFiles {
+  path mount;
+  const char* limit;
+  const char* usage;
+  const char* inactive_file;
+  const char* active_file;
+};
+
+// Limits hold for a group and all above it; the tightest headroom wins.
+void ReadCgroup(const path& root, std::string_view controller, const CgroupFiles& files,
+                MemoryFacts& facts) {
+  const auto group = CgroupPath(root, controller);
+  if (!group) {
+    return;
+  }
+  for (path at = *group;; at = at.parent_path()) {
+    const path folder = root / files.mount / at;
+    const auto limit = ReadNumber(folder / files.limit);
+    // Without a limit version 2 says "max" and version 1 a number beyond any memory.
+    if (limit && *limit < facts.total) {
+      const uint64_t usage = ReadNumber(folder / files.usage).value_or(0);
+      const uint64_t cached = NumberBehind(folder / "memory.stat", files.inactive_file) +
+                              NumberBehind(folder / "memory.stat", files.active_file);
+      const uint64_t used = usage - std::min(usage, cached);
+      const auto headroom = [](uint64_t l, uint64_t u) { return l - std::min(l, u); };
+      if (!facts.cgroup_limit ||
+          headroom(*limit, used) < headroom(*facts.cgroup_limit, facts.cgroup_used)) {
+        facts.cgroup_limit = limit;
+        facts.cgroup_used = used;
+      }
+    }
+    if (at.empty()) {
+      return;
+    }
+  }
+}
+
+// Processors' worth of time that the control group allows; 0: no quota.
+uint64_t CpuQuota(const path& root) {
+  if (const auto group = CgroupPath(root, "")) {
+    std::ifstream in(root / "sys/fs/cgroup" / *group / "cpu.max");
+    uint64_t quota = 0;
+    uint64_t period = 0;
+    if (in >> quota >> period && period > 0) {
+      return CeilDiv(quota, period);
+    }
+  }
+  if (const auto group = CgroupPath(root, "cpu")) {
+    const path folder = root / "sys/fs/cgroup/cpu" / *group;
+    const auto quota = ReadNumber(folder / "cpu.cfs_quota_us");  // -1 does not read as a number
+    const auto period = ReadNumber(folder / "cpu.cfs_period_us");
+    if (quota && period && *period > 0 && *quota < UINT32_MAX) {
+      return CeilDiv(*quota, *period);
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+
+MemoryFacts ReadMemoryFacts(const path& root) {
+  MemoryFacts facts;
+  facts.total = NumberBehind(root / "proc/meminfo", "MemTotal:") * kKiB;
+  facts.available = NumberBehind(root / "proc/meminfo", "MemAvailable:") * kKiB;
+  ReadCgroup(root, "",
+             {"sys/fs/cgroup", "memory.max", "memory.current", "inactive_file", "active_file"},
+             facts);
+  ReadCgroup(root, "memory",
+             {"sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
+              "total_inactive_file", "total_active_file"},
+             facts);
+  return facts;
+}
+
+uint64_t DefaultMemoryLine(const MemoryFacts& facts) {
+  uint64_t free = facts.available;
+  if (facts.cgroup_limit) {
+    free = std::min(free, *facts.cgroup_limit - std::min(*facts.cgroup_limit, facts.cgroup_used));
+  }
+  const uint64_t reserve = std::clamp(free / 16, 256 * kMiB, 2 * kGiB);
+  return free - std::min(free, reserve);
+}
+
+uint32_t UsableCores(const path& root) {
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  if (::sched_getaffinity(0, sizeof(allowed), &allowed) != 0) {
+    return 1;
+  }
+  std::set<std::string> cores;
+  for (size_t cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (!CPU_ISSET(cpu, &allowed)) {
+      continue;
+    }
+    const path file = root / "sys/devices/system/cpu" / ("cpu" + std::to_string(cpu)) /
+                      "topology/thread_siblings_list";
+    std::ifstream in(file);
+    std::string siblings;
+    if (!std::getline(in, siblings)) {
+      siblings = std::to_string(cpu);  // topology hidden: a core of its own
+    }
+    cores.insert(siblings);
+  }
+  const uint64_t quota = CpuQuota(root);
+  const uint64_t usable = quota == 0 ? cores.size() : std::min<uint64_t>(cores.size(), quota);
+  return static_cast<uint32_t>(std::max<uint64_t>(usable, 1));
+}
+
+}  // namespace plimsoll::io

@@ -1,0 +1,32 @@
+// Facts of the machine that a process may use: memory, and processors.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+
+namespace plimsoll::io {
+
+struct MemoryFacts {
+  uint64_t total = 0;      // of the machine
+  uint64_t available = 0;  // what the kernel could give without swapping
+  // The tightest limit of the process's control groups (v1 or v2), and what they use of it that
+  // cannot be reclaimed: cached file pages do not count.
+  std::optional<uint64_t> cgroup_limit;
+  uint64_t cgroup_used = 0;
+};
+
+// `root` is "/" but in tests.
+[[nodiscard]] MemoryFacts ReadMemoryFacts(const std::filesystem::path& root = "/");
+
+// What a process may take without pushing others out: what is available (or left of the control
+// group's limit), less a reserve of a sixteenth, at least 256 MiB and at most 2 GiB, for everything
+// else on the machine.
+[[nodiscard]] uint64_t DefaultMemoryLine(const MemoryFacts& facts);
+
+// Physical cores that the process's affinity allows, at least 1; two threads of one core share its
+// arithmetic units and count once. A control group's processor quota, rounded up, is a further
+// limit.
+[[nodiscard]] uint32_t UsableCores(const std::filesystem::path& root = "/");
+
+}  // namespace plimsoll::io

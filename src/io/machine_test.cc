@@ -1,0 +1,86 @@
+#include "io/machine.h"
+
+#include <fstream>
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+
+namespace plimsoll::io {
+namespace {
+
+using std::filesystem::path;
+
+// A root folder with the files that a test writes.
+class MachineTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    root_ = path(testing::TempDir()) / ("plimsoll_machine_" + std::to_string(::getpid()));
+    Write("proc/meminfo",
+          "MemTotal:       16777216 kB\nMemFree: 1 kB\nMemAvailable:    8388608 kB\n");
+  }
+  void TearDown() override { std::filesystem::remove_all(root_); }
+
+  void Write(const path& file, const std::string& text) {
+    std::filesystem::create_directories((root_ / file).parent_path());
+    std::ofstream(root_ / file) << text;
+  }
+
+  path root_;
+};
+
+TEST_F(MachineTest, WithoutAControlGroupTheMachineIsTheLimit) {
+  const MemoryFacts facts = ReadMemoryFacts(root_);
+  EXPECT_EQ(facts.total, 16 * kGiB);
+  EXPECT_EQ(facts.available, 8 * kGiB);
+  EXPECT_FALSE(facts.cgroup_limit);
+  EXPECT_EQ(DefaultMemoryLine(facts), 8 * kGiB - 512 * kMiB);
+}
+
+TEST_F(MachineTest, Version2CountsNoCachedFilesAsUsed) {
+  Write("proc/self/cgroup", "0::/app/web\n");
+  Write("sys/fs/cgroup/app/web/memory.max", "max\n");
+  Write("sys/fs/cgroup/app/memory.max", "4294967296\n");
+  Write("sys/fs/cgroup/app/memory.current", "4000000000\n");
+  Write("sys/fs/cgroup/app/memory.stat",
+        "anon 5\ninactive_file 3000000000\nactive_file 500000000\n");
+  const MemoryFacts facts = ReadMemoryFacts(root_);
+  EXPECT_EQ(facts.cgroup_limit, 4 * kGiB);
+  EXPECT_EQ(facts.cgroup_used, 500000000U);
+  EXPECT_LT(DefaultMemoryLine(facts), 4 * kGiB - 500000000U);
+}
+
+TEST_F(MachineTest, Version1IsReadToo) {
+  Write("proc/self/cgroup", "12:cpu,cpuacct:/x\n5:memory:/box\n0::/\n");
+  Write("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+  Write("sys/fs/cgroup/memory/box/memory.limit_in_bytes", "1073741824\n");
+  Write("sys/fs/cgroup/memory/box/memory.usage_in_bytes", "100\n");
+  const MemoryFacts facts = ReadMemoryFacts(root_);
+  EXPECT_EQ(facts.cgroup_limit, kGiB);
+  EXPECT_EQ(facts.cgroup_used, 100U);
+  EXPECT_EQ(DefaultMemoryLine(facts), kGiB - 100 - 256 * kMiB);
+}
+
+TEST_F(MachineTest, ATinyLimitLeavesNothingRatherThanWrapping) {
+  EXPECT_EQ(DefaultMemoryLine({.total = kGiB, .available = 100 * kMiB, .cgroup_limit = {}}), 0U);
+}
+
+TEST_F(MachineTest, SiblingsCountOnceAndTheQuotaHolds) {
+  const uint32_t without_topology = UsableCores(root_);
+  EXPECT_GE(without_topology, 1U);
+  for (int cpu = 0; cpu < 1024; ++cpu) {
+    Write("sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/thread_siblings_list",
+          "0-1023\n");
+  }
+  EXPECT_EQ(UsableCores(root_), 1U);
+}
+
+TEST_F(MachineTest, AQuotaOfOneProcessorIsOneCore) {
+  Write("proc/self/cgroup", "0::/app\n");
+  Write("sys/fs/cgroup/app/cpu.max", "50000 100000\n");
+  EXPECT_EQ(UsableCores(root_), 1U);
+}
+
+}  // namespace
+}  // namespace plimsoll::io
