@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -39,6 +40,25 @@ Result<std::shared_ptr<const File>> File::OpenWindow(const std::filesystem::path
                 whole, size, offset);
   }
   file->size_ = size == UINT64_MAX ? whole - offset : size;
+  return std::shared_ptr<const File>(std::move(file));
+}
+
+Result<std::shared_ptr<const File>> File::FromBytes(std::string name,
+                                                    std::span<const std::byte> bytes) {
+  const int fd = ::memfd_create("plimsoll", MFD_CLOEXEC);
+  if (fd < 0) {
+    return Fail(ErrorKind::kIo, "cannot make an anonymous file: {}", std::strerror(errno));
+  }
+  std::shared_ptr<File> file(new File(fd, name, name, 0, bytes.size()));
+  size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t n = ::write(fd, bytes.data() + done, bytes.size() - done);
+    if (n > 0) {
+      done += static_cast<size_t>(n);
+    } else if (n == 0 || errno != EINTR) {
+      return Fail(ErrorKind::kIo, "cannot fill an anonymous file: {}", std::strerror(errno));
+    }
+  }
   return std::shared_ptr<const File>(std::move(file));
 }
 

@@ -66,5 +66,15 @@ TEST_F(FileTest, ReadWholeHasALimit) {
   EXPECT_EQ(ReadWhole(path_, 9).error().kind, ErrorKind::kBadModel);
 }
 
+TEST_F(FileTest, FromBytesNeedsNoPath) {
+  const std::string bytes = "abcdef";
+  const auto file = File::FromBytes("made up", std::as_bytes(std::span(bytes)));
+  ASSERT_TRUE(file);
+  EXPECT_EQ((*file)->size(), 6U);
+  EXPECT_EQ((*file)->name(), "made up");
+  EXPECT_EQ(Read(**file, 2, 3), "cde");
+  EXPECT_NE(Read(**file, 4, 3).find("past its end"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace plimsoll::io
