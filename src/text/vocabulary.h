@@ -26,6 +26,16 @@ enum class TokenType : int8_t {
   kByte = 6,
 };
 
+// One cut of a pre-tokenizer: every part that the steps before it left is cut by the pattern.
+struct SplitStep {
+  std::string pattern;       // a regular expression over UTF-8 text
+  bool keep_matches = true;  // what matches becomes words of its own
+  bool keep_gaps = true;     // and so does what lies between
+};
+
+// Unicode's normal forms, applied to the text before anything else.
+enum class Normalization { kNone, kNfc, kNfd, kNfkc, kNfkd };
+
 struct VocabularySpec {
   TokenizerModel model = TokenizerModel::kByteBpe;
   std::string pre_tokenizer;        // GGUF's tokenizer.ggml.pre: "llama-bpe", "qwen2", ...
