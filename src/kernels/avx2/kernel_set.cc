@@ -43,14 +43,14 @@ constexpr KernelSet kKernelSet = {
     .matmul_workspace_bytes = ref::MatMulWorkspaceBytes,
     .dequantize_row = ref::DequantizeRow,
     .attention = ref::Attention,
-    .rms_norm = ref::RmsNorm,
-    .silu_mul = ref::SiluMul,
-    .add = ref::Add,
-    .axpy = ref::Axpy,
-    .softmax = ref::Softmax,
-    .sigmoid = ref::Sigmoid,
-    .to_f16 = ref::ToF16,
-    .rope = ref::Rope,
+    .rms_norm = RmsNorm,
+    .silu_mul = SiluMul,
+    .add = Add,
+    .axpy = Axpy,
+    .softmax = Softmax,
+    .sigmoid = Sigmoid,
+    .to_f16 = ToF16,
+    .rope = Rope,
 };
 
 }  // namespace plimsoll::kernels::avx2

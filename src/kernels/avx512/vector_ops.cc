@@ -1,0 +1,23 @@
+#include "kernels/generic/vector_ops.h"
+
+#include "kernels/avx512/avx512.h"
+#include "kernels/avx512/vec.h"
+
+namespace plimsoll::kernels::avx512 {
+
+void RmsNorm(const float* x, const float* weight, float eps, uint64_t n, float* y) {
+  RmsNormOf<F32x16>(x, weight, eps, n, y);
+}
+void SiluMul(const float* gate, const float* up, uint64_t n, float* y) {
+  SiluMulOf<F32x16>(gate, up, n, y);
+}
+void Add(const float* x, uint64_t n, float* y) { AddOf<F32x16>(x, n, y); }
+void Axpy(float a, const float* x, uint64_t n, float* y) { AxpyOf<F32x16>(a, x, n, y); }
+void Softmax(float* x, uint64_t n) { SoftmaxOf<F32x16>(x, n); }
+void Sigmoid(float* x, uint64_t n) { SigmoidOfAll<F32x16>(x, n); }
+void ToF16(const float* x, uint64_t n, uint16_t* y) { ToF16Of<F32x16>(x, n, y); }
+void Rope(float* x, const float* cos, const float* sin, uint32_t n_pairs, bool neox) {
+  RopeOf<F32x16>(x, cos, sin, n_pairs, neox);
+}
+
+}  // namespace plimsoll::kernels::avx512
