@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "formats/gguf/reader.h"
 #include "formats/metadata.h"
@@ -23,8 +24,15 @@ class RawFile {
     Bytes("GGUF").Put<uint32_t>(3).Put<uint64_t>(n_tensors).Put<uint64_t>(n_keys);
   }
 
+  // A number that was put, by where it stands.
+  struct Field {
+    uint64_t offset = 0;
+    uint64_t bytes = 0;
+  };
+
   template <class T>
   RawFile& Put(T value) {
+    fields_.push_back({bytes_.size(), sizeof(T)});
     const auto raw = std::bit_cast<std::array<char, sizeof(T)>>(value);
     bytes_.append(raw.data(), raw.size());
     return *this;
@@ -61,6 +69,7 @@ class RawFile {
     return *this;
   }
 
+  [[nodiscard]] const std::vector<Field>& fields() const { return fields_; }
   [[nodiscard]] const std::string& bytes() const { return bytes_; }
   [[nodiscard]] uint64_t size() const { return bytes_.size(); }
   [[nodiscard]] std::shared_ptr<const io::File> File(std::string name = "raw.gguf") const {
@@ -70,6 +79,7 @@ class RawFile {
 
  private:
   std::string bytes_;
+  std::vector<Field> fields_;
 };
 
 }  // namespace plimsoll::formats::gguf

@@ -1,7 +1,6 @@
 #include "formats/gguf/reader.h"
 
 #include <array>
-#include <cstring>
 #include <utility>
 
 #include "formats/escape.h"
@@ -26,15 +25,11 @@ struct Part {
 
 Result<> CheckMagic(Cursor& cursor) {
   cursor.SetField("magic");
-  std::array<char, 4> magic = {};
-  for (char& c : magic) {
-    auto byte = cursor.Read<char>();
-    if (!byte) {
-      return Forward(byte);
-    }
-    c = *byte;
+  auto magic = cursor.Read<std::array<char, 4>>();
+  if (!magic) {
+    return Forward(magic);
   }
-  const std::string_view text(magic.data(), magic.size());
+  const std::string_view text(magic->data(), magic->size());
   if (text != kMagic) {
     return cursor.Bad(0, "the file starts with \"{}\" instead of \"{}\": it is no GGUF file",
                       Escape(text), kMagic);
