@@ -1,0 +1,234 @@
+#include "tools/random_model/block_fill.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+#include "base/invariant.h"
+#include "kernels/half.h"
+#include "tensor/blocks.h"
+
+namespace plimsoll::random_model {
+namespace {
+
+using tensor::DType;
+
+// Mean square of the integers from `low` to `high`, less `offset`.
+double MeanSquare(int low, int high, double offset = 0) {
+  double sum = 0;
+  for (int q = low; q <= high; ++q) {
+    sum += (q - offset) * (q - offset);
+  }
+  return sum / (high - low + 1);
+}
+
+// A block's scale varies from block to block, as in real files, around 1 in the square.
+double ScaleJitter(RandomStream& random) {
+  const double normalise = 1 / std::sqrt(1 + 0.25 / 12);
+  return (0.75 + 0.5 * random.Uniform()) * normalise;
+}
+
+double RandomSign(RandomStream& random) { return (random.Next() >> 63) != 0 ? -1 : 1; }
+
+uint16_t ScaleBits(double scale) { return kernels::FloatToF16(static_cast<float>(scale)); }
+
+uint16_t FloatToBf16(float value) {
+  const auto bits = std::bit_cast<uint32_t>(value);
+  return static_cast<uint16_t>((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+}
+
+template <class Block>
+void RandomBytes(RandomStream& random, Block& block) {
+  std::array<uint8_t, sizeof(Block)> bytes = {};
+  random.Fill(bytes);
+  std::memcpy(&block, bytes.data(), sizeof(Block));
+}
+
+void FillBlock(RandomStream& random, double rms, tensor::BlockQ8_0& block) {
+  static const double kUnit = std::sqrt(MeanSquare(-127, 127));
+  RandomBytes(random, block);
+  std::replace(std::begin(block.qs), std::end(block.qs), int8_t{-128}, int8_t{-127});
+  block.d = ScaleBits(rms / kUnit * ScaleJitter(random));
+}
+
+// Signed quants reach one further down than up; a random sign of the scale keeps the mean at 0.
+void FillBlock(RandomStream& random, double rms, tensor::BlockQ4_0& block) {
+  static const double kUnit = std::sqrt(MeanSquare(-8, 7));
+  RandomBytes(random, block);
+  block.d = ScaleBits(rms / kUnit * ScaleJitter(random) * RandomSign(random));
+}
+
+void FillBlock(RandomStream& random, double rms, tensor::BlockQ5_0& block) {
+  static const double kUnit = std::sqrt(MeanSquare(-16, 15));
+  RandomBytes(random, block);
+  block.d = ScaleBits(rms / kUnit * ScaleJitter(random) * RandomSign(random));
+}
+
+// The minimum sits near minus the quants' mean times the scale, so that values centre on 0.
+void FillBlock(RandomStream& random, double rms, tensor::BlockQ4_1& block) {
+  static const double kUnit = std::sqrt(MeanSquare(0, 15, 7.5));
+  RandomBytes(random, block);
+  const double d = rms / kUnit * ScaleJitter(random);
+  block.d = ScaleBits(d);
+  block.m = ScaleBits(-d * (7 + random.Uniform()));
+}
+
+void FillBlock(RandomStream& random, double rms, tensor::BlockQ5_1& block) {
+  static const double kUnit = std::sqrt(MeanSquare(0, 31, 15.5));
+  RandomBytes(random, block);
+  const double d = rms / kUnit * ScaleJitter(random);
+  block.d = ScaleBits(d);
+  block.m = ScaleBits(-d * (15 + random.Uniform()));
+}
+
+void FillBlock(RandomStream& random, double rms, tensor::BlockIQ4_NL& block) {
+  constexpr double kUnit = 67.438861200349;  // r.m.s. of the table of sixteen values
+  RandomBytes(random, block);
+  block.d = ScaleBits(rms / kUnit * ScaleJitter(random) * RandomSign(random));
+}
+
+void FillBlock(RandomStream& random, double rms, tensor::BlockIQ4_XS& block) {
+  static const double kUnit = 67.438861200349 * std::sqrt(MeanSquare(-32, 31));
+  RandomBytes(random, block);
+  block.d = ScaleBits(rms / kUnit * ScaleJitter(random));
+}
+
+// Scales are powers of two: two neighbouring ones mix to the mean square asked for.
+void FillBlock(RandomStream& random, double rms, tensor::BlockMXFP4& block) {
+  constexpr double kUnit = 5.852349955359813;  // r.m.s. of the doubled E2M1 values
+  RandomBytes(random, block);
+  int exponent = 0;
+  const double mantissa = 2 * std::frexp(rms / kUnit, &exponent);  // in [1, 2)
+  const double upper_share = (mantissa * mantissa - 1) / 3;
+  const int e = exponent - 1 + 128 + (random.Uniform() < upper_share ? 1 : 0);
+  block.e = static_cast<uint8_t>(std::clamp(e, 0, 254));
+}
+
+void FillBlock(RandomStream& random, double rms, tensor::BlockQ3_K& block) {
+  static const double kUnit = std::sqrt(MeanSquare(-32, 31) * MeanSquare(-4, 3));
+  RandomBytes(random, block);
+  block.d = ScaleBits(rms / kUnit * ScaleJitter(random));
+}
+
+void FillBlock(RandomStream& random, double rms, tensor::BlockQ6_K& block) {
+  static const double kUnit = std::sqrt(MeanSquare(-128, 127) * MeanSquare(-32, 31));
+  RandomBytes(random, block);
+  block.d = ScaleBits(rms / kUnit * ScaleJitter(random));
+}
+
+// In the types with minima, dmin is the scale times the quants' mean and each minimum is near its
+// scale, so that every sub-block centres near 0.
+void FillBlock(RandomStream& random, double rms, tensor::BlockQ2_K& block) {
+  static const double kUnit =
+      std::sqrt(MeanSquare(1, 15) * MeanSquare(0, 3, 1.5) + 1.5 * 1.5 * MeanSquare(-1, 1));
+  RandomBytes(random, block);
+  for (uint8_t& packed : block.scales) {
+    const uint32_t scale = 1 + random.Below(15);
+    const uint32_t minimum = std::min(scale + random.Below(3) - 1, 15U);
+    packed = static_cast<uint8_t>(scale | minimum << 4);
+  }
+  const double d = rms / kUnit * ScaleJitter(random);
+  block.d = ScaleBits(d);
+  block.dmin = ScaleBits(1.5 * d);
+}
+
+// Packs eight 6-bit scales and minima as Q4_K and Q5_K hold them: the first four of each in the low
+// bits of bytes 0-3 and 4-7, the last four as nibbles in bytes 8-11 with their top two bits above
+// the first eight bytes' values.
+void PackScales(const std::array<uint32_t, 8>& scales, const std::array<uint32_t, 8>& minima,
+                uint8_t (&out)[12]) {
+  for (size_t j = 0; j < 4; ++j) {
+    out[j] = static_cast<uint8_t>(scales[j] | scales[j + 4] >> 4 << 6);
+    out[j + 4] = static_cast<uint8_t>(minima[j] | minima[j + 4] >> 4 << 6);
+    out[j + 8] = static_cast<uint8_t>((scales[j + 4] & 15) | (minima[j + 4] & 15) << 4);
+  }
+}
+
+template <class Block>
+void FillSuperBlockWithMinima(RandomStream& random, double rms, int q_max, Block& block) {
+  const double q_mean = q_max / 2.0;
+  const double unit = std::sqrt(MeanSquare(16, 63) * MeanSquare(0, q_max, q_mean) +
+                                q_mean * q_mean * MeanSquare(-2, 2));
+  RandomBytes(random, block);
+  std::array<uint32_t, 8> scales = {};
+  std::array<uint32_t, 8> minima = {};
+  for (size_t j = 0; j < 8; ++j) {
+    scales[j] = 16 + random.Below(48);
+    minima[j] = std::min(scales[j] + random.Below(5) - 2, 63U);
+  }
+  PackScales(scales, minima, block.scales);
+  const double d = rms / unit * ScaleJitter(random);
+  block.d = ScaleBits(d);
+  block.dmin = ScaleBits(q_mean * d);
+}
+
+void FillBlock(RandomStream& random, double rms, tensor::BlockQ4_K& block) {
+  FillSuperBlockWithMinima(random, rms, 15, block);
+}
+
+void FillBlock(RandomStream& random, double rms, tensor::BlockQ5_K& block) {
+  FillSuperBlockWithMinima(random, rms, 31, block);
+}
+
+template <class Block>
+void FillBlocks(RandomStream& random, double rms, std::span<std::byte> out) {
+  for (size_t at = 0; at < out.size(); at += sizeof(Block)) {
+    Block block;
+    FillBlock(random, rms, block);
+    std::memcpy(out.data() + at, &block, sizeof(Block));
+  }
+}
+
+template <class Element, class Convert>
+void FillFloats(RandomStream& random, double rms, double mean, std::span<std::byte> out,
+                Convert convert) {
+  for (size_t at = 0; at < out.size(); at += sizeof(Element)) {
+    const Element element = convert(static_cast<float>(mean + rms * random.Normal()));
+    std::memcpy(out.data() + at, &element, sizeof(Element));
+  }
+}
+
+}  // namespace
+
+void FillWeights(DType dtype, RandomStream& random, double rms, double mean,
+                 std::span<std::byte> out) {
+  Invariant(out.size() % tensor::Traits(dtype).block_bytes == 0, "FillWeights: whole blocks");
+  switch (dtype) {
+    case DType::kF32:
+      return FillFloats<float>(random, rms, mean, out, [](float x) { return x; });
+    case DType::kF16:
+      return FillFloats<uint16_t>(random, rms, mean, out, kernels::FloatToF16);
+    case DType::kBF16:
+      return FillFloats<uint16_t>(random, rms, mean, out, FloatToBf16);
+    case DType::kQ8_0:
+      return FillBlocks<tensor::BlockQ8_0>(random, rms, out);
+    case DType::kQ4_0:
+      return FillBlocks<tensor::BlockQ4_0>(random, rms, out);
+    case DType::kQ4_1:
+      return FillBlocks<tensor::BlockQ4_1>(random, rms, out);
+    case DType::kQ5_0:
+      return FillBlocks<tensor::BlockQ5_0>(random, rms, out);
+    case DType::kQ5_1:
+      return FillBlocks<tensor::BlockQ5_1>(random, rms, out);
+    case DType::kQ2_K:
+      return FillBlocks<tensor::BlockQ2_K>(random, rms, out);
+    case DType::kQ3_K:
+      return FillBlocks<tensor::BlockQ3_K>(random, rms, out);
+    case DType::kQ4_K:
+      return FillBlocks<tensor::BlockQ4_K>(random, rms, out);
+    case DType::kQ5_K:
+      return FillBlocks<tensor::BlockQ5_K>(random, rms, out);
+    case DType::kQ6_K:
+      return FillBlocks<tensor::BlockQ6_K>(random, rms, out);
+    case DType::kIQ4_NL:
+      return FillBlocks<tensor::BlockIQ4_NL>(random, rms, out);
+    case DType::kIQ4_XS:
+      return FillBlocks<tensor::BlockIQ4_XS>(random, rms, out);
+    case DType::kMXFP4:
+      return FillBlocks<tensor::BlockMXFP4>(random, rms, out);
+  }
+}
+
+}  // namespace plimsoll::random_model

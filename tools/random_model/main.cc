@@ -1,0 +1,120 @@
+// random-model OUT.gguf: writes a model file of random weights, of any supported architecture,
+// weight type and size, that every GGUF runtime loads. What such a model writes is noise.
+#include <cstdio>
+#include <map>
+#include <string>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "tools/random_model/random_model.h"
+
+namespace plimsoll::random_model {
+namespace {
+
+// A preset is applied before the options beside it, so it is looked for first.
+Result<> ApplyPresetOf(int argc, char** argv, ModelSpec& spec) {
+  std::string preset;
+  for (int i = 1; i + 1 < argc; ++i) {
+    const std::string_view option = argv[i];
+    if (option == "--arch") {
+      spec.arch = argv[i + 1];
+    } else if (option == "--preset") {
+      preset = argv[i + 1];
+    }
+  }
+  return preset.empty() ? Result<>() : ApplyPreset(preset, spec);
+}
+
+int Report(const Error& error) {
+  fmt::print(stderr, "random-model: {}\n", error.message);
+  return static_cast<int>(error.kind);
+}
+
+template <class T>
+void AddOptional(CLI::App& app, const std::string& name, std::optional<T>& value,
+                 const std::string& help) {
+  app.add_option_function<T>(
+      name, [&value](const T& given) { value = given; }, help);
+}
+
+void AddOptions(CLI::App& app, ModelSpec& spec) {
+  app.add_option("--layers", spec.n_layers, "layers");
+  app.add_option("--hidden", spec.hidden_dim, "width of the residual stream");
+  app.add_option("--heads", spec.n_heads, "query heads");
+  app.add_option("--kv-heads", spec.n_kv_heads, "key and value heads");
+  app.add_option("--head-dim", spec.head_dim, "values a head");
+  app.add_option("--ff", spec.ffn_dim, "width of a dense feed-forward layer");
+  app.add_option("--experts", spec.n_experts, "experts a layer; 0 for a dense llama");
+  app.add_option("--top-k", spec.n_experts_active, "experts a token");
+  app.add_option("--expert-ff", spec.expert_ffn_dim, "width of an expert");
+  app.add_option("--shared-ff", spec.shared_ffn_dim, "width of the shared expert (qwen2moe)");
+  app.add_option("--vocab", spec.vocab_size, "tokens of the vocabulary");
+  app.add_option("--context", spec.n_ctx_train, "context length in the metadata");
+  app.add_flag("--tied", spec.tied_output, "no output matrix: the token embedding serves as one");
+  AddOptional(app, "--biases", spec.qkv_biases, "query, key and value biases: true or false");
+  app.add_option("--sliding-window", spec.sliding_window, "tokens that attention sees; 0: all");
+  app.add_option("--rope-theta", spec.rope_theta, "base of the rotary frequencies");
+  app.add_option("--rope-dims", spec.rope_dims, "rotated values a head; 0: all");
+  app.add_option("--rope-scaling", spec.rope_scaling, "none, linear, ntk, yarn or llama3")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, RopeScaling>{{"none", RopeScaling::kNone},
+                                             {"linear", RopeScaling::kLinear},
+                                             {"ntk", RopeScaling::kNtk},
+                                             {"yarn", RopeScaling::kYarn},
+                                             {"llama3", RopeScaling::kLlama3}}));
+  app.add_option("--rope-factor", spec.rope_factor, "factor of the scaling");
+  app.add_option("--rope-original-context", spec.rope_n_ctx_original, "context before the scaling");
+  app.add_option_function<std::string>(
+         "--gating",
+         [&spec](const std::string& name) {
+           spec.router_gating = name == "sigmoid" ? RouterGating::kSigmoid : RouterGating::kSoftmax;
+         },
+         "router: softmax or sigmoid (unset: the architecture's)")
+      ->check(CLI::IsMember({"softmax", "sigmoid"}));
+  AddOptional(app, "--renormalise", spec.router_renormalise,
+              "router weights of the chosen experts sum to 1: true or false");
+  AddOptional(app, "--router-weights-scale", spec.router_weights_scale,
+              "factor of the router weights");
+  app.add_option("--router-std", spec.router_std, "standard deviation of the router's logits");
+  app.add_option("--router-spread", spec.router_spread,
+                 "log-normal spread of the router's rows; above 0 some experts are chosen more");
+  app.add_option("--logit-std", spec.logit_std, "standard deviation of the output logits");
+  app.add_option("--attention-std", spec.attention_std, "standard deviation of the scores");
+  app.add_option("--branch-gain", spec.branch_gain, "weight of the layers in the residual stream");
+  app.add_option("--seed", spec.seed, "seed: the same options give the same bytes");
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app{"Writes a GGUF model of random weights."};
+  ModelSpec spec;
+  if (auto ok = ApplyPresetOf(argc, argv, spec); !ok) {
+    return Report(ok.error());
+  }
+  std::string out;
+  std::string type;
+  std::string preset;
+  app.add_option("out", out, "file to write")->required();
+  app.add_option("--arch", spec.arch, fmt::format("{}", fmt::join(Architectures(), ", ")));
+  app.add_option("--preset", preset, fmt::format("{}", fmt::join(PresetNames(), ", ")));
+  app.add_option("--type", type, "weight type of every matrix but the router, such as q4_k");
+  AddOptions(app, spec);
+  CLI11_PARSE(app, argc, argv);
+  if (!type.empty()) {
+    const auto dtype = tensor::DTypeFromName(type);
+    if (!dtype) {
+      return Report({ErrorKind::kUsage, fmt::format("no weight type '{}'", type)});
+    }
+    spec.type = *dtype;
+  }
+  if (auto ok = WriteRandomModel(spec, out); !ok) {
+    return Report(ok.error());
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace plimsoll::random_model
+
+int main(int argc, char** argv) { return plimsoll::random_model::Main(argc, argv); }

@@ -1,0 +1,165 @@
+#include "tools/random_model/model_metadata.h"
+
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "tools/random_model/bpe_vocabulary.h"
+
+namespace plimsoll::random_model {
+namespace {
+
+using formats::Array;
+using formats::Metadata;
+using formats::Value;
+using formats::ValueType;
+
+// The number under general.file_type for "mostly this type" (llama.h, enum llama_ftype).
+uint32_t FileType(tensor::DType type) {
+  switch (type) {
+    case tensor::DType::kF32:
+      return 0;
+    case tensor::DType::kF16:
+      return 1;
+    case tensor::DType::kQ4_0:
+      return 2;
+    case tensor::DType::kQ4_1:
+      return 3;
+    case tensor::DType::kQ8_0:
+      return 7;
+    case tensor::DType::kQ5_0:
+      return 8;
+    case tensor::DType::kQ5_1:
+      return 9;
+    case tensor::DType::kQ2_K:
+      return 10;
+    case tensor::DType::kQ3_K:
+      return 12;
+    case tensor::DType::kQ4_K:
+      return 15;
+    case tensor::DType::kQ5_K:
+      return 17;
+    case tensor::DType::kQ6_K:
+      return 18;
+    case tensor::DType::kIQ4_NL:
+      return 25;
+    case tensor::DType::kIQ4_XS:
+      return 30;
+    case tensor::DType::kBF16:
+      return 32;
+    case tensor::DType::kMXFP4:
+      return 38;
+  }
+  return 0;
+}
+
+void SetAttention(const ModelSpec& spec, Metadata& metadata) {
+  const std::string key = spec.arch + ".attention.";
+  metadata.SetU32(key + "head_count", spec.n_heads);
+  metadata.SetU32(key + "head_count_kv", spec.n_kv_heads);
+  metadata.SetU32(key + "key_length", spec.head_dim);
+  metadata.SetU32(key + "value_length", spec.head_dim);
+  metadata.SetF32(key + "layer_norm_rms_epsilon", spec.norm_eps);
+  if (spec.sliding_window > 0) {
+    metadata.SetU32(key + "sliding_window", spec.sliding_window);
+  }
+}
+
+// Empty where no key says it: Llama 3's scaling is a tensor.
+std::string_view RopeScalingName(RopeScaling scaling) {
+  switch (scaling) {
+    case RopeScaling::kLinear:
+      return "linear";
+    case RopeScaling::kNtk:
+      return "ntk";
+    case RopeScaling::kYarn:
+      return "yarn";
+    case RopeScaling::kNone:
+    case RopeScaling::kLlama3:
+      return "";
+  }
+  return "";
+}
+
+void SetRope(const ModelSpec& spec, Metadata& metadata) {
+  const std::string key = spec.arch + ".rope.";
+  metadata.SetU32(key + "dimension_count", spec.rope_dims == 0 ? spec.head_dim : spec.rope_dims);
+  metadata.SetF32(key + "freq_base", spec.rope_theta);
+  const std::string_view name = RopeScalingName(spec.rope_scaling);
+  if (!name.empty()) {
+    metadata.SetString(key + "scaling.type", std::string(name));
+    metadata.SetF32(key + "scaling.factor", spec.rope_factor);
+    metadata.SetU32(key + "scaling.original_context_length", spec.rope_n_ctx_original);
+  }
+}
+
+void SetExperts(const ModelSpec& spec, Metadata& metadata) {
+  const std::string key = spec.arch + ".expert_";
+  metadata.SetU32(key + "count", spec.n_experts);
+  metadata.SetU32(key + "used_count", spec.n_experts_active);
+  if (spec.arch == "qwen2moe" || spec.arch == "qwen3moe") {
+    metadata.SetU32(key + "feed_forward_length", spec.expert_ffn_dim);
+  }
+  if (spec.has_shared_expert()) {
+    metadata.SetU32(key + "shared_feed_forward_length", spec.shared_ffn_dim);
+  }
+  if (spec.router_gating) {
+    metadata.SetU32(key + "gating_func", static_cast<uint32_t>(*spec.router_gating));
+  }
+  if (spec.router_renormalise) {
+    metadata.SetBool(key + "weights_norm", *spec.router_renormalise);
+  }
+  if (spec.router_weights_scale) {
+    metadata.SetF32(key + "weights_scale", *spec.router_weights_scale);
+  }
+}
+
+Value StringArray(std::vector<std::string> strings) {
+  return {ValueType::kArray, Array{ValueType::kString, std::move(strings)}};
+}
+
+void SetTokenizer(const ModelSpec& spec, Metadata& metadata) {
+  BpeVocabulary vocabulary = MakeBpeVocabulary(spec.vocab_size);
+  const std::string key = "tokenizer.ggml.";
+  metadata.SetString(key + "model", "gpt2");
+  metadata.SetString(key + "pre", "qwen2");
+  metadata.Set(key + "tokens", StringArray(std::move(vocabulary.tokens)));
+  metadata.Set(key + "token_type",
+               {ValueType::kArray, Array{ValueType::kI32, std::move(vocabulary.types)}});
+  metadata.Set(key + "merges", StringArray(std::move(vocabulary.merges)));
+  metadata.SetU32(key + "bos_token_id", vocabulary.bos);
+  metadata.SetU32(key + "eos_token_id", vocabulary.eos);
+  metadata.SetU32(key + "padding_token_id", vocabulary.bos);
+  metadata.SetBool(key + "add_bos_token", false);
+}
+
+}  // namespace
+
+Metadata MakeMetadata(const ModelSpec& spec) {
+  Metadata metadata;
+  metadata.SetString("general.architecture", spec.arch);
+  metadata.SetString("general.name", fmt::format("random {} {} seed {}", spec.arch,
+                                                 tensor::Traits(spec.type).name, spec.seed));
+  metadata.SetU32("general.file_type", FileType(spec.type));
+  metadata.SetU32("general.quantization_version", 2);
+
+  // llama and olmoe give their experts' width as the feed-forward length.
+  const bool one_width = spec.is_moe() && (spec.arch == "llama" || spec.arch == "olmoe");
+  const std::string key = spec.arch + ".";
+  metadata.SetU32(key + "vocab_size", spec.vocab_size);
+  metadata.SetU32(key + "context_length", spec.n_ctx_train);
+  metadata.SetU32(key + "embedding_length", spec.hidden_dim);
+  metadata.SetU32(key + "block_count", spec.n_layers);
+  metadata.SetU32(key + "feed_forward_length", one_width ? spec.expert_ffn_dim : spec.ffn_dim);
+  SetAttention(spec, metadata);
+  SetRope(spec, metadata);
+  if (spec.is_moe()) {
+    SetExperts(spec, metadata);
+  }
+  SetTokenizer(spec, metadata);
+  return metadata;
+}
+
+}  // namespace plimsoll::random_model

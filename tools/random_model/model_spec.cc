@@ -1,0 +1,137 @@
+#include "tools/random_model/model_spec.h"
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/ranges.h>
+
+#include "tools/random_model/bpe_vocabulary.h"
+
+namespace plimsoll::random_model {
+namespace {
+
+constexpr std::array<std::string_view, 6> kArchitectures = {"llama",    "qwen2",    "qwen3",
+                                                            "qwen2moe", "qwen3moe", "olmoe"};
+constexpr std::array<std::string_view, 3> kPresets = {"tiny", "olmoe-like", "1gb"};
+
+void ApplyTiny(ModelSpec& spec) {
+  spec.n_layers = 2;
+  spec.hidden_dim = 256;
+  spec.n_heads = 4;
+  spec.n_kv_heads = spec.has_full_width_norm() ? 4 : 2;  // llama.cpp's olmoe has as many as heads
+  spec.head_dim = 64;
+  spec.ffn_dim = 512;
+  spec.n_experts = spec.arch == "llama" ? 0 : 8;
+  spec.n_experts_active = 2;
+  spec.expert_ffn_dim = 256;
+  spec.shared_ffn_dim = 256;
+  spec.vocab_size = 512;
+}
+
+void ApplyOlmoeLike(ModelSpec& spec) {
+  spec.n_layers = 16;
+  spec.hidden_dim = 2048;
+  spec.n_heads = 16;
+  spec.n_kv_heads = 16;
+  spec.head_dim = 128;
+  spec.ffn_dim = 8192;
+  spec.n_experts = 64;
+  spec.n_experts_active = 8;
+  spec.expert_ffn_dim = 1024;
+  spec.shared_ffn_dim = 2048;
+  spec.vocab_size = 50304;
+}
+
+void Apply1Gb(ModelSpec& spec) {
+  ApplyOlmoeLike(spec);
+  spec.n_layers = 8;
+  spec.hidden_dim = 1024;
+  spec.head_dim = 64;
+  spec.ffn_dim = 4096;
+  spec.expert_ffn_dim = 512;
+  spec.shared_ffn_dim = 1024;
+  spec.vocab_size = 32000;
+}
+
+// Every matrix's row length, which its type's blocks must divide.
+Result<> CheckRows(const ModelSpec& spec) {
+  const auto& traits = tensor::Traits(spec.type);
+  const auto check = [&](std::string_view what, uint64_t length) -> Result<> {
+    if (length == 0 || length % traits.block_elements != 0) {
+      return Fail(ErrorKind::kUsage, "{} {} is no multiple of {}'s block of {}", what, length,
+                  traits.name, traits.block_elements);
+    }
+    return {};
+  };
+  if (auto ok = check("hidden dimension", spec.hidden_dim); !ok) {
+    return ok;
+  }
+  if (auto ok = check("heads x head dimension", uint64_t{spec.n_heads} * spec.head_dim); !ok) {
+    return ok;
+  }
+  if (spec.has_shared_expert()) {
+    if (auto ok = check("shared feed-forward width", spec.shared_ffn_dim); !ok) {
+      return ok;
+    }
+  }
+  return spec.is_moe() ? check("expert feed-forward width", spec.expert_ffn_dim)
+                       : check("feed-forward width", spec.ffn_dim);
+}
+
+}  // namespace
+
+bool ModelSpec::is_moe() const {
+  return arch == "llama" ? n_experts > 0
+                         : arch == "qwen2moe" || arch == "qwen3moe" || arch == "olmoe";
+}
+
+bool ModelSpec::has_qkv_biases() const {
+  return qkv_biases.value_or(arch == "qwen2" || arch == "qwen2moe");
+}
+
+bool ModelSpec::has_head_norm() const { return arch == "qwen3" || arch == "qwen3moe"; }
+
+std::span<const std::string_view> Architectures() { return kArchitectures; }
+std::span<const std::string_view> PresetNames() { return kPresets; }
+
+Result<> ApplyPreset(std::string_view name, ModelSpec& spec) {
+  if (name == "tiny") {
+    ApplyTiny(spec);
+  } else if (name == "olmoe-like") {
+    ApplyOlmoeLike(spec);
+  } else if (name == "1gb") {
+    Apply1Gb(spec);
+  } else {
+    return Fail(ErrorKind::kUsage, "no preset '{}'; there are {}", name, fmt::join(kPresets, ", "));
+  }
+  return {};
+}
+
+Result<> Check(const ModelSpec& spec) {
+  if (std::find(kArchitectures.begin(), kArchitectures.end(), spec.arch) == kArchitectures.end()) {
+    return Fail(ErrorKind::kUsage, "no architecture '{}'; there are {}", spec.arch,
+                fmt::join(kArchitectures, ", "));
+  }
+  if (spec.n_layers == 0 || spec.n_kv_heads == 0 || spec.n_heads % spec.n_kv_heads != 0) {
+    return Fail(ErrorKind::kUsage,
+                "{} layers, {} heads, {} KV heads: none may be 0 and KV heads must divide heads",
+                spec.n_layers, spec.n_heads, spec.n_kv_heads);
+  }
+  if (spec.head_dim % 2 != 0 || spec.rope_dims % 2 != 0 || spec.rope_dims > spec.head_dim) {
+    return Fail(ErrorKind::kUsage,
+                "head dimension {} and rotary dimensions {} must be even, the latter no larger",
+                spec.head_dim, spec.rope_dims);
+  }
+  if (spec.is_moe() && (spec.n_experts == 0 || spec.n_experts_active == 0 ||
+                        spec.n_experts_active > spec.n_experts)) {
+    return Fail(ErrorKind::kUsage, "{} experts with {} active: the active ones must be 1 to all",
+                spec.n_experts, spec.n_experts_active);
+  }
+  if (spec.vocab_size < kVocabSizeMin) {
+    return Fail(ErrorKind::kUsage, "vocabulary of {}: at least {} are needed", spec.vocab_size,
+                kVocabSizeMin);
+  }
+  return CheckRows(spec);
+}
+
+}  // namespace plimsoll::random_model

@@ -1,0 +1,81 @@
+// What a random model looks like: architecture, weight type, dimensions and variants.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "tensor/dtype.h"
+
+namespace plimsoll::random_model {
+
+enum class RopeScaling : uint8_t { kNone, kLinear, kNtk, kYarn, kLlama3 };
+enum class RouterGating : uint8_t { kSoftmax = 1, kSigmoid = 2 };  // GGUF's expert_gating_func
+
+struct ModelSpec {
+  std::string arch = "qwen3moe";
+  tensor::DType type = tensor::DType::kQ8_0;  // of every matrix but the router
+
+  uint32_t n_layers = 2;
+  uint32_t hidden_dim = 512;
+  uint32_t n_heads = 8;
+  uint32_t n_kv_heads = 4;
+  uint32_t head_dim = 64;
+  uint32_t ffn_dim = 768;  // of a dense layer
+  uint32_t n_experts = 8;  // llama alone may have 0: dense
+  uint32_t n_experts_active = 2;
+  uint32_t expert_ffn_dim = 256;
+  uint32_t shared_ffn_dim = 512;  // qwen2moe
+  uint32_t vocab_size = 1024;
+  uint32_t n_ctx_train = 4096;
+
+  bool tied_output = false;        // the output matrix is the token embedding
+  std::optional<bool> qkv_biases;  // unset: where the architecture has them
+  uint32_t sliding_window = 0;     // 0: none
+  float norm_eps = 1e-6F;
+
+  float rope_theta = 10000;
+  uint32_t rope_dims = 0;  // 0: the whole head
+  RopeScaling rope_scaling = RopeScaling::kNone;
+  float rope_factor = 4;
+  uint32_t rope_n_ctx_original = 1024;
+
+  // Unset: the architecture's own, and no key in the file.
+  std::optional<RouterGating> router_gating;
+  std::optional<bool> router_renormalise;
+  std::optional<float> router_weights_scale;
+
+  double router_std = 1.5;   // of the router's logits
+  double router_spread = 0;  // above 0: some experts' logits spread wider, so they are chosen more
+  double logit_std = 3;      // of the output logits
+  double attention_std = 1.5;  // of the attention scores
+  // How much attention and feed-forward add to the residual stream. At 1 it is mostly theirs after
+  // a layer; trained models, and models on which engines' rounding can be compared without routers
+  // flipping, are calmer.
+  double branch_gain = 0.5;
+  uint64_t seed = 1;
+
+  [[nodiscard]] bool is_moe() const;
+  [[nodiscard]] bool has_qkv_biases() const;
+  // One norm a head (qwen3, qwen3moe), or one across all heads (olmoe).
+  [[nodiscard]] bool has_head_norm() const;
+  [[nodiscard]] bool has_full_width_norm() const { return arch == "olmoe"; }
+  [[nodiscard]] bool has_shared_expert() const { return arch == "qwen2moe"; }
+};
+
+[[nodiscard]] std::span<const std::string_view> Architectures();
+[[nodiscard]] std::span<const std::string_view> PresetNames();
+
+// Sets the dimensions of a preset; kUsage names the presets there are.
+//   tiny        a few megabytes at F32 or less: for tests
+//   olmoe-like  OLMoE-1B-7B's shape
+//   1gb         OLMoE's layers at a size that makes about 1 GB in Q8_0
+[[nodiscard]] Result<> ApplyPreset(std::string_view name, ModelSpec& spec);
+
+// kUsage names the first thing about the spec that makes no model.
+[[nodiscard]] Result<> Check(const ModelSpec& spec);
+
+}  // namespace plimsoll::random_model

@@ -1,0 +1,148 @@
+#include "tools/random_model/tensor_plan.h"
+
+#include <cmath>
+#include <numbers>
+#include <utility>
+
+namespace plimsoll::random_model {
+namespace {
+
+using tensor::MakeShape;
+
+class Planner {
+ public:
+  explicit Planner(const ModelSpec& spec) : spec_(spec) {}
+
+  std::vector<PlannedTensor> Plan() {
+    const double embedding_rms = spec_.tied_output ? Into(spec_.hidden_dim) * spec_.logit_std : 1;
+    Matrix("token_embd.weight", spec_.hidden_dim, spec_.vocab_size, embedding_rms);
+    if (spec_.rope_scaling == RopeScaling::kLlama3) {
+      RopeFactors();
+    }
+    for (uint32_t layer = 0; layer < spec_.n_layers; ++layer) {
+      prefix_ = "blk." + std::to_string(layer) + ".";
+      Attention();
+      Norm("ffn_norm.weight", spec_.hidden_dim);
+      spec_.is_moe() ? Experts() : Dense();
+    }
+    prefix_.clear();
+    Norm("output_norm.weight", spec_.hidden_dim);
+    if (!spec_.tied_output) {
+      Matrix("output.weight", spec_.hidden_dim, spec_.vocab_size,
+             Into(spec_.hidden_dim) * spec_.logit_std);
+    }
+    return std::move(tensors_);
+  }
+
+ private:
+  // Keeps the r.m.s. of what is multiplied.
+  static double Into(uint32_t fan_in) { return 1 / std::sqrt(fan_in); }
+  // Writes to the residual stream shrink with depth, so that it does not grow without bound.
+  double Back(uint32_t fan_in) const {
+    return spec_.branch_gain * Into(fan_in) * std::sqrt(2.0 / std::max(spec_.n_layers, 2U));
+  }
+
+  void Add(PlannedTensor tensor) {
+    tensor.name = prefix_ + tensor.name;
+    tensors_.push_back(std::move(tensor));
+  }
+  void Matrix(std::string name, uint32_t k, uint32_t rows, double rms) {
+    Add({.name = std::move(name), .dtype = spec_.type, .shape = MakeShape(k, rows), .rms = rms});
+  }
+  void Stack(std::string name, uint32_t k, uint32_t rows, double rms) {
+    Add({.name = std::move(name),
+         .dtype = spec_.type,
+         .shape = MakeShape(k, rows, spec_.n_experts),
+         .rms = rms});
+  }
+  void Norm(std::string name, uint32_t n, double mean = 1) {
+    Add({.name = std::move(name), .shape = MakeShape(n), .rms = 0.1, .mean = mean});
+  }
+  void Bias(std::string name, uint32_t n) {
+    Add({.name = std::move(name), .shape = MakeShape(n), .rms = 0.3});
+  }
+
+  void Attention() {
+    const uint32_t d = spec_.hidden_dim;
+    const uint32_t q_dim = spec_.n_heads * spec_.head_dim;
+    const uint32_t kv_dim = spec_.n_kv_heads * spec_.head_dim;
+    // Scores are products of queries and keys: each has the root of the wanted spread, which the
+    // query and key norms set where there are any.
+    const double score_root = std::sqrt(spec_.attention_std);
+    const bool normed = spec_.has_head_norm() || spec_.has_full_width_norm();
+    const double qk_rms = Into(d) * (normed ? 1 : score_root);
+    Norm("attn_norm.weight", d);
+    Matrix("attn_q.weight", d, q_dim, qk_rms);
+    Matrix("attn_k.weight", d, kv_dim, qk_rms);
+    Matrix("attn_v.weight", d, kv_dim, Into(d));
+    if (spec_.has_qkv_biases()) {
+      Bias("attn_q.bias", q_dim);
+      Bias("attn_k.bias", kv_dim);
+      Bias("attn_v.bias", kv_dim);
+    }
+    if (normed) {
+      Norm("attn_q_norm.weight", spec_.has_head_norm() ? spec_.head_dim : q_dim, score_root);
+      Norm("attn_k_norm.weight", spec_.has_head_norm() ? spec_.head_dim : kv_dim, score_root);
+    }
+    Matrix("attn_output.weight", q_dim, d, Back(q_dim));
+  }
+
+  void Dense() {
+    const uint32_t d = spec_.hidden_dim;
+    Matrix("ffn_gate.weight", d, spec_.ffn_dim, Into(d));
+    Matrix("ffn_up.weight", d, spec_.ffn_dim, Into(d));
+    Matrix("ffn_down.weight", spec_.ffn_dim, d, Back(spec_.ffn_dim));
+  }
+
+  void Experts() {
+    const uint32_t d = spec_.hidden_dim;
+    const uint32_t ff = spec_.expert_ffn_dim;
+    Add({.name = "ffn_gate_inp.weight",
+         .shape = MakeShape(d, spec_.n_experts),
+         .rms = spec_.router_std * Into(d),
+         .row_spread = spec_.router_spread});
+    Stack("ffn_gate_exps.weight", d, ff, Into(d));
+    Stack("ffn_up_exps.weight", d, ff, Into(d));
+    Stack("ffn_down_exps.weight", ff, d, Back(ff));
+    if (spec_.has_shared_expert()) {
+      const uint32_t shared = spec_.shared_ffn_dim;
+      Add({.name = "ffn_gate_inp_shexp.weight", .shape = MakeShape(d), .rms = Into(d)});
+      Matrix("ffn_gate_shexp.weight", d, shared, Into(d));
+      Matrix("ffn_up_shexp.weight", d, shared, Into(d));
+      Matrix("ffn_down_shexp.weight", shared, d, Back(shared));
+    }
+  }
+
+  // Llama 3.1's rule for the divisors of the rotary frequencies (meta-llama/llama-models,
+  // models/llama3/model.py): short wavelengths stay, long ones are stretched by the factor, and
+  // those between are interpolated.
+  void RopeFactors() {
+    const double n_ctx = spec_.rope_n_ctx_original;
+    const double long_from = n_ctx / 1;  // low_freq_factor
+    const double short_to = n_ctx / 4;   // high_freq_factor
+    const uint32_t n_dims = spec_.rope_dims == 0 ? spec_.head_dim : spec_.rope_dims;
+    PlannedTensor factors{.name = "rope_freqs.weight", .shape = MakeShape(n_dims / 2)};
+    for (uint32_t i = 0; i < n_dims / 2; ++i) {
+      const double wavelength = 2 * std::numbers::pi * std::pow(spec_.rope_theta, 2.0 * i / n_dims);
+      double factor = 1;
+      if (wavelength > long_from) {
+        factor = spec_.rope_factor;
+      } else if (wavelength > short_to) {
+        const double smooth = (n_ctx / wavelength - 1) / (4 - 1);
+        factor = 1 / ((1 - smooth) / spec_.rope_factor + smooth);
+      }
+      factors.values.push_back(static_cast<float>(factor));
+    }
+    Add(std::move(factors));
+  }
+
+  const ModelSpec& spec_;
+  std::string prefix_;
+  std::vector<PlannedTensor> tensors_;
+};
+
+}  // namespace
+
+std::vector<PlannedTensor> PlanTensors(const ModelSpec& spec) { return Planner(spec).Plan(); }
+
+}  // namespace plimsoll::random_model
