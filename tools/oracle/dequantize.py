@@ -1,0 +1,173 @@
+"""GGUF's weight types as exact float64 values.
+
+Each function takes blocks as rows of bytes, [n_blocks, block_bytes], and returns [n_blocks, elements].
+Every product here is exact or rounded once in double precision, so the result is the value that the
+file defines. Layouts: ggml-org/ggml, src/ggml-common.h.
+"""
+
+from collections import namedtuple
+
+import numpy as np
+
+IQ4_VALUES = np.array([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], np.float64)
+# E2M1: sign, two exponent bits, one mantissa bit.
+FP4_VALUES = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6])
+
+
+def halves(blocks, start, count=1):
+    """`count` F16 fields from byte `start` on, one column each."""
+    raw = np.ascontiguousarray(blocks[:, start : start + 2 * count])
+    return raw.view("<f2").astype(np.float64)
+
+
+def nibbles_split(packed):
+    """Low nibbles of all bytes, then the high ones."""
+    return np.concatenate([packed & 15, packed >> 4], axis=1)
+
+
+def bits(packed):
+    """Bit i of little-endian bytes as element i."""
+    return np.unpackbits(packed, axis=1, bitorder="little")
+
+
+def f32(blocks):
+    return np.ascontiguousarray(blocks).view("<f4").astype(np.float64)
+
+
+def f16(blocks):
+    return halves(blocks, 0)
+
+
+def bf16(blocks):
+    raw = np.ascontiguousarray(blocks).view("<u2").astype(np.uint32) << 16
+    return raw.view(np.float32).astype(np.float64)
+
+
+def q8_0(blocks):
+    return halves(blocks, 0) * blocks[:, 2:].view(np.int8)
+
+
+def q4_0(blocks):
+    return halves(blocks, 0) * (nibbles_split(blocks[:, 2:]) - 8.0)
+
+
+def q4_1(blocks):
+    return halves(blocks, 0) * nibbles_split(blocks[:, 4:]) + halves(blocks, 2)
+
+
+def q5_0(blocks):
+    q = nibbles_split(blocks[:, 6:]) + 16.0 * bits(blocks[:, 2:6])
+    return halves(blocks, 0) * (q - 16)
+
+
+def q5_1(blocks):
+    q = nibbles_split(blocks[:, 8:]) + 16.0 * bits(blocks[:, 4:8])
+    return halves(blocks, 0) * q + halves(blocks, 2)
+
+
+def iq4_nl(blocks):
+    return halves(blocks, 0) * IQ4_VALUES[nibbles_split(blocks[:, 2:])]
+
+
+def mxfp4(blocks):
+    scale = np.exp2(blocks[:, :1].astype(np.float64) - 127)
+    return scale * FP4_VALUES[nibbles_split(blocks[:, 1:])]
+
+
+def two_bit_fields(packed):
+    """Q2_K and Q3_K: 32 bytes hold 128 elements, the lowest two bits the first 32 of them."""
+    groups = packed.reshape(-1, 2, 1, 32) >> np.array([0, 2, 4, 6], np.uint8).reshape(1, 1, 4, 1)
+    return (groups & 3).reshape(-1, 256)
+
+
+def q2_k(blocks):
+    scales, minima = blocks[:, :16] & 15, blocks[:, :16] >> 4
+    d, dmin = halves(blocks, 80), halves(blocks, 82)
+    q = two_bit_fields(np.ascontiguousarray(blocks[:, 16:80]))
+    return np.repeat(d * scales, 16, axis=1) * q - np.repeat(dmin * minima, 16, axis=1)
+
+
+def q3_k_scales(packed):
+    """Sixteen 6-bit scales: low four bits as nibbles of bytes 0-7, top two in bytes 8-11."""
+    low = nibbles_split(packed[:, :8])
+    top = np.concatenate([packed[:, 8:] >> shift & 3 for shift in (0, 2, 4, 6)], axis=1)
+    return (low | top << 4) - 32.0
+
+
+def q3_k(blocks):
+    low = two_bit_fields(np.ascontiguousarray(blocks[:, 32:96]))
+    # Bit b of hmask byte l: element 32 b + l. A clear bit subtracts 4.
+    high = bits(np.ascontiguousarray(blocks[:, :32])).reshape(-1, 32, 8).transpose(0, 2, 1).reshape(-1, 256)
+    scales = q3_k_scales(blocks[:, 96:108])
+    return np.repeat(halves(blocks, 108) * scales, 16, axis=1) * (low - 4.0 * (1 - high))
+
+
+def six_bit_scales(packed):
+    """Q4_K and Q5_K: eight scales and eight minima from twelve bytes."""
+    first, second, third = packed[:, :4], packed[:, 4:8], packed[:, 8:]
+    scales = np.concatenate([first & 63, third & 15 | first >> 6 << 4], axis=1)
+    minima = np.concatenate([second & 63, third >> 4 | second >> 6 << 4], axis=1)
+    return scales, minima
+
+
+def with_minima(blocks, q):
+    """Sub-blocks of 32 with scales and minima."""
+    scales, minima = six_bit_scales(blocks[:, 4:16])
+    d, dmin = halves(blocks, 0), halves(blocks, 2)
+    return np.repeat(d * scales, 32, axis=1) * q - np.repeat(dmin * minima, 32, axis=1)
+
+
+def four_bit_fields(packed):
+    """Each 32 bytes hold 64 elements: low nibbles, then high ones."""
+    groups = packed.reshape(-1, 4, 32)
+    return np.concatenate([groups & 15, groups >> 4], axis=2).reshape(-1, 256)
+
+
+def q4_k(blocks):
+    return with_minima(blocks, four_bit_fields(np.ascontiguousarray(blocks[:, 16:144])))
+
+
+def q5_k(blocks):
+    low = four_bit_fields(np.ascontiguousarray(blocks[:, 48:176]))
+    # Bit b of qh byte l: element 32 b + l.
+    high = bits(np.ascontiguousarray(blocks[:, 16:48])).reshape(-1, 32, 8).transpose(0, 2, 1).reshape(-1, 256)
+    return with_minima(blocks, low + 16.0 * high)
+
+
+def q6_k(blocks):
+    low = np.ascontiguousarray(blocks[:, :128]).reshape(-1, 2, 64)
+    low = np.concatenate([low & 15, low >> 4], axis=2).reshape(-1, 256)
+    high = two_bit_fields(np.ascontiguousarray(blocks[:, 128:192]))
+    scales = np.ascontiguousarray(blocks[:, 192:208]).view(np.int8)
+    return np.repeat(halves(blocks, 208) * scales, 16, axis=1) * (low + 16.0 * high - 32)
+
+
+def iq4_xs(blocks):
+    top = np.ascontiguousarray(blocks[:, 2:4]).view("<u2") >> np.arange(0, 16, 2, dtype=np.uint16) & 3
+    low = np.stack([blocks[:, 4:8] & 15, blocks[:, 4:8] >> 4], axis=2).reshape(-1, 8)
+    scales = halves(blocks, 0) * ((low | top << 4) - 32.0)
+    groups = np.ascontiguousarray(blocks[:, 8:136]).reshape(-1, 8, 16)
+    q = np.concatenate([groups & 15, groups >> 4], axis=2).reshape(-1, 256)
+    return np.repeat(scales, 32, axis=1) * IQ4_VALUES[q]
+
+
+Format = namedtuple("Format", "name block_elements block_bytes dequantize")
+
+FORMATS = {
+    0: Format("F32", 1, 4, f32),
+    1: Format("F16", 1, 2, f16),
+    2: Format("Q4_0", 32, 18, q4_0),
+    3: Format("Q4_1", 32, 20, q4_1),
+    6: Format("Q5_0", 32, 22, q5_0),
+    7: Format("Q5_1", 32, 24, q5_1),
+    8: Format("Q8_0", 32, 34, q8_0),
+    10: Format("Q2_K", 256, 84, q2_k),
+    11: Format("Q3_K", 256, 110, q3_k),
+    12: Format("Q4_K", 256, 144, q4_k),
+    13: Format("Q5_K", 256, 176, q5_k),
+    14: Format("Q6_K", 256, 210, q6_k),
+    20: Format("IQ4_NL", 32, 18, iq4_nl),
+    23: Format("IQ4_XS", 256, 136, iq4_xs),
+    30: Format("BF16", 1, 2, bf16),
+    39: Format("MXFP4", 32, 17, mxfp4),
+}

@@ -1,0 +1,230 @@
+"""The forward pass of the supported architectures in float64, all positions at once.
+
+Plain and slow on purpose: this is what the engine's accuracy is measured against, so it shares
+nothing with it, keeps keys and values in double precision and rounds nowhere.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass
+class Architecture:
+    """What an architecture fixes; metadata keys override the router's."""
+
+    neox: bool = True  # rotary pairs (i, i + n / 2); otherwise (2 i, 2 i + 1)
+    renormalise: bool = True
+
+
+ARCHITECTURES = {
+    "llama": Architecture(neox=False),
+    "qwen2": Architecture(),
+    "qwen3": Architecture(),
+    "qwen2moe": Architecture(renormalise=False),
+    "qwen3moe": Architecture(),
+    "olmoe": Architecture(renormalise=False),
+}
+
+
+class Model:
+    def __init__(self, gguf):
+        self.gguf = gguf
+        self.arch = gguf.metadata["general.architecture"]
+        if self.arch not in ARCHITECTURES:
+            raise SystemExit(f"architecture '{self.arch}': the oracle knows {', '.join(ARCHITECTURES)}")
+        self.fixed = ARCHITECTURES[self.arch]
+        self.n_layers = self.key("block_count")
+        self.hidden_dim = self.key("embedding_length")
+        self.n_heads = self.key("attention.head_count")
+        self.n_kv_heads = self.key("attention.head_count_kv", self.n_heads)
+        self.head_dim = self.key("attention.key_length", self.hidden_dim // self.n_heads)
+        self.eps = self.key("attention.layer_norm_rms_epsilon")
+        self.window = self.key("attention.sliding_window", 0)
+        self.n_active = self.key("expert_used_count", 0)
+        self.sigmoid_router = self.key("expert_gating_func", 1) == 2
+        self.renormalise = self.key("expert_weights_norm", self.fixed.renormalise)
+        self.router_scale = self.key("expert_weights_scale", 1.0) or 1.0
+        self.frequencies, self.rope_magnitude = rope_frequencies(self)
+
+    def key(self, name, *default):
+        value = self.gguf.metadata.get(f"{self.arch}.{name}", *default)
+        if value is None:
+            raise SystemExit(f"metadata key {self.arch}.{name} is missing")
+        return value
+
+    def weight(self, name):
+        """The tensor, or None."""
+        return self.gguf.matrix(name) if name in self.gguf else None
+
+
+# --- rotary position embedding ------------------------------------------------
+
+
+def rope_frequencies(model):
+    """Radians a position for each rotated pair, and the factor of the rotated values."""
+    n_dims = model.key("rope.dimension_count", model.head_dim)
+    theta = model.key("rope.freq_base", 10000.0)
+    kind = model.key("rope.scaling.type", "none")
+    factor = model.key("rope.scaling.factor", 1.0)
+    if kind == "ntk":  # a larger base, such that the slowest pair is interpolated by the factor
+        theta *= factor ** (n_dims / (n_dims - 2))
+    plain = theta ** (-np.arange(0, n_dims, 2) / n_dims)
+    factors = model.weight("rope_freqs.weight")  # Llama 3's divisors
+    if factors is not None:
+        plain = plain / factors
+    if kind in ("none", "ntk"):
+        return plain, 1.0
+    if kind == "linear":
+        return plain / factor, 1.0
+    if kind == "yarn":
+        return yarn_frequencies(model, plain, n_dims, theta, factor)
+    raise SystemExit(f"rope scaling '{kind}': the oracle knows none, linear, ntk and yarn")
+
+
+def yarn_frequencies(model, plain, n_dims, theta, factor):
+    """YaRN (Peng et al., 2023, arXiv:2309.00071): pairs that turn often over the original context
+    keep their frequency, those that turn less than once are interpolated, a ramp between."""
+    n_ctx = model.key("rope.scaling.original_context_length")
+
+    def pair_that_turns(n_turns):
+        return n_dims * math.log(n_ctx / (n_turns * 2 * math.pi)) / (2 * math.log(theta))
+
+    low = max(math.floor(pair_that_turns(model.key("rope.scaling.yarn_beta_fast", 32.0))), 0)
+    high = min(math.ceil(pair_that_turns(model.key("rope.scaling.yarn_beta_slow", 1.0))), n_dims - 1)
+    ramp = np.clip((np.arange(n_dims // 2) - low) / max(high - low, 0.001), 0, 1)
+    magnitude = (1 + 0.1 * math.log(factor)) * model.key("rope.scaling.attn_factor", 1.0)
+    return plain / factor * ramp + plain * (1 - ramp), magnitude
+
+
+def rope(model, x):
+    """Rotates the first values of every head; x is [positions, heads, head_dim]."""
+    n_pairs = len(model.frequencies)
+    angles = np.arange(x.shape[0])[:, None, None] * model.frequencies
+    cos, sin = np.cos(angles) * model.rope_magnitude, np.sin(angles) * model.rope_magnitude
+    if model.fixed.neox:
+        first, second = np.s_[..., :n_pairs], np.s_[..., n_pairs : 2 * n_pairs]
+    else:
+        first, second = np.s_[..., 0 : 2 * n_pairs : 2], np.s_[..., 1 : 2 * n_pairs : 2]
+    out = x.copy()
+    out[first] = x[first] * cos - x[second] * sin
+    out[second] = x[second] * cos + x[first] * sin
+    return out
+
+
+# --- layers -------------------------------------------------------------------
+
+
+def rms_norm(x, weight, eps):
+    return x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + eps) * weight
+
+
+def softmax(x):
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def silu(x):
+    return x * sigmoid(x)
+
+
+def projected(model, layer, which, x, n_heads):
+    """Queries, keys or values as [positions, heads, head_dim], with bias and norm where there are any."""
+    name = f"blk.{layer}.attn_{which}"
+    y = x @ model.weight(name + ".weight").T
+    bias = model.weight(name + ".bias")
+    if bias is not None:
+        y = y + bias
+    heads = lambda z: z.reshape(len(x), n_heads, model.head_dim)
+    norm = model.weight(name + "_norm.weight") if which != "v" else None
+    if norm is None:
+        return heads(y)
+    if len(norm) == model.head_dim and n_heads > 1 or y.shape[-1] == model.head_dim:
+        return rms_norm(heads(y), norm, model.eps)
+    return heads(rms_norm(y, norm, model.eps))
+
+
+def visible(model, n):
+    """[n, n] mask: position i sees j."""
+    distance = np.arange(n)[:, None] - np.arange(n)[None, :]
+    return (distance >= 0) & ((distance < model.window) if model.window else True)
+
+
+def attention(model, layer, x):
+    n = len(x)
+    group = model.n_heads // model.n_kv_heads
+    q = rope(model, projected(model, layer, "q", x, model.n_heads))
+    k = rope(model, projected(model, layer, "k", x, model.n_kv_heads)).repeat(group, axis=1)
+    v = projected(model, layer, "v", x, model.n_kv_heads).repeat(group, axis=1)
+    scores = np.einsum("ihd,jhd->hij", q, k) / math.sqrt(model.head_dim)
+    weights = softmax(np.where(visible(model, n), scores, -np.inf))
+    mixed = np.einsum("hij,jhd->ihd", weights, v).reshape(n, -1)
+    return mixed @ model.weight(f"blk.{layer}.attn_output.weight").T
+
+
+def feed_forward(x, gate, up, down):
+    return (silu(x @ gate.T) * (x @ up.T)) @ down.T
+
+
+def route(model, layer, x):
+    """Chosen experts [positions, k], their weights, and each position's margin: the gap between the
+    last chosen expert's probability and the next one's."""
+    logits = x @ model.weight(f"blk.{layer}.ffn_gate_inp.weight").T
+    scores = sigmoid(logits) if model.sigmoid_router else softmax(logits)
+    order = np.argsort(-scores, axis=-1, kind="stable")
+    ranked = np.take_along_axis(scores, order, axis=-1)
+    k = model.n_active
+    margin = ranked[:, k - 1] - ranked[:, k] if k < scores.shape[1] else np.full(len(x), np.inf)
+    weights = ranked[:, :k]
+    if model.renormalise:
+        weights = weights / weights.sum(axis=-1, keepdims=True)
+    return order[:, :k], weights * model.router_scale, margin
+
+
+def shared_expert(model, layer, x):
+    p = f"blk.{layer}.ffn_"
+    out = feed_forward(x, *(model.weight(f"{p}{m}_shexp.weight") for m in ("gate", "up", "down")))
+    gate = model.weight(p + "gate_inp_shexp.weight")
+    return out if gate is None else out * sigmoid(x @ gate.reshape(-1))[:, None]
+
+
+def experts(model, layer, x):
+    chosen, weights, margin = route(model, layer, x)
+    stacks = [model.weight(f"blk.{layer}.ffn_{m}_exps.weight") for m in ("gate", "up", "down")]
+    out = np.zeros_like(x)
+    for expert in np.unique(chosen):
+        rows, ranks = np.nonzero(chosen == expert)
+        out[rows] += weights[rows, ranks, None] * feed_forward(x[rows], *(s[expert] for s in stacks))
+    if f"blk.{layer}.ffn_gate_shexp.weight" in model.gguf:
+        out += shared_expert(model, layer, x)
+    return out, margin
+
+
+def dense(model, layer, x):
+    matrices = (model.weight(f"blk.{layer}.ffn_{m}.weight") for m in ("gate", "up", "down"))
+    return feed_forward(x, *matrices)
+
+
+def forward(model, ids):
+    """Logits [positions, vocabulary] and the router margin of each position, the least of its layers."""
+    embedding = model.weight("token_embd.weight")
+    x = embedding[ids]
+    margins = np.full(len(ids), np.inf)
+    for layer in range(model.n_layers):
+        p = f"blk.{layer}."
+        x = x + attention(model, layer, rms_norm(x, model.weight(p + "attn_norm.weight"), model.eps))
+        h = rms_norm(x, model.weight(p + "ffn_norm.weight"), model.eps)
+        if p + "ffn_gate_inp.weight" in model.gguf:
+            y, margin = experts(model, layer, h)
+            margins = np.minimum(margins, margin)
+        else:
+            y = dense(model, layer, h)
+        x = x + y
+    x = rms_norm(x, model.weight("output_norm.weight"), model.eps)
+    output = model.weight("output.weight")
+    return x @ (embedding if output is None else output).T, margins
