@@ -11,6 +11,7 @@ namespace plimsoll::kernels::avx2 {
 // F32, F16 and BF16 weights.
 void MatMulFloat(const tensor::Matrix& w, uint64_t row_begin, uint64_t row_end,
                  const Activations& x, float* y, size_t y_stride, std::byte* workspace);
+size_t MatMulFloatWorkspaceBytes();
 
 void Attention(const AttentionArgs& args);
 

@@ -11,7 +11,7 @@ void MatMul(const tensor::Matrix& w, uint64_t row_begin, uint64_t row_end, const
     case tensor::DType::kF32:
     case tensor::DType::kF16:
     case tensor::DType::kBF16:
-      ref::MatMul(w, row_begin, row_end, x, y, y_stride, workspace);
+      MatMulFloat(w, row_begin, row_end, x, y, y_stride, workspace);
       break;
     case tensor::DType::kQ8_0:
     case tensor::DType::kQ4_0:
@@ -31,6 +31,12 @@ void MatMul(const tensor::Matrix& w, uint64_t row_begin, uint64_t row_end, const
   }
 }
 
+size_t MatMulWorkspaceBytes(uint64_t k) {
+  const size_t floats = MatMulFloatWorkspaceBytes();
+  const size_t quantized = ref::MatMulWorkspaceBytes(k);
+  return floats > quantized ? floats : quantized;
+}
+
 }  // namespace
 
 // Constant data: nothing of this file runs before `supported`, which is compiled for any CPU.
@@ -40,9 +46,9 @@ constexpr KernelSet kKernelSet = {
     .supported = CpuHasAvx2,
     .pack_activation = ref::PackActivation,
     .matmul = MatMul,
-    .matmul_workspace_bytes = ref::MatMulWorkspaceBytes,
+    .matmul_workspace_bytes = MatMulWorkspaceBytes,
     .dequantize_row = ref::DequantizeRow,
-    .attention = ref::Attention,
+    .attention = Attention,
     .rms_norm = RmsNorm,
     .silu_mul = SiluMul,
     .add = Add,

@@ -21,11 +21,21 @@ inline __m256i FirstLanes(size_t n, int first) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), lane);
 }
 
+// One register, for loops that need all sixteen.
+struct F32x8 {
+  __m256 v;
+
+  static F32x8 Load(const float* p) { return {_mm256_loadu_ps(p)}; }
+  void Store(float* p) const { _mm256_storeu_ps(p, v); }
+};
+inline F32x8 Fma(F32x8 a, F32x8 b, F32x8 c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
+
 struct F32x16 {
-  // The register width that a matrix tile counts in.
+  // What a matrix tile counts in: half a vector.
+  using Register = F32x8;
   static constexpr int kRegisterLanes = 8;
   // How many vectors of accumulators a loop can hold beside its operands.
-  static constexpr int kAccumulators = 4;
+  static constexpr size_t kAccumulators = 4;
 
   __m256 low;
   __m256 high;

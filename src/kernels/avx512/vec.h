@@ -14,10 +14,11 @@ namespace plimsoll::kernels {
 namespace {
 
 struct F32x16 {
-  // The register width that a matrix tile counts in.
+  // What a matrix tile counts in: here the whole vector.
+  using Register = F32x16;
   static constexpr int kRegisterLanes = 16;
   // How many vectors of accumulators a loop can hold beside its operands.
-  static constexpr int kAccumulators = 24;
+  static constexpr size_t kAccumulators = 24;
 
   __m512 v;
 
