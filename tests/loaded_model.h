@@ -1,0 +1,99 @@
+// A model of a file in memory, for tests that drive forward passes themselves.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "base/bytes.h"
+#include "formats/catalogue.h"
+#include "kernels/kernels.h"
+#include "kernels/team.h"
+#include "kv/kv_sequence.h"
+#include "memory/ledger.h"
+#include "model/model.h"
+
+namespace plimsoll::tests {
+
+// Where the large test material lies; tests that want it skip where it is absent.
+inline std::filesystem::path SharedFolder() {
+  const char* folder = std::getenv("PLIMSOLL_SHARED");
+  return folder != nullptr ? std::filesystem::path(folder)
+                           : std::filesystem::path(PLIMSOLL_SOURCE_DIR) / ".." / "shared";
+}
+
+struct LoadOptions {
+  std::string kernels;  // "": the fastest
+  size_t n_threads = 2;
+  uint32_t max_chunk = 512;
+  uint32_t n_ctx = 1024;  // of all sequences together
+};
+
+class LoadedModel {
+ public:
+  LoadedModel(const std::filesystem::path& file, const LoadOptions& options)
+      : team_(options.n_threads), ledger_(4 * kGiB) {
+    auto catalogue = formats::OpenModel(file);
+    EXPECT_TRUE(catalogue) << catalogue.error().message;
+    catalogue_ = std::move(*catalogue);
+    const auto kernels = kernels::SelectKernelSet(options.kernels);
+    EXPECT_TRUE(kernels) << kernels.error().message;
+    auto model = model::Model::Open(catalogue_, team_,
+                                    {.max_chunk = options.max_chunk, .kernels = *kernels});
+    EXPECT_TRUE(model) << model.error().message;
+    model_ = std::move(*model);
+    const auto loaded = model_->Load(ledger_, [](uint64_t) {});
+    EXPECT_TRUE(loaded) << loaded.error().message;
+    pool_ = std::make_unique<kv::BlockPool>(ledger_, model_->KvLayout());
+    const auto promised = pool_->Promise(2 * kv::BlockPool::BlocksFor(options.n_ctx));
+    EXPECT_TRUE(promised) << promised.error().message;
+  }
+
+  [[nodiscard]] model::Model& model() { return *model_; }
+  [[nodiscard]] kv::BlockPool& pool() { return *pool_; }
+
+  // The chunk that appends `tokens` to `sequence`, with room made.
+  [[nodiscard]] static std::vector<model::ChunkToken> Append(kv::KvSequence& sequence,
+                                                             std::span<const TokenId> tokens) {
+    std::vector<model::ChunkToken> chunk;
+    const uint32_t first = sequence.n_tokens();
+    EXPECT_EQ(sequence.Append(static_cast<uint32_t>(tokens.size()), first),
+              kv::AppendOutcome::kAppended);
+    for (uint32_t i = 0; i < tokens.size(); ++i) {
+      chunk.push_back(
+          {.token = tokens[i], .position = first + i, .slot = first + i, .sequence = &sequence});
+    }
+    return chunk;
+  }
+
+  // Logits of every token of a new sequence, computed in chunks of `chunk_size`: [tokens][vocab].
+  [[nodiscard]] std::vector<float> AllLogits(std::span<const TokenId> tokens, size_t chunk_size) {
+    std::vector<float> all;
+    kv::KvSequence sequence(*pool_, static_cast<uint32_t>(tokens.size()));
+    for (size_t done = 0; done < tokens.size(); done += chunk_size) {
+      const auto part = tokens.subspan(done, std::min(chunk_size, tokens.size() - done));
+      const auto chunk = Append(sequence, part);
+      std::vector<uint32_t> wanted(part.size());
+      for (uint32_t i = 0; i < wanted.size(); ++i) {
+        wanted[i] = i;
+      }
+      model_->Forward({.tokens = chunk, .wanted_logits = wanted},
+                      [&](uint32_t /*token*/, std::span<float> logits) {
+                        all.insert(all.end(), logits.begin(), logits.end());
+                      });
+    }
+    return all;
+  }
+
+ private:
+  kernels::Team team_;
+  memory::Ledger ledger_;
+  formats::Catalogue catalogue_;
+  std::unique_ptr<model::Model> model_;
+  std::unique_ptr<kv::BlockPool> pool_;
+};
+
+}  // namespace plimsoll::tests
