@@ -4,11 +4,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
-#include <regex>
+#include <fstream>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 
 #include "formats/gguf/limits.h"
 #include "formats/gguf/raw_file.h"
@@ -105,10 +104,25 @@ bool Check(const std::string& bytes) {
   return catalogue.has_value();
 }
 
+// Makes the peak of the process's resident memory start again from what is resident now. False
+// where the kernel cannot.
+bool ResetPeak() {
+  std::ofstream file("/proc/self/clear_refs");
+  file << "5" << std::flush;
+  return file.good();
+}
+
 int64_t PeakKiB() {
-  rusage usage = {};
-  getrusage(RUSAGE_SELF, &usage);
-  return usage.ru_maxrss;
+  std::ifstream status("/proc/self/status");
+  std::string word;
+  while (status >> word) {
+    if (word == "VmHWM:") {
+      int64_t kib = 0;
+      status >> kib;
+      return kib;
+    }
+  }
+  return 0;
 }
 
 TEST(GgufSweepTest, EveryNumberAtEveryExtreme) {
@@ -125,6 +139,7 @@ TEST(GgufSweepTest, EveryNumberAtEveryExtreme) {
         kMaxStringBytes, uint64_t{kMaxAlignment}, uint64_t{4}, uint64_t{12}}) {
     values.insert(values.end(), {cap - 1, cap, cap + 1});
   }
+  const bool peak_is_known = ResetPeak() && !kSanitized;
   const int64_t peak_before = PeakKiB();
   int n_files = 0;
   int n_loaded = 0;
@@ -144,7 +159,7 @@ TEST(GgufSweepTest, EveryNumberAtEveryExtreme) {
   EXPECT_GE(n_files, 1500);
   EXPECT_GT(n_loaded, 0);
   EXPECT_LT(n_loaded, n_files / 2);
-  if (!kSanitized) {
+  if (peak_is_known) {
     EXPECT_LE(PeakKiB() - peak_before, 32 * 1024);
   }
 }

@@ -1,0 +1,125 @@
+// Writes the seed corpora: small, valid or nearly valid inputs that reach every branch of a parser.
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <string>
+
+#include "formats/gguf/raw_file.h"
+#include "fuzz/seeds.h"
+
+namespace plimsoll::fuzz {
+namespace {
+
+namespace fs = std::filesystem;
+using formats::ValueType;
+using formats::gguf::RawFile;
+using tensor::DType;
+
+void Write(const fs::path& folder, std::string_view name, std::string_view bytes) {
+  fs::create_directories(folder);
+  std::ofstream(folder / name, std::ios::binary) << bytes;
+}
+
+RawFile EveryValueType() {
+  RawFile raw(0, 14);
+  raw.KeyString("general.architecture", "llama");
+  raw.Key("u8", ValueType::kU8).Put<uint8_t>(1);
+  raw.Key("i8", ValueType::kI8).Put<int8_t>(-1);
+  raw.Key("u16", ValueType::kU16).Put<uint16_t>(1);
+  raw.Key("i16", ValueType::kI16).Put<int16_t>(-1);
+  raw.KeyU32("u32", 1);
+  raw.Key("i32", ValueType::kI32).Put<int32_t>(-1);
+  raw.Key("u64", ValueType::kU64).Put<uint64_t>(1);
+  raw.Key("i64", ValueType::kI64).Put<int64_t>(-1);
+  raw.Key("f32", ValueType::kF32).Put(0.5F);
+  raw.Key("f64", ValueType::kF64).Put(0.5);
+  raw.Key("bool", ValueType::kBool).Put<uint8_t>(1);
+  raw.KeyArray("strings", ValueType::kString, 3).String("a").String("").String("\xc4\xa0the");
+  raw.KeyArray("floats", ValueType::kF32, 2).Put(0.5F).Put(-1.F);
+  return raw;
+}
+
+RawFile EveryArrayType() {
+  RawFile raw(0, 12);
+  raw.KeyArray("u8", ValueType::kU8, 2).Put<uint8_t>(0).Put<uint8_t>(255);
+  raw.KeyArray("i8", ValueType::kI8, 1).Put<int8_t>(-1);
+  raw.KeyArray("u16", ValueType::kU16, 1).Put<uint16_t>(1);
+  raw.KeyArray("i16", ValueType::kI16, 1).Put<int16_t>(-1);
+  raw.KeyArray("u32", ValueType::kU32, 1).Put<uint32_t>(1);
+  raw.KeyArray("i32", ValueType::kI32, 1).Put<int32_t>(-1);
+  raw.KeyArray("u64", ValueType::kU64, 1).Put<uint64_t>(1);
+  raw.KeyArray("i64", ValueType::kI64, 1).Put<int64_t>(-1);
+  raw.KeyArray("f64", ValueType::kF64, 1).Put(0.5);
+  raw.KeyArray("bool", ValueType::kBool, 2).Put<uint8_t>(1).Put<uint8_t>(0);
+  raw.KeyArray("none", ValueType::kString, 0);
+  raw.KeyArray("nested", ValueType::kArray, 1);
+  return raw;
+}
+
+RawFile EveryTensorType() {
+  const auto types = tensor::AllDTypes();
+  RawFile raw(types.size(), 1);
+  raw.KeyU32("general.alignment", 8);
+  uint64_t offset = 0;
+  for (const tensor::DTypeTraits& traits : types) {
+    raw.Tensor(traits.name, {256, 1, 2}, traits.dtype, offset);
+    offset += *tensor::BytesFor(traits.dtype, 512);
+  }
+  return raw.Data(offset, 8);
+}
+
+RawFile Experts() {
+  RawFile raw(4, 4);
+  raw.KeyString("general.architecture", "qwen3moe");
+  raw.KeyU32("qwen3moe.block_count", 1);
+  raw.KeyU32("qwen3moe.expert_count", 2);
+  raw.KeyU32("qwen3moe.expert_used_count", 1);
+  raw.Tensor("token_embd.weight", {32, 2}, DType::kQ4_0, 0);
+  raw.Tensor("blk.0.ffn_gate_inp.weight", {32, 2}, DType::kF32, 64);
+  raw.Tensor("blk.0.ffn_up_exps.weight", {32, 1, 2}, DType::kQ8_0, 320);
+  raw.Tensor("output_norm.weight", {32}, DType::kF32, 416);
+  return raw.Data(544);
+}
+
+RawFile SplitPart(uint16_t number, uint16_t count, std::string_view tensor) {
+  RawFile raw(1, 4);
+  raw.KeyString("general.name", "split");
+  raw.Key("split.no", ValueType::kU16).Put(number);
+  raw.Key("split.count", ValueType::kU16).Put(count);
+  raw.Key("split.tensors.count", ValueType::kI32).Put<int32_t>(count);
+  return raw.Tensor(tensor, {8}, DType::kF32, 0).Data(32);
+}
+
+std::string Joined(std::initializer_list<RawFile> parts) {
+  std::string joined;
+  for (const RawFile& part : parts) {
+    joined += joined.empty() ? "" : kNextPart;
+    joined += part.bytes();
+  }
+  return joined;
+}
+
+void WriteGguf(const fs::path& folder) {
+  Write(folder, "empty", RawFile(0, 0).bytes());
+  Write(folder, "values", EveryValueType().bytes());
+  Write(folder, "arrays", EveryArrayType().bytes());
+  Write(folder, "tensors", EveryTensorType().bytes());
+  Write(folder, "experts", Experts().bytes());
+  Write(folder, "unsupported", RawFile(1, 0).Tensor("t", {256}, DType(16), 0).Data(66).bytes());
+  Write(folder, "split-1", Joined({SplitPart(0, 1, "a")}));
+  Write(folder, "split-2", Joined({SplitPart(0, 2, "a"), SplitPart(1, 2, "b")}));
+  Write(folder, "split-swapped", Joined({SplitPart(1, 2, "a"), SplitPart(0, 2, "b")}));
+  Write(folder, "split-short", Joined({SplitPart(0, 3, "a"), SplitPart(1, 3, "b")}));
+}
+
+}  // namespace
+}  // namespace plimsoll::fuzz
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::cerr << "usage: make_corpus FOLDER\n";
+    return 2;
+  }
+  plimsoll::fuzz::WriteGguf(std::filesystem::path(argv[1]) / "gguf");
+  return 0;
+}
