@@ -36,8 +36,8 @@ class Reader {
   std::vector<uint32_t> PerLayer(std::string_view key, uint32_t n, uint32_t min, uint32_t max) {
     auto values = Take(metadata_.U32PerLayer(Key(key), n));
     values.resize(n, min);
-    for (const uint32_t value : values) {
-      InRange(key, value, min, max);
+    for (uint32_t& value : values) {
+      value = InRange(key, value, min, max);
     }
     return values;
   }
