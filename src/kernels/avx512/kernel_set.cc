@@ -1,4 +1,5 @@
 #include "kernels/avx512/avx512.h"
+#include "kernels/avx512/quantized.h"
 #include "kernels/cpu.h"
 #include "kernels/ref/ref.h"
 
@@ -26,14 +27,14 @@ void MatMul(const tensor::Matrix& w, uint64_t row_begin, uint64_t row_end, const
     case tensor::DType::kIQ4_NL:
     case tensor::DType::kIQ4_XS:
     case tensor::DType::kMXFP4:
-      ref::MatMul(w, row_begin, row_end, x, y, y_stride, workspace);
+      MatMulQuantized(w, row_begin, row_end, x, y, y_stride, workspace);
       break;
   }
 }
 
-size_t MatMulWorkspaceBytes(uint64_t k) {
+size_t MatMulWorkspaceBytes(uint64_t /*k*/) {
   const size_t floats = MatMulFloatWorkspaceBytes();
-  const size_t quantized = ref::MatMulWorkspaceBytes(k);
+  const size_t quantized = MatMulQuantizedWorkspaceBytes();
   return floats > quantized ? floats : quantized;
 }
 

@@ -1,0 +1,19 @@
+#include "kernels/avx2/quantized.h"
+
+#include "kernels/avx2/lanes.h"
+#include "kernels/generic/quantized_matmul.h"
+
+namespace plimsoll::kernels::avx2 {
+
+void MatMulQuantized(const tensor::Matrix& w, uint64_t row_begin, uint64_t row_end,
+                     const Activations& x, float* y, size_t y_stride, std::byte* workspace) {
+  if (x.format == ActivationFormat::kQ8x32) {
+    MatMulQuantized32(w, row_begin, row_end, x, y, y_stride, workspace);
+  } else {
+    MatMulQuantized256(w, row_begin, row_end, x, y, y_stride, workspace);
+  }
+}
+
+size_t MatMulQuantizedWorkspaceBytes() { return QuantizedWorkspaceBytes<Avx2Lanes>(); }
+
+}  // namespace plimsoll::kernels::avx2

@@ -1,0 +1,23 @@
+// Matrix products with quantized weights in AVX2. Contracts: kernels.h.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/kernels.h"
+
+namespace plimsoll::kernels::avx2 {
+
+// KernelSet::matmul for every weight type whose activations are packed to kQ8x32 or kQ8x256.
+void MatMulQuantized(const tensor::Matrix& w, uint64_t row_begin, uint64_t row_end,
+                     const Activations& x, float* y, size_t y_stride, std::byte* workspace);
+// Of any k, in bytes.
+[[nodiscard]] size_t MatMulQuantizedWorkspaceBytes();
+
+// The two halves of MatMulQuantized, by the size of a block.
+void MatMulQuantized32(const tensor::Matrix& w, uint64_t row_begin, uint64_t row_end,
+                       const Activations& x, float* y, size_t y_stride, std::byte* workspace);
+void MatMulQuantized256(const tensor::Matrix& w, uint64_t row_begin, uint64_t row_end,
+                        const Activations& x, float* y, size_t y_stride, std::byte* workspace);
+
+}  // namespace plimsoll::kernels::avx2

@@ -1,0 +1,155 @@
+// Sixteen rows at once in AVX-512 registers: the operations that the quantized kernels in
+// kernels/generic/ are written in. A lane is a 32-bit column of one row.
+//
+// Only for sources compiled for AVX-512 with VNNI, and nothing here has external linkage: the
+// linker must never keep a copy compiled for this instruction set for code that runs on an older
+// CPU.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include <immintrin.h>
+
+namespace plimsoll::kernels {
+namespace {
+
+struct Avx512Lanes {
+  using Int = __m512i;
+  using Float = __m512;
+  static constexpr size_t kLanes = 16;
+  // The dot instruction multiplies any unsigned byte by any signed one without saturating.
+  static constexpr bool kUnsignedBytes = true;
+  // Row groups and tokens of a prefill tile: 12 integer and 12 float accumulators of 32 registers.
+  static constexpr size_t kTileGroups = 2;
+  static constexpr size_t kTileTokens = 6;
+
+  // How many slices of weights up to `max_weight` may pass through Chain before Flush.
+  static constexpr size_t ChainLength(int /*max_weight*/) { return 64; }
+
+  static Int Zero() { return _mm512_setzero_si512(); }
+  static Int Set(int32_t x) { return _mm512_set1_epi32(x); }
+  // The four bytes at p in every lane.
+  static Int Broadcast(const void* p) { return _mm512_set1_epi32(LoadDword(p)); }
+  static Int And(Int a, Int b) { return _mm512_and_si512(a, b); }
+  static Int Or(Int a, Int b) { return _mm512_or_si512(a, b); }
+  static Int Xor(Int a, Int b) { return _mm512_xor_si512(a, b); }
+  static Int Add(Int a, Int b) { return _mm512_add_epi32(a, b); }
+  static Int Sub(Int a, Int b) { return _mm512_sub_epi32(a, b); }
+  static Int Mul(Int a, Int b) { return _mm512_mullo_epi32(a, b); }
+  static Int Max(Int a, Int b) { return _mm512_max_epi32(a, b); }
+  static Int SubBytes(Int a, Int b) { return _mm512_sub_epi8(a, b); }
+  // Vector operators, for they take a count that is constant only after inlining.
+  static Int ShiftRight(Int a, uint32_t bits) {
+    return reinterpret_cast<Int>(reinterpret_cast<Words32>(a) >> bits);
+  }
+  static Int ShiftLeft(Int a, uint32_t bits) {
+    return reinterpret_cast<Int>(reinterpret_cast<Words32>(a) << bits);
+  }
+  // Of each 16 bits the high byte, with its sign.
+  static Int SignedHighBytes(Int a) { return _mm512_srai_epi16(a, 8); }
+  static Int ShiftLeftEach(Int a, Int bits) { return _mm512_sllv_epi32(a, bits); }
+  // Bytes picked by index within each 16 bytes; an index with its top bit set gives 0.
+  static Int ShuffleBytes(Int a, Int index) { return _mm512_shuffle_epi8(a, index); }
+  // table[index byte] for index bytes of 0 to 15.
+  static Int Lookup(const int8_t* table, Int index) {
+    return _mm512_shuffle_epi8(Repeat16(table), index);
+  }
+  static Int Repeat16(const void* p) {
+    return _mm512_broadcast_i32x4(_mm_loadu_si128(static_cast<const __m128i*>(p)));
+  }
+
+  // Sixteen bytes of each row, p + r * stride: out[i] has dword i of row r in lane r.
+  static void LoadColumns(const std::byte* p, size_t stride, Int* out) {
+    Int a[4];
+    LoadRows(p, stride, a);
+    const Int low01 = _mm512_unpacklo_epi32(a[0], a[1]);
+    const Int low23 = _mm512_unpacklo_epi32(a[2], a[3]);
+    const Int high01 = _mm512_unpackhi_epi32(a[0], a[1]);
+    const Int high23 = _mm512_unpackhi_epi32(a[2], a[3]);
+    out[0] = _mm512_unpacklo_epi64(low01, low23);
+    out[1] = _mm512_unpackhi_epi64(low01, low23);
+    out[2] = _mm512_unpacklo_epi64(high01, high23);
+    out[3] = _mm512_unpackhi_epi64(high01, high23);
+  }
+  // The first dword of each row only; reads sixteen bytes all the same.
+  static Int LoadColumn(const std::byte* p, size_t stride) {
+    Int a[4];
+    LoadRows(p, stride, a);
+    return _mm512_unpacklo_epi64(_mm512_unpacklo_epi32(a[0], a[1]),
+                                 _mm512_unpacklo_epi32(a[2], a[3]));
+  }
+
+  // Adds the products of unsigned weights and signed activations, four a lane.
+  static Int Chain(Int partial, Int weights, Int activations) {
+    return _mm512_dpbusd_epi32(partial, weights, activations);
+  }
+  static Int Flush(Int sum, Int partial) { return _mm512_add_epi32(sum, partial); }
+  static Int FlushScaled(Int sum, Int partial, Int scale) {
+    return _mm512_add_epi32(sum, _mm512_mullo_epi32(partial, scale));
+  }
+  // The scale operand of FlushScaled from byte `j` of each lane.
+  static Int ScaleFromByte(Int bytes, size_t j, bool is_signed) {
+    const Int top = ShiftLeft(bytes, static_cast<uint32_t>(24 - 8 * j));
+    return is_signed ? _mm512_srai_epi32(top, 24) : _mm512_srli_epi32(top, 24);
+  }
+  // Adds the products of two signed 16-bit integers a lane.
+  static Int PairDot(Int sum, Int a, Int b) { return _mm512_dpwssd_epi32(sum, a, b); }
+
+  static Float ToFloat(Int a) { return _mm512_cvtepi32_ps(a); }
+  static Float AsFloat(Int bits) { return _mm512_castsi512_ps(bits); }
+  static Float FloatZero() { return _mm512_setzero_ps(); }
+  static Float FloatSet(float x) { return _mm512_set1_ps(x); }
+  static Float FloatMul(Float a, Float b) { return _mm512_mul_ps(a, b); }
+  static Float Fma(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
+  // c - a * b, rounded once
+  static Float NegativeFma(Float a, Float b, Float c) { return _mm512_fnmadd_ps(a, b, c); }
+  static Int LoadWords(const uint16_t* p) {
+    return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+  static Float HalfToFloat(const uint16_t* p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+  static Float LowHalfToFloat(Int a) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(a)); }
+  static Float HighHalfToFloat(Int a) { return LowHalfToFloat(_mm512_srli_epi32(a, 16)); }
+
+  // The first n lanes.
+  static Float LoadFloats(const float* p, size_t n) {
+    return n == kLanes ? _mm512_loadu_ps(p) : _mm512_maskz_loadu_ps(FirstLanes(n), p);
+  }
+  static void StoreFloats(float* p, Float a, size_t n) {
+    if (n == kLanes) {
+      _mm512_storeu_ps(p, a);
+    } else {
+      _mm512_mask_storeu_ps(p, FirstLanes(n), a);
+    }
+  }
+
+ private:
+  using Words32 = uint32_t __attribute__((vector_size(64)));
+
+  static int32_t LoadDword(const void* p) {
+    int32_t x;
+    __builtin_memcpy(&x, p, sizeof x);
+    return x;
+  }
+  static __mmask16 FirstLanes(size_t n) { return static_cast<__mmask16>((1U << n) - 1); }
+  static __m128i Load16(const std::byte* p) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  }
+  // a[i] has the rows i, i + 4, i + 8 and i + 12, so that a transpose inside 16-byte lanes puts the
+  // rows in ascending order.
+  static void LoadRows(const std::byte* p, size_t stride, Int* a) {
+#pragma GCC unroll 4
+    for (size_t i = 0; i < 4; ++i) {
+      const std::byte* row = p + i * stride;
+      Int x = _mm512_castsi128_si512(Load16(row));
+      x = _mm512_mask_broadcast_i32x4(x, 0x00f0, Load16(row + 4 * stride));
+      x = _mm512_mask_broadcast_i32x4(x, 0x0f00, Load16(row + 8 * stride));
+      a[i] = _mm512_mask_broadcast_i32x4(x, 0xf000, Load16(row + 12 * stride));
+    }
+  }
+};
+
+}  // namespace
+}  // namespace plimsoll::kernels

@@ -1,0 +1,189 @@
+// One block of weights meets one block of activations: exact integer sums, then the float step of
+// docs/numerics.md ("Matrix products with quantized weights"), for a register tile of kGroups row
+// groups and kTokens tokens.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/activation.h"
+#include "kernels/generic/quantized_types256.h"
+#include "kernels/generic/quantized_types32.h"
+
+namespace plimsoll::kernels {
+namespace {
+
+// A tile's values: [group][token].
+template <class V, size_t kGroups, size_t kTokens>
+using IntTile = typename V::Int[kGroups][kTokens];
+template <class V, size_t kGroups, size_t kTokens>
+using FloatTile = typename V::Float[kGroups][kTokens];
+
+// Multiplies kSlices slices of each group's weights with the 4 * kSlices bytes at q of each token
+// and hands the partial sums to flush(group, token, partial) as often as V's integers need it.
+template <class V, class Type, size_t kSlices, size_t kGroups, size_t kTokens, class Flush>
+[[gnu::always_inline]] inline void DotSlices(const typename V::Int* const (&w)[kGroups],
+                                             const int8_t* const (&q)[kTokens],
+                                             const Flush& flush) {
+  using Int = typename V::Int;
+  constexpr size_t kMax = V::ChainLength(Type::kMaxWeight);
+  constexpr size_t kChain = kMax < kSlices ? kMax : kSlices;
+#pragma GCC unroll 8
+  for (size_t first = 0; first < kSlices; first += kChain) {
+    IntTile<V, kGroups, kTokens> partial;
+#pragma GCC unroll 8
+    for (size_t i = first; i < (first + kChain < kSlices ? first + kChain : kSlices); ++i) {
+#pragma GCC unroll 8
+      for (size_t t = 0; t < kTokens; ++t) {
+        const Int activations = V::Broadcast(q[t] + 4 * i);
+#pragma GCC unroll 2
+        for (size_t r = 0; r < kGroups; ++r) {
+          if constexpr (Type::kSigned) {
+            partial[r][t] = V::SignedProduct(w[r][i], activations);
+          } else {
+            partial[r][t] = V::Chain(i == first ? V::Zero() : partial[r][t], w[r][i], activations);
+          }
+        }
+      }
+    }
+#pragma GCC unroll 8
+    for (size_t t = 0; t < kTokens; ++t) {
+#pragma GCC unroll 2
+      for (size_t r = 0; r < kGroups; ++r) {
+        flush(r, t, partial[r][t]);
+      }
+    }
+  }
+}
+
+// One block of 32 for a tile. w[r] are its kSlices32 slices, d and m its scales and minima.
+template <class V, class Type, size_t kGroups, size_t kTokens>
+[[gnu::always_inline]] inline void Accumulate32(const typename V::Int* const (&w)[kGroups],
+                                                const typename V::Float (&d)[kGroups],
+                                                const typename V::Float (&m)[kGroups],
+                                                const BlockQ8x32* const (&x)[kTokens],
+                                                FloatTile<V, kGroups, kTokens>& acc) {
+  using Int = typename V::Int;
+  using Float = typename V::Float;
+  const int8_t* q[kTokens];
+  IntTile<V, kGroups, kTokens> isum;
+#pragma GCC unroll 8
+  for (size_t t = 0; t < kTokens; ++t) {
+    q[t] = x[t]->q;
+#pragma GCC unroll 2
+    for (size_t r = 0; r < kGroups; ++r) {
+      isum[r][t] = V::Zero();
+    }
+  }
+  DotSlices<V, Type, kSlices32, kGroups, kTokens>(
+      w, q, [&](size_t r, size_t t, Int partial) __attribute__((always_inline)) {
+        isum[r][t] = V::Flush(isum[r][t], partial);
+      });
+#pragma GCC unroll 8
+  for (size_t t = 0; t < kTokens; ++t) {
+    const Float da = V::FloatSet(x[t]->d);
+    const Int sum = V::Set(x[t]->sum);
+#pragma GCC unroll 2
+    for (size_t r = 0; r < kGroups; ++r) {
+      Int exact = isum[r][t];
+      if constexpr (Type::kZero != 0) {
+        exact = V::Sub(exact, V::Mul(sum, V::Set(Type::kZero)));
+      }
+      acc[r][t] = V::Fma(V::FloatMul(d[r], da), V::ToFloat(exact), acc[r][t]);
+      if constexpr (Type::kHasMin) {
+        acc[r][t] = V::Fma(V::FloatMul(m[r], da), V::ToFloat(sum), acc[r][t]);
+      }
+    }
+  }
+}
+
+// One chunk of a super-block for a tile: adds scale * (weights . activations) of its sub-blocks.
+template <class V, class Type, size_t kGroups, size_t kTokens>
+[[gnu::always_inline]] inline void AccumulateChunk(
+    const typename V::Int* const (&w)[kGroups],
+    const SuperHeader<V, Type::kCount>* const (&header)[kGroups], size_t chunk,
+    const BlockQ8x256* const (&x)[kTokens], IntTile<V, kGroups, kTokens>& isum) {
+  using Int = typename V::Int;
+  constexpr size_t kSlices = Type::kSub / 4;
+#pragma GCC unroll 4
+  for (size_t g = 0; g < kSlicesPerChunk / kSlices; ++g) {
+    const size_t sub = Type::SubBlock(chunk, g);
+    const Int* w_sub[kGroups];
+    Int scale[kGroups];
+    const int8_t* q[kTokens];
+#pragma GCC unroll 2
+    for (size_t r = 0; r < kGroups; ++r) {
+      w_sub[r] = w[r] + g * kSlices;
+      scale[r] = header[r]->scales[sub];
+    }
+#pragma GCC unroll 8
+    for (size_t t = 0; t < kTokens; ++t) {
+      q[t] = x[t]->q + sub * Type::kSub;
+    }
+    DotSlices<V, Type, kSlices, kGroups, kTokens>(
+        w_sub, q, [&](size_t r, size_t t, Int partial) __attribute__((always_inline)) {
+          isum[r][t] = V::FlushScaled(isum[r][t], partial, scale[r]);
+        });
+  }
+}
+
+// The sums of activations per sub-block of a type, as 16-bit integers one behind another.
+template <size_t kSub>
+[[gnu::always_inline]] inline const int16_t* SubBlockSums(const BlockQ8x256& x, int16_t* storage) {
+  if constexpr (kSub == 16) {
+    return x.sums;
+  } else {
+    const __m128i one = _mm_set1_epi16(1);
+    const auto* sums = reinterpret_cast<const __m128i*>(x.sums);
+    const __m128i low = _mm_madd_epi16(_mm_loadu_si128(sums), one);
+    const __m128i high = _mm_madd_epi16(_mm_loadu_si128(sums + 1), one);
+    _mm_store_si128(reinterpret_cast<__m128i*>(storage), _mm_packs_epi32(low, high));
+    return storage;
+  }
+}
+
+// The float step of a super-block, once its scaled sums are whole.
+template <class V, class Type, size_t kGroups, size_t kTokens>
+[[gnu::always_inline]] inline void Finish256(
+    const SuperHeader<V, Type::kCount>* const (&header)[kGroups],
+    const BlockQ8x256* const (&x)[kTokens], const IntTile<V, kGroups, kTokens>& isum,
+    FloatTile<V, kGroups, kTokens>& acc) {
+  using Int = typename V::Int;
+  using Float = typename V::Float;
+#pragma GCC unroll 8
+  for (size_t t = 0; t < kTokens; ++t) {
+    const Float da = V::FloatSet(x[t]->d);
+    alignas(16) int16_t storage[8];
+    const int16_t* sums = SubBlockSums<Type::kSub>(*x[t], storage);
+    Int fold[kGroups];
+#pragma GCC unroll 2
+    for (size_t r = 0; r < kGroups; ++r) {
+      fold[r] = V::Zero();
+    }
+    if constexpr (Type::kHasMin || Type::kZero != 0) {
+#pragma GCC unroll 8
+      for (size_t i = 0; i < Type::kCount / 2; ++i) {
+        const Int pair = V::Broadcast(sums + 2 * i);
+#pragma GCC unroll 2
+        for (size_t r = 0; r < kGroups; ++r) {
+          fold[r] = V::PairDot(fold[r], header[r]->pairs[i], pair);
+        }
+      }
+    }
+#pragma GCC unroll 2
+    for (size_t r = 0; r < kGroups; ++r) {
+      Int exact = isum[r][t];
+      if constexpr (Type::kZero != 0) {
+        exact = V::Sub(exact, V::Mul(fold[r], V::Set(Type::kZero)));
+      }
+      acc[r][t] = V::Fma(V::FloatMul(header[r]->d, da), V::ToFloat(exact), acc[r][t]);
+      if constexpr (Type::kHasMin) {
+        acc[r][t] =
+            V::NegativeFma(V::FloatMul(header[r]->dmin, da), V::ToFloat(fold[r]), acc[r][t]);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace plimsoll::kernels

@@ -1,0 +1,401 @@
+// Matrix products with one quantized type, in the two forms that give the same bits:
+//
+// - MatVec, for a few tokens (decode): a block of a row group is unpacked in registers and meets
+// all
+//   tokens at once. Memory bandwidth is the limit, so the next group is prefetched meanwhile.
+// - MatMat, for many (prefill): kTileGroups row groups by a panel of k are unpacked into the
+//   workspace once, then met by all tokens, tile after tile. Accumulators pass from panel to panel
+//   through y; storing a float is exact.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/generic/quantized_accumulate.h"
+#include "kernels/generic/quantized_rows.h"
+#include "kernels/kernels.h"
+
+namespace plimsoll::kernels {
+namespace {
+
+// Of k that are unpacked together: 80 to 90 KiB of workspace, which stays in a level 2 cache.
+inline constexpr uint64_t kPanelElements = 2048;
+inline constexpr uint64_t kPanelBlocks32 = kPanelElements / 32;
+inline constexpr uint64_t kPanelBlocks256 = kPanelElements / 256;
+// From here on unpacking to memory pays.
+inline constexpr size_t kMatMatTokens = 5;
+
+template <class V>
+struct PanelBlock32 {
+  typename V::Int w[kSlices32];
+  typename V::Float d;
+  typename V::Float m;
+};
+
+template <class V, class Type>
+struct PanelBlock256 {
+  typename V::Int w[kChunks * kSlicesPerChunk];
+  SuperHeader<V, Type::kCount> header;
+};
+
+// The start of the workspace has the gathered fields of a panel (types of 32), the rest the panel.
+template <class V>
+inline constexpr size_t kFieldsBytes = kPanelBlocks32 * 2 * V::kLanes * sizeof(uint16_t);
+
+template <class V>
+constexpr size_t QuantizedWorkspaceBytes() {
+  constexpr size_t kOf32 = kPanelBlocks32 * sizeof(PanelBlock32<V>);
+  constexpr size_t kOf256 = kPanelBlocks256 * sizeof(PanelBlock256<V, LanesQ2_K<V>>);
+  return kFieldsBytes<V> + V::kTileGroups * (kOf32 > kOf256 ? kOf32 : kOf256);
+}
+
+// What a product of one call is about, with the group of tokens in hand.
+struct Product {
+  const Activations* x;
+  float* y;  // of row row_begin
+  size_t y_stride;
+  std::byte* workspace;
+};
+
+// Packed blocks of kTokens tokens from token_begin; the last one stands in for those past the end.
+template <class ActivationBlock, size_t kTokens>
+void FindTokens(const Activations& x, size_t token_begin, const ActivationBlock* (&rows)[kTokens]) {
+  for (size_t t = 0; t < kTokens; ++t) {
+    const size_t token = token_begin + t < x.n_rows ? token_begin + t : x.n_rows - 1;
+    const size_t row = x.row_idx == nullptr ? token : x.row_idx[token];
+    rows[t] = reinterpret_cast<const ActivationBlock*>(x.data + row * x.row_stride);
+  }
+}
+
+// Moves to block b of each token.
+template <class ActivationBlock, size_t kTokens>
+[[gnu::always_inline]] inline void AtBlock(const ActivationBlock* const (&rows)[kTokens],
+                                           uint64_t b, const ActivationBlock* (&blocks)[kTokens]) {
+#pragma GCC unroll 8
+  for (size_t t = 0; t < kTokens; ++t) {
+    blocks[t] = rows[t] + b;
+  }
+}
+
+// One row group, kTokens tokens, all of k.
+template <class V, class Type, size_t kTokens>
+void MatVec32(const RowGroup& group, const std::byte* next_group, uint64_t k,
+              const Product& product) {
+  using Int = typename V::Int;
+  using Float = typename V::Float;
+  constexpr uint64_t kFields = Type::kFields * V::kLanes;
+  GroupReader<V, Type> reader(group);
+  Prefetcher prefetcher(next_group,
+                        next_group == nullptr ? nullptr : next_group + (next_group - group.base));
+  auto* fields = reinterpret_cast<uint16_t*>(product.workspace);
+  const BlockQ8x32* rows[kTokens];
+  FindTokens(*product.x, 0, rows);
+  FloatTile<V, 1, kTokens> acc;
+#pragma GCC unroll 8
+  for (size_t t = 0; t < kTokens; ++t) {
+    acc[0][t] = V::FloatZero();
+  }
+  const uint64_t n_blocks = k / 32;
+  for (uint64_t begin = 0; begin < n_blocks; begin += kPanelBlocks32) {
+    const uint64_t n = n_blocks - begin < kPanelBlocks32 ? n_blocks - begin : kPanelBlocks32;
+    reader.GatherFields(begin, n, fields);
+    for (uint64_t i = 0; i < n; ++i) {
+      prefetcher.Step(V::kLanes * sizeof(typename Type::Block));
+      size_t stride;
+      const std::byte* p = reader.At(begin + i, &stride);
+      Int w[kSlices32];
+      Type::Unpack(p, stride, w);
+      const uint16_t* field = fields + i * kFields;
+      const Float d = Type::template Scale<V>(field);
+      Float m = d;
+      if constexpr (Type::kHasMin) {
+        m = Type::template Scale<V>(field + V::kLanes);
+      }
+      const BlockQ8x32* blocks[kTokens];
+      AtBlock(rows, begin + i, blocks);
+      Accumulate32<V, Type, 1, kTokens>({w}, {d}, {m}, blocks, acc);
+    }
+  }
+  for (size_t t = 0; t < kTokens && t < product.x->n_rows; ++t) {
+    V::StoreFloats(product.y + t * product.y_stride, acc[0][t], group.n_rows);
+  }
+}
+
+template <class V, class Type, size_t kTokens>
+void MatVec256(const RowGroup& group, const std::byte* next_group, uint64_t k,
+               const Product& product) {
+  using Int = typename V::Int;
+  GroupReader<V, Type> reader(group);
+  Prefetcher prefetcher(next_group,
+                        next_group == nullptr ? nullptr : next_group + (next_group - group.base));
+  const BlockQ8x256* rows[kTokens];
+  FindTokens(*product.x, 0, rows);
+  FloatTile<V, 1, kTokens> acc;
+#pragma GCC unroll 8
+  for (size_t t = 0; t < kTokens; ++t) {
+    acc[0][t] = V::FloatZero();
+  }
+  for (uint64_t b = 0; b < k / 256; ++b) {
+    size_t stride;
+    const std::byte* p = reader.At(b, &stride);
+    SuperHeader<V, Type::kCount> header;
+    Type::ReadHeader(p, stride, &header);
+    const BlockQ8x256* blocks[kTokens];
+    AtBlock(rows, b, blocks);
+    IntTile<V, 1, kTokens> isum;
+#pragma GCC unroll 8
+    for (size_t t = 0; t < kTokens; ++t) {
+      isum[0][t] = V::Zero();
+    }
+    for (size_t chunk = 0; chunk < kChunks; ++chunk) {
+      prefetcher.Step(V::kLanes * sizeof(typename Type::Block) / kChunks);
+      Int w[kSlicesPerChunk];
+      Type::UnpackChunk(p, stride, chunk, w);
+      AccumulateChunk<V, Type, 1, kTokens>({w}, {&header}, chunk, blocks, isum);
+    }
+    Finish256<V, Type, 1, kTokens>({&header}, blocks, isum, acc);
+  }
+  for (size_t t = 0; t < kTokens && t < product.x->n_rows; ++t) {
+    V::StoreFloats(product.y + t * product.y_stride, acc[0][t], group.n_rows);
+  }
+}
+
+// A panel as MatMat keeps it: block b of group r at blocks[r * panel blocks + b].
+template <class V, class Type>
+void UnpackPanel32(const RowGroup& group, uint64_t begin, uint64_t n, uint16_t* fields,
+                   PanelBlock32<V>* panel) {
+  GroupReader<V, Type> reader(group);
+  reader.GatherFields(begin, n, fields);
+  for (uint64_t i = 0; i < n; ++i) {
+    size_t stride;
+    const std::byte* p = reader.At(begin + i, &stride);
+    Type::Unpack(p, stride, panel[i].w);
+    const uint16_t* field = fields + i * Type::kFields * V::kLanes;
+    panel[i].d = Type::template Scale<V>(field);
+    if constexpr (Type::kHasMin) {
+      panel[i].m = Type::template Scale<V>(field + V::kLanes);
+    }
+  }
+}
+
+template <class V, class Type>
+void UnpackPanel256(const RowGroup& group, uint64_t begin, uint64_t n,
+                    PanelBlock256<V, Type>* panel) {
+  GroupReader<V, Type> reader(group);
+  for (uint64_t i = 0; i < n; ++i) {
+    size_t stride;
+    const std::byte* p = reader.At(begin + i, &stride);
+    Type::ReadHeader(p, stride, &panel[i].header);
+    for (size_t chunk = 0; chunk < kChunks; ++chunk) {
+      Type::UnpackChunk(p, stride, chunk, panel[i].w + chunk * kSlicesPerChunk);
+    }
+  }
+}
+
+// The accumulators of a tile, from y to y.
+template <class V, size_t kGroups, size_t kTokens>
+class TileOutput {
+ public:
+  TileOutput(const RowGroup* groups, size_t token, const Product& product)
+      : groups_(groups), y_(product.y + token * product.y_stride), y_stride_(product.y_stride) {
+    const size_t left = product.x->n_rows - token;
+    n_tokens_ = left < kTokens ? left : kTokens;
+  }
+
+  void Load(bool first, FloatTile<V, kGroups, kTokens>& acc) const {
+#pragma GCC unroll 8
+    for (size_t t = 0; t < kTokens; ++t) {
+#pragma GCC unroll 2
+      for (size_t r = 0; r < kGroups; ++r) {
+        acc[r][t] = first || t >= n_tokens_
+                        ? V::FloatZero()
+                        : V::LoadFloats(y_ + t * y_stride_ + r * V::kLanes, groups_[r].n_rows);
+      }
+    }
+  }
+  void Store(const FloatTile<V, kGroups, kTokens>& acc) const {
+#pragma GCC unroll 8
+    for (size_t t = 0; t < kTokens; ++t) {
+#pragma GCC unroll 2
+      for (size_t r = 0; r < kGroups; ++r) {
+        if (t < n_tokens_) {
+          V::StoreFloats(y_ + t * y_stride_ + r * V::kLanes, acc[r][t], groups_[r].n_rows);
+        }
+      }
+    }
+  }
+
+ private:
+  const RowGroup* groups_;
+  float* y_;
+  size_t y_stride_;
+  size_t n_tokens_;
+};
+
+template <class V, class Type, size_t kGroups, size_t kTokens>
+void MatMatTile32(const RowGroup* groups, size_t token, uint64_t begin, uint64_t n,
+                  const PanelBlock32<V>* panel, const Product& product) {
+  using Int = typename V::Int;
+  using Float = typename V::Float;
+  const TileOutput<V, kGroups, kTokens> output(groups, token, product);
+  FloatTile<V, kGroups, kTokens> acc;
+  output.Load(begin == 0, acc);
+  const BlockQ8x32* rows[kTokens];
+  FindTokens(*product.x, token, rows);
+  for (uint64_t i = 0; i < n; ++i) {
+    const Int* w[kGroups];
+    Float d[kGroups];
+    Float m[kGroups];
+#pragma GCC unroll 2
+    for (size_t r = 0; r < kGroups; ++r) {
+      const PanelBlock32<V>& block = panel[r * kPanelBlocks32 + i];
+      w[r] = block.w;
+      d[r] = block.d;
+      m[r] = Type::kHasMin ? block.m : block.d;
+    }
+    const BlockQ8x32* blocks[kTokens];
+    AtBlock(rows, begin + i, blocks);
+    Accumulate32<V, Type, kGroups, kTokens>(w, d, m, blocks, acc);
+  }
+  output.Store(acc);
+}
+
+template <class V, class Type, size_t kGroups, size_t kTokens>
+void MatMatTile256(const RowGroup* groups, size_t token, uint64_t begin, uint64_t n,
+                   const PanelBlock256<V, Type>* panel, const Product& product) {
+  using Int = typename V::Int;
+  const TileOutput<V, kGroups, kTokens> output(groups, token, product);
+  FloatTile<V, kGroups, kTokens> acc;
+  output.Load(begin == 0, acc);
+  const BlockQ8x256* rows[kTokens];
+  FindTokens(*product.x, token, rows);
+  for (uint64_t i = 0; i < n; ++i) {
+    const BlockQ8x256* blocks[kTokens];
+    AtBlock(rows, begin + i, blocks);
+    const PanelBlock256<V, Type>* block[kGroups];
+    const SuperHeader<V, Type::kCount>* header[kGroups];
+    IntTile<V, kGroups, kTokens> isum;
+#pragma GCC unroll 2
+    for (size_t r = 0; r < kGroups; ++r) {
+      block[r] = panel + r * kPanelBlocks256 + i;
+      header[r] = &block[r]->header;
+#pragma GCC unroll 8
+      for (size_t t = 0; t < kTokens; ++t) {
+        isum[r][t] = V::Zero();
+      }
+    }
+    for (size_t chunk = 0; chunk < kChunks; ++chunk) {
+      const Int* w[kGroups];
+#pragma GCC unroll 2
+      for (size_t r = 0; r < kGroups; ++r) {
+        w[r] = block[r]->w + chunk * kSlicesPerChunk;
+      }
+      AccumulateChunk<V, Type, kGroups, kTokens>(w, header, chunk, blocks, isum);
+    }
+    Finish256<V, Type, kGroups, kTokens>(header, blocks, isum, acc);
+  }
+  output.Store(acc);
+}
+
+// Runs tile(size, token) over all tokens: full tiles, then one of half the size or padded.
+template <class V, class Full, class Half>
+void ForEachTile(size_t n_tokens, const Full& full, const Half& half) {
+  constexpr size_t kFull = V::kTileTokens;
+  size_t token = 0;
+  for (; n_tokens - token > kFull / 2;
+       token = token + kFull < n_tokens ? token + kFull : n_tokens) {
+    full(token);
+  }
+  if (token < n_tokens) {
+    half(token);
+  }
+}
+
+template <class V, class Type, size_t kGroups>
+void MatMat32(const RowGroup* groups, uint64_t k, const Product& product) {
+  auto* fields = reinterpret_cast<uint16_t*>(product.workspace);
+  auto* panel = reinterpret_cast<PanelBlock32<V>*>(product.workspace + kFieldsBytes<V>);
+  const uint64_t n_blocks = k / 32;
+  for (uint64_t begin = 0; begin < n_blocks; begin += kPanelBlocks32) {
+    const uint64_t n = n_blocks - begin < kPanelBlocks32 ? n_blocks - begin : kPanelBlocks32;
+    for (uint64_t r = 0; r < kGroups; ++r) {
+      UnpackPanel32<V, Type>(groups[r], begin, n, fields, panel + r * kPanelBlocks32);
+    }
+    ForEachTile<V>(
+        product.x->n_rows,
+        [&](size_t token) {
+          MatMatTile32<V, Type, kGroups, V::kTileTokens>(groups, token, begin, n, panel, product);
+        },
+        [&](size_t token) {
+          MatMatTile32<V, Type, kGroups, V::kTileTokens / 2>(groups, token, begin, n, panel,
+                                                             product);
+        });
+  }
+}
+
+template <class V, class Type, size_t kGroups>
+void MatMat256(const RowGroup* groups, uint64_t k, const Product& product) {
+  auto* panel = reinterpret_cast<PanelBlock256<V, Type>*>(product.workspace + kFieldsBytes<V>);
+  const uint64_t n_blocks = k / 256;
+  for (uint64_t begin = 0; begin < n_blocks; begin += kPanelBlocks256) {
+    const uint64_t n = n_blocks - begin < kPanelBlocks256 ? n_blocks - begin : kPanelBlocks256;
+    for (uint64_t r = 0; r < kGroups; ++r) {
+      UnpackPanel256<V, Type>(groups[r], begin, n, panel + r * kPanelBlocks256);
+    }
+    ForEachTile<V>(
+        product.x->n_rows,
+        [&](size_t token) {
+          MatMatTile256<V, Type, kGroups, V::kTileTokens>(groups, token, begin, n, panel, product);
+        },
+        [&](size_t token) {
+          MatMatTile256<V, Type, kGroups, V::kTileTokens / 2>(groups, token, begin, n, panel,
+                                                              product);
+        });
+  }
+}
+
+template <class V, class Type, size_t kTokens>
+void MatVec(const RowGroup& group, const std::byte* next_group, uint64_t k,
+            const Product& product) {
+  if constexpr (Type::Block::kElements == 32) {
+    MatVec32<V, Type, kTokens>(group, next_group, k, product);
+  } else {
+    MatVec256<V, Type, kTokens>(group, next_group, k, product);
+  }
+}
+
+template <class V, class Type, size_t kGroups>
+void MatMat(const RowGroup* groups, uint64_t k, const Product& product) {
+  if constexpr (Type::Block::kElements == 32) {
+    MatMat32<V, Type, kGroups>(groups, k, product);
+  } else {
+    MatMat256<V, Type, kGroups>(groups, k, product);
+  }
+}
+
+// KernelSet::matmul for one type.
+template <class V, class Type>
+void MatMulType(const tensor::Matrix& w, uint64_t row_begin, uint64_t row_end, const Activations& x,
+                float* y, size_t y_stride, std::byte* workspace) {
+  const uint64_t step = x.n_rows < kMatMatTokens ? V::kLanes : V::kTileGroups * V::kLanes;
+  for (uint64_t row = row_begin; row < row_end; row += step) {
+    const Product product = {&x, y + (row - row_begin), y_stride, workspace};
+    const RowGroup groups[2] = {MakeRowGroup<V, Type>(w, row, row_end),
+                                MakeRowGroup<V, Type>(w, row + V::kLanes, row_end)};
+    const std::byte* next_group = row + step < row_end ? groups[1].base : nullptr;
+    if (x.n_rows == 1) {
+      MatVec<V, Type, 1>(groups[0], next_group, w.k, product);
+    } else if (x.n_rows == 2) {
+      MatVec<V, Type, 2>(groups[0], next_group, w.k, product);
+    } else if (x.n_rows < kMatMatTokens) {
+      MatVec<V, Type, 4>(groups[0], next_group, w.k, product);
+    } else if (groups[1].n_rows > 0) {
+      MatMat<V, Type, 2>(groups, w.k, product);
+    } else {
+      MatMat<V, Type, 1>(groups, w.k, product);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace plimsoll::kernels

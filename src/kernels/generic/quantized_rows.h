@@ -1,0 +1,112 @@
+// Where the blocks of a group of rows are.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include <immintrin.h>
+
+#include "tensor/matrix.h"
+
+namespace plimsoll::kernels {
+namespace {
+
+// At most V::kLanes rows of a matrix, in either layout: block b of row r is at
+// base + r * row_stride + b * block_stride.
+struct RowGroup {
+  const std::byte* base;
+  size_t row_stride;
+  size_t block_stride;
+  size_t n_rows;
+};
+
+// The rows from `row`, a multiple of V::kLanes, to at most row_end. (Matrix's own functions are
+// inline with external linkage, which sources of one instruction set must not instantiate.)
+template <class V, class Type>
+RowGroup MakeRowGroup(const tensor::Matrix& w, uint64_t row, uint64_t row_end) {
+  constexpr size_t kBlockBytes = sizeof(typename Type::Block);
+  const size_t row_bytes = w.k / Type::Block::kElements * kBlockBytes;
+  const uint64_t interleaved = row / tensor::kRowsPerGroup * tensor::kRowsPerGroup;
+  const uint64_t left = w.rows - interleaved;
+  const uint64_t interleaved_rows = left < tensor::kRowsPerGroup ? left : tensor::kRowsPerGroup;
+  const bool native = w.layout == tensor::Layout::kNative;
+  RowGroup group;
+  group.row_stride = native ? row_bytes : kBlockBytes;
+  group.block_stride = native ? kBlockBytes : interleaved_rows * kBlockBytes;
+  group.base = w.data + interleaved * row_bytes + (row - interleaved) * group.row_stride;
+  const uint64_t rows = row < row_end ? row_end - row : 0;
+  group.n_rows = static_cast<size_t>(rows < V::kLanes ? rows : V::kLanes);
+  return group;
+}
+
+// Reads a group block by block as if it had all V::kLanes rows: missing ones are zero.
+template <class V, class Type>
+class GroupReader {
+ public:
+  using Block = typename Type::Block;
+
+  explicit GroupReader(const RowGroup& group) : group_(group) {
+    if (group.n_rows < V::kLanes) {
+      __builtin_memset(padded_, 0, sizeof padded_);
+    }
+  }
+
+  // Block b of the group's first row and the distance to the next row's. Valid until the next call.
+  [[gnu::always_inline]] const std::byte* At(uint64_t b, size_t* stride) {
+    const std::byte* p = group_.base + b * group_.block_stride;
+    if (__builtin_expect(group_.n_rows == V::kLanes, 1)) {
+      *stride = group_.row_stride;
+      return p;
+    }
+    for (size_t r = 0; r < group_.n_rows; ++r) {
+      __builtin_memcpy(padded_ + r * sizeof(Block), p + r * group_.row_stride, sizeof(Block));
+    }
+    *stride = sizeof(Block);
+    return padded_;
+  }
+
+  // The scales and minima of `n` blocks of 32 from b: those of block i and field f at
+  // out[(i * Type::kFields + f) * V::kLanes]. Rows one by one, for in the native layout each is a
+  // run of memory; plain loads and stores keep the vector units free.
+  void GatherFields(uint64_t b, uint64_t n, uint16_t* out) const {
+    for (size_t r = 0; r < group_.n_rows; ++r) {
+      const std::byte* p = group_.base + r * group_.row_stride + b * group_.block_stride;
+      uint16_t* lane = out + r;
+#pragma GCC unroll 4
+      for (uint64_t i = 0; i < n; ++i) {
+        for (size_t f = 0; f < Type::kFields; ++f) {
+          lane[f * V::kLanes] = Type::Field(p, f);
+        }
+        p += group_.block_stride;
+        lane += Type::kFields * V::kLanes;
+      }
+    }
+  }
+
+ private:
+  RowGroup group_;
+  // Vector loads may read 16 bytes from any byte of a block.
+  alignas(64) std::byte padded_[V::kLanes * sizeof(Block) + 16];
+};
+
+// Asks for the next bytes of a range that will be needed soon, a step at a time, so that memory is
+// busy while the current group is computed from the caches.
+class Prefetcher {
+ public:
+  Prefetcher(const std::byte* begin, const std::byte* end) : next_(begin), end_(end) {}
+
+  void Step(size_t bytes) {
+    const std::byte* stop = next_ + bytes;
+    stop = stop < end_ ? stop : end_;
+    for (; next_ < stop; next_ += 64) {
+      _mm_prefetch(reinterpret_cast<const char*>(next_), _MM_HINT_T1);
+    }
+  }
+
+ private:
+  const std::byte* next_;
+  const std::byte* end_;
+};
+
+}  // namespace
+}  // namespace plimsoll::kernels

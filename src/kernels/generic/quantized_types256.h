@@ -1,0 +1,294 @@
+// The types whose super-blocks hold 256 weights, unpacked for as many rows at once as V has lanes.
+//
+// A super-block is four chunks of sixteen slices (slices: quantized_types32.h), a chunk holds whole
+// sub-blocks, 32 or 16 elements of one scale, one behind another: sub-block SubBlock(chunk, g) is
+// the slices from g * kSub / 4. Facts of the packing from ggml's ggml-common.h and ggml-quants.c.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/generic/quantized_types32.h"
+#include "tensor/blocks.h"
+
+namespace plimsoll::kernels {
+namespace {
+
+inline constexpr size_t kChunks = 4;
+inline constexpr size_t kSlicesPerChunk = 16;
+
+// What a super-block holds beside its weights.
+template <class V, size_t kSubBlocks>
+struct SuperHeader {
+  typename V::Float d;
+  typename V::Float dmin;              // types with a minimum only
+  typename V::Int scales[kSubBlocks];  // operands of V::FlushScaled
+  // 16-bit minima of sub-blocks 2 i and 2 i + 1; for types with a zero point their scales, which
+  // meet the same sums of activations.
+  typename V::Int pairs[kSubBlocks / 2];
+};
+
+template <size_t kSubElements>
+struct SubBlocks;
+template <>
+struct SubBlocks<32> {
+  static constexpr size_t kSub = 32;
+  static constexpr size_t kCount = 8;
+  static constexpr size_t SubBlock(size_t chunk, size_t g) { return 2 * chunk + g; }
+};
+// In Q2_K, Q3_K and Q6_K a chunk is every second sixteen of half a super-block.
+template <>
+struct SubBlocks<16> {
+  static constexpr size_t kSub = 16;
+  static constexpr size_t kCount = 16;
+  static constexpr size_t SubBlock(size_t chunk, size_t g) {
+    return 8 * (chunk / 2) + 2 * g + chunk % 2;
+  }
+};
+
+// Four bytes a lane to the operands of V::FlushScaled.
+template <class V, bool kSigned>
+void BytesToScales(typename V::Int bytes, typename V::Int* scales) {
+#pragma GCC unroll 4
+  for (size_t j = 0; j < 4; ++j) {
+    scales[j] = V::ScaleFromByte(bytes, j, kSigned);
+  }
+}
+
+// Four bytes a lane to two pairs of 16-bit integers.
+template <class V, bool kSigned>
+void BytesToPairs(typename V::Int bytes, typename V::Int* pairs) {
+  static constexpr uint8_t kHigh[2][16] = {
+      {0x80, 0, 0x80, 1, 0x80, 4, 0x80, 5, 0x80, 8, 0x80, 9, 0x80, 12, 0x80, 13},
+      {0x80, 2, 0x80, 3, 0x80, 6, 0x80, 7, 0x80, 10, 0x80, 11, 0x80, 14, 0x80, 15}};
+  static constexpr uint8_t kLow[2][16] = {
+      {0, 0x80, 1, 0x80, 4, 0x80, 5, 0x80, 8, 0x80, 9, 0x80, 12, 0x80, 13, 0x80},
+      {2, 0x80, 3, 0x80, 6, 0x80, 7, 0x80, 10, 0x80, 11, 0x80, 14, 0x80, 15, 0x80}};
+#pragma GCC unroll 2
+  for (size_t i = 0; i < 2; ++i) {
+    pairs[i] = kSigned ? V::SignedHighBytes(V::ShuffleBytes(bytes, V::Repeat16(kHigh[i])))
+                       : V::ShuffleBytes(bytes, V::Repeat16(kLow[i]));
+  }
+}
+
+// The header that Q4_K and Q5_K share: d, dmin, and 6-bit scales and minima in twelve bytes.
+template <class V>
+void ReadHeader4K(const std::byte* p, size_t stride, SuperHeader<V, 8>* h) {
+  using Int = typename V::Int;
+  Int column[4];
+  V::LoadColumns(p, stride, column);
+  h->d = V::LowHalfToFloat(column[0]);
+  h->dmin = V::HighHalfToFloat(column[0]);
+  const Int six = V::Set(0x3f3f3f3f);
+  const Int four = V::Set(kLowNibbles);
+  const Int top_two = V::Set(0x30303030);
+  BytesToScales<V, false>(V::And(column[1], six), h->scales);
+  BytesToScales<V, false>(
+      V::Or(V::And(column[3], four), V::And(V::ShiftRight(column[1], 2), top_two)), h->scales + 4);
+  BytesToPairs<V, false>(V::And(column[2], six), h->pairs);
+  BytesToPairs<V, false>(V::Or(V::And(V::ShiftRight(column[3], 4), four),
+                               V::And(V::ShiftRight(column[2], 2), top_two)),
+                         h->pairs + 2);
+}
+
+template <class V>
+struct LanesQ4_K : SubBlocks<32>, UnsignedWeights<0, 15> {
+  using Block = tensor::BlockQ4_K;
+  static constexpr bool kHasMin = true;
+
+  static void ReadHeader(const std::byte* p, size_t stride, SuperHeader<V, kCount>* h) {
+    ReadHeader4K<V>(p, stride, h);
+  }
+  static void UnpackChunk(const std::byte* p, size_t stride, size_t chunk, typename V::Int* w) {
+    const std::byte* qs = p + offsetof(Block, qs) + 32 * chunk;
+    typename V::Int packed[8];
+    V::LoadColumns(qs, stride, packed);
+    V::LoadColumns(qs + 16, stride, packed + 4);
+#pragma GCC unroll 8
+    for (size_t i = 0; i < 8; ++i) {
+      w[i] = V::And(packed[i], V::Set(kLowNibbles));
+      w[8 + i] = V::And(V::ShiftRight(packed[i], 4), V::Set(kLowNibbles));
+    }
+  }
+};
+
+template <class V>
+struct LanesQ5_K : SubBlocks<32>, UnsignedWeights<0, 31> {
+  using Block = tensor::BlockQ5_K;
+  static constexpr bool kHasMin = true;
+
+  static void ReadHeader(const std::byte* p, size_t stride, SuperHeader<V, kCount>* h) {
+    ReadHeader4K<V>(p, stride, h);
+  }
+  static void UnpackChunk(const std::byte* p, size_t stride, size_t chunk, typename V::Int* w) {
+    LanesQ4_K<V>::UnpackChunk(p + offsetof(Block, qs) - offsetof(tensor::BlockQ4_K, qs), stride,
+                              chunk, w);
+    // Bit 2 * chunk of byte l is the fifth bit of element l of the chunk, the next one of l + 32.
+    const std::byte* qh = p + offsetof(Block, qh);
+    const typename V::Int fifth = V::Set(0x10101010);
+    typename V::Int bits[8];
+    V::LoadColumns(qh, stride, bits);
+    V::LoadColumns(qh + 16, stride, bits + 4);
+#pragma GCC unroll 8
+    for (size_t i = 0; i < 8; ++i) {
+      const typename V::Int pair = V::ShiftRight(bits[i], static_cast<uint32_t>(2 * chunk));
+      w[i] = V::Or(w[i], V::And(V::ShiftLeft(pair, 4), fifth));
+      w[8 + i] = V::Or(w[8 + i], V::And(V::ShiftLeft(pair, 3), fifth));
+    }
+  }
+};
+
+template <class V>
+struct LanesQ6_K : SubBlocks<16>, UnsignedWeights<32, 63> {
+  using Block = tensor::BlockQ6_K;
+  static constexpr bool kHasMin = false;
+
+  static void ReadHeader(const std::byte* p, size_t stride, SuperHeader<V, kCount>* h) {
+    typename V::Int column[4];
+    V::LoadColumns(p + offsetof(Block, scales), stride, column);
+#pragma GCC unroll 4
+    for (size_t i = 0; i < 4; ++i) {
+      BytesToScales<V, true>(column[i], h->scales + 4 * i);
+      BytesToPairs<V, true>(column[i], h->pairs + 2 * i);
+    }
+    h->d = V::LowHalfToFloat(V::LoadColumn(p + offsetof(Block, d), stride));
+  }
+  static void UnpackChunk(const std::byte* p, size_t stride, size_t chunk, typename V::Int* w) {
+    const size_t half = chunk / 2;
+    const size_t odd = chunk % 2;
+    const std::byte* ql = p + offsetof(Block, ql) + 64 * half + 16 * odd;
+    const std::byte* qh = p + offsetof(Block, qh) + 32 * half + 16 * odd;
+    const typename V::Int low = V::Set(kLowNibbles);
+    const typename V::Int high = V::Set(0x30303030);
+    typename V::Int first[4];
+    typename V::Int second[4];
+    typename V::Int bits[4];
+    V::LoadColumns(ql, stride, first);
+    V::LoadColumns(ql + 32, stride, second);
+    V::LoadColumns(qh, stride, bits);
+#pragma GCC unroll 4
+    for (size_t i = 0; i < 4; ++i) {
+      w[i] = V::Or(V::And(first[i], low), V::And(V::ShiftLeft(bits[i], 4), high));
+      w[4 + i] = V::Or(V::And(second[i], low), V::And(V::ShiftLeft(bits[i], 2), high));
+      w[8 + i] = V::Or(V::And(V::ShiftRight(first[i], 4), low), V::And(bits[i], high));
+      w[12 + i] =
+          V::Or(V::And(V::ShiftRight(second[i], 4), low), V::And(V::ShiftRight(bits[i], 2), high));
+    }
+  }
+};
+
+// The two low bits of a chunk's elements in Q2_K and Q3_K.
+template <class V>
+void LoadTwoBits(const std::byte* qs, size_t stride, size_t chunk, typename V::Int* w) {
+  typename V::Int packed[4];
+  V::LoadColumns(qs + 32 * (chunk / 2) + 16 * (chunk % 2), stride, packed);
+#pragma GCC unroll 4
+  for (size_t i = 0; i < 4; ++i) {
+#pragma GCC unroll 4
+    for (size_t g = 0; g < 4; ++g) {
+      w[4 * g + i] =
+          V::And(V::ShiftRight(packed[i], static_cast<uint32_t>(2 * g)), V::Set(0x03030303));
+    }
+  }
+}
+
+template <class V>
+struct LanesQ2_K : SubBlocks<16>, UnsignedWeights<0, 3> {
+  using Block = tensor::BlockQ2_K;
+  static constexpr bool kHasMin = true;
+
+  static void ReadHeader(const std::byte* p, size_t stride, SuperHeader<V, kCount>* h) {
+    typename V::Int column[4];
+    V::LoadColumns(p + offsetof(Block, scales), stride, column);
+    const typename V::Int low = V::Set(kLowNibbles);
+#pragma GCC unroll 4
+    for (size_t i = 0; i < 4; ++i) {
+      BytesToScales<V, false>(V::And(column[i], low), h->scales + 4 * i);
+      BytesToPairs<V, false>(V::And(V::ShiftRight(column[i], 4), low), h->pairs + 2 * i);
+    }
+    const typename V::Int d = V::LoadColumn(p + offsetof(Block, d), stride);
+    h->d = V::LowHalfToFloat(d);
+    h->dmin = V::HighHalfToFloat(d);
+  }
+  static void UnpackChunk(const std::byte* p, size_t stride, size_t chunk, typename V::Int* w) {
+    LoadTwoBits<V>(p + offsetof(Block, qs), stride, chunk, w);
+  }
+};
+
+template <class V>
+struct LanesQ3_K : SubBlocks<16>, UnsignedWeights<4, 7> {
+  using Block = tensor::BlockQ3_K;
+  static constexpr bool kHasMin = false;
+
+  static void ReadHeader(const std::byte* p, size_t stride, SuperHeader<V, kCount>* h) {
+    // Twelve bytes of scales, then d.
+    typename V::Int column[4];
+    V::LoadColumns(p + offsetof(Block, scales), stride, column);
+    h->d = V::LowHalfToFloat(column[3]);
+    const typename V::Int low = V::Set(kLowNibbles);
+    const typename V::Int top_two = V::Set(0x30303030);
+    const typename V::Int top[4] = {V::ShiftLeft(column[2], 4), V::ShiftLeft(column[2], 2),
+                                    column[2], V::ShiftRight(column[2], 2)};
+#pragma GCC unroll 4
+    for (size_t i = 0; i < 4; ++i) {
+      const typename V::Int nibbles = V::And(V::ShiftRight(column[i % 2], i < 2 ? 0 : 4), low);
+      const typename V::Int scales =
+          V::SubBytes(V::Or(nibbles, V::And(top[i], top_two)), V::Set(0x20202020));
+      BytesToScales<V, true>(scales, h->scales + 4 * i);
+      BytesToPairs<V, true>(scales, h->pairs + 2 * i);
+    }
+  }
+  static void UnpackChunk(const std::byte* p, size_t stride, size_t chunk, typename V::Int* w) {
+    LoadTwoBits<V>(p + offsetof(Block, qs), stride, chunk, w);
+    // Bit 4 * half + g of byte l is the third bit of element 32 g + l of the half.
+    typename V::Int bits[4];
+    V::LoadColumns(p + offsetof(Block, hmask) + 16 * (chunk % 2), stride, bits);
+#pragma GCC unroll 4
+    for (size_t i = 0; i < 4; ++i) {
+      const typename V::Int four = V::ShiftRight(bits[i], static_cast<uint32_t>(4 * (chunk / 2)));
+      const typename V::Int third = V::Set(0x04040404);
+      w[i] = V::Or(w[i], V::And(V::ShiftLeft(four, 2), third));
+      w[4 + i] = V::Or(w[4 + i], V::And(V::ShiftLeft(four, 1), third));
+      w[8 + i] = V::Or(w[8 + i], V::And(four, third));
+      w[12 + i] = V::Or(w[12 + i], V::And(V::ShiftRight(four, 1), third));
+    }
+  }
+};
+
+template <class V>
+struct LanesIQ4_XS : SubBlocks<32>, ByteWeights<V> {
+  using Block = tensor::BlockIQ4_XS;
+  static constexpr bool kHasMin = false;
+
+  static void ReadHeader(const std::byte* p, size_t stride, SuperHeader<V, kCount>* h) {
+    // d and sixteen bits of high parts, then eight nibbles of low parts.
+    typename V::Int column[4];
+    V::LoadColumns(p, stride, column);
+    h->d = V::LowHalfToFloat(column[0]);
+    const typename V::Int two = V::Set(3);
+    const typename V::Int four = V::Set(0xf);
+#pragma GCC unroll 2
+    for (uint32_t i = 0; i < 2; ++i) {
+      typename V::Int bytes = V::Zero();
+#pragma GCC unroll 4
+      for (uint32_t j = 0; j < 4; ++j) {
+        const uint32_t sub = 4 * i + j;
+        const typename V::Int low = V::And(V::ShiftRight(column[1], 4 * sub), four);
+        const typename V::Int high = V::And(V::ShiftRight(column[0], 16 + 2 * sub), two);
+        bytes = V::Or(bytes, V::ShiftLeft(V::Or(low, V::ShiftLeft(high, 4)), 8 * j));
+      }
+      const typename V::Int scales = V::SubBytes(bytes, V::Set(0x20202020));
+      BytesToScales<V, true>(scales, h->scales + 4 * i);
+      BytesToPairs<V, true>(scales, h->pairs + 2 * i);
+    }
+  }
+  static void UnpackChunk(const std::byte* p, size_t stride, size_t chunk, typename V::Int* w) {
+    const std::byte* qs = p + offsetof(Block, qs) + 32 * chunk;
+    LoadNibbles<V>(qs, stride, w);
+    LoadNibbles<V>(qs + 16, stride, w + 8);
+    LookUpIQ4<V>(kSlicesPerChunk, w);
+  }
+};
+
+}  // namespace
+}  // namespace plimsoll::kernels

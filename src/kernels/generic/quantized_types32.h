@@ -1,0 +1,203 @@
+// The types whose blocks hold 32 weights, unpacked for as many rows at once as V has lanes.
+//
+// Each type says how its weights meet the activations and turns one block of kLanes rows into eight
+// slices: slice i holds the elements 4 i .. 4 i + 3 of every row, a row a lane, as bytes. Unsigned
+// bytes stand for w + kZero; signed ones (kSigned) for w. Bit layouts are those of tensor/blocks.h;
+// facts of the packing from ggml's ggml-common.h and ggml-quants.c.
+//
+// V is the Lanes of an instruction set; everything here is a template over it, so it has internal
+// linkage, as those have.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/tables.h"
+#include "tensor/blocks.h"
+
+namespace plimsoll::kernels {
+namespace {
+
+inline constexpr size_t kSlices32 = 8;
+
+inline constexpr int32_t kLowNibbles = 0x0f0f0f0f;
+inline constexpr int32_t kSignBits = static_cast<int32_t>(0x80808080);
+// kE2M1DoubledValues + 12
+inline constexpr uint8_t kE2M1PlusTwelve[16] = {12, 13, 14, 15, 16, 18, 20, 24,
+                                                12, 11, 10, 9,  8,  6,  4,  0};
+
+// Sixteen bytes of nibbles a row: low ones to the first four slices, high ones to the last four.
+template <class V>
+void LoadNibbles(const std::byte* p, size_t stride, typename V::Int* w) {
+  typename V::Int packed[4];
+  V::LoadColumns(p, stride, packed);
+#pragma GCC unroll 4
+  for (size_t i = 0; i < 4; ++i) {
+    w[i] = V::And(packed[i], V::Set(kLowNibbles));
+    w[4 + i] = V::And(V::ShiftRight(packed[i], 4), V::Set(kLowNibbles));
+  }
+}
+
+// Sets bit 4 of element i to bit i of the row's 32 bits.
+template <class V>
+void AddFifthBits(typename V::Int bits, typename V::Int* w) {
+#pragma GCC unroll 8
+  for (size_t i = 0; i < kSlices32; ++i) {
+    // A product with four shifts by multiples of 7, less none overlapping, moves bit j of the four
+    // to bit 4 of byte j.
+    const typename V::Int four =
+        V::And(V::ShiftRight(bits, static_cast<uint32_t>(4 * i)), V::Set(0xf));
+    const typename V::Int spread = V::Mul(four, V::Set(0x00204081 << 4));
+    w[i] = V::Or(w[i], V::And(spread, V::Set(0x10101010)));
+  }
+}
+
+// Codes of the IQ4 types to their values; unsigned bytes with a zero point of 128 where V can
+// multiply those.
+template <class V>
+void LookUpIQ4(size_t n, typename V::Int* w) {
+  typename V::Int values = V::Repeat16(&kIQ4Values);
+  if constexpr (V::kUnsignedBytes) {
+    values = V::Xor(values, V::Set(kSignBits));
+  }
+#pragma GCC unroll 16
+  for (size_t i = 0; i < n; ++i) {
+    w[i] = V::ShuffleBytes(values, w[i]);
+  }
+}
+
+// How full bytes meet the activations.
+template <class V>
+struct ByteWeights {
+  static constexpr bool kSigned = !V::kUnsignedBytes;
+  static constexpr int kZero = kSigned ? 0 : 128;
+  static constexpr int kMaxWeight = kSigned ? 128 : 255;
+};
+
+template <int kZeroPoint, int kMax>
+struct UnsignedWeights {
+  static constexpr bool kSigned = false;
+  static constexpr int kZero = kZeroPoint;
+  static constexpr int kMaxWeight = kMax;
+};
+
+// F16 fields of a block, at kFieldOffsets from its start, are gathered for all rows beforehand.
+struct HalfScale {
+  static constexpr size_t kFields = 1;
+  static constexpr bool kHasMin = false;
+  template <class V>
+  static typename V::Float Scale(const uint16_t* field) {
+    return V::HalfToFloat(field);
+  }
+  static uint16_t Field(const std::byte* block, size_t /*field*/) {
+    uint16_t x;
+    __builtin_memcpy(&x, block, sizeof x);
+    return x;
+  }
+};
+
+struct HalfScaleAndMin : HalfScale {
+  static constexpr size_t kFields = 2;
+  static constexpr bool kHasMin = true;
+  static uint16_t Field(const std::byte* block, size_t field) {
+    uint16_t x;
+    __builtin_memcpy(&x, block + 2 * field, sizeof x);
+    return x;
+  }
+};
+
+template <class V>
+struct LanesQ8_0 : HalfScale, ByteWeights<V> {
+  using Block = tensor::BlockQ8_0;
+
+  static void Unpack(const std::byte* p, size_t stride, typename V::Int* w) {
+    V::LoadColumns(p + offsetof(Block, qs), stride, w);
+    V::LoadColumns(p + offsetof(Block, qs) + 16, stride, w + 4);
+    if constexpr (V::kUnsignedBytes) {
+#pragma GCC unroll 8
+      for (size_t i = 0; i < kSlices32; ++i) {
+        w[i] = V::Xor(w[i], V::Set(kSignBits));
+      }
+    }
+  }
+};
+
+template <class V>
+struct LanesQ4_0 : HalfScale, UnsignedWeights<8, 15> {
+  using Block = tensor::BlockQ4_0;
+
+  static void Unpack(const std::byte* p, size_t stride, typename V::Int* w) {
+    LoadNibbles<V>(p + offsetof(Block, qs), stride, w);
+  }
+};
+
+template <class V>
+struct LanesQ4_1 : HalfScaleAndMin, UnsignedWeights<0, 15> {
+  using Block = tensor::BlockQ4_1;
+
+  static void Unpack(const std::byte* p, size_t stride, typename V::Int* w) {
+    LoadNibbles<V>(p + offsetof(Block, qs), stride, w);
+  }
+};
+
+template <class V>
+struct LanesQ5_0 : HalfScale, UnsignedWeights<16, 31> {
+  using Block = tensor::BlockQ5_0;
+
+  static void Unpack(const std::byte* p, size_t stride, typename V::Int* w) {
+    LoadNibbles<V>(p + offsetof(Block, qs), stride, w);
+    AddFifthBits<V>(V::LoadColumn(p + offsetof(Block, qh), stride), w);
+  }
+};
+
+template <class V>
+struct LanesQ5_1 : HalfScaleAndMin, UnsignedWeights<0, 31> {
+  using Block = tensor::BlockQ5_1;
+
+  static void Unpack(const std::byte* p, size_t stride, typename V::Int* w) {
+    LoadNibbles<V>(p + offsetof(Block, qs), stride, w);
+    AddFifthBits<V>(V::LoadColumn(p + offsetof(Block, qh), stride), w);
+  }
+};
+
+template <class V>
+struct LanesIQ4_NL : HalfScale, ByteWeights<V> {
+  using Block = tensor::BlockIQ4_NL;
+
+  static void Unpack(const std::byte* p, size_t stride, typename V::Int* w) {
+    LoadNibbles<V>(p + offsetof(Block, qs), stride, w);
+    LookUpIQ4<V>(kSlices32, w);
+  }
+};
+
+template <class V>
+struct LanesMXFP4 : UnsignedWeights<12, 24> {
+  using Block = tensor::BlockMXFP4;
+  static constexpr size_t kFields = 1;
+  static constexpr bool kHasMin = false;
+
+  // 2^(e - 128); the lowest two are subnormal.
+  template <class U>
+  static typename U::Float Scale(const uint16_t* field) {
+    const typename U::Int e = U::LoadWords(field);
+    const typename U::Int normal = U::ShiftLeft(U::Sub(U::Max(e, U::Set(1)), U::Set(1)), 23);
+    // A shift count of 32 and more gives 0, so only e < 2 has anything here.
+    const typename U::Int shift = U::Add(e, U::ShiftLeft(U::ShiftRight(e, 1), 5));
+    return U::AsFloat(U::Or(normal, U::ShiftLeftEach(U::Set(0x00200000), shift)));
+  }
+  static uint16_t Field(const std::byte* block, size_t /*field*/) {
+    return static_cast<uint16_t>(*block);
+  }
+
+  static void Unpack(const std::byte* p, size_t stride, typename V::Int* w) {
+    LoadNibbles<V>(p + offsetof(Block, qs), stride, w);
+    const typename V::Int values = V::Repeat16(kE2M1PlusTwelve);
+#pragma GCC unroll 8
+    for (size_t i = 0; i < kSlices32; ++i) {
+      w[i] = V::ShuffleBytes(values, w[i]);
+    }
+  }
+};
+
+}  // namespace
+}  // namespace plimsoll::kernels
