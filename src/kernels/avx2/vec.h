@@ -28,6 +28,9 @@ struct F32x8 {
   static F32x8 Load(const float* p) { return {_mm256_loadu_ps(p)}; }
   void Store(float* p) const { _mm256_storeu_ps(p, v); }
 };
+// Loads `a` once. Compilers repeat a load as the memory operand of every use, which costs more than
+// the register where loads are the bottleneck.
+inline void KeepInRegister(F32x8& a) { asm("" : "+x"(a.v)); }
 inline F32x8 Fma(F32x8 a, F32x8 b, F32x8 c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
 
 struct F32x16 {

@@ -89,6 +89,10 @@ inline F32x16 FmaSubtractAdd(F32x16 a, F32x16 b, F32x16 c) {
   return {_mm512_fmaddsub_ps(a.v, b.v, c.v)};
 }
 
+// Loads `a` once. Compilers repeat a load as the memory operand of every use, which costs more than
+// the register where loads are the bottleneck.
+inline void KeepInRegister(F32x16& a) { asm("" : "+v"(a.v)); }
+
 // Lane i is a's if bit i of `bits` is set, otherwise b's.
 inline F32x16 Select(uint32_t bits, F32x16 a, F32x16 b) {
   return {_mm512_mask_blend_ps(static_cast<__mmask16>(bits), b.v, a.v)};

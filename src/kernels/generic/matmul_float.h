@@ -9,6 +9,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <immintrin.h>
+
 #include "kernels/kernels.h"
 
 namespace plimsoll::kernels {
@@ -17,6 +19,7 @@ namespace {
 constexpr uint32_t kStripes = 16;
 constexpr uint32_t kTileRows = 8;
 constexpr uint32_t kPanelLength = 512;  // elements of k: eight rows are 16 KiB
+constexpr size_t kPanelTokens = 12;     // from so many on a panel pays
 constexpr size_t kTokenBatch = 48;      // whose accumulators are 24 KiB
 
 constexpr size_t kPanelFloats = size_t{kTileRows} * kPanelLength;
@@ -81,48 +84,83 @@ struct TileRows {
   }
 };
 
-// acc[i] = stripes of row i with x, for kRows rows.
-template <class V, class Elements, size_t kRows>
-inline void StreamRows(const std::byte* const* rows, const float* x, uint64_t k, V* acc) {
-  V sums[kRows];
-  for (V& sum : sums) {
-    sum = V::Zero();
+// acc[t * kTileRows + r] = stripes of row r with token t, straight from the matrix.
+template <class V, class Elements, size_t kRows, size_t kTokens>
+inline void StreamRows(const std::byte* const* rows, const float* const* tokens, uint64_t k,
+                       V* acc) {
+  const std::byte* w[kRows];
+  const float* x[kTokens];
+  V sums[kTokens][kRows];
+  for (size_t r = 0; r < kRows; ++r) {
+    w[r] = rows[r];
+  }
+  for (size_t t = 0; t < kTokens; ++t) {
+    x[t] = tokens[t];
+    for (V& sum : sums[t]) {
+      sum = V::Zero();
+    }
   }
   uint64_t i = 0;
   for (; i + kStripes <= k; i += kStripes) {
-    const V activation = V::Load(x + i);
-    for (uint32_t r = 0; r < kRows; ++r) {
-      sums[r] = Fma(Elements::Load(rows[r] + i * Elements::kBytes), activation, sums[r]);
+    for (size_t r = 0; r < kRows; ++r) {
+      const V weight = Elements::Load(w[r] + i * Elements::kBytes);
+      for (size_t t = 0; t < kTokens; ++t) {
+        sums[t][r] = Fma(weight, V::Load(x[t] + i), sums[t][r]);
+      }
     }
   }
   if (const uint64_t n = k - i; n > 0) {
-    const V activation = V::LoadPart(x + i, n);
-    for (uint32_t r = 0; r < kRows; ++r) {
-      sums[r] =
-          FmaPart(Elements::LoadPart(rows[r] + i * Elements::kBytes, n), activation, sums[r], n);
+    for (size_t r = 0; r < kRows; ++r) {
+      const V weight = Elements::LoadPart(w[r] + i * Elements::kBytes, n);
+      for (size_t t = 0; t < kTokens; ++t) {
+        sums[t][r] = FmaPart(weight, V::LoadPart(x[t] + i, n), sums[t][r], n);
+      }
     }
   }
-  for (uint32_t r = 0; r < kRows; ++r) {
-    acc[r] = sums[r];
+  for (size_t t = 0; t < kTokens; ++t) {
+    for (size_t r = 0; r < kRows; ++r) {
+      acc[t * kTileRows + r] = sums[t][r];
+    }
+  }
+}
+
+// A tile of eight rows and kTokens tokens from token t on.
+template <class V, class Elements, size_t kTokens>
+inline void StreamTile(const Product& p, const TileRows& tile, uint64_t r, size_t t) {
+  constexpr size_t kFit = V::kAccumulators / kTokens;
+  constexpr size_t kRows = kFit < kTileRows ? kFit : kTileRows;
+  static_assert(kTileRows % kRows == 0);
+  const float* tokens[kTokens];
+  for (size_t i = 0; i < kTokens; ++i) {
+    tokens[i] = p.token(t + i);
+  }
+  V acc[kTokens * kTileRows];
+  for (size_t i = 0; i < kTileRows; i += kRows) {
+    StreamRows<V, Elements, kRows, kTokens>(tile.row + i, tokens, p.k, acc + i);
+  }
+  for (size_t i = 0; i < kTokens; ++i) {
+    StoreTreeSums8(acc + i * kTileRows, p.result(r, t + i), p.tile_rows(r));
   }
 }
 
 template <class V, class Elements>
-inline void OneToken(const Product& p) {
-  constexpr size_t kAtOnce = V::kAccumulators < kTileRows ? V::kAccumulators : kTileRows;
-  const float* x = p.token(0);
+inline void FewTokens(const Product& p) {
+  constexpr size_t kTokens = V::kAccumulators >= 24 ? 3 : 2;
+  const size_t n_tokens = p.x->n_rows;
   for (uint64_t r = p.row_begin; r < p.row_end; r += kTileRows) {
     const TileRows tile(p, r);
-    V acc[kTileRows];
-    for (uint32_t i = 0; i < kTileRows; i += kAtOnce) {
-      StreamRows<V, Elements, kAtOnce>(tile.row + i, x, p.k, acc + i);
+    size_t t = 0;
+    for (; t + kTokens <= n_tokens; t += kTokens) {
+      StreamTile<V, Elements, kTokens>(p, tile, r, t);
     }
-    StoreTreeSums8(acc, p.result(r, 0), p.tile_rows(r));
+    for (; t < n_tokens; ++t) {
+      StreamTile<V, Elements, 1>(p, tile, r, t);
+    }
   }
 }
 
 // Adds n chunks of 16 elements of kRows panel rows and kTokens activation rows to the accumulators
-// acc[token][row][16], of which this is the part of one register.
+// acc[token][row][16], of which this is the part of one register. The panel is [chunk][row][16].
 template <class Register, uint32_t kRows, uint32_t kTokens>
 inline void AddTile(const float* panel, const float* const* x, uint32_t n, float* acc) {
   Register sums[kTokens][kRows];
@@ -141,7 +179,8 @@ inline void AddTile(const float* panel, const float* const* x, uint32_t n, float
       activations[t] = Register::Load(tokens[t] + i);
     }
     for (uint32_t r = 0; r < kRows; ++r) {
-      const Register weight = Register::Load(panel + r * kPanelLength + i);
+      Register weight = Register::Load(panel + (i * kTileRows) + r * kStripes);
+      KeepInRegister(weight);
       for (uint32_t t = 0; t < kTokens; ++t) {
         sums[t][r] = Fma(weight, activations[t], sums[t][r]);
       }
@@ -166,18 +205,37 @@ inline void AddTiles(const float* panel, const float* const* x, uint32_t n, floa
       at[t] = x[t] + lane;
     }
     for (uint32_t r = 0; r < kTileRows; r += kRows) {
-      AddTile<Register, kRows, kTokens>(panel + r * kPanelLength + lane, at, n,
+      AddTile<Register, kRows, kTokens>(panel + r * kStripes + lane, at, n,
                                         acc + r * kStripes + lane);
     }
   }
 }
 
+// Eight rows of part of the matrix that are going to be read next.
+struct NextPanel {
+  const std::byte* first;
+  uint64_t row_bytes;    // between rows
+  size_t lines_per_row;  // of 64 bytes
+  size_t n_lines;
+
+  // The share of tile i of n: spread over the tiles, the reads overlap the arithmetic.
+  void Prefetch(size_t i, size_t n) const {
+    for (size_t line = n_lines * i / n; line < n_lines * (i + 1) / n; ++line) {
+      const size_t row = line / lines_per_row;
+      _mm_prefetch(
+          reinterpret_cast<const char*>(first + row * row_bytes + line % lines_per_row * 64),
+          _MM_HINT_T1);
+    }
+  }
+};
+
 // Adds panel columns [0, n * 16), which are columns [k_begin, ...) of the matrix, for every token.
 template <class V>
 inline void AddPanel(const Product& p, const float* panel, uint64_t k_begin, uint32_t n,
-                     size_t token_begin, size_t n_tokens, float* acc) {
+                     size_t token_begin, size_t n_tokens, const NextPanel& next, float* acc) {
   constexpr size_t kTokens = 3;
   for (size_t t = 0; t < n_tokens; t += kTokens) {
+    next.Prefetch(t / kTokens, (n_tokens + kTokens - 1) / kTokens);
     const size_t left = n_tokens - t < kTokens ? n_tokens - t : kTokens;
     const float* x[kTokens];
     for (size_t i = 0; i < left; ++i) {
@@ -213,6 +271,21 @@ inline void AddTail(const Product& p, const TileRows& tile, size_t token_begin, 
   }
 }
 
+// What follows the panel of rows [r, r + 8) that begins at column `begin`, in the order of reading.
+inline NextPanel PanelAfter(const Product& p, uint64_t r, uint64_t begin, size_t element) {
+  begin += kPanelLength;
+  if (begin >= p.k) {
+    begin = 0;
+    r += kTileRows;
+  }
+  if (r + kTileRows > p.row_end) {
+    return {nullptr, 0, 1, 0};
+  }
+  const uint64_t length = p.k - begin < kPanelLength ? p.k - begin : kPanelLength;
+  const size_t lines = (length * element + 63) / 64;
+  return {p.w + r * p.row_bytes + begin * element, p.row_bytes, lines, lines * kTileRows};
+}
+
 // Eight rows from row r on with up to kTokenBatch tokens.
 template <class V, class Elements>
 inline void TileTimesTokens(const Product& p, uint64_t r, size_t token_begin, size_t n_tokens,
@@ -228,10 +301,11 @@ inline void TileTimesTokens(const Product& p, uint64_t r, size_t token_begin, si
     for (uint32_t i = 0; i < kTileRows; ++i) {
       const std::byte* row = tile.row[i] + begin * Elements::kBytes;
       for (uint32_t j = 0; j < n * kStripes; j += kStripes) {
-        Elements::Load(row + j * Elements::kBytes).Store(panel + i * kPanelLength + j);
+        Elements::Load(row + j * Elements::kBytes).Store(panel + j * kTileRows + i * kStripes);
       }
     }
-    AddPanel<V>(p, panel, begin, n, token_begin, n_tokens, acc);
+    AddPanel<V>(p, panel, begin, n, token_begin, n_tokens,
+                PanelAfter(p, r, begin, Elements::kBytes), acc);
   }
   AddTail<V, Elements>(p, tile, token_begin, n_tokens, acc);
   for (size_t t = 0; t < n_tokens; ++t) {
@@ -294,8 +368,8 @@ template <class V, class Elements>
 inline void MatMulOf(const Product& p, tensor::Layout layout, std::byte* workspace) {
   if (layout == tensor::Layout::kRows16) {
     InterleavedRows<V, Elements>(p);
-  } else if (p.x->n_rows == 1) {
-    OneToken<V, Elements>(p);
+  } else if (p.x->n_rows < kPanelTokens) {
+    FewTokens<V, Elements>(p);
   } else {
     ManyTokens<V, Elements>(p, reinterpret_cast<float*>(workspace));
   }

@@ -1,0 +1,81 @@
+#include "machine_peak.h"
+
+#include <immintrin.h>
+
+namespace plimsoll::bench {
+namespace {
+
+__attribute__((target("avx512f"))) float ReadAll512(const std::byte* data, size_t bytes) {
+  __m512i sums[8] = {};
+  for (size_t i = 0; i + sizeof(sums) <= bytes; i += sizeof(sums)) {
+    for (size_t j = 0; j < 8; ++j) {
+      sums[j] = _mm512_add_epi32(sums[j], _mm512_loadu_si512(data + i + 64 * j));
+    }
+  }
+  for (size_t j = 1; j < 8; ++j) {
+    sums[0] = _mm512_add_epi32(sums[0], sums[j]);
+  }
+  return static_cast<float>(sums[0][0]);
+}
+
+__attribute__((target("avx2"))) float ReadAll256(const std::byte* data, size_t bytes) {
+  __m256i sums[8] = {};
+  for (size_t i = 0; i + sizeof(sums) <= bytes; i += sizeof(sums)) {
+    for (size_t j = 0; j < 8; ++j) {
+      sums[j] = _mm256_add_epi32(
+          sums[j], _mm256_loadu_si256(reinterpret_cast<const __m256i*>(data + i + 32 * j)));
+    }
+  }
+  for (size_t j = 1; j < 8; ++j) {
+    sums[0] = _mm256_add_epi32(sums[0], sums[j]);
+  }
+  return static_cast<float>(sums[0][0]);
+}
+
+constexpr size_t kChains = 12;  // more than latency times throughput
+
+__attribute__((target("avx512f"))) double RunFmas512(size_t n, float* result) {
+  __m512 acc[kChains];
+  for (size_t c = 0; c < kChains; ++c) {  // different, or the compiler makes them one
+    acc[c] = _mm512_set1_ps(*result + static_cast<float>(c));
+  }
+  const __m512 a = _mm512_set1_ps(*result);
+  for (size_t i = 0; i < n; ++i) {
+    for (auto& v : acc) {
+      v = _mm512_fmadd_ps(v, a, a);
+    }
+  }
+  for (const auto& v : acc) {
+    *result += _mm512_cvtss_f32(v);
+  }
+  return 2.0 * 16 * kChains * static_cast<double>(n);
+}
+
+__attribute__((target("avx2,fma"))) double RunFmas256(size_t n, float* result) {
+  __m256 acc[kChains];
+  for (size_t c = 0; c < kChains; ++c) {
+    acc[c] = _mm256_set1_ps(*result + static_cast<float>(c));
+  }
+  const __m256 a = _mm256_set1_ps(*result);
+  for (size_t i = 0; i < n; ++i) {
+    for (auto& v : acc) {
+      v = _mm256_fmadd_ps(v, a, a);
+    }
+  }
+  for (const auto& v : acc) {
+    *result += _mm256_cvtss_f32(v);
+  }
+  return 2.0 * 8 * kChains * static_cast<double>(n);
+}
+
+}  // namespace
+
+float ReadAll(const std::byte* data, size_t bytes) {
+  return __builtin_cpu_supports("avx512f") ? ReadAll512(data, bytes) : ReadAll256(data, bytes);
+}
+
+double RunFmas(size_t n, float* result) {
+  return __builtin_cpu_supports("avx512f") ? RunFmas512(n, result) : RunFmas256(n, result);
+}
+
+}  // namespace plimsoll::bench
