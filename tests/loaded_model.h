@@ -15,15 +15,9 @@
 #include "kv/kv_sequence.h"
 #include "memory/ledger.h"
 #include "model/model.h"
+#include "tests/shared_folder.h"
 
 namespace plimsoll::tests {
-
-// Where the large test material lies; tests that want it skip where it is absent.
-inline std::filesystem::path SharedFolder() {
-  const char* folder = std::getenv("PLIMSOLL_SHARED");
-  return folder != nullptr ? std::filesystem::path(folder)
-                           : std::filesystem::path(PLIMSOLL_SOURCE_DIR) / ".." / "shared";
-}
 
 struct LoadOptions {
   std::string kernels;  // "": the fastest

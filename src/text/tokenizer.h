@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -29,13 +30,21 @@ class Tokenizer {
   [[nodiscard]] virtual std::vector<TokenId> Encode(std::string_view text,
                                                     EncodeOptions options) const = 0;
 
-  // The bytes that a token stands for; control tokens give none unless `render_control`.
+  // The bytes that a token stands for; control tokens give none unless `render_control`, and ids
+  // that are no tokens give none.
   [[nodiscard]] virtual std::string_view Piece(TokenId token, bool render_control) const = 0;
+
+  // The same within a text that is decoded token by token: at its start a SentencePiece model's
+  // leading space, which encoding set there, is left out. `at_start` turns false at the first piece
+  // that is not empty.
+  [[nodiscard]] std::string_view PieceInText(TokenId token, bool render_control,
+                                             bool& at_start) const;
 
   // All bytes of the tokens, with the vocabulary's rule for a leading space.
   [[nodiscard]] virtual std::string Decode(std::span<const TokenId> tokens,
                                            bool render_control) const = 0;
 
+  // What it was made from, except `merges`, which it gives back; `types` has one for every token.
   [[nodiscard]] virtual const VocabularySpec& spec() const = 0;
   [[nodiscard]] size_t size() const { return spec().tokens.size(); }
   [[nodiscard]] virtual bool adds_bos() const = 0;

@@ -38,17 +38,26 @@ enum class Normalization { kNone, kNfc, kNfd, kNfkc, kNfkd };
 
 struct VocabularySpec {
   TokenizerModel model = TokenizerModel::kByteBpe;
-  std::string pre_tokenizer;        // GGUF's tokenizer.ggml.pre: "llama-bpe", "qwen2", ...
+  // Byte-level BPE: GGUF's tokenizer.ggml.pre ("llama-bpe", "qwen2", ...; empty: "default"), or the
+  // steps of a tokenizer.json, which are used in its place when they are set.
+  std::string pre_tokenizer;
+  std::optional<std::vector<SplitStep>> split_steps;
+  Normalization normalization = Normalization::kNone;
   std::vector<std::string> tokens;  // as the file spells them
   std::vector<float> scores;        // empty or one a token
   std::vector<TokenType> types;     // empty (all normal) or one a token
-  std::vector<std::string> merges;  // "left right", best first
+  // "left right", best first. A SentencePiece BPE that has them goes by them and not by scores.
+  std::vector<std::string> merges;
   std::optional<TokenId> bos, eos, eot, unk, pad;
   std::vector<TokenId> extra_end_tokens;  // further tokens that end a generation
   std::optional<bool> add_bos, add_eos;   // unset: what the model family does
   bool add_space_prefix = true;           // SentencePiece: a space before the text
   bool remove_extra_whitespaces = false;
-  bool ignore_merges = false;  // a word that is a token is taken whole
+  bool space_prefix_after_special = true;  // and after each special token
+  // A word that is a token is taken whole. Unset: as the pre-tokenizer's family does.
+  std::optional<bool> ignore_merges;
+  // Special tokens that take the white space before or after them with them.
+  std::vector<TokenId> strips_left, strips_right;
 };
 
 }  // namespace plimsoll::text

@@ -1,0 +1,16 @@
+// From the metadata of a model's files to what its tokenizer is made from.
+#pragma once
+
+#include "base/result.h"
+#include "formats/metadata.h"
+#include "text/vocabulary.h"
+
+namespace plimsoll::engine {
+
+// Reads the keys tokenizer.ggml.*; where `plimsoll.tokenizer_json` names a file (a model in
+// safetensors), that file and the tokenizer_config.json beside it. kBadModel names the key at
+// fault, and the supported values where a model or pre-tokenizer is not among them.
+[[nodiscard]] Result<text::VocabularySpec> VocabularyFromMetadata(
+    const formats::Metadata& metadata);
+
+}  // namespace plimsoll::engine
