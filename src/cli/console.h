@@ -21,6 +21,7 @@ struct Console {
   std::istream& in;
   std::ostream& out;
   std::ostream& err;
+  int in_fd = -1;  // of `in`, to wait on; -1 in tests
   bool in_is_terminal = false;
   // Standard input is a file or a pipe: a device (/dev/null) or a socket is not read unasked.
   bool in_is_piped = false;

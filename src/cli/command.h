@@ -1,0 +1,28 @@
+// What every command is given.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "cli/console.h"
+#include "cli/engine_options.h"
+#include "cli/interrupts.h"
+#include "cli/line_reader.h"
+
+namespace plimsoll::cli {
+
+struct CommandContext {
+  const Console& console;
+  LoadFn load;
+  Interrupts* interrupts = nullptr;                            // null in tests
+  std::function<std::unique_ptr<LineSource>()> open_terminal;  // for a chat
+};
+
+// A command reads its arguments (those behind its name) and does its work. The kind of an error is
+// the exit code.
+using CommandFn = Result<> (*)(std::vector<std::string> args, const CommandContext& context);
+
+}  // namespace plimsoll::cli

@@ -1,0 +1,39 @@
+// The options that every command with a model has, and loading by them.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/log.h"
+#include "cli/command_line.h"
+#include "cli/console.h"
+#include "engine/engine.h"
+
+namespace plimsoll::cli {
+
+// How an engine comes to be: engine::Engine::Load, or what a test puts in its place.
+using LoadFn = std::function<Result<std::unique_ptr<engine::Engine>>(
+    const engine::EngineOptions&, const engine::Engine::ProgressFn&)>;
+
+struct EngineFlags {
+  engine::EngineOptions engine;
+  ColorMode color = ColorMode::kAuto;
+  bool verbose = false;
+  bool quiet = false;
+
+  [[nodiscard]] LogLevel log_level() const {
+    return quiet ? LogLevel::kQuiet : verbose ? LogLevel::kDebug : LogLevel::kInfo;
+  }
+};
+
+void AddEngineOptions(CommandLine& line, EngineFlags& flags);
+void AddOutputOptions(CommandLine& line, EngineFlags& flags);
+
+// Loads with a progress bar on `console.err` (on a terminal; else a line every ten seconds).
+[[nodiscard]] Result<std::unique_ptr<engine::Engine>> LoadEngine(const LoadFn& load,
+                                                                 const EngineFlags& flags,
+                                                                 const Console& console);
+
+}  // namespace plimsoll::cli

@@ -1,0 +1,18 @@
+// plimsoll eval logits|perplexity: what a model says, in figures.
+#pragma once
+
+#include "cli/command.h"
+
+namespace plimsoll::cli {
+
+[[nodiscard]] Result<> EvalCommand(std::vector<std::string> args, const CommandContext& context);
+
+[[nodiscard]] Result<> EvalLogitsCommand(std::vector<std::string> args,
+                                         const CommandContext& context);
+[[nodiscard]] Result<> EvalPerplexityCommand(std::vector<std::string> args,
+                                             const CommandContext& context);
+
+// Token ids separated by commas or white space.
+[[nodiscard]] Result<std::vector<TokenId>> ParseIds(std::string_view text);
+
+}  // namespace plimsoll::cli

@@ -1,0 +1,110 @@
+#include "cli/interrupts.h"
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/invariant.h"
+#include "base/result.h"
+
+namespace plimsoll::cli {
+namespace {
+
+constexpr double kSecondWithinSeconds = 2;
+
+sigset_t InterruptSet() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  return set;
+}
+
+double SecondsNow() {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  return std::chrono::duration<double>(now).count();
+}
+
+void Raise(int event_fd) {
+  const uint64_t one = 1;
+  // Cannot fail: the counter never comes near its limit.
+  [[maybe_unused]] const auto written = ::write(event_fd, &one, sizeof(one));
+}
+
+void Drain(int event_fd) {
+  uint64_t count = 0;
+  [[maybe_unused]] const auto n_read = ::read(event_fd, &count, sizeof(count));
+}
+
+}  // namespace
+
+Interrupts::Interrupts() {
+  const sigset_t set = InterruptSet();
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  signal_fd_ = ::signalfd(-1, &set, SFD_CLOEXEC);
+  wake_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  quit_fd_ = ::eventfd(0, EFD_CLOEXEC);
+  Invariant(signal_fd_ >= 0 && wake_fd_ >= 0 && quit_fd_ >= 0, "signal descriptors can be made");
+  watcher_ = std::thread([this] { Watch(); });
+}
+
+Interrupts::~Interrupts() {
+  Raise(quit_fd_);
+  watcher_.join();
+  for (const int fd : {signal_fd_, wake_fd_, quit_fd_}) {
+    ::close(fd);
+  }
+  const sigset_t set = InterruptSet();
+  pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+}
+
+void Interrupts::SetMode(Mode mode) {
+  mode_ = mode;
+  raised_ = false;
+  Drain(wake_fd_);
+}
+
+void Interrupts::Watch() {
+  std::array<pollfd, 2> fds = {{{.fd = signal_fd_, .events = POLLIN, .revents = 0},
+                                {.fd = quit_fd_, .events = POLLIN, .revents = 0}}};
+  while (true) {
+    if (::poll(fds.data(), fds.size(), -1) < 0) {
+      continue;  // another signal
+    }
+    if (fds[1].revents != 0) {
+      return;
+    }
+    signalfd_siginfo info;
+    if (::read(signal_fd_, &info, sizeof(info)) == static_cast<ssize_t>(sizeof(info))) {
+      OnInterrupt();
+    }
+  }
+}
+
+void Interrupts::OnInterrupt() {
+  const double now = SecondsNow();
+  const bool second = now - last_seconds_ < kSecondWithinSeconds;
+  const Mode mode = mode_;
+  if (mode == Mode::kExit || (mode == Mode::kAnswer && second)) {
+    ExitInterrupted();
+  }
+  raised_ = true;
+  if (mode == Mode::kPrompt) {
+    Raise(wake_fd_);
+  } else {
+    last_seconds_ = now;
+  }
+}
+
+void ExitInterrupted() {
+  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, "\n", 1);
+  ::_exit(static_cast<int>(ErrorKind::kInterrupted));
+}
+
+}  // namespace plimsoll::cli

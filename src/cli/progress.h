@@ -1,0 +1,29 @@
+// How far loading has come.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace plimsoll::cli {
+
+// Makes what is to be written to standard error. On a terminal a bar that redraws itself at most
+// ten times a second; elsewhere one line every ten seconds, so that short loads leave no trace.
+class Progress {
+ public:
+  Progress(std::string name, bool is_terminal)
+      : name_(std::move(name)), is_terminal_(is_terminal) {}
+
+  // `seconds` is any clock that only goes forward.
+  [[nodiscard]] std::string Update(uint64_t bytes_done, uint64_t bytes_total, double seconds);
+  // Takes the bar away.
+  [[nodiscard]] std::string Clear() const;
+
+ private:
+  std::string name_;
+  bool is_terminal_;
+  bool shown_ = false;
+  double started_ = -1;
+  double written_ = 0;
+};
+
+}  // namespace plimsoll::cli

@@ -1,0 +1,42 @@
+#include "cli/progress.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace plimsoll::cli {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(Progress, OnATerminalTheBarIsRedrawnTenTimesASecond) {
+  Progress progress("m.gguf", true);
+  EXPECT_EQ(progress.Clear(), "");
+  EXPECT_THAT(progress.Update(0, 2048, 100), HasSubstr("[........................]   0 %"));
+  EXPECT_EQ(progress.Update(512, 2048, 100.05), "");
+  EXPECT_THAT(progress.Update(1024, 2048, 101), HasSubstr("[############............]  50 %"));
+  EXPECT_THAT(progress.Update(2048, 2048, 101.01), HasSubstr("100 %"));
+  EXPECT_EQ(progress.Clear(), "\r\x1b[K");
+}
+
+TEST(Progress, ElsewhereOneLineEveryTenSeconds) {
+  Progress progress("m.gguf", false);
+  EXPECT_EQ(progress.Update(0, 4096, 100), "");
+  EXPECT_EQ(progress.Update(1024, 4096, 109), "");
+  EXPECT_EQ(progress.Update(1024, 4096, 110),
+            "loading m.gguf:  25 %  1.00 KiB of 4.00 KiB, 102 B/s\n");
+  EXPECT_EQ(progress.Update(2048, 4096, 111), "");
+  EXPECT_EQ(progress.Clear(), "");
+}
+
+TEST(Progress, AShortLoadLeavesNoTraceInALog) {
+  Progress progress("m.gguf", false);
+  EXPECT_EQ(progress.Update(0, 10, 1), "");
+  EXPECT_EQ(progress.Update(10, 10, 2), "");
+}
+
+TEST(Progress, AnEmptyFileIsDone) {
+  EXPECT_THAT(Progress("m", true).Update(0, 0, 0), HasSubstr("100 %"));
+}
+
+}  // namespace
+}  // namespace plimsoll::cli

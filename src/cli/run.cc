@@ -1,0 +1,165 @@
+#include "cli/run.h"
+
+#include <optional>
+#include <ostream>
+
+#include "cli/answer.h"
+#include "cli/chat.h"
+#include "cli/prompt_source.h"
+#include "cli/sampling_options.h"
+#include "cli/stats.h"
+#include "engine/chat.h"
+
+namespace plimsoll::cli {
+namespace {
+
+struct RunFlags {
+  EngineFlags engine;
+  PromptFlags prompt;
+  engine::GenerateOptions generate;
+  std::optional<std::string> model;  // the argument
+  std::string system;
+  bool raw = false;
+  bool json = false;
+};
+
+void Declare(CommandLine& line, RunFlags& flags) {
+  AddPromptOptions(line, flags.prompt);
+  line.Text("-sys,--system,--system-prompt", "TEXT", "what the model is told first", flags.system);
+  line.Flag("--raw", "continue the text as it is, without the chat template", flags.raw);
+  AddGenerateOptions(line, flags.generate);
+  AddEngineOptions(line, flags.engine);
+  line.Positional("MODEL", "the same as -m MODEL", flags.model);
+  line.Topic("Output");
+  line.Flag("--json", "one JSON object with text and figures, instead of a stream", flags.json);
+  AddOutputOptions(line, flags.engine);
+}
+
+Result<> Check(RunFlags& flags) {
+  if (flags.model) {
+    if (flags.engine.engine.model) {
+      return Fail(ErrorKind::kUsage, "two models: {} and -m {}", *flags.model,
+                  flags.engine.engine.model->string());
+    }
+    flags.engine.engine.model = *flags.model;
+  }
+  return flags.generate.sampling.Validate();
+}
+
+Conversation NewConversation(const engine::Engine& engine, const RunFlags& flags) {
+  const auto render = [&engine](std::span<const engine::ChatMessage> messages) {
+    auto chat_template = engine.chat_template();
+    if (!chat_template) {
+      return Result<std::string>(Forward(chat_template));
+    }
+    return engine::RenderChat(*chat_template, engine.tokenizer(), messages);
+  };
+  return Conversation(engine.tokenizer(), render, flags.system);
+}
+
+Result<std::vector<TokenId>> PromptTokens(const std::string& prompt, const engine::Engine& engine,
+                                          const RunFlags& flags) {
+  if (flags.raw) {
+    return EncodePrompt(engine.tokenizer(), prompt);
+  }
+  return NewConversation(engine, flags).Ask(prompt);
+}
+
+std::string ToJson(const Answer& answer, const engine::Engine& engine, const RunFlags& flags) {
+  JsonText json;
+  json.BeginObject().Key("schema_version").Number(1);
+  json.Key("model").String(engine.summary().name);
+  json.Key("text").String(answer.text);
+  json.Key("finish_reason").String(FinishReasonName(answer.stats.reason));
+  json.Key("seed").Number(flags.generate.sampling.seed);
+  json.Key("kernels").String(engine.summary().kernels);
+  json.Key("threads").Number(engine.summary().n_threads);
+  json.Key("stats").BeginObject();
+  WriteStats(json, answer.stats, engine.ledger());
+  json.EndObject().EndObject();
+  return json.text() + "\n";
+}
+
+Result<> AnswerOnce(const std::string& prompt, const RunFlags& flags, engine::Engine& engine,
+                    engine::Session& session, const CommandContext& context) {
+  const Console& console = context.console;
+  auto tokens = PromptTokens(prompt, engine, flags);
+  if (!tokens) {
+    return Forward(tokens);
+  }
+  auto answer =
+      Generate(session, *tokens, flags.generate, console, context.interrupts, !flags.json);
+  if (!answer) {
+    return Forward(answer);
+  }
+  const bool open_line = !flags.json && !answer->text.ends_with('\n');
+  if (flags.json || (open_line && console.out_is_terminal)) {
+    if (auto written = console.Write(flags.json ? ToJson(*answer, engine, flags) : "\n");
+        !written) {
+      return written;
+    }
+  }
+  if (!flags.engine.quiet && !flags.json) {
+    // The text may be on the same screen by way of a pipe.
+    const bool separate = open_line && !console.out_is_terminal && console.err_is_terminal;
+    console.err << (separate ? "\n" : "") << DescribeStats(answer->stats)
+                << DescribeMemory(engine.ledger()) << std::flush;
+  }
+  if (answer->stats.reason == engine::FinishReason::kInterrupted) {
+    return Fail(ErrorKind::kInterrupted, "interrupted");
+  }
+  return {};
+}
+
+Result<> ChatInTerminal(const RunFlags& flags, engine::Engine& engine, engine::Session& session,
+                        const CommandContext& context) {
+  const auto lines = context.open_terminal();
+  return Chat({.console = context.console,
+               .engine = engine,
+               .session = session,
+               .conversation = NewConversation(engine, flags),
+               .options = flags.generate,
+               .lines = *lines,
+               .interrupts = context.interrupts,
+               .use_color = UseColor(flags.engine.color, context.console.err_is_terminal),
+               .quiet = flags.engine.quiet})
+      .Run();
+}
+
+}  // namespace
+
+Result<> RunCommand(std::vector<std::string> args, const CommandContext& context) {
+  RunFlags flags;
+  CommandLine line("run", "Chat with a model in the terminal, or answer one prompt.",
+                   "plimsoll run [options] [MODEL]");
+  Declare(line, flags);
+  auto outcome = line.Parse(std::move(args));
+  if (!outcome) {
+    return Forward(outcome);
+  }
+  if (*outcome == CommandLine::Outcome::kHelp) {
+    return context.console.Write(line.Help());
+  }
+  if (auto checked = Check(flags); !checked) {
+    return checked;
+  }
+  auto prompt = ReadPrompt(flags.prompt, context.console);
+  if (!prompt) {
+    return Forward(prompt);
+  }
+  if (!*prompt && (!context.console.in_is_terminal || flags.raw || flags.json)) {
+    return Fail(ErrorKind::kUsage, "no prompt: give -p TEXT or -f FILE, or pipe text in");
+  }
+  auto engine = LoadEngine(context.load, flags.engine, context.console);
+  if (!engine) {
+    return Forward(engine);
+  }
+  auto session = (*engine)->NewSession();
+  if (!session) {
+    return Forward(session);
+  }
+  return *prompt ? AnswerOnce(**prompt, flags, **engine, **session, context)
+                 : ChatInTerminal(flags, **engine, **session, context);
+}
+
+}  // namespace plimsoll::cli

@@ -1,0 +1,118 @@
+#include "cli/stats.h"
+
+#include <fmt/format.h>
+
+#include "base/bytes.h"
+
+namespace plimsoll::cli {
+namespace {
+
+using engine::FinishReason;
+
+std::string_view FinishReasonInWords(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kEnd:
+      return "ended by the model";
+    case FinishReason::kStopString:
+      return "ended at a stop string";
+    case FinishReason::kLength:
+      return "ended at the limit of -n";
+    case FinishReason::kContextFull:
+      return "ended because the context is full";
+    case FinishReason::kInterrupted:
+      return "interrupted";
+  }
+  return "ended";
+}
+
+double Rate(uint32_t n, double seconds) { return n == 0 || seconds <= 0 ? 0 : n / seconds; }
+
+uint32_t PrefilledTokens(const engine::GenerateStats& stats) {
+  return stats.n_prompt - std::min(stats.n_prompt_reused, stats.n_prompt);
+}
+
+// Three significant digits.
+std::string FormatRate(double rate) {
+  const int decimals = rate >= 100 ? 0 : rate >= 10 ? 1 : 2;
+  return fmt::format("{:.{}f} tok/s", rate, decimals);
+}
+
+}  // namespace
+
+std::string_view FinishReasonName(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kEnd:
+      return "end";
+    case FinishReason::kStopString:
+      return "stop";
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kContextFull:
+      return "context_full";
+    case FinishReason::kInterrupted:
+      return "interrupted";
+  }
+  return "end";
+}
+
+double PrefillRate(const engine::GenerateStats& stats) {
+  return Rate(PrefilledTokens(stats), stats.prefill_seconds);
+}
+
+double DecodeRate(const engine::GenerateStats& stats) {
+  return Rate(stats.n_generated == 0 ? 0 : stats.n_generated - 1, stats.decode_seconds);
+}
+
+std::string DescribeStats(const engine::GenerateStats& stats) {
+  const std::string kept =
+      stats.n_prompt_reused == 0 ? "" : fmt::format(" ({} kept)", stats.n_prompt_reused);
+  return fmt::format(
+      "prefill {} tokens{} at {}, first token after {:.2f} s\n"
+      "decode {} tokens at {}, {}\n",
+      stats.n_prompt, kept, FormatRate(PrefillRate(stats)), stats.first_token_seconds,
+      stats.n_generated, FormatRate(DecodeRate(stats)), FinishReasonInWords(stats.reason));
+}
+
+std::string DescribeMemory(const memory::LedgerSnapshot& ledger) {
+  std::string line = fmt::format("memory {} of {}", FormatBytes(ledger.reserved_bytes),
+                                 FormatBytes(ledger.budget_bytes));
+  std::string_view separator = ": ";
+  for (size_t i = 0; i < memory::kNAccounts; ++i) {
+    if (ledger.accounts[i].bytes > 0) {
+      line +=
+          fmt::format("{}{} {}", separator, memory::AccountName(static_cast<memory::Account>(i)),
+                      FormatBytes(ledger.accounts[i].bytes));
+      separator = ", ";
+    }
+  }
+  return line + "\n";
+}
+
+void WriteStats(JsonText& json, const engine::GenerateStats& stats,
+                const memory::LedgerSnapshot& ledger) {
+  json.Key("prompt_tokens").Number(stats.n_prompt);
+  json.Key("prompt_tokens_reused").Number(stats.n_prompt_reused);
+  json.Key("generated_tokens").Number(stats.n_generated);
+  json.Key("prefill_seconds").Number(stats.prefill_seconds);
+  json.Key("decode_seconds").Number(stats.decode_seconds);
+  json.Key("prefill_tps").Number(PrefillRate(stats));
+  json.Key("decode_tps").Number(DecodeRate(stats));
+  json.Key("ttft_s").Number(stats.first_token_seconds);
+  json.Key("memory");
+  WriteMemory(json, ledger);
+}
+
+void WriteMemory(JsonText& json, const memory::LedgerSnapshot& ledger) {
+  json.BeginObject();
+  json.Key("budget_bytes").Number(ledger.budget_bytes);
+  json.Key("reserved_bytes").Number(ledger.reserved_bytes);
+  json.Key("high_water_bytes").Number(ledger.high_water_bytes);
+  json.Key("accounts").BeginObject();
+  for (size_t i = 0; i < memory::kNAccounts; ++i) {
+    json.Key(memory::AccountName(static_cast<memory::Account>(i)));
+    json.Number(ledger.accounts[i].bytes);
+  }
+  json.EndObject().EndObject();
+}
+
+}  // namespace plimsoll::cli

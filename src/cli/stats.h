@@ -1,0 +1,33 @@
+// What a generation cost, in words and as JSON.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/json_text.h"
+#include "engine/engine.h"
+#include "memory/ledger.h"
+
+namespace plimsoll::cli {
+
+// "end", "stop", "length", "context_full", "interrupted"
+[[nodiscard]] std::string_view FinishReasonName(engine::FinishReason reason);
+
+// Tokens per second; 0 when nothing was computed. Prefill counts the tokens that were not in the KV
+// cache yet, decode those after the first.
+[[nodiscard]] double PrefillRate(const engine::GenerateStats& stats);
+[[nodiscard]] double DecodeRate(const engine::GenerateStats& stats);
+
+// The closing lines:
+//   prefill 23 tokens (12 kept) at 812 tok/s, first token after 0.03 s
+//   decode 48 tokens at 61.2 tok/s, ended by the model
+//   memory 41.2 MiB of 12.0 GiB: weights 10.1 MiB, kv 8.00 MiB, ...
+[[nodiscard]] std::string DescribeStats(const engine::GenerateStats& stats);
+[[nodiscard]] std::string DescribeMemory(const memory::LedgerSnapshot& ledger);
+
+// Members "prompt_tokens" ... "memory" of an object that is open.
+void WriteStats(JsonText& json, const engine::GenerateStats& stats,
+                const memory::LedgerSnapshot& ledger);
+void WriteMemory(JsonText& json, const memory::LedgerSnapshot& ledger);
+
+}  // namespace plimsoll::cli
