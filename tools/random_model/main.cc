@@ -88,6 +88,8 @@ void AddOptions(CLI::App& app, ModelSpec& spec) {
 
 int Main(int argc, char** argv) {
   CLI::App app{"Writes a GGUF model of random weights."};
+  // A later option wins, so that scripts can append to common ones.
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   ModelSpec spec;
   if (auto ok = ApplyPresetOf(argc, argv, spec); !ok) {
     return Report(ok.error());
@@ -100,7 +102,11 @@ int Main(int argc, char** argv) {
   app.add_option("--preset", preset, fmt::format("{}", fmt::join(PresetNames(), ", ")));
   app.add_option("--type", type, "weight type of every matrix but the router, such as q4_k");
   AddOptions(app, spec);
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : static_cast<int>(ErrorKind::kUsage);
+  }
   if (!type.empty()) {
     const auto dtype = tensor::DTypeFromName(type);
     if (!dtype) {
