@@ -38,7 +38,7 @@ VARIANTS = [
     Case("rotary: NTK", "--arch llama --rope-scaling ntk", peer=False),
     Case("rotary: half of the head", "--arch qwen3 --rope-dims 32", peer=False),
     Case("sliding window of 16", "--arch llama --sliding-window 16", peer=False),
-    Case("tied output", "--arch qwen3 --tied"),
+    Case("tied output", "--arch qwen3 --tied --branch-gain 2"),
     Case("query, key, value biases", "--arch llama --biases true"),
     Case("sigmoid router", f"--arch qwen3moe {MOE} --gating sigmoid --renormalise true", peer=False),
     Case("no renormalisation, scaled", f"--arch qwen3moe {MOE} --renormalise false --router-weights-scale 1.5", peer=False),
