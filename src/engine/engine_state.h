@@ -1,0 +1,32 @@
+// What a loaded engine owns. In order: what stands later uses what stands before it.
+#pragma once
+
+#include <memory>
+
+#include "base/invariant.h"
+#include "engine/engine.h"
+#include "formats/catalogue.h"
+#include "kernels/kernels.h"
+#include "kernels/team.h"
+#include "kv/block_pool.h"
+#include "memory/ledger.h"
+#include "model/model.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace plimsoll::engine {
+
+struct EngineState {
+  formats::Catalogue catalogue;
+  const kernels::KernelSet* kernels = nullptr;
+  std::unique_ptr<kernels::Team> team;
+  std::unique_ptr<memory::Ledger> ledger;
+  std::unique_ptr<const text::Tokenizer> tokenizer;
+  memory::Reservation tokenizer_memory;
+  Result<std::unique_ptr<const text::ChatTemplate>> chat_template;
+  std::unique_ptr<model::Model> model;
+  std::unique_ptr<kv::BlockPool> kv_pool;
+  ModelSummary summary;
+};
+
+}  // namespace plimsoll::engine

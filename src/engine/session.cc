@@ -1,0 +1,235 @@
+#include "engine/session.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "sampling/stop_strings.h"
+#include "text/detokenizer.h"
+
+namespace plimsoll::engine {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Text on its way to the reader: whole characters, nothing of a stop string.
+class TextStream {
+ public:
+  TextStream(const text::Tokenizer& tokenizer, const std::vector<std::string>& stops,
+             const Session::TextFn& on_text)
+      : detokenizer_(tokenizer), stops_(stops), on_text_(on_text) {}
+
+  // False when the reader wants no more.
+  [[nodiscard]] bool Add(TokenId token) { return on_text_(stops_.Add(detokenizer_.Add(token))); }
+  [[nodiscard]] bool Flush() {
+    std::string rest = stops_.Add(detokenizer_.Flush());
+    rest += stops_.Flush();
+    return rest.empty() || on_text_(rest);
+  }
+  // Lets the reader interrupt while there is no text.
+  [[nodiscard]] bool Poll() { return on_text_(""); }
+  [[nodiscard]] bool stopped() const { return stops_.stopped(); }
+
+ private:
+  text::Detokenizer detokenizer_;
+  sampling::StopStrings stops_;
+  const Session::TextFn& on_text_;
+};
+
+class EngineSession final : public Session {
+ public:
+  explicit EngineSession(EngineState& state)
+      : state_(state), kv_(*state.kv_pool, state.summary.n_ctx) {
+    tokens_.reserve(state.summary.n_ctx);
+    chunk_.reserve(state.model->max_chunk());
+    logits_.resize(state.model->hyper_params().vocab_size);
+  }
+  EngineSession(const EngineSession&) = delete;
+  EngineSession& operator=(const EngineSession&) = delete;
+  ~EngineSession() override {
+    state_.kv_pool->Unpromise(kv::BlockPool::BlocksFor(state_.summary.n_ctx));
+  }
+
+  [[nodiscard]] std::span<const TokenId> tokens() const override { return tokens_; }
+  [[nodiscard]] uint32_t n_ctx() const override { return state_.summary.n_ctx; }
+
+  void Truncate(uint32_t n) override {
+    if (n < tokens_.size()) {
+      tokens_.resize(n);
+      kv_.Truncate(n);
+    }
+  }
+
+  [[nodiscard]] Result<> Append(std::span<const TokenId> tokens,
+                                const LogitsFn& on_logits) override {
+    if (auto checked = CheckTokens(tokens, tokens_.size() + tokens.size()); !checked) {
+      return checked;
+    }
+    for (size_t done = 0; done < tokens.size();) {
+      const size_t n = std::min<size_t>(tokens.size() - done, state_.model->max_chunk());
+      std::vector<uint32_t> wanted;
+      for (uint32_t i = 0; on_logits && i < n; ++i) {
+        wanted.push_back(i);
+      }
+      Step(tokens.subspan(done, n), wanted, [&](uint32_t i, std::span<float> logits) {
+        on_logits(static_cast<uint32_t>(done + i), logits);
+      });
+      done += n;
+    }
+    return {};
+  }
+
+  [[nodiscard]] Result<GenerateStats> Generate(std::span<const TokenId> prompt,
+                                               const GenerateOptions& options,
+                                               const TextFn& on_text) override;
+
+ private:
+  [[nodiscard]] Result<> CheckTokens(std::span<const TokenId> tokens, size_t n_total) const;
+  // The first tokens of `prompt` whose keys and values are there, at least one fewer than it has.
+  [[nodiscard]] uint32_t Reusable(std::span<const TokenId> prompt) const;
+  // One forward pass over at most a chunk.
+  void Step(std::span<const TokenId> tokens, std::span<const uint32_t> wanted,
+            const model::LogitsFn& on_logits);
+  // The same, leaving the last token's logits in logits_.
+  void StepWithLogits(std::span<const TokenId> tokens);
+  [[nodiscard]] bool Prefill(std::span<const TokenId> prompt, TextStream& text);
+  [[nodiscard]] FinishReason Decode(const GenerateOptions& options, TextStream& text,
+                                    GenerateStats& stats, Clock::time_point start);
+
+  EngineState& state_;
+  kv::KvSequence kv_;
+  std::vector<TokenId> tokens_;
+  std::vector<model::ChunkToken> chunk_;
+  std::vector<float> logits_;
+};
+
+Result<> EngineSession::CheckTokens(std::span<const TokenId> tokens, size_t n_total) const {
+  if (n_total > n_ctx()) {
+    return Fail(
+        ErrorKind::kUsage,
+        "{} tokens do not fit the context of {}\nlengthen it with -c {}, or shorten the text",
+        n_total, n_ctx(), n_total);
+  }
+  const auto vocab_size = static_cast<TokenId>(state_.model->hyper_params().vocab_size);
+  for (const TokenId token : tokens) {
+    if (token < 0 || token >= vocab_size) {
+      return Fail(ErrorKind::kUsage, "{} is no token id: the vocabulary has ids 0 to {}", token,
+                  vocab_size - 1);
+    }
+  }
+  return {};
+}
+
+uint32_t EngineSession::Reusable(std::span<const TokenId> prompt) const {
+  const auto [mine, theirs] = std::ranges::mismatch(tokens_, prompt);
+  const auto common = static_cast<size_t>(theirs - prompt.begin());
+  return static_cast<uint32_t>(std::min(common, prompt.size() - 1));
+}
+
+void EngineSession::Step(std::span<const TokenId> tokens, std::span<const uint32_t> wanted,
+                         const model::LogitsFn& on_logits) {
+  const auto first = static_cast<uint32_t>(tokens_.size());
+  const auto outcome = kv_.Append(static_cast<uint32_t>(tokens.size()), first);
+  Invariant(outcome == kv::AppendOutcome::kAppended, "a session's whole context is promised");
+  chunk_.clear();
+  for (uint32_t i = 0; i < tokens.size(); ++i) {
+    chunk_.push_back(
+        {.token = tokens[i], .position = first + i, .slot = first + i, .sequence = &kv_});
+  }
+  tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
+  state_.model->Forward({.tokens = chunk_, .wanted_logits = wanted}, on_logits);
+}
+
+void EngineSession::StepWithLogits(std::span<const TokenId> tokens) {
+  const auto last = static_cast<uint32_t>(tokens.size() - 1);
+  Step(tokens, {&last, 1}, [&](uint32_t /*token*/, std::span<float> logits) {
+    std::ranges::copy(logits, logits_.begin());
+  });
+}
+
+bool EngineSession::Prefill(std::span<const TokenId> prompt, TextStream& text) {
+  const size_t chunk = state_.model->max_chunk();
+  for (; prompt.size() > chunk; prompt = prompt.subspan(chunk)) {
+    Step(prompt.first(chunk), {}, {});
+    if (!text.Poll()) {
+      return false;
+    }
+  }
+  StepWithLogits(prompt);
+  return true;
+}
+
+Result<GenerateStats> EngineSession::Generate(std::span<const TokenId> prompt,
+                                              const GenerateOptions& options,
+                                              const TextFn& on_text) {
+  if (auto valid = options.sampling.Validate(); !valid) {
+    return Forward(valid);
+  }
+  if (prompt.empty()) {
+    return Fail(ErrorKind::kUsage, "the prompt has no tokens");
+  }
+  if (auto checked = CheckTokens(prompt, prompt.size()); !checked) {
+    return Forward(checked);
+  }
+  GenerateStats stats;
+  stats.n_prompt = static_cast<uint32_t>(prompt.size());
+  stats.n_prompt_reused = Reusable(prompt);
+  Truncate(stats.n_prompt_reused);
+
+  TextStream text(*state_.tokenizer, options.stop, on_text);
+  const auto start = Clock::now();
+  const bool prefilled = Prefill(prompt.subspan(stats.n_prompt_reused), text);
+  stats.prefill_seconds = SecondsSince(start);
+  stats.reason = prefilled ? Decode(options, text, stats, start) : FinishReason::kInterrupted;
+  if (stats.n_generated > 1) {
+    stats.decode_seconds = SecondsSince(start) - stats.first_token_seconds;
+  }
+  return stats;
+}
+
+FinishReason EngineSession::Decode(const GenerateOptions& options, TextStream& text,
+                                   GenerateStats& stats, Clock::time_point start) {
+  sampling::Sampler sampler(options.sampling, logits_.size());
+  while (true) {
+    const TokenId token = sampler.Sample(logits_, tokens_, tokens_.size());
+    ++stats.n_generated;
+    if (stats.n_generated == 1) {
+      stats.first_token_seconds = SecondsSince(start);
+    }
+    const bool ends = !options.ignore_end && state_.tokenizer->IsEndOfGeneration(token);
+    if (!ends && !text.Add(token)) {
+      return FinishReason::kInterrupted;
+    }
+    if (text.stopped()) {
+      return FinishReason::kStopString;
+    }
+    FinishReason reason = FinishReason::kEnd;
+    if (!ends) {
+      const bool enough = options.n_predict != 0 && stats.n_generated >= options.n_predict;
+      if (!enough && tokens_.size() < n_ctx()) {
+        StepWithLogits({&token, 1});
+        continue;
+      }
+      reason = enough ? FinishReason::kLength : FinishReason::kContextFull;
+    }
+    if (!text.Flush()) {
+      return FinishReason::kInterrupted;
+    }
+    return text.stopped() ? FinishReason::kStopString : reason;
+  }
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Session>> MakeSession(EngineState& state) {
+  const uint64_t n_blocks = kv::BlockPool::BlocksFor(state.summary.n_ctx);
+  if (auto promised = state.kv_pool->Promise(n_blocks); !promised) {
+    return Forward(promised);
+  }
+  return std::make_unique<EngineSession>(state);
+}
+
+}  // namespace plimsoll::engine
