@@ -5,6 +5,7 @@
 #include <ostream>
 
 #include "cli/eval.h"
+#include "cli/inspect_command.h"
 #include "cli/run.h"
 #include "cli/suggest.h"
 #include "cli/version.h"
@@ -20,9 +21,10 @@ struct Command {
   CommandFn command;
 };
 
-constexpr std::array<Command, 2> kCommands = {{
+constexpr std::array<Command, 3> kCommands = {{
     {"Talk to a model", "run", "run [MODEL]", "chat in the terminal, or answer -p TEXT",
      RunCommand},
+    {"Look at a model", "inspect", "inspect MODEL", "what its files contain", InspectCommand},
     {"Measure a model", "eval", "eval logits|perplexity", "what it predicts, in figures",
      EvalCommand},
 }};

@@ -27,7 +27,7 @@ std::string DescribeVersion() {
     const std::string_view state = !set->supported()          ? "not supported by this CPU"
                                    : chosen && *chosen == set ? "chosen"
                                                               : "supported";
-    text += fmt::format("  {:<8} {:<28} {}\n", set->name, set->description, state);
+    text += fmt::format("  {:<8} {:<36} {}\n", set->name, set->description, state);
   }
   if (!chosen) {
     text += fmt::format("PLIMSOLL_KERNELS: {}\n", chosen.error().message);
