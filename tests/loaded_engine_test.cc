@@ -11,7 +11,7 @@
 namespace plimsoll::engine {
 namespace {
 
-class EngineTest : public testing::Test {
+class LoadedEngine : public testing::Test {
  protected:
   static std::unique_ptr<Engine> Load(EngineOptions options = {}) {
     options.n_threads = 2;
@@ -49,7 +49,7 @@ class EngineTest : public testing::Test {
   }
 };
 
-TEST_F(EngineTest, AnswersAndReusesTheConversationsKv) {
+TEST_F(LoadedEngine, AnswersAndReusesTheConversationsKv) {
   const auto engine = Load();
   const auto session = std::move(*engine->NewSession());
   std::vector<ChatMessage> messages = {{"user", "What is the capital of France?"}};
@@ -69,7 +69,7 @@ TEST_F(EngineTest, AnswersAndReusesTheConversationsKv) {
   EXPECT_EQ(Greedy(*fresh, prompt).text, second.text);
 }
 
-TEST_F(EngineTest, TheWholePromptCanBeThereAlready) {
+TEST_F(LoadedEngine, TheWholePromptCanBeThereAlready) {
   const auto engine = Load();
   const auto session = std::move(*engine->NewSession());
   const auto prompt = Question(*engine, "What is the capital of Italy?");
@@ -79,7 +79,7 @@ TEST_F(EngineTest, TheWholePromptCanBeThereAlready) {
   EXPECT_EQ(again.stats.n_prompt_reused, prompt.size() - 1);
 }
 
-TEST_F(EngineTest, ChunksAndKernelsDoNotChangeTheAnswer) {
+TEST_F(LoadedEngine, ChunksAndKernelsDoNotChangeTheAnswer) {
   const std::string question = "Tell me a story about a fox called Ada.";
   const auto whole = Load();
   const auto chunked = Load({.prefill_chunk = 3, .kernels = "ref"});
@@ -89,7 +89,7 @@ TEST_F(EngineTest, ChunksAndKernelsDoNotChangeTheAnswer) {
             Greedy(*b, Question(*chunked, question), {.n_predict = 40}).text);
 }
 
-TEST_F(EngineTest, SamplingFollowsItsSeed) {
+TEST_F(LoadedEngine, SamplingFollowsItsSeed) {
   const auto engine = Load();
   const auto prompt = Question(*engine, "Tell me a story about a fox called Ada.");
   const auto say = [&](uint64_t seed) {
@@ -108,7 +108,7 @@ TEST_F(EngineTest, SamplingFollowsItsSeed) {
   EXPECT_NE(say(1), say(2));
 }
 
-TEST_F(EngineTest, StopsAtStringsAtLengthsAndWhenAskedTo) {
+TEST_F(LoadedEngine, StopsAtStringsAtLengthsAndWhenAskedTo) {
   const auto engine = Load();
   const auto session = std::move(*engine->NewSession());
   const auto prompt = Question(*engine, "What is the capital of France?");
@@ -130,7 +130,7 @@ TEST_F(EngineTest, StopsAtStringsAtLengthsAndWhenAskedTo) {
   EXPECT_EQ(Greedy(*session, prompt).text, whole.text);  // and goes on as if nothing had been
 }
 
-TEST_F(EngineTest, AFullContextEndsTheAnswerAndALongPromptIsRefused) {
+TEST_F(LoadedEngine, AFullContextEndsTheAnswerAndALongPromptIsRefused) {
   const auto engine = Load({.n_ctx = 32});
   const auto session = std::move(*engine->NewSession());
   const auto prompt = Question(*engine, "What is the capital of France?");
@@ -147,7 +147,7 @@ TEST_F(EngineTest, AFullContextEndsTheAnswerAndALongPromptIsRefused) {
             std::string::npos);
 }
 
-TEST_F(EngineTest, TokensOutsideTheVocabularyAreRefused) {
+TEST_F(LoadedEngine, TokensOutsideTheVocabularyAreRefused) {
   const auto engine = Load();
   const auto session = std::move(*engine->NewSession());
   for (const TokenId bad : {-1, 2048, 1 << 30}) {
@@ -156,7 +156,7 @@ TEST_F(EngineTest, TokensOutsideTheVocabularyAreRefused) {
   EXPECT_EQ(session->tokens().size(), 0U);
 }
 
-TEST_F(EngineTest, ALineThatIsTooLowIsRefusedWithTheNumbers) {
+TEST_F(LoadedEngine, ALineThatIsTooLowIsRefusedWithTheNumbers) {
   const auto engine = Engine::Load({.memory = SizeSpec{.bytes = 4 * kMiB}}, {});
   ASSERT_FALSE(engine);
   EXPECT_EQ(engine.error().kind, ErrorKind::kDoesNotFit);
@@ -165,7 +165,7 @@ TEST_F(EngineTest, ALineThatIsTooLowIsRefusedWithTheNumbers) {
   EXPECT_NE(engine.error().message.find("--memory"), std::string::npos);
 }
 
-TEST_F(EngineTest, ATightLineShortensChunksNotAnswers) {
+TEST_F(LoadedEngine, ATightLineShortensChunksNotAnswers) {
   const std::string question = "What is the capital of Norway?";
   const auto roomy = Load({.n_ctx = 256});
   // Too little for a chunk of 512 beside the weights.
@@ -182,7 +182,7 @@ TEST_F(EngineTest, ATightLineShortensChunksNotAnswers) {
   EXPECT_LE(tight->ledger().high_water_bytes, 11 * kMiB);
 }
 
-TEST_F(EngineTest, ASecondSessionNeedsRoomOfItsOwn) {
+TEST_F(LoadedEngine, ASecondSessionNeedsRoomOfItsOwn) {
   const auto engine = Load({.memory = SizeSpec{.bytes = 11 * kMiB}, .n_ctx = 256});
   ASSERT_TRUE(engine);
   std::vector<std::unique_ptr<Session>> sessions;

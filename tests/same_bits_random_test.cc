@@ -1,0 +1,115 @@
+// The same bits on random models of every architecture, weight type and variant: `ref` on one
+// thread in one chunk against every other kernel set, with other threads and chunks.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include <unistd.h>
+
+#include "tests/loaded_model.h"
+#include "tools/random_model/random_model.h"
+
+namespace plimsoll::tests {
+namespace {
+
+using random_model::ModelSpec;
+using tensor::DType;
+
+struct Case {
+  std::string name;
+  ModelSpec spec;
+};
+
+Case PlainCase(std::string_view arch, DType type) {
+  ModelSpec spec;
+  EXPECT_TRUE(random_model::ApplyPreset("tiny", spec));
+  spec.arch = arch;
+  spec.type = type;
+  return {fmt::format("{}_{}", arch, tensor::Traits(type).name), spec};
+}
+
+// At the gate every type on one architecture and some types on every one; at night all pairs.
+std::vector<Case> PlainCases() {
+  const bool night = std::getenv("PLIMSOLL_NIGHT") != nullptr;
+  std::vector<Case> cases;
+  for (const std::string_view arch : random_model::Architectures()) {
+    for (const tensor::DTypeTraits& type : tensor::AllDTypes()) {
+      const bool common = type.dtype == DType::kF16 || type.dtype == DType::kQ4_K;
+      if (night || arch == "qwen3moe" || common) {
+        cases.push_back(PlainCase(arch, type.dtype));
+      }
+    }
+  }
+  return cases;
+}
+
+std::vector<Case> VariantCases() {
+  std::vector<Case> cases;
+  const auto add = [&](std::string_view name, std::string_view arch, const auto& change) {
+    Case c = PlainCase(arch, DType::kQ8_0);
+    c.name = name;
+    change(c.spec);
+    cases.push_back(c);
+  };
+  add("dense_llama", "llama", [](ModelSpec& s) { s.n_experts = 0; });
+  add("window", "llama", [](ModelSpec& s) { s.sliding_window = 5; });
+  add("tied", "qwen2", [](ModelSpec& s) { s.tied_output = true; });
+  add("partial_rotary", "qwen3", [](ModelSpec& s) { s.rope_dims = s.head_dim / 2; });
+  add("yarn", "qwen3moe", [](ModelSpec& s) { s.rope_scaling = random_model::RopeScaling::kYarn; });
+  add("llama3_factors", "llama",
+      [](ModelSpec& s) { s.rope_scaling = random_model::RopeScaling::kLlama3; });
+  add("sigmoid_router", "olmoe", [](ModelSpec& s) {
+    s.router_gating = random_model::RouterGating::kSigmoid;
+    s.router_renormalise = true;
+    s.router_weights_scale = 2.5F;
+  });
+  return cases;
+}
+
+class SameBitsRandom : public testing::TestWithParam<Case> {};
+
+TEST_P(SameBitsRandom, OverKernelsThreadsAndChunks) {
+  const auto file = std::filesystem::path(testing::TempDir()) /
+                    fmt::format("plimsoll_{}_{}.gguf", GetParam().name, ::getpid());
+  const auto written = random_model::WriteRandomModel(GetParam().spec, file);
+  ASSERT_TRUE(written) << written.error().message;
+
+  constexpr size_t kTokens = 37;
+  std::vector<TokenId> tokens;
+  for (uint32_t i = 0; i < kTokens; ++i) {
+    tokens.push_back(static_cast<TokenId>(i * 7919 % GetParam().spec.vocab_size));
+  }
+  const std::vector<float> expected =
+      LoadedModel(file, {.kernels = "ref", .n_threads = 1}).AllLogits(tokens, kTokens);
+  ASSERT_EQ(expected.size(), kTokens * GetParam().spec.vocab_size);
+  ASSERT_TRUE(std::ranges::all_of(expected, [](float x) { return std::isfinite(x); }));
+
+  const struct {
+    const char* kernels;
+    size_t n_threads;
+    size_t chunk;
+  } runs[] = {{"avx2", 2, kTokens},
+              {"avx2", 1, 7},
+              {"avx512", 3, 1},
+              {"avx512", 1, kTokens},
+              {"avx512", 2, 7}};
+  for (const auto& run : runs) {
+    if (!kernels::SelectKernelSet(run.kernels)) {
+      continue;  // not on this CPU
+    }
+    LoadedModel loaded(file, {.kernels = run.kernels, .n_threads = run.n_threads});
+    const std::vector<float> got = loaded.AllLogits(tokens, run.chunk);
+    EXPECT_TRUE(got.size() == expected.size() &&
+                std::memcmp(got.data(), expected.data(), got.size() * sizeof(float)) == 0)
+        << run.kernels << ", " << run.n_threads << " threads, chunks of " << run.chunk;
+  }
+  std::filesystem::remove(file);
+}
+
+std::string NameOf(const testing::TestParamInfo<Case>& info) { return info.param.name; }
+
+INSTANTIATE_TEST_SUITE_P(Plain, SameBitsRandom, testing::ValuesIn(PlainCases()), NameOf);
+INSTANTIATE_TEST_SUITE_P(Variants, SameBitsRandom, testing::ValuesIn(VariantCases()), NameOf);
+
+}  // namespace
+}  // namespace plimsoll::tests
