@@ -12,7 +12,7 @@ Result<Answer> Generate(engine::Session& session, std::span<const TokenId> promp
   Result<> written;
   const auto on_text = [&](std::string_view text) {
     answer.text += text;
-    if (stream) {
+    if (stream && !text.empty()) {
       written = console.Write(console.out_is_terminal ? TerminalSafe(text) : std::string(text));
     }
     return written.has_value() && (interrupts == nullptr || !interrupts->raised());

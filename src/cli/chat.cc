@@ -23,12 +23,13 @@ constexpr std::string_view kHelp =
 
 const std::array<std::string, 5> kCommands = {"/reset", "/system", "/stats", "/help", "/exit"};
 
-// The escapes are between \1, which tell the line editor that they take no room.
-std::string EditorPrompt(std::string_view prompt, bool use_color) {
+// The escapes are between \1, which tell the line editor that they take no room. The space stands
+// last because the editor drops an escape that no character follows.
+std::string EditorPrompt(char mark, bool use_color) {
   if (!use_color) {
-    return std::string(prompt);
+    return fmt::format("{} ", mark);
   }
-  return fmt::format("\1\x1b[{}m\1{}\1\x1b[0m\1", kPromptStyle, prompt);
+  return fmt::format("\1\x1b[{}m\1{}\1\x1b[0m\1 ", kPromptStyle, mark);
 }
 
 }  // namespace
@@ -40,7 +41,7 @@ Result<> Chat::Run() {
   }
   while (true) {
     const Line line =
-        ReadMessage(s_.lines, EditorPrompt("> ", s_.use_color), EditorPrompt(". ", s_.use_color));
+        ReadMessage(s_.lines, EditorPrompt('>', s_.use_color), EditorPrompt('.', s_.use_color));
     if (line.kind == Line::Kind::kEnd) {
       break;
     }

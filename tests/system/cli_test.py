@@ -1,0 +1,325 @@
+#!/usr/bin/env python3
+"""The built program, used as people and scripts use it, with the bundled model.
+
+usage: cli_test.py PLIMSOLL [unittest arguments]
+"""
+
+import json
+import math
+import os
+import pathlib
+import signal
+import stat
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from terminal import Terminal  # noqa: E402
+
+PLIMSOLL = None
+FRANCE = "What is the capital of France?"
+ENDLESS = ["--ignore-eos", "--temp", "0"]
+
+
+def environment(**changes):
+    env = {k: v for k, v in os.environ.items()
+           if not k.startswith("PLIMSOLL_") and k not in ("NO_COLOR", "CLICOLOR_FORCE")}
+    env.update({"TERM": "xterm", "LC_ALL": "C.UTF-8"}, **changes)
+    return env
+
+
+def run(*args, stdin=None, **env):
+    """The finished process; without `stdin` there is none to read."""
+    source = {"input": stdin.encode()} if stdin is not None else {"stdin": subprocess.DEVNULL}
+    done = subprocess.run([PLIMSOLL, *args], capture_output=True, timeout=120,
+                          env=environment(**env), **source)
+    done.stdout, done.stderr = done.stdout.decode(), done.stderr.decode()
+    return done
+
+
+class HelpAndErrors(unittest.TestCase):
+    def test_version_lists_kernels_and_which_is_chosen(self):
+        done = run("--version")
+        self.assertEqual(done.returncode, 0)
+        self.assertRegex(done.stdout, r"plimsoll \d+\.\d+\.\d+ \((g\+\+|clang) .*\)")
+        self.assertRegex(done.stdout, r"(?m)^  ref ")
+        self.assertEqual(done.stdout.count("chosen"), 1)
+        forced = run("--version", PLIMSOLL_KERNELS="ref")
+        self.assertRegex(forced.stdout, r"(?m)^  ref .* chosen$")
+
+    def test_help_goes_to_standard_output(self):
+        for args in (["--help"], ["run", "--help"], ["eval", "--help"],
+                     ["eval", "logits", "--help"], ["eval", "perplexity", "--help"],
+                     ["inspect", "--help"]):
+            done = run(*args)
+            self.assertEqual((done.returncode, done.stderr), (0, ""), args)
+            self.assertIn("usage: plimsoll", done.stdout)
+
+    def test_wrong_usage_exits_with_2_and_a_hint(self):
+        for args, hint in ((["rnu"], "Did you mean run?"), (["run", "--tepm"], "--temp"),
+                           (["run", "-p", "x", "--kernels", "sse9"], "avx2"),
+                           (["run"], "no prompt"), (["eval", "logits"], "--ids")):
+            done = run(*args)
+            self.assertEqual((done.returncode, done.stdout), (2, ""), args)
+            self.assertTrue(done.stderr.startswith("error: "), done.stderr)
+            self.assertIn(hint, done.stderr)
+
+    def test_bad_and_missing_models(self):
+        with tempfile.NamedTemporaryFile(suffix=".gguf") as file:
+            file.write(b"GGUF\x03\x00\x00\x00 and no more")
+            file.flush()
+            self.assertEqual(run("run", "-m", file.name, "-p", "x").returncode, 3)
+            self.assertEqual(run("inspect", file.name).returncode, 3)
+        self.assertEqual(run("run", "-m", "/nonexistent.gguf", "-p", "x").returncode, 5)
+
+    def test_a_line_too_low_is_refused_with_what_would_do(self):
+        done = run("run", "-p", "x", "--memory", "3M")
+        self.assertEqual((done.returncode, done.stdout), (4, ""))
+        self.assertRegex(done.stderr, r"--memory \d+M")
+
+    def test_a_prompt_too_long_is_refused_with_both_numbers(self):
+        done = run("run", "-p", "one two three four five six seven", "-c", "8")
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertRegex(done.stderr, r"\d\d tokens .* 8")
+
+    def test_a_full_disk_is_said(self):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([PLIMSOLL, "run", "-p", FRANCE], stdin=subprocess.DEVNULL,
+                                  stdout=full, stderr=subprocess.PIPE, env=environment(),
+                                  timeout=120)
+        self.assertEqual(done.returncode, 5)
+        self.assertIn(b"error: standard output: No space left", done.stderr)
+
+    def test_a_reader_that_goes_away_ends_it_quietly(self):
+        process = subprocess.Popen([PLIMSOLL, "run", "-q", "-p", FRANCE, *ENDLESS],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, env=environment())
+        self.assertTrue(process.stdout.read(1))
+        process.stdout.close()
+        self.assertEqual(process.stderr.read(), b"")
+        self.assertEqual(process.wait(60), -signal.SIGPIPE)
+        process.stderr.close()
+
+
+class OnePrompt(unittest.TestCase):
+    def test_the_answer_alone_is_on_standard_output(self):
+        done = run("run", "-p", FRANCE)
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("Paris", done.stdout)
+        for word in ("prefill", "decode", "memory", "weights", "kv", "first token"):
+            self.assertIn(word, done.stderr)
+            self.assertNotIn(word, done.stdout)
+        self.assertEqual(run("run", "-q", "-p", FRANCE).stderr, "")
+
+    def test_the_prompt_may_come_from_a_pipe_a_file_and_the_environment(self):
+        greedy = ["-q", "--temp", "0"]
+        answer = run("run", *greedy, "-p", FRANCE).stdout
+        self.assertEqual(run("run", *greedy, stdin=FRANCE + "\n").stdout, answer)
+        self.assertEqual(run("run", *greedy, "-f", "-", stdin=FRANCE).stdout, answer)
+        self.assertEqual(run("run", *greedy, PLIMSOLL_PROMPT=FRANCE).stdout, answer)
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write(FRANCE + "\n")
+            file.flush()
+            self.assertEqual(run("run", *greedy, "-f", file.name).stdout, answer)
+        spain = run("run", *greedy, "-p", "What is the capital of Spain?",
+                    PLIMSOLL_PROMPT=FRANCE).stdout
+        self.assertIn("Madrid", spain)
+
+    def test_a_seed_gives_the_same_answer_whatever_computes_it(self):
+        story = ["run", "-q", "-p", "Tell me a story.", "--temp", "1.5", "--seed", "7", "-n", "40"]
+        answer = run(*story).stdout
+        self.assertTrue(answer)
+        for other in (["-t", "1"], ["--kernels", "ref"], ["--prefill-chunk", "3"], ["-c", "300"]):
+            self.assertEqual(run(*story, *other).stdout, answer, other)
+        self.assertNotEqual(run(*story, "--seed", "8").stdout, answer)
+
+    def test_raw_stops_limits_and_bias(self):
+        raw = ["run", "-q", "--raw", "--temp", "0", "-p", "The capital of"]
+        text = run(*raw, "-n", "30").stdout
+        self.assertGreater(len(text), 10)
+        self.assertEqual(run(*raw, "-n", "30", "--stop", text[5:8]).stdout, text[:5])
+        self.assertTrue(text.startswith(run(*raw, "-n", "3").stdout))
+        first = json.loads(run("run", "--json", *raw[2:], "-n", "1").stdout)
+        self.assertEqual(first["finish_reason"], "length")
+        self.assertEqual(first["stats"]["generated_tokens"], 1)
+
+    def test_json_holds_text_and_figures(self):
+        answer = run("run", "-q", "--temp", "0", "-p", FRANCE).stdout
+        done = run("run", "--json", "--temp", "0", "-p", FRANCE)
+        report = json.loads(done.stdout)
+        self.assertEqual(report["text"], answer)
+        self.assertEqual(report["finish_reason"], "end")
+        stats = report["stats"]
+        self.assertGreater(stats["prefill_tps"], 0)
+        self.assertGreater(stats["decode_tps"], 0)
+        accounts = stats["memory"]["accounts"]
+        self.assertEqual(sum(accounts.values()), stats["memory"]["reserved_bytes"])
+        self.assertGreater(accounts["kv"], 0)
+
+    def test_the_first_interrupt_ends_the_answer_with_130(self):
+        process = subprocess.Popen([PLIMSOLL, "run", "-p", FRANCE, *ENDLESS],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, env=environment())
+        process.stdout.read(1)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 130)
+        self.assertIn(b"interrupted", err)
+
+
+class Evaluation(unittest.TestCase):
+    def test_logits_have_the_same_bits_whatever_computes_them(self):
+        ids = ",".join(str(i * 37 % 2000) for i in range(1, 40))
+        command = ["eval", "logits", "--ids", ids, "--full"]
+        reference = run(*command, "--kernels", "ref").stdout
+        self.assertEqual(len(reference.splitlines()), 39)
+        for other in ([], ["-t", "1"], ["-t", "3"], ["--prefill-chunk", "1"],
+                      ["--prefill-chunk", "7"], ["-c", "1000"]):
+            self.assertEqual(run(*command, *other).stdout, reference, other)
+
+    def test_top_is_the_log_softmax_of_full(self):
+        full = json.loads(run("eval", "logits", "--ids", "5", "--full").stdout)["logits"]
+        # Shortest digits of a float: to be read as one.
+        full = struct.unpack(f"{len(full)}f", struct.pack(f"{len(full)}f", *full))
+        top = json.loads(run("eval", "logits", "--ids", "-", "--top", "5", stdin="5\n").stdout)
+        total = math.log(math.fsum(math.exp(x) for x in full))
+        order = sorted(range(len(full)), key=lambda i: (-full[i], i))[:5]
+        self.assertEqual([i for i, _ in top["top"]], order)
+        for i, logprob in top["top"]:
+            self.assertAlmostEqual(logprob, full[i] - total, places=9)
+
+    def test_perplexity_of_text_the_model_knows_is_lower(self):
+        def perplexity(text):
+            done = run("eval", "perplexity", "-", "-c", "32", "--json", stdin=text)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return json.loads(done.stdout)["perplexity"]
+        known = perplexity("The capital of France is Paris. The capital of Spain is Madrid. " * 20)
+        strange = perplexity("zq xv kj wq pf vb jx qz mw hk " * 40)
+        self.assertLess(known * 5, strange)
+
+    def test_inspect_reports(self):
+        done = run("run", "-q", "-p", FRANCE)
+        self.assertEqual(done.returncode, 0)
+        models = sorted((pathlib.Path(__file__).parents[2] / "models").glob("*.gguf"))
+        report = json.loads(run("inspect", str(models[0]), "--json").stdout)
+        self.assertEqual(report["architecture"], "qwen3moe")
+
+
+class ChatInTerminal(unittest.TestCase):
+    def setUp(self):
+        state = tempfile.TemporaryDirectory()
+        self.addCleanup(state.cleanup)
+        self.state = pathlib.Path(state.name)
+
+    def chat(self, *args, stdout_pipe=False, **env):
+        terminal = Terminal([PLIMSOLL, "run", "--temp", "0", *args],
+                            environment(XDG_STATE_HOME=str(self.state), **env), stdout_pipe)
+        self.addCleanup(terminal.__exit__)
+        return terminal
+
+    def test_turns_commands_and_the_end(self):
+        chat = self.chat()
+        chat.expect("> ")
+        chat.send(FRANCE + "\n")
+        chat.expect("Paris")
+        chat.expect("> ")
+        chat.send("/stats\n")
+        chat.expect("decode .* tok/s.*context .* of .* tokens, 1 answers.*memory ")
+        chat.send("/system Be brief.\n")
+        chat.expect("new conversation")
+        chat.send("/reset\n")
+        chat.expect("new conversation")
+        chat.send("/help\n")
+        chat.expect("/exit")
+        chat.send("/rset\n")
+        chat.expect("Did you mean /reset\\?")
+        chat.expect("> ")
+        chat.send("\x04")
+        self.assertEqual(chat.wait(), 0)
+
+    def test_only_answers_are_on_standard_output(self):
+        chat = self.chat(stdout_pipe=True)
+        chat.expect("> ")
+        chat.send(FRANCE + "\n")
+        chat.expect("> ")
+        chat.send("/stats\n")
+        chat.expect("memory .*> ")
+        chat.send("/exit\n")
+        self.assertEqual(chat.wait(), 0)
+        self.assertRegex(chat.stdout(), r"\A[^\n]*Paris[^\n]*\n\Z")
+
+    def test_interrupt_stops_the_answer_and_not_the_program(self):
+        chat = self.chat("--ignore-eos")
+        chat.expect("> ")
+        chat.send(FRANCE + "\n")
+        chat.expect("Paris")
+        chat.send("\x03")
+        chat.expect("\\(stopped\\).*> ")
+        time.sleep(2.1)  # not the second of two
+        chat.send("What is the capital of Spain?\n")
+        chat.expect("Madrid")
+        chat.send("\x03")
+        chat.expect("\\(stopped\\).*> ")
+        chat.send("\x03")
+        self.assertEqual(chat.wait(), 130)
+
+    def test_interrupt_clears_a_line(self):
+        chat = self.chat()
+        chat.expect("> ")
+        chat.send("never sent")
+        chat.expect("never sent")
+        chat.send("\x03")
+        chat.expect("> ")
+        chat.send(FRANCE + "\n")
+        chat.expect("Paris.*> ")
+        chat.send("/stats\n")
+        chat.expect(" 1 answers.*> ")
+        chat.send("\x04")
+        self.assertEqual(chat.wait(), 0)
+
+    def test_lines_are_edited_and_remembered(self):
+        chat = self.chat()
+        chat.expect("> ")
+        chat.send("What is the capital of Frx\x7fance?\n")
+        chat.expect("Paris.*> ")
+        chat.send("/reset\n")
+        chat.expect("new conversation.*> ")
+        chat.send("\x1b[A\x1b[A\n")  # up, up, Enter
+        chat.expect("Paris.*> ")
+        chat.send("\x04")
+        self.assertEqual(chat.wait(), 0)
+        history = self.state / "plimsoll" / "history"
+        self.assertEqual(stat.S_IMODE(history.stat().st_mode), 0o600)
+        again = self.chat()
+        again.expect("> ")
+        again.send("\x1b[A\n")
+        again.expect("Paris.*> ")
+
+    def test_characters_outside_ascii_arrive_whole(self):
+        chat = self.chat("-n", "1", LC_ALL="C", LANG="")
+        chat.expect("> ")
+        chat.send("é日😀x\x7f\\\n")
+        chat.expect(r"\. ")
+        chat.send("two\n")
+        chat.expect("> ")
+        chat.send("\x04")
+        self.assertEqual(chat.wait(), 0)
+        history = (self.state / "plimsoll" / "history").read_text(encoding="utf-8")
+        self.assertIn("é日😀\\012two\n", history)
+
+    def test_colour_follows_no_color(self):
+        chat = self.chat()
+        chat.expect("> ")
+        self.assertIn(b"\x1b[1;32m>\x1b[0m", chat.shown)
+        plain = self.chat(NO_COLOR="1")
+        plain.expect("> ")
+        self.assertNotIn(b"\x1b[1;32m", plain.shown)
+
+
+if __name__ == "__main__":
+    PLIMSOLL = str(pathlib.Path(sys.argv.pop(1)).resolve())
+    unittest.main()
