@@ -9,7 +9,7 @@ TYPES = "F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL I
 # turns a router's choice, which would drown what is measured.
 DIMENSIONS = (
     "--layers 3 --hidden 512 --heads 8 --kv-heads 4 --head-dim 64 --ff 768 --experts 0 --top-k 2 "
-    "--expert-ff 512 --shared-ff 512 --vocab 1024 --branch-gain 0.3 --router-std 0.6"
+    "--expert-ff 512 --shared-ff 512 --vocab 1024 --branch-gain 0.3 --router-std 0.3"
 ).split()
 
 
@@ -28,7 +28,7 @@ ARCHITECTURES = [
     Case("qwen3", "--arch qwen3"),
     Case("qwen2moe", f"--arch qwen2moe {MOE}"),
     Case("qwen3moe", f"--arch qwen3moe {MOE}"),
-    Case("olmoe", f"--arch olmoe {MOE} --kv-heads 8"),
+    Case("olmoe", f"--arch olmoe {MOE} --kv-heads 0"),
 ]
 
 VARIANTS = [
@@ -38,10 +38,10 @@ VARIANTS = [
     Case("rotary: NTK", "--arch llama --rope-scaling ntk", peer=False),
     Case("rotary: half of the head", "--arch qwen3 --rope-dims 32", peer=False),
     Case("sliding window of 16", "--arch llama --sliding-window 16", peer=False),
-    Case("tied output", "--arch qwen3 --tied --branch-gain 2"),
+    Case("tied output", "--arch qwen3 --tied"),
     Case("query, key, value biases", "--arch llama --biases true"),
     Case("sigmoid router", f"--arch qwen3moe {MOE} --gating sigmoid --renormalise true", peer=False),
     Case("no renormalisation, scaled", f"--arch qwen3moe {MOE} --renormalise false --router-weights-scale 1.5", peer=False),
-    Case("sixteen experts, six active", "--arch qwen3moe --experts 16 --top-k 6"),
+    Case("sixteen experts, six active", "--arch qwen3moe --experts 16 --top-k 6 --router-std 1"),
 ]
 VARIANT_TYPES = ["F32", "Q8_0"]

@@ -43,7 +43,7 @@ void AddOptions(CLI::App& app, ModelSpec& spec) {
   app.add_option("--layers", spec.n_layers, "layers");
   app.add_option("--hidden", spec.hidden_dim, "width of the residual stream");
   app.add_option("--heads", spec.n_heads, "query heads");
-  app.add_option("--kv-heads", spec.n_kv_heads, "key and value heads");
+  app.add_option("--kv-heads", spec.n_kv_heads, "key and value heads; 0: as many as query heads");
   app.add_option("--head-dim", spec.head_dim, "values a head");
   app.add_option("--ff", spec.ffn_dim, "width of a dense feed-forward layer");
   app.add_option("--experts", spec.n_experts, "experts a layer; 0 for a dense llama");
@@ -113,6 +113,9 @@ int Main(int argc, char** argv) {
       return Report({ErrorKind::kUsage, fmt::format("no weight type '{}'", type)});
     }
     spec.type = *dtype;
+  }
+  if (spec.n_kv_heads == 0) {
+    spec.n_kv_heads = spec.n_heads;
   }
   if (auto ok = WriteRandomModel(spec, out); !ok) {
     return Report(ok.error());
