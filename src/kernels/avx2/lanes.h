@@ -36,6 +36,8 @@ struct Avx2Lanes {
   static Int Broadcast(const void* p) { return _mm256_set1_epi32(LoadDword(p)); }
   static Int And(Int a, Int b) { return _mm256_and_si256(a, b); }
   static Int Or(Int a, Int b) { return _mm256_or_si256(a, b); }
+  // a | (b & mask)
+  static Int OrAnd(Int a, Int b, Int mask) { return _mm256_or_si256(a, _mm256_and_si256(b, mask)); }
   static Int Xor(Int a, Int b) { return _mm256_xor_si256(a, b); }
   static Int Add(Int a, Int b) { return _mm256_add_epi32(a, b); }
   static Int Sub(Int a, Int b) { return _mm256_sub_epi32(a, b); }
@@ -118,12 +120,6 @@ struct Avx2Lanes {
   static Float Fma(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
   // c - a * b, rounded once
   static Float NegativeFma(Float a, Float b, Float c) { return _mm256_fnmadd_ps(a, b, c); }
-  static Int LoadWords(const uint16_t* p) {
-    return _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-  }
-  static Float HalfToFloat(const uint16_t* p) {
-    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-  }
   static Float LowHalfToFloat(Int a) { return HighHalfToFloat(_mm256_slli_epi32(a, 16)); }
   static Float HighHalfToFloat(Int a) {
     const Int words = _mm256_srli_epi32(a, 16);

@@ -33,6 +33,8 @@ struct Avx512Lanes {
   static Int Broadcast(const void* p) { return _mm512_set1_epi32(LoadDword(p)); }
   static Int And(Int a, Int b) { return _mm512_and_si512(a, b); }
   static Int Or(Int a, Int b) { return _mm512_or_si512(a, b); }
+  // a | (b & mask)
+  static Int OrAnd(Int a, Int b, Int mask) { return _mm512_ternarylogic_epi32(a, b, mask, 0xf8); }
   static Int Xor(Int a, Int b) { return _mm512_xor_si512(a, b); }
   static Int Add(Int a, Int b) { return _mm512_add_epi32(a, b); }
   static Int Sub(Int a, Int b) { return _mm512_sub_epi32(a, b); }
@@ -104,12 +106,6 @@ struct Avx512Lanes {
   static Float Fma(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
   // c - a * b, rounded once
   static Float NegativeFma(Float a, Float b, Float c) { return _mm512_fnmadd_ps(a, b, c); }
-  static Int LoadWords(const uint16_t* p) {
-    return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-  }
-  static Float HalfToFloat(const uint16_t* p) {
-    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-  }
   static Float LowHalfToFloat(Int a) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(a)); }
   static Float HighHalfToFloat(Int a) { return LowHalfToFloat(_mm512_srli_epi32(a, 16)); }
 
@@ -143,10 +139,11 @@ struct Avx512Lanes {
 #pragma GCC unroll 4
     for (size_t i = 0; i < 4; ++i) {
       const std::byte* row = p + i * stride;
-      Int x = _mm512_castsi128_si512(Load16(row));
-      x = _mm512_mask_broadcast_i32x4(x, 0x00f0, Load16(row + 4 * stride));
-      x = _mm512_mask_broadcast_i32x4(x, 0x0f00, Load16(row + 8 * stride));
-      a[i] = _mm512_mask_broadcast_i32x4(x, 0xf000, Load16(row + 12 * stride));
+      const __m256i low =
+          _mm256_inserti128_si256(_mm256_castsi128_si256(Load16(row)), Load16(row + 4 * stride), 1);
+      const __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(Load16(row + 8 * stride)),
+                                                   Load16(row + 12 * stride), 1);
+      a[i] = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
     }
   }
 };

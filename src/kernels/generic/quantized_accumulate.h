@@ -98,11 +98,12 @@ template <class V, class Type, size_t kGroups, size_t kTokens>
 }
 
 // One chunk of a super-block for a tile: adds scale * (weights . activations) of its sub-blocks.
-template <class V, class Type, size_t kGroups, size_t kTokens>
-[[gnu::always_inline]] inline void AccumulateChunk(
-    const typename V::Int* const (&w)[kGroups],
-    const SuperHeader<V, Type::kCount>* const (&header)[kGroups], size_t chunk,
-    const BlockQ8x256* const (&x)[kTokens], IntTile<V, kGroups, kTokens>& isum) {
+// scale_of(group, sub-block) is an operand of V::FlushScaled.
+template <class V, class Type, size_t kGroups, size_t kTokens, class ScaleOfGroup>
+[[gnu::always_inline]] inline void AccumulateChunk(const typename V::Int* const (&w)[kGroups],
+                                                   const ScaleOfGroup& scale_of, size_t chunk,
+                                                   const BlockQ8x256* const (&x)[kTokens],
+                                                   IntTile<V, kGroups, kTokens>& isum) {
   using Int = typename V::Int;
   constexpr size_t kSlices = Type::kSub / 4;
 #pragma GCC unroll 4
@@ -114,7 +115,7 @@ template <class V, class Type, size_t kGroups, size_t kTokens>
 #pragma GCC unroll 2
     for (size_t r = 0; r < kGroups; ++r) {
       w_sub[r] = w[r] + g * kSlices;
-      scale[r] = header[r]->scales[sub];
+      scale[r] = scale_of(r, sub);
     }
 #pragma GCC unroll 8
     for (size_t t = 0; t < kTokens; ++t) {
@@ -142,12 +143,14 @@ template <size_t kSub>
   }
 }
 
-// The float step of a super-block, once its scaled sums are whole.
+// The float step of a super-block, once its scaled sums are whole. pairs[r]: ExpandedHeader.
 template <class V, class Type, size_t kGroups, size_t kTokens>
-[[gnu::always_inline]] inline void Finish256(
-    const SuperHeader<V, Type::kCount>* const (&header)[kGroups],
-    const BlockQ8x256* const (&x)[kTokens], const IntTile<V, kGroups, kTokens>& isum,
-    FloatTile<V, kGroups, kTokens>& acc) {
+[[gnu::always_inline]] inline void Finish256(const typename V::Float (&d)[kGroups],
+                                             const typename V::Float (&dmin)[kGroups],
+                                             const typename V::Int* const (&pairs)[kGroups],
+                                             const BlockQ8x256* const (&x)[kTokens],
+                                             const IntTile<V, kGroups, kTokens>& isum,
+                                             FloatTile<V, kGroups, kTokens>& acc) {
   using Int = typename V::Int;
   using Float = typename V::Float;
 #pragma GCC unroll 8
@@ -166,7 +169,7 @@ template <class V, class Type, size_t kGroups, size_t kTokens>
         const Int pair = V::Broadcast(sums + 2 * i);
 #pragma GCC unroll 2
         for (size_t r = 0; r < kGroups; ++r) {
-          fold[r] = V::PairDot(fold[r], header[r]->pairs[i], pair);
+          fold[r] = V::PairDot(fold[r], pairs[r][i], pair);
         }
       }
     }
@@ -176,10 +179,9 @@ template <class V, class Type, size_t kGroups, size_t kTokens>
       if constexpr (Type::kZero != 0) {
         exact = V::Sub(exact, V::Mul(fold[r], V::Set(Type::kZero)));
       }
-      acc[r][t] = V::Fma(V::FloatMul(header[r]->d, da), V::ToFloat(exact), acc[r][t]);
+      acc[r][t] = V::Fma(V::FloatMul(d[r], da), V::ToFloat(exact), acc[r][t]);
       if constexpr (Type::kHasMin) {
-        acc[r][t] =
-            V::NegativeFma(V::FloatMul(header[r]->dmin, da), V::ToFloat(fold[r]), acc[r][t]);
+        acc[r][t] = V::NegativeFma(V::FloatMul(dmin[r], da), V::ToFloat(fold[r]), acc[r][t]);
       }
     }
   }

@@ -35,18 +35,14 @@ struct PanelBlock32 {
 template <class V, class Type>
 struct PanelBlock256 {
   typename V::Int w[kChunks * kSlicesPerChunk];
-  SuperHeader<V, Type::kCount> header;
+  ExpandedHeader<V, Type::kCount> header;
 };
-
-// The start of the workspace has the gathered fields of a panel (types of 32), the rest the panel.
-template <class V>
-inline constexpr size_t kFieldsBytes = kPanelBlocks32 * 2 * V::kLanes * sizeof(uint16_t);
 
 template <class V>
 constexpr size_t QuantizedWorkspaceBytes() {
   constexpr size_t kOf32 = kPanelBlocks32 * sizeof(PanelBlock32<V>);
   constexpr size_t kOf256 = kPanelBlocks256 * sizeof(PanelBlock256<V, LanesQ2_K<V>>);
-  return kFieldsBytes<V> + V::kTileGroups * (kOf32 > kOf256 ? kOf32 : kOf256);
+  return V::kTileGroups * (kOf32 > kOf256 ? kOf32 : kOf256);
 }
 
 // What a product of one call is about, with the group of tokens in hand.
@@ -83,11 +79,9 @@ void MatVec32(const RowGroup& group, const std::byte* next_group, uint64_t k,
               const Product& product) {
   using Int = typename V::Int;
   using Float = typename V::Float;
-  constexpr uint64_t kFields = Type::kFields * V::kLanes;
   GroupReader<V, Type> reader(group);
   Prefetcher prefetcher(next_group,
                         next_group == nullptr ? nullptr : next_group + (next_group - group.base));
-  auto* fields = reinterpret_cast<uint16_t*>(product.workspace);
   const BlockQ8x32* rows[kTokens];
   FindTokens(*product.x, 0, rows);
   FloatTile<V, 1, kTokens> acc;
@@ -95,26 +89,18 @@ void MatVec32(const RowGroup& group, const std::byte* next_group, uint64_t k,
   for (size_t t = 0; t < kTokens; ++t) {
     acc[0][t] = V::FloatZero();
   }
-  const uint64_t n_blocks = k / 32;
-  for (uint64_t begin = 0; begin < n_blocks; begin += kPanelBlocks32) {
-    const uint64_t n = n_blocks - begin < kPanelBlocks32 ? n_blocks - begin : kPanelBlocks32;
-    reader.GatherFields(begin, n, fields);
-    for (uint64_t i = 0; i < n; ++i) {
-      prefetcher.Step(V::kLanes * sizeof(typename Type::Block));
-      size_t stride;
-      const std::byte* p = reader.At(begin + i, &stride);
-      Int w[kSlices32];
-      Type::Unpack(p, stride, w);
-      const uint16_t* field = fields + i * kFields;
-      const Float d = Type::template Scale<V>(field);
-      Float m = d;
-      if constexpr (Type::kHasMin) {
-        m = Type::template Scale<V>(field + V::kLanes);
-      }
-      const BlockQ8x32* blocks[kTokens];
-      AtBlock(rows, begin + i, blocks);
-      Accumulate32<V, Type, 1, kTokens>({w}, {d}, {m}, blocks, acc);
-    }
+  for (uint64_t b = 0; b < k / 32; ++b) {
+    prefetcher.Step(V::kLanes * sizeof(typename Type::Block));
+    size_t stride;
+    const std::byte* p = reader.At(b, &stride);
+    Int w[kSlices32];
+    Type::Unpack(p, stride, w);
+    Float d;
+    Float m;
+    Type::ReadScales(p, stride, &d, &m);
+    const BlockQ8x32* blocks[kTokens];
+    AtBlock(rows, b, blocks);
+    Accumulate32<V, Type, 1, kTokens>({w}, {d}, {m}, blocks, acc);
   }
   for (size_t t = 0; t < kTokens && t < product.x->n_rows; ++t) {
     V::StoreFloats(product.y + t * product.y_stride, acc[0][t], group.n_rows);
@@ -125,6 +111,8 @@ template <class V, class Type, size_t kTokens>
 void MatVec256(const RowGroup& group, const std::byte* next_group, uint64_t k,
                const Product& product) {
   using Int = typename V::Int;
+  constexpr size_t kPrefetchBytes =
+      V::kLanes * sizeof(typename Type::Block) / (Type::kCount / kChunks * (kChunks - 1));
   GroupReader<V, Type> reader(group);
   Prefetcher prefetcher(next_group,
                         next_group == nullptr ? nullptr : next_group + (next_group - group.base));
@@ -147,13 +135,23 @@ void MatVec256(const RowGroup& group, const std::byte* next_group, uint64_t k,
     for (size_t t = 0; t < kTokens; ++t) {
       isum[0][t] = V::Zero();
     }
+#pragma GCC unroll 4
     for (size_t chunk = 0; chunk < kChunks; ++chunk) {
-      prefetcher.Step(V::kLanes * sizeof(typename Type::Block) / kChunks);
       Int w[kSlicesPerChunk];
       Type::UnpackChunk(p, stride, chunk, w);
-      AccumulateChunk<V, Type, 1, kTokens>({w}, {&header}, chunk, blocks, isum);
+      const auto scale_of = [&](size_t /*group*/, size_t sub) {
+        // A few lines at a time, and none while the first chunk brings most of the super-block's
+        // lines to the level 1 cache: both wait for the same miss buffers.
+        if (chunk > 0) {
+          prefetcher.Step(kPrefetchBytes);
+        }
+        return ScaleOf<V, Type>(header, sub);
+      };
+      AccumulateChunk<V, Type, 1, kTokens>({w}, scale_of, chunk, blocks, isum);
     }
-    Finish256<V, Type, 1, kTokens>({&header}, blocks, isum, acc);
+    Int pairs[Type::kCount / 2];
+    ExpandPairs<V, Type>(header, pairs);
+    Finish256<V, Type, 1, kTokens>({header.d}, {header.dmin}, {pairs}, blocks, isum, acc);
   }
   for (size_t t = 0; t < kTokens && t < product.x->n_rows; ++t) {
     V::StoreFloats(product.y + t * product.y_stride, acc[0][t], group.n_rows);
@@ -162,19 +160,13 @@ void MatVec256(const RowGroup& group, const std::byte* next_group, uint64_t k,
 
 // A panel as MatMat keeps it: block b of group r at blocks[r * panel blocks + b].
 template <class V, class Type>
-void UnpackPanel32(const RowGroup& group, uint64_t begin, uint64_t n, uint16_t* fields,
-                   PanelBlock32<V>* panel) {
+void UnpackPanel32(const RowGroup& group, uint64_t begin, uint64_t n, PanelBlock32<V>* panel) {
   GroupReader<V, Type> reader(group);
-  reader.GatherFields(begin, n, fields);
   for (uint64_t i = 0; i < n; ++i) {
     size_t stride;
     const std::byte* p = reader.At(begin + i, &stride);
     Type::Unpack(p, stride, panel[i].w);
-    const uint16_t* field = fields + i * Type::kFields * V::kLanes;
-    panel[i].d = Type::template Scale<V>(field);
-    if constexpr (Type::kHasMin) {
-      panel[i].m = Type::template Scale<V>(field + V::kLanes);
-    }
+    Type::ReadScales(p, stride, &panel[i].d, &panel[i].m);
   }
 }
 
@@ -185,7 +177,9 @@ void UnpackPanel256(const RowGroup& group, uint64_t begin, uint64_t n,
   for (uint64_t i = 0; i < n; ++i) {
     size_t stride;
     const std::byte* p = reader.At(begin + i, &stride);
-    Type::ReadHeader(p, stride, &panel[i].header);
+    SuperHeader<V, Type::kCount> header;
+    Type::ReadHeader(p, stride, &header);
+    Expand<V, Type>(header, &panel[i].header);
     for (size_t chunk = 0; chunk < kChunks; ++chunk) {
       Type::UnpackChunk(p, stride, chunk, panel[i].w + chunk * kSlicesPerChunk);
     }
@@ -264,6 +258,7 @@ template <class V, class Type, size_t kGroups, size_t kTokens>
 void MatMatTile256(const RowGroup* groups, size_t token, uint64_t begin, uint64_t n,
                    const PanelBlock256<V, Type>* panel, const Product& product) {
   using Int = typename V::Int;
+  using Float = typename V::Float;
   const TileOutput<V, kGroups, kTokens> output(groups, token, product);
   FloatTile<V, kGroups, kTokens> acc;
   output.Load(begin == 0, acc);
@@ -273,12 +268,16 @@ void MatMatTile256(const RowGroup* groups, size_t token, uint64_t begin, uint64_
     const BlockQ8x256* blocks[kTokens];
     AtBlock(rows, begin + i, blocks);
     const PanelBlock256<V, Type>* block[kGroups];
-    const SuperHeader<V, Type::kCount>* header[kGroups];
+    Float d[kGroups];
+    Float dmin[kGroups];
+    const Int* pairs[kGroups];
     IntTile<V, kGroups, kTokens> isum;
 #pragma GCC unroll 2
     for (size_t r = 0; r < kGroups; ++r) {
       block[r] = panel + r * kPanelBlocks256 + i;
-      header[r] = &block[r]->header;
+      d[r] = block[r]->header.d;
+      dmin[r] = block[r]->header.dmin;
+      pairs[r] = block[r]->header.pairs;
 #pragma GCC unroll 8
       for (size_t t = 0; t < kTokens; ++t) {
         isum[r][t] = V::Zero();
@@ -290,9 +289,11 @@ void MatMatTile256(const RowGroup* groups, size_t token, uint64_t begin, uint64_
       for (size_t r = 0; r < kGroups; ++r) {
         w[r] = block[r]->w + chunk * kSlicesPerChunk;
       }
-      AccumulateChunk<V, Type, kGroups, kTokens>(w, header, chunk, blocks, isum);
+      AccumulateChunk<V, Type, kGroups, kTokens>(
+          w, [&](size_t r, size_t sub) { return block[r]->header.scales[sub]; }, chunk, blocks,
+          isum);
     }
-    Finish256<V, Type, kGroups, kTokens>(header, blocks, isum, acc);
+    Finish256<V, Type, kGroups, kTokens>(d, dmin, pairs, blocks, isum, acc);
   }
   output.Store(acc);
 }
@@ -313,13 +314,12 @@ void ForEachTile(size_t n_tokens, const Full& full, const Half& half) {
 
 template <class V, class Type, size_t kGroups>
 void MatMat32(const RowGroup* groups, uint64_t k, const Product& product) {
-  auto* fields = reinterpret_cast<uint16_t*>(product.workspace);
-  auto* panel = reinterpret_cast<PanelBlock32<V>*>(product.workspace + kFieldsBytes<V>);
+  auto* panel = reinterpret_cast<PanelBlock32<V>*>(product.workspace);
   const uint64_t n_blocks = k / 32;
   for (uint64_t begin = 0; begin < n_blocks; begin += kPanelBlocks32) {
     const uint64_t n = n_blocks - begin < kPanelBlocks32 ? n_blocks - begin : kPanelBlocks32;
     for (uint64_t r = 0; r < kGroups; ++r) {
-      UnpackPanel32<V, Type>(groups[r], begin, n, fields, panel + r * kPanelBlocks32);
+      UnpackPanel32<V, Type>(groups[r], begin, n, panel + r * kPanelBlocks32);
     }
     ForEachTile<V>(
         product.x->n_rows,
@@ -335,7 +335,7 @@ void MatMat32(const RowGroup* groups, uint64_t k, const Product& product) {
 
 template <class V, class Type, size_t kGroups>
 void MatMat256(const RowGroup* groups, uint64_t k, const Product& product) {
-  auto* panel = reinterpret_cast<PanelBlock256<V, Type>*>(product.workspace + kFieldsBytes<V>);
+  auto* panel = reinterpret_cast<PanelBlock256<V, Type>*>(product.workspace);
   const uint64_t n_blocks = k / 256;
   for (uint64_t begin = 0; begin < n_blocks; begin += kPanelBlocks256) {
     const uint64_t n = n_blocks - begin < kPanelBlocks256 ? n_blocks - begin : kPanelBlocks256;

@@ -65,24 +65,6 @@ class GroupReader {
     return padded_;
   }
 
-  // The scales and minima of `n` blocks of 32 from b: those of block i and field f at
-  // out[(i * Type::kFields + f) * V::kLanes]. Rows one by one, for in the native layout each is a
-  // run of memory; plain loads and stores keep the vector units free.
-  void GatherFields(uint64_t b, uint64_t n, uint16_t* out) const {
-    for (size_t r = 0; r < group_.n_rows; ++r) {
-      const std::byte* p = group_.base + r * group_.row_stride + b * group_.block_stride;
-      uint16_t* lane = out + r;
-#pragma GCC unroll 4
-      for (uint64_t i = 0; i < n; ++i) {
-        for (size_t f = 0; f < Type::kFields; ++f) {
-          lane[f * V::kLanes] = Type::Field(p, f);
-        }
-        p += group_.block_stride;
-        lane += Type::kFields * V::kLanes;
-      }
-    }
-  }
-
  private:
   RowGroup group_;
   // Vector loads may read 16 bytes from any byte of a block.

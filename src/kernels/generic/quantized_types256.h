@@ -17,11 +17,21 @@ namespace {
 inline constexpr size_t kChunks = 4;
 inline constexpr size_t kSlicesPerChunk = 16;
 
-// What a super-block holds beside its weights.
+// What a super-block holds beside its weights. Byte j of lane r of bytes i belongs to sub-block
+// 4 i + j of row r.
 template <class V, size_t kSubBlocks>
 struct SuperHeader {
   typename V::Float d;
-  typename V::Float dmin;              // types with a minimum only
+  typename V::Float dmin;  // types with a minimum only
+  typename V::Int scales[kSubBlocks / 4];
+  typename V::Int minima[kSubBlocks / 4];  // types with a minimum only
+};
+
+// The same as the arithmetic wants it, for a panel that many tokens meet.
+template <class V, size_t kSubBlocks>
+struct ExpandedHeader {
+  typename V::Float d;
+  typename V::Float dmin;
   typename V::Int scales[kSubBlocks];  // operands of V::FlushScaled
   // 16-bit minima of sub-blocks 2 i and 2 i + 1; for types with a zero point their scales, which
   // meet the same sums of activations.
@@ -46,18 +56,10 @@ struct SubBlocks<16> {
   }
 };
 
-// Four bytes a lane to the operands of V::FlushScaled.
+// Four bytes a lane to two pairs of 16-bit integers a lane.
 template <class V, bool kSigned>
-void BytesToScales(typename V::Int bytes, typename V::Int* scales) {
-#pragma GCC unroll 4
-  for (size_t j = 0; j < 4; ++j) {
-    scales[j] = V::ScaleFromByte(bytes, j, kSigned);
-  }
-}
-
-// Four bytes a lane to two pairs of 16-bit integers.
-template <class V, bool kSigned>
-void BytesToPairs(typename V::Int bytes, typename V::Int* pairs) {
+[[gnu::always_inline]] inline void BytesToPairs(typename V::Int bytes, typename V::Int* pairs) {
+  // The low bytes of the pairs are unpacked for unsigned ones, the high ones for signed ones.
   static constexpr uint8_t kHigh[2][16] = {
       {0x80, 0, 0x80, 1, 0x80, 4, 0x80, 5, 0x80, 8, 0x80, 9, 0x80, 12, 0x80, 13},
       {0x80, 2, 0x80, 3, 0x80, 6, 0x80, 7, 0x80, 10, 0x80, 11, 0x80, 14, 0x80, 15}};
@@ -71,6 +73,39 @@ void BytesToPairs(typename V::Int bytes, typename V::Int* pairs) {
   }
 }
 
+template <class V, class Type>
+[[gnu::always_inline]] inline void ExpandPairs(const SuperHeader<V, Type::kCount>& header,
+                                               typename V::Int* pairs) {
+#pragma GCC unroll 4
+  for (size_t i = 0; i < Type::kCount / 4; ++i) {
+    if constexpr (Type::kHasMin) {
+      BytesToPairs<V, false>(header.minima[i], pairs + 2 * i);
+    } else {
+      BytesToPairs<V, Type::kSignedScales>(header.scales[i], pairs + 2 * i);
+    }
+  }
+}
+
+// The operand of V::FlushScaled for a sub-block.
+template <class V, class Type>
+[[gnu::always_inline]] inline typename V::Int ScaleOf(const SuperHeader<V, Type::kCount>& header,
+                                                      size_t sub) {
+  return V::ScaleFromByte(header.scales[sub / 4], sub % 4, Type::kSignedScales);
+}
+
+template <class V, class Type>
+void Expand(const SuperHeader<V, Type::kCount>& header, ExpandedHeader<V, Type::kCount>* expanded) {
+  expanded->d = header.d;
+  if constexpr (Type::kHasMin) {
+    expanded->dmin = header.dmin;
+  }
+#pragma GCC unroll 16
+  for (size_t sub = 0; sub < Type::kCount; ++sub) {
+    expanded->scales[sub] = ScaleOf<V, Type>(header, sub);
+  }
+  ExpandPairs<V, Type>(header, expanded->pairs);
+}
+
 // The header that Q4_K and Q5_K share: d, dmin, and 6-bit scales and minima in twelve bytes.
 template <class V>
 void ReadHeader4K(const std::byte* p, size_t stride, SuperHeader<V, 8>* h) {
@@ -82,18 +117,17 @@ void ReadHeader4K(const std::byte* p, size_t stride, SuperHeader<V, 8>* h) {
   const Int six = V::Set(0x3f3f3f3f);
   const Int four = V::Set(kLowNibbles);
   const Int top_two = V::Set(0x30303030);
-  BytesToScales<V, false>(V::And(column[1], six), h->scales);
-  BytesToScales<V, false>(
-      V::Or(V::And(column[3], four), V::And(V::ShiftRight(column[1], 2), top_two)), h->scales + 4);
-  BytesToPairs<V, false>(V::And(column[2], six), h->pairs);
-  BytesToPairs<V, false>(V::Or(V::And(V::ShiftRight(column[3], 4), four),
-                               V::And(V::ShiftRight(column[2], 2), top_two)),
-                         h->pairs + 2);
+  h->scales[0] = V::And(column[1], six);
+  h->scales[1] = V::OrAnd(V::And(column[3], four), V::ShiftRight(column[1], 2), top_two);
+  h->minima[0] = V::And(column[2], six);
+  h->minima[1] =
+      V::OrAnd(V::And(V::ShiftRight(column[3], 4), four), V::ShiftRight(column[2], 2), top_two);
 }
 
 template <class V>
 struct LanesQ4_K : SubBlocks<32>, UnsignedWeights<0, 15> {
   using Block = tensor::BlockQ4_K;
+  static constexpr bool kSignedScales = false;
   static constexpr bool kHasMin = true;
 
   static void ReadHeader(const std::byte* p, size_t stride, SuperHeader<V, kCount>* h) {
@@ -115,6 +149,7 @@ struct LanesQ4_K : SubBlocks<32>, UnsignedWeights<0, 15> {
 template <class V>
 struct LanesQ5_K : SubBlocks<32>, UnsignedWeights<0, 31> {
   using Block = tensor::BlockQ5_K;
+  static constexpr bool kSignedScales = false;
   static constexpr bool kHasMin = true;
 
   static void ReadHeader(const std::byte* p, size_t stride, SuperHeader<V, kCount>* h) {
@@ -132,8 +167,8 @@ struct LanesQ5_K : SubBlocks<32>, UnsignedWeights<0, 31> {
 #pragma GCC unroll 8
     for (size_t i = 0; i < 8; ++i) {
       const typename V::Int pair = V::ShiftRight(bits[i], static_cast<uint32_t>(2 * chunk));
-      w[i] = V::Or(w[i], V::And(V::ShiftLeft(pair, 4), fifth));
-      w[8 + i] = V::Or(w[8 + i], V::And(V::ShiftLeft(pair, 3), fifth));
+      w[i] = V::OrAnd(w[i], V::ShiftLeft(pair, 4), fifth);
+      w[8 + i] = V::OrAnd(w[8 + i], V::ShiftLeft(pair, 3), fifth);
     }
   }
 };
@@ -141,6 +176,7 @@ struct LanesQ5_K : SubBlocks<32>, UnsignedWeights<0, 31> {
 template <class V>
 struct LanesQ6_K : SubBlocks<16>, UnsignedWeights<32, 63> {
   using Block = tensor::BlockQ6_K;
+  static constexpr bool kSignedScales = true;
   static constexpr bool kHasMin = false;
 
   static void ReadHeader(const std::byte* p, size_t stride, SuperHeader<V, kCount>* h) {
@@ -148,8 +184,7 @@ struct LanesQ6_K : SubBlocks<16>, UnsignedWeights<32, 63> {
     V::LoadColumns(p + offsetof(Block, scales), stride, column);
 #pragma GCC unroll 4
     for (size_t i = 0; i < 4; ++i) {
-      BytesToScales<V, true>(column[i], h->scales + 4 * i);
-      BytesToPairs<V, true>(column[i], h->pairs + 2 * i);
+      h->scales[i] = column[i];
     }
     h->d = V::LowHalfToFloat(V::LoadColumn(p + offsetof(Block, d), stride));
   }
@@ -168,11 +203,11 @@ struct LanesQ6_K : SubBlocks<16>, UnsignedWeights<32, 63> {
     V::LoadColumns(qh, stride, bits);
 #pragma GCC unroll 4
     for (size_t i = 0; i < 4; ++i) {
-      w[i] = V::Or(V::And(first[i], low), V::And(V::ShiftLeft(bits[i], 4), high));
-      w[4 + i] = V::Or(V::And(second[i], low), V::And(V::ShiftLeft(bits[i], 2), high));
-      w[8 + i] = V::Or(V::And(V::ShiftRight(first[i], 4), low), V::And(bits[i], high));
+      w[i] = V::OrAnd(V::And(first[i], low), V::ShiftLeft(bits[i], 4), high);
+      w[4 + i] = V::OrAnd(V::And(second[i], low), V::ShiftLeft(bits[i], 2), high);
+      w[8 + i] = V::OrAnd(V::And(V::ShiftRight(first[i], 4), low), bits[i], high);
       w[12 + i] =
-          V::Or(V::And(V::ShiftRight(second[i], 4), low), V::And(V::ShiftRight(bits[i], 2), high));
+          V::OrAnd(V::And(V::ShiftRight(second[i], 4), low), V::ShiftRight(bits[i], 2), high);
     }
   }
 };
@@ -195,6 +230,7 @@ void LoadTwoBits(const std::byte* qs, size_t stride, size_t chunk, typename V::I
 template <class V>
 struct LanesQ2_K : SubBlocks<16>, UnsignedWeights<0, 3> {
   using Block = tensor::BlockQ2_K;
+  static constexpr bool kSignedScales = false;
   static constexpr bool kHasMin = true;
 
   static void ReadHeader(const std::byte* p, size_t stride, SuperHeader<V, kCount>* h) {
@@ -203,8 +239,8 @@ struct LanesQ2_K : SubBlocks<16>, UnsignedWeights<0, 3> {
     const typename V::Int low = V::Set(kLowNibbles);
 #pragma GCC unroll 4
     for (size_t i = 0; i < 4; ++i) {
-      BytesToScales<V, false>(V::And(column[i], low), h->scales + 4 * i);
-      BytesToPairs<V, false>(V::And(V::ShiftRight(column[i], 4), low), h->pairs + 2 * i);
+      h->scales[i] = V::And(column[i], low);
+      h->minima[i] = V::And(V::ShiftRight(column[i], 4), low);
     }
     const typename V::Int d = V::LoadColumn(p + offsetof(Block, d), stride);
     h->d = V::LowHalfToFloat(d);
@@ -218,6 +254,7 @@ struct LanesQ2_K : SubBlocks<16>, UnsignedWeights<0, 3> {
 template <class V>
 struct LanesQ3_K : SubBlocks<16>, UnsignedWeights<4, 7> {
   using Block = tensor::BlockQ3_K;
+  static constexpr bool kSignedScales = true;
   static constexpr bool kHasMin = false;
 
   static void ReadHeader(const std::byte* p, size_t stride, SuperHeader<V, kCount>* h) {
@@ -234,8 +271,7 @@ struct LanesQ3_K : SubBlocks<16>, UnsignedWeights<4, 7> {
       const typename V::Int nibbles = V::And(V::ShiftRight(column[i % 2], i < 2 ? 0 : 4), low);
       const typename V::Int scales =
           V::SubBytes(V::Or(nibbles, V::And(top[i], top_two)), V::Set(0x20202020));
-      BytesToScales<V, true>(scales, h->scales + 4 * i);
-      BytesToPairs<V, true>(scales, h->pairs + 2 * i);
+      h->scales[i] = scales;
     }
   }
   static void UnpackChunk(const std::byte* p, size_t stride, size_t chunk, typename V::Int* w) {
@@ -247,10 +283,10 @@ struct LanesQ3_K : SubBlocks<16>, UnsignedWeights<4, 7> {
     for (size_t i = 0; i < 4; ++i) {
       const typename V::Int four = V::ShiftRight(bits[i], static_cast<uint32_t>(4 * (chunk / 2)));
       const typename V::Int third = V::Set(0x04040404);
-      w[i] = V::Or(w[i], V::And(V::ShiftLeft(four, 2), third));
-      w[4 + i] = V::Or(w[4 + i], V::And(V::ShiftLeft(four, 1), third));
-      w[8 + i] = V::Or(w[8 + i], V::And(four, third));
-      w[12 + i] = V::Or(w[12 + i], V::And(V::ShiftRight(four, 1), third));
+      w[i] = V::OrAnd(w[i], V::ShiftLeft(four, 2), third);
+      w[4 + i] = V::OrAnd(w[4 + i], V::ShiftLeft(four, 1), third);
+      w[8 + i] = V::OrAnd(w[8 + i], four, third);
+      w[12 + i] = V::OrAnd(w[12 + i], V::ShiftRight(four, 1), third);
     }
   }
 };
@@ -258,6 +294,7 @@ struct LanesQ3_K : SubBlocks<16>, UnsignedWeights<4, 7> {
 template <class V>
 struct LanesIQ4_XS : SubBlocks<32>, ByteWeights<V> {
   using Block = tensor::BlockIQ4_XS;
+  static constexpr bool kSignedScales = true;
   static constexpr bool kHasMin = false;
 
   static void ReadHeader(const std::byte* p, size_t stride, SuperHeader<V, kCount>* h) {
@@ -278,8 +315,7 @@ struct LanesIQ4_XS : SubBlocks<32>, ByteWeights<V> {
         bytes = V::Or(bytes, V::ShiftLeft(V::Or(low, V::ShiftLeft(high, 4)), 8 * j));
       }
       const typename V::Int scales = V::SubBytes(bytes, V::Set(0x20202020));
-      BytesToScales<V, true>(scales, h->scales + 4 * i);
-      BytesToPairs<V, true>(scales, h->pairs + 2 * i);
+      h->scales[i] = scales;
     }
   }
   static void UnpackChunk(const std::byte* p, size_t stride, size_t chunk, typename V::Int* w) {

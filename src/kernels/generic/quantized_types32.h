@@ -48,7 +48,7 @@ void AddFifthBits(typename V::Int bits, typename V::Int* w) {
     const typename V::Int four =
         V::And(V::ShiftRight(bits, static_cast<uint32_t>(4 * i)), V::Set(0xf));
     const typename V::Int spread = V::Mul(four, V::Set(0x00204081 << 4));
-    w[i] = V::Or(w[i], V::And(spread, V::Set(0x10101010)));
+    w[i] = V::OrAnd(w[i], spread, V::Set(0x10101010));
   }
 }
 
@@ -81,33 +81,29 @@ struct UnsignedWeights {
   static constexpr int kMaxWeight = kMax;
 };
 
-// F16 fields of a block, at kFieldOffsets from its start, are gathered for all rows beforehand.
+// Blocks that start with an F16 scale, and with a scale and a minimum.
+template <class V>
 struct HalfScale {
-  static constexpr size_t kFields = 1;
   static constexpr bool kHasMin = false;
-  template <class V>
-  static typename V::Float Scale(const uint16_t* field) {
-    return V::HalfToFloat(field);
-  }
-  static uint16_t Field(const std::byte* block, size_t /*field*/) {
-    uint16_t x;
-    __builtin_memcpy(&x, block, sizeof x);
-    return x;
-  }
-};
-
-struct HalfScaleAndMin : HalfScale {
-  static constexpr size_t kFields = 2;
-  static constexpr bool kHasMin = true;
-  static uint16_t Field(const std::byte* block, size_t field) {
-    uint16_t x;
-    __builtin_memcpy(&x, block + 2 * field, sizeof x);
-    return x;
+  static void ReadScales(const std::byte* p, size_t stride, typename V::Float* d,
+                         typename V::Float* /*m*/) {
+    *d = V::LowHalfToFloat(V::LoadColumn(p, stride));
   }
 };
 
 template <class V>
-struct LanesQ8_0 : HalfScale, ByteWeights<V> {
+struct HalfScaleAndMin {
+  static constexpr bool kHasMin = true;
+  static void ReadScales(const std::byte* p, size_t stride, typename V::Float* d,
+                         typename V::Float* m) {
+    const typename V::Int both = V::LoadColumn(p, stride);
+    *d = V::LowHalfToFloat(both);
+    *m = V::HighHalfToFloat(both);
+  }
+};
+
+template <class V>
+struct LanesQ8_0 : HalfScale<V>, ByteWeights<V> {
   using Block = tensor::BlockQ8_0;
 
   static void Unpack(const std::byte* p, size_t stride, typename V::Int* w) {
@@ -123,7 +119,7 @@ struct LanesQ8_0 : HalfScale, ByteWeights<V> {
 };
 
 template <class V>
-struct LanesQ4_0 : HalfScale, UnsignedWeights<8, 15> {
+struct LanesQ4_0 : HalfScale<V>, UnsignedWeights<8, 15> {
   using Block = tensor::BlockQ4_0;
 
   static void Unpack(const std::byte* p, size_t stride, typename V::Int* w) {
@@ -132,7 +128,7 @@ struct LanesQ4_0 : HalfScale, UnsignedWeights<8, 15> {
 };
 
 template <class V>
-struct LanesQ4_1 : HalfScaleAndMin, UnsignedWeights<0, 15> {
+struct LanesQ4_1 : HalfScaleAndMin<V>, UnsignedWeights<0, 15> {
   using Block = tensor::BlockQ4_1;
 
   static void Unpack(const std::byte* p, size_t stride, typename V::Int* w) {
@@ -141,7 +137,7 @@ struct LanesQ4_1 : HalfScaleAndMin, UnsignedWeights<0, 15> {
 };
 
 template <class V>
-struct LanesQ5_0 : HalfScale, UnsignedWeights<16, 31> {
+struct LanesQ5_0 : HalfScale<V>, UnsignedWeights<16, 31> {
   using Block = tensor::BlockQ5_0;
 
   static void Unpack(const std::byte* p, size_t stride, typename V::Int* w) {
@@ -151,7 +147,7 @@ struct LanesQ5_0 : HalfScale, UnsignedWeights<16, 31> {
 };
 
 template <class V>
-struct LanesQ5_1 : HalfScaleAndMin, UnsignedWeights<0, 31> {
+struct LanesQ5_1 : HalfScaleAndMin<V>, UnsignedWeights<0, 31> {
   using Block = tensor::BlockQ5_1;
 
   static void Unpack(const std::byte* p, size_t stride, typename V::Int* w) {
@@ -161,7 +157,7 @@ struct LanesQ5_1 : HalfScaleAndMin, UnsignedWeights<0, 31> {
 };
 
 template <class V>
-struct LanesIQ4_NL : HalfScale, ByteWeights<V> {
+struct LanesIQ4_NL : HalfScale<V>, ByteWeights<V> {
   using Block = tensor::BlockIQ4_NL;
 
   static void Unpack(const std::byte* p, size_t stride, typename V::Int* w) {
@@ -173,22 +169,18 @@ struct LanesIQ4_NL : HalfScale, ByteWeights<V> {
 template <class V>
 struct LanesMXFP4 : UnsignedWeights<12, 24> {
   using Block = tensor::BlockMXFP4;
-  static constexpr size_t kFields = 1;
   static constexpr bool kHasMin = false;
 
   // 2^(e - 128); the lowest two are subnormal.
-  template <class U>
-  static typename U::Float Scale(const uint16_t* field) {
-    const typename U::Int e = U::LoadWords(field);
-    const typename U::Int normal = U::ShiftLeft(U::Sub(U::Max(e, U::Set(1)), U::Set(1)), 23);
+  static void ReadScales(const std::byte* p, size_t stride, typename V::Float* d,
+                         typename V::Float* /*m*/) {
+    const typename V::Int e = V::And(V::LoadColumn(p, stride), V::Set(0xff));
+    const typename V::Int one = V::Set(1);
+    const typename V::Int normal = V::ShiftLeft(V::Sub(V::Max(e, one), one), 23);
     // A shift count of 32 and more gives 0, so only e < 2 has anything here.
-    const typename U::Int shift = U::Add(e, U::ShiftLeft(U::ShiftRight(e, 1), 5));
-    return U::AsFloat(U::Or(normal, U::ShiftLeftEach(U::Set(0x00200000), shift)));
+    const typename V::Int shift = V::Add(e, V::ShiftLeft(V::ShiftRight(e, 1), 5));
+    *d = V::AsFloat(V::Or(normal, V::ShiftLeftEach(V::Set(0x00200000), shift)));
   }
-  static uint16_t Field(const std::byte* block, size_t /*field*/) {
-    return static_cast<uint16_t>(*block);
-  }
-
   static void Unpack(const std::byte* p, size_t stride, typename V::Int* w) {
     LoadNibbles<V>(p + offsetof(Block, qs), stride, w);
     const typename V::Int values = V::Repeat16(kE2M1PlusTwelve);
