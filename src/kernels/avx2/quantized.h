@@ -11,6 +11,9 @@ namespace plimsoll::kernels::avx2 {
 // KernelSet::matmul for every weight type whose activations are packed to kQ8x32 or kQ8x256.
 void MatMulQuantized(const tensor::Matrix& w, uint64_t row_begin, uint64_t row_end,
                      const Activations& x, float* y, size_t y_stride, std::byte* workspace);
+// KernelSet::pack_activation.
+void PackActivation(ActivationFormat format, const float* x, uint64_t k, std::byte* out);
+
 // Of any k, in bytes.
 [[nodiscard]] size_t MatMulQuantizedWorkspaceBytes();
 

@@ -1,0 +1,80 @@
+// Packing activations (docs/numerics.md) in AVX-512.
+#include <immintrin.h>
+
+#include "kernels/activation.h"
+#include "kernels/avx512/quantized.h"
+
+namespace plimsoll::kernels::avx512 {
+namespace {
+
+// The scale of n floats, a multiple of 16; *inverse is 0 for a block that packs to zeros.
+float Scale(const float* x, size_t n, float* inverse) {
+  __m512 max = _mm512_setzero_ps();
+  for (size_t i = 0; i < n; i += 16) {
+    max = _mm512_max_ps(max, _mm512_abs_ps(_mm512_loadu_ps(x + i)));
+  }
+  const float amax = _mm512_reduce_max_ps(max);
+  if (amax < kPackAmaxMin) {
+    *inverse = 0;
+    return 0;
+  }
+  *inverse = 127.0F / amax;
+  return amax / 127.0F;
+}
+
+// Sixteen floats as integers. The product with an inverse of 0 rounds to 0.
+__m512i Quantize(const float* x, __m512 inverse) {
+  return _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x), inverse));
+}
+
+void Store16(int8_t* q, __m512i x) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(q), _mm512_cvtsepi32_epi8(x));
+}
+
+void Pack(const float* x, BlockQ8x32* block) {
+  float inverse;
+  block->d = Scale(x, BlockQ8x32::kElements, &inverse);
+  const __m512i low = Quantize(x, _mm512_set1_ps(inverse));
+  const __m512i high = Quantize(x + 16, _mm512_set1_ps(inverse));
+  Store16(block->q, low);
+  Store16(block->q + 16, high);
+  block->sum = _mm512_reduce_add_epi32(_mm512_add_epi32(low, high));
+}
+
+void Pack(const float* x, BlockQ8x256* block) {
+  float inverse;
+  block->d = Scale(x, BlockQ8x256::kElements, &inverse);
+  // Four sums of sixteen at a time fill the four dwords of each 16 bytes, one per i.
+  __m512i sums = _mm512_setzero_si512();
+  for (uint32_t i = 0; i < 4; ++i) {
+    for (size_t j = 0; j < 64; j += 16) {
+      Store16(block->q + 64 * i + j, Quantize(x + 64 * i + j, _mm512_set1_ps(inverse)));
+    }
+    __m512i sum = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(1),
+                                      _mm512_loadu_si512(block->q + 64 * i));
+    sum = _mm512_add_epi32(sum, _mm512_shuffle_epi32(sum, _MM_PERM_CDAB));
+    sum = _mm512_add_epi32(sum, _mm512_shuffle_epi32(sum, _MM_PERM_BADC));
+    sums = _mm512_mask_mov_epi32(sums, static_cast<__mmask16>(0x1111U << i), sum);
+  }
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(block->sums),
+                      _mm512_cvtepi32_epi16(_mm512_permutexvar_epi32(order, sums)));
+}
+
+}  // namespace
+
+void PackActivation(ActivationFormat format, const float* x, uint64_t k, std::byte* out) {
+  if (format == ActivationFormat::kF32) {
+    __builtin_memcpy(out, x, k * sizeof(float));
+  } else if (format == ActivationFormat::kQ8x32) {
+    for (uint64_t b = 0; b < k / 32; ++b) {
+      Pack(x + 32 * b, reinterpret_cast<BlockQ8x32*>(out) + b);
+    }
+  } else {
+    for (uint64_t b = 0; b < k / 256; ++b) {
+      Pack(x + 256 * b, reinterpret_cast<BlockQ8x256*>(out) + b);
+    }
+  }
+}
+
+}  // namespace plimsoll::kernels::avx512
