@@ -47,9 +47,10 @@ struct ModelSummary {
   uint32_t n_threads = 0;
 };
 
-// The tokenizer of a model's files alone; works for vocabulary-only files too.
+// The tokenizer of a model's files alone (none: of the bundled model); works for vocabulary-only
+// files too.
 [[nodiscard]] Result<std::unique_ptr<const text::Tokenizer>> LoadTokenizer(
-    const std::filesystem::path& model);
+    const std::optional<std::filesystem::path>& model);
 
 struct GenerateOptions {
   sampling::SamplerParams sampling;

@@ -1,10 +1,14 @@
 #include "engine/vocabulary_from_metadata.h"
 
+#include <filesystem>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "base/checked.h"
+#include "io/file.h"
+#include "text/tokenizer_json.h"
 
 namespace plimsoll::engine {
 namespace {
@@ -13,6 +17,8 @@ using formats::Metadata;
 using text::TokenizerModel;
 using text::TokenType;
 using text::VocabularySpec;
+
+constexpr std::string_view kTokenizerJson = "plimsoll.tokenizer_json";
 
 // The meaning of the keys, and what holds when one is missing, are those of ggml-org/llama.cpp,
 // src/llama-vocab.cpp.
@@ -193,9 +199,38 @@ Result<VocabularySpec> FromGguf(const Metadata& metadata) {
   return spec;
 }
 
+Result<VocabularySpec> FromTokenizerJson(const std::filesystem::path& path) {
+  auto json = io::ReadWhole(path, text::kMaxTokenizerJsonBytes);
+  if (!json) {
+    return Forward(json);
+  }
+  const auto config_path = path.parent_path() / "tokenizer_config.json";
+  std::string config;
+  std::error_code error;
+  if (std::filesystem::exists(config_path, error)) {
+    auto read = io::ReadWhole(config_path, text::kMaxTokenizerJsonBytes);
+    if (!read) {
+      return Forward(read);
+    }
+    config = std::move(*read);
+  }
+  auto spec = text::TokenizerJson(*json, config);
+  if (!spec) {
+    return Fail(spec.error().kind, "{}: {}", path.string(), spec.error().message);
+  }
+  return spec;
+}
+
 }  // namespace
 
 Result<VocabularySpec> VocabularyFromMetadata(const Metadata& metadata) {
+  if (metadata.Has(kTokenizerJson)) {
+    const auto path = metadata.String(kTokenizerJson);
+    if (!path) {
+      return tl::unexpected(path.error());
+    }
+    return FromTokenizerJson(std::filesystem::path(*path));
+  }
   return FromGguf(metadata);
 }
 

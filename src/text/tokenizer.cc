@@ -168,7 +168,8 @@ std::vector<TokenId> ModelTokenizer::Encode(std::string_view text, EncodeOptions
   special_.Partition(
       text, options.parse_special,
       [&](std::string_view part) {
-        EncodePart(part, space_prefix, tokens);
+        const bool has_space = part.starts_with(' ') || part.starts_with(kSpaceMark);
+        EncodePart(part, space_prefix && (spec_.space_prefix_before_space || !has_space), tokens);
         space_prefix = false;
       },
       [&](TokenId token) {

@@ -54,6 +54,7 @@ struct VocabularySpec {
   bool add_space_prefix = true;           // SentencePiece: a space before the text
   bool remove_extra_whitespaces = false;
   bool space_prefix_after_special = true;  // and after each special token
+  bool space_prefix_before_space = true;   // also before a text that starts with a space
   // A word that is a token is taken whole. Unset: as the pre-tokenizer's family does.
   std::optional<bool> ignore_merges;
   // Special tokens that take the white space before or after them with them.
