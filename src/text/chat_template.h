@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <ctime>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -28,9 +30,10 @@ class ChatTemplate {
 
   // `context` holds messages, tools, add_generation_prompt, bos_token, eos_token and whatever else
   // the caller passes. kFailed with the template's own message when it calls raise_exception, or
-  // with the limit that was reached.
+  // with the limit that was reached. strftime_now formats `now`, or the clock's local time.
   [[nodiscard]] Result<std::string> Render(const jinja::Value& context,
-                                           const TemplateLimits& limits = {}) const;
+                                           const TemplateLimits& limits = {},
+                                           std::optional<std::tm> now = std::nullopt) const;
 
  private:
   struct Program;

@@ -1,0 +1,265 @@
+#include "text/jinja/operators.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <functional>
+#include <limits>
+
+#include "text/jinja/printing.h"
+#include "text/jinja/unicode.h"
+
+namespace plimsoll::text::jinja {
+
+namespace {
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+
+[[noreturn]] void Refuse(std::string_view op, const Value& left, const Value& right) {
+  StopRender("'{}' does not apply to {} and {}", op, KindName(left), KindName(right));
+}
+
+bool IsObject(const Value& value) {
+  return value.is(Kind::kList) || value.is(Kind::kDict) || value.is(Kind::kNamespace) ||
+         value.is(Kind::kCallable);
+}
+
+bool IsNumeric(const Value& value) { return value.is_number() || value.is(Kind::kBool); }
+
+double NumericValue(const Value& value) {
+  return value.is(Kind::kBool) ? static_cast<double>(value.boolean()) : value.number();
+}
+
+// Of a string, number or bool.
+double ToNumber(const Value& value) {
+  return value.is(Kind::kString) ? NumberFromText(value.string()) : NumericValue(value);
+}
+
+Value Power(const Value& left, const Value& right) {
+  const double base = NumericValue(left);
+  const double exponent = NumericValue(right);
+  if (base == 0 && exponent < 0) StopRender("0.0 cannot be raised to a negative power");
+  const double result = std::pow(base, exponent);
+  const bool undefined = std::isinf(exponent) && std::abs(base) == 1;
+  if (!std::isfinite(result) || undefined) StopRender("** gave no finite real number");
+  const bool is_float = left.is(Kind::kDouble) || right.is(Kind::kDouble) || exponent < 0;
+  return is_float ? Value(result) : IntegerFrom(result);
+}
+
+Value Arithmetic(Op op, const Value& left, const Value& right) {
+  const double a = left.number();
+  const double b = right.number();
+  const auto result = [&](double number) {
+    const bool is_float = left.is(Kind::kDouble) || right.is(Kind::kDouble);
+    return is_float ? Value(number) : IntegerFrom(number);
+  };
+  switch (op) {
+    case Op::kAdd:
+      return result(a + b);
+    case Op::kSubtract:
+      return result(a - b);
+    case Op::kMultiply:
+      return result(a * b);
+    case Op::kDivide:
+      return a / b;
+    case Op::kFloorDivide:
+      return result(std::floor(a / b));
+    case Op::kModulo:
+      return result(std::fmod(a, b));
+    case Op::kLess:
+      return a < b;
+    case Op::kGreater:
+      return a > b;
+    case Op::kLessEqual:
+      return a <= b;
+    case Op::kGreaterEqual:
+      return a >= b;
+    default:
+      Refuse("in", left, right);
+  }
+}
+
+Value Joined(const Value& left, const Value& right, Budget& budget) {
+  Buffer out(budget);
+  PrintRaw(left, out);
+  PrintRaw(right, out);
+  return out.TakeValue();
+}
+
+Value AddLists(const Value& left, const Value& right, Budget& budget) {
+  budget.CheckList(left.list().size() + right.list().size());
+  std::vector<Value> items = left.list();
+  items.insert(items.end(), right.list().begin(), right.list().end());
+  return budget.List(std::move(items));
+}
+
+bool Contains(const Value& container, const Value& wanted, Budget& budget) {
+  if (container.is(Kind::kList) && !wanted.is(Kind::kList)) {
+    budget.Work(container.list().size() * sizeof(Value));
+    return std::ranges::any_of(container.list(),
+                               [&](const Value& item) { return StrictlyEqual(item, wanted); });
+  }
+  if (wanted.is(Kind::kString) && container.is(Kind::kString)) {
+    budget.Work(container.string().size());
+    const std::string& text = container.string();
+    const std::string& part = wanted.string();
+    return std::search(text.begin(), text.end(),
+                       std::boyer_moore_horspool_searcher(part.begin(), part.end())) !=
+               text.end() ||
+           part.empty();
+  }
+  if (wanted.is(Kind::kString) && container.is(Kind::kDict)) {
+    return container.dict().Find(wanted.string()) != nullptr;
+  }
+  Refuse("in", wanted, container);
+}
+
+}  // namespace
+
+std::string_view KindName(const Value& value) {
+  switch (value.kind()) {
+    case Kind::kUndefined:
+      return "an undefined value";
+    case Kind::kNone:
+      return "none";
+    case Kind::kBool:
+      return "a boolean";
+    case Kind::kInt:
+      return "an integer";
+    case Kind::kDouble:
+      return "a float";
+    case Kind::kString:
+      return "a string";
+    case Kind::kList:
+      return value.is_tuple() ? "a tuple" : "a list";
+    case Kind::kDict:
+      return "a dict";
+    case Kind::kNamespace:
+      return "a namespace";
+    case Kind::kCallable:
+      return "a function";
+  }
+  return "";
+}
+
+bool Truthy(const Value& value) {
+  switch (value.kind()) {
+    case Kind::kUndefined:
+    case Kind::kNone:
+      return false;
+    case Kind::kBool:
+      return value.boolean();
+    case Kind::kInt:
+    case Kind::kDouble:
+      return value.number() != 0 && !std::isnan(value.number());
+    case Kind::kString:
+      return !value.string().empty();
+    case Kind::kList:
+      return !value.list().empty();
+    case Kind::kDict:
+      return value.dict().size() > 0;
+    case Kind::kNamespace:
+    case Kind::kCallable:
+      return true;
+  }
+  return false;
+}
+
+Value IntegerFrom(double number) {
+  const bool exact = std::abs(number) < 0x1p53 && std::trunc(number) == number;
+  if (exact && !(number == 0 && std::signbit(number))) return static_cast<int64_t>(number);
+  return Value::WideInteger{number};
+}
+
+double NumberFromText(std::string_view text) {
+  text = Trim(text);
+  if (text.empty()) return 0;
+  const bool negative = text.starts_with('-');
+  if (negative || text.starts_with('+')) text.remove_prefix(1);
+  double number = kNaN;
+  if (text == "Infinity") {
+    number = HUGE_VAL;
+  } else if (!text.empty() && (IsDigit(text[0]) || text[0] == '.')) {
+    const char* last = text.data() + text.size();
+    const auto [end, error] = std::from_chars(text.data(), last, number);
+    if (end != last || error == std::errc::invalid_argument) return kNaN;
+    if (error == std::errc::result_out_of_range) number = HUGE_VAL;
+  }
+  return negative ? -number : number;
+}
+
+bool StrictlyEqual(const Value& a, const Value& b) {
+  if (a.is_number() && b.is_number()) {
+    if (a.exact_integer() != nullptr && b.exact_integer() != nullptr) {
+      return *a.exact_integer() == *b.exact_integer();
+    }
+    return a.number() == b.number();
+  }
+  if (a.kind() != b.kind()) return false;
+  switch (a.kind()) {
+    case Kind::kUndefined:
+    case Kind::kNone:
+      return true;
+    case Kind::kBool:
+      return a.boolean() == b.boolean();
+    case Kind::kString:
+      return a.string() == b.string();
+    default:
+      return a.identity() == b.identity();
+  }
+}
+
+bool LooselyEqual(const Value& a, const Value& b, Budget& budget) {
+  const auto nothing = [](const Value& value) {
+    return value.is(Kind::kNone) || value.is(Kind::kUndefined);
+  };
+  if (nothing(a) || nothing(b)) return nothing(a) && nothing(b);
+  if (a.kind() == b.kind() || (IsObject(a) && IsObject(b))) {
+    if (a.is(Kind::kString)) budget.Work(a.string().size());
+    return StrictlyEqual(a, b);
+  }
+  if (IsObject(a)) {
+    return !a.is(Kind::kCallable) && LooselyEqual(RawText(a, budget), b, budget);
+  }
+  if (IsObject(b)) return LooselyEqual(b, a, budget);
+  return ToNumber(a) == ToNumber(b);
+}
+
+Value Apply(Op op, const Value& left, const Value& right, Budget& budget) {
+  if (op == Op::kEqual) return LooselyEqual(left, right, budget);
+  if (op == Op::kNotEqual) return !LooselyEqual(left, right, budget);
+  const bool membership = op == Op::kIn || op == Op::kNotIn;
+  if (right.is(Kind::kUndefined) && membership) return op == Op::kNotIn;
+  for (const Value* side : {&left, &right}) {
+    if (side->is(Kind::kUndefined) || side->is(Kind::kNone)) {
+      StopRender("an operator does not apply to {}", KindName(*side));
+    }
+  }
+  if (op == Op::kConcatenate) return Joined(left, right, budget);
+  if (op == Op::kPower && IsNumeric(left) && IsNumeric(right)) return Power(left, right);
+  if (left.is_number() && right.is_number()) return Arithmetic(op, left, right);
+  if (op == Op::kAdd) {
+    if (left.is(Kind::kList) && right.is(Kind::kList)) return AddLists(left, right, budget);
+    if (left.is(Kind::kString) || right.is(Kind::kString)) return Joined(left, right, budget);
+  }
+  if (membership) return Contains(right, left, budget) == (op == Op::kIn);
+  StopRender("an operator does not apply to {} and {}", KindName(left), KindName(right));
+}
+
+int CompareForSort(const Value& a, const Value& b, bool case_sensitive) {
+  const bool both_none = a.is(Kind::kNone) && b.is(Kind::kNone);
+  const bool both_undefined = a.is(Kind::kUndefined) && b.is(Kind::kUndefined);
+  if (both_none || both_undefined) return 0;
+  if (IsNumeric(a) && IsNumeric(b)) {
+    const double x = NumericValue(a);
+    const double y = NumericValue(b);
+    return static_cast<int>(x > y) - static_cast<int>(x < y);
+  }
+  if (!a.is(Kind::kString) || !b.is(Kind::kString)) {
+    StopRender("cannot sort {} and {}", KindName(a), KindName(b));
+  }
+  if (case_sensitive) return CompareUtf16(a.string(), b.string());
+  return CompareUtf16(ToLower(a.string()), ToLower(b.string()));
+}
+
+}  // namespace plimsoll::text::jinja
