@@ -112,6 +112,8 @@ void Interpreter::DeclareGlobals(const Value& context) {
     }
   };
   declare(context.dict().members());
+  namespace_function_ = std::move(globals.front().second);
+  globals.erase(globals.begin());
   declare(globals);
 }
 
@@ -238,9 +240,7 @@ Value Interpreter::Lookup(Symbol name, const Scope& scope) const {
   for (const Scope* at = &scope; at != nullptr; at = own ? nullptr : at->parent.get()) {
     if (const Value* found = at->FindHere(name)) return *found;
   }
-  if (!own) return {};
-  const Value* builtin = root_->FindHere(name);
-  return builtin == nullptr ? Value() : *builtin;
+  return own ? namespace_function_ : Value();
 }
 
 Value Interpreter::EvalItems(const Node& node, const ScopePtr& scope, bool tuple) {

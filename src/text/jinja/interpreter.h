@@ -131,6 +131,7 @@ class Interpreter {
   Budget budget_;
   std::tm now_;
   ScopePtr root_;
+  Value namespace_function_;
   uint32_t eval_depth_ = 0;
   uint32_t call_depth_ = 0;
   // What could hold itself through a namespace: cleared at the end.

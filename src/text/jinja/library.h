@@ -34,7 +34,7 @@ namespace plimsoll::text::jinja {
 void SortValues(std::vector<Value>& items, bool case_sensitive, bool reverse, Budget& budget,
                 const std::function<Value(const Value&)>& key);
 
-// The global functions, by name.
+// The global functions, by name; namespace comes first.
 [[nodiscard]] std::vector<Member> GlobalFunctions();
 [[nodiscard]] std::string Strftime(const std::tm& time, std::string_view format);
 

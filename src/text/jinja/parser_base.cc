@@ -70,7 +70,8 @@ NodePtr ParserBase::Finish(NodePtr node) const {
   }
   node->depth = below + 1;
   if (node->depth > kMaxNodeDepth) {
-    RejectAt(node->at, fmt::format("an expression of more than {} levels", kMaxNodeDepth));
+    RejectAt(node->at,
+             fmt::format("nested deeper than the limit of {} levels of operations", kMaxNodeDepth));
   }
   return node;
 }

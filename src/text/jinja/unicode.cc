@@ -94,10 +94,10 @@ void AppendUtf8(std::string& out, uint32_t code_point) {
   if (code_point > 0x10FFFF || (code_point >= 0xD800 && code_point < 0xE000)) {
     code_point = kReplacement;
   }
-  char bytes[4];
+  uint8_t bytes[4];
   int32_t size = 0;
   U8_APPEND_UNSAFE(bytes, size, code_point);
-  out.append(bytes, static_cast<size_t>(size));
+  out.append(bytes, bytes + size);
 }
 
 size_t Utf16Length(std::string_view text) {
