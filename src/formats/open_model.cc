@@ -8,11 +8,24 @@
 #include "formats/escape.h"
 #include "formats/gguf/reader.h"
 #include "formats/gguf/split.h"
+#include "formats/safetensors/reader.h"
 
 namespace plimsoll::formats {
 namespace {
 
 namespace fs = std::filesystem;
+
+Result<Catalogue> OpenSafetensors(const fs::path& path) {
+  const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
+  std::error_code error;
+  if (!fs::exists(folder / safetensors::kConfigName, error)) {
+    return Fail(ErrorKind::kBadModel,
+                "{}: there is no {} beside it, which says what the tensors are; fetch the model's "
+                "whole folder",
+                path.string(), safetensors::kConfigName);
+  }
+  return safetensors::OpenFolder(folder, path.filename().string());
+}
 
 Result<Catalogue> OpenFile(const fs::path& path) {
   auto file = io::File::Open(path);
@@ -26,9 +39,14 @@ Result<Catalogue> OpenFile(const fs::path& path) {
   if (*is_gguf) {
     return gguf::Open(path);
   }
-  return Fail(ErrorKind::kBadModel,
-              "{} is no model that Plimsoll can read: it does not start with \"GGUF\"",
-              path.string());
+  if (path.extension() == ".safetensors") {
+    return OpenSafetensors(path);
+  }
+  return Fail(
+      ErrorKind::kBadModel,
+      "{} is no model that Plimsoll can read: it does not start with \"GGUF\", and its name "
+      "does not end in .safetensors",
+      path.string());
 }
 
 // The GGUF models in a folder: for each, a file to open it by. The parts of a split are one model.
@@ -59,19 +77,22 @@ Result<Catalogue> OpenFolder(const fs::path& folder) {
   if (!models) {
     return Forward(models);
   }
-  if (models->empty()) {
-    return Fail(ErrorKind::kBadModel, "{} holds no model: there is no .gguf file in it",
-                folder.string());
+  const bool has_safetensors = safetensors::IsModelFolder(folder);
+  const size_t n_models = models->size() + (has_safetensors ? 1 : 0);
+  if (n_models == 0) {
+    return Fail(ErrorKind::kBadModel,
+                "{} holds no model: neither a .gguf file nor {} with {} or {}", folder.string(),
+                safetensors::kConfigName, safetensors::kSingleName, safetensors::kIndexName);
   }
-  if (models->size() > 1) {
-    std::string names;
+  if (n_models > 1) {
+    std::string names = has_safetensors ? "\n  model*.safetensors" : "";
     for (const fs::path& model : *models) {
       names += "\n  " + Escape(model.filename().string());
     }
     return Fail(ErrorKind::kBadModel, "{} holds {} models; name one of them:{}", folder.string(),
-                models->size(), names);
+                n_models, names);
   }
-  return gguf::Open(models->front());
+  return has_safetensors ? safetensors::OpenFolder(folder) : gguf::Open(models->front());
 }
 
 }  // namespace
