@@ -13,7 +13,7 @@
 
 #include "kernels/kernels.h"
 #include "kernels/test_data.h"
-#include "machine_peak.h"
+#include "bench/machine_peak.h"
 
 namespace plimsoll::bench {
 namespace {

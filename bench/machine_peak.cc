@@ -1,4 +1,4 @@
-#include "machine_peak.h"
+#include "bench/machine_peak.h"
 
 #include <immintrin.h>
 

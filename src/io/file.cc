@@ -49,7 +49,7 @@ Result<std::shared_ptr<const File>> File::FromBytes(std::string name,
   if (fd < 0) {
     return Fail(ErrorKind::kIo, "cannot make an anonymous file: {}", std::strerror(errno));
   }
-  std::shared_ptr<File> file(new File(fd, name, name, 0, bytes.size()));
+  std::shared_ptr<File> file(new File(fd, name, std::move(name), 0, bytes.size()));
   size_t done = 0;
   while (done < bytes.size()) {
     const ssize_t n = ::write(fd, bytes.data() + done, bytes.size() - done);

@@ -37,8 +37,8 @@ CategoryTable::CategoryTable() {
 }
 
 const CategoryTable& CategoryTable::Get() {
-  static const CategoryTable table;
-  return table;
+  static const CategoryTable kTable;
+  return kTable;
 }
 
 }  // namespace plimsoll::text

@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <immintrin.h>
+
 #include "kernels/activation.h"
 #include "kernels/generic/quantized_types256.h"
 #include "kernels/generic/quantized_types32.h"
