@@ -11,9 +11,9 @@
 
 #include <benchmark/benchmark.h>
 
+#include "bench/machine_peak.h"
 #include "kernels/kernels.h"
 #include "kernels/test_data.h"
-#include "bench/machine_peak.h"
 
 namespace plimsoll::bench {
 namespace {

@@ -1,12 +1,11 @@
 // The engine as its users see it, on the bundled model.
-#include "engine/engine.h"
-
 #include <algorithm>
 
 #include <gtest/gtest.h>
 
 #include "base/bytes.h"
 #include "engine/chat.h"
+#include "engine/engine.h"
 
 namespace plimsoll::engine {
 namespace {

@@ -43,13 +43,13 @@ Result<std::shared_ptr<const File>> File::OpenWindow(const std::filesystem::path
   return std::shared_ptr<const File>(std::move(file));
 }
 
-Result<std::shared_ptr<const File>> File::FromBytes(std::string name,
+Result<std::shared_ptr<const File>> File::FromBytes(const std::string& name,
                                                     std::span<const std::byte> bytes) {
   const int fd = ::memfd_create("plimsoll", MFD_CLOEXEC);
   if (fd < 0) {
     return Fail(ErrorKind::kIo, "cannot make an anonymous file: {}", std::strerror(errno));
   }
-  std::shared_ptr<File> file(new File(fd, name, std::move(name), 0, bytes.size()));
+  std::shared_ptr<File> file(new File(fd, name, name, 0, bytes.size()));
   size_t done = 0;
   while (done < bytes.size()) {
     const ssize_t n = ::write(fd, bytes.data() + done, bytes.size() - done);

@@ -24,7 +24,7 @@ class File {
       const std::filesystem::path& path, uint64_t offset, uint64_t size, std::string name = {});
   // An anonymous file that holds `bytes`, for tests and fuzzers.
   [[nodiscard]] static Result<std::shared_ptr<const File>> FromBytes(
-      std::string name, std::span<const std::byte> bytes);
+      const std::string& name, std::span<const std::byte> bytes);
 
   File(const File&) = delete;
   File& operator=(const File&) = delete;
