@@ -9,6 +9,7 @@
 #include "base/invariant.h"
 #include "formats/gguf/reader.h"
 #include "formats/gguf/writer.h"
+#include "formats/summary.h"
 #include "fuzz/catalogue_checks.h"
 #include "fuzz/seeds.h"
 
@@ -64,6 +65,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return 0;
   }
   plimsoll::fuzz::CheckCatalogue(*catalogue);
+  (void)plimsoll::formats::Summarise(*catalogue);
   if (n_parts == 1) {  // a lone file must not say that it is one part of several
     CheckRoundTrip(*catalogue);
   }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "formats/gguf/raw_file.h"
+#include "formats/safetensors/test_files.h"
 #include "fuzz/seeds.h"
 
 namespace plimsoll::fuzz {
@@ -13,6 +14,7 @@ namespace {
 namespace fs = std::filesystem;
 using formats::ValueType;
 using formats::gguf::RawFile;
+using formats::safetensors::TensorsJson;
 using tensor::DType;
 
 void Write(const fs::path& folder, std::string_view name, std::string_view bytes) {
@@ -112,6 +114,56 @@ void WriteGguf(const fs::path& folder) {
   Write(folder, "split-short", Joined({SplitPart(0, 3, "a"), SplitPart(1, 3, "b")}));
 }
 
+std::string Parts(std::initializer_list<std::string_view> parts) {
+  std::string joined;
+  for (const std::string_view part : parts) {
+    joined += joined.empty() ? "" : kNextPart;
+    joined += part;
+  }
+  return joined;
+}
+
+constexpr std::string_view kDenseConfig =
+    R"({"model_type":"llama","num_hidden_layers":1,"hidden_size":8,"intermediate_size":4,)"
+    R"("num_attention_heads":2,"num_key_value_heads":1,"head_dim":4,"vocab_size":5,)"
+    R"("max_position_embeddings":64,"rms_norm_eps":1e-5,"rope_theta":5e5,"hidden_act":"silu",)"
+    R"("rope_scaling":{"rope_type":"llama3","factor":8.0,"low_freq_factor":1.0,)"
+    R"("high_freq_factor":4.0,"original_max_position_embeddings":8192},)"
+    R"("tie_word_embeddings":false,"bos_token_id":1,"eos_token_id":[2,3]})";
+constexpr std::string_view kYarnConfig =
+    R"({"model_type":"qwen2","num_hidden_layers":1,"hidden_size":8,"intermediate_size":4,)"
+    R"("num_attention_heads":2,"sliding_window":16,"use_sliding_window":true,)"
+    R"("max_window_layers":0,"layer_types":["sliding_attention"],"partial_rotary_factor":0.5,)"
+    R"("rope_parameters":{"type":"yarn","factor":4.0,"attention_factor":1.0,"beta_fast":32,)"
+    R"("beta_slow":1,"rope_theta":1e6},"tie_word_embeddings":true})";
+constexpr std::string_view kMoeConfig =
+    R"({"model_type":"qwen2_moe","num_hidden_layers":1,"hidden_size":8,"intermediate_size":4,)"
+    R"("num_attention_heads":2,"num_experts":2,"num_experts_per_tok":1,"norm_topk_prob":true,)"
+    R"("moe_intermediate_size":4,"shared_expert_intermediate_size":4,"decoder_sparse_step":1,)"
+    R"("mlp_only_layers":[],"clip_qkv":null})";
+
+void WriteSafetensors(const fs::path& folder) {
+  const std::string dense = TensorsJson()
+                                .Add("model.embed_tokens.weight", "BF16", {5, 8})
+                                .Add("model.layers.0.self_attn.q_proj.weight", "F16", {8, 8})
+                                .Add("model.layers.0.rotary_emb.inv_freq", "F32", {2})
+                                .File();
+  const std::string output = TensorsJson().Add("lm_head.weight", "F32", {5, 8}).File();
+  const std::string experts =
+      TensorsJson()
+          .Add("model.layers.0.mlp.experts.0.up_proj.weight", "BF16", {4, 8})
+          .Add("model.layers.0.mlp.experts.1.up_proj.weight", "BF16", {4, 8})
+          .Add("model.layers.0.mlp.shared_expert_gate.weight", "BF16", {1, 8})
+          .File();
+  constexpr std::string_view kIndex =
+      R"({"metadata":{"total_size":1},"weight_map":{"model.embed_tokens.weight":"a",)"
+      R"("model.layers.0.self_attn.q_proj.weight":"a","lm_head.weight":"b"}})";
+  Write(folder, "sharded", Parts({kDenseConfig, kIndex, dense, output}));
+  Write(folder, "single", Parts({kYarnConfig, "", dense}));
+  Write(folder, "experts", Parts({kMoeConfig, "", experts}));
+  Write(folder, "nothing", Parts({kYarnConfig, "", TensorsJson().File()}));
+}
+
 }  // namespace
 }  // namespace plimsoll::fuzz
 
@@ -120,6 +172,8 @@ int main(int argc, char** argv) {
     std::cerr << "usage: make_corpus FOLDER\n";
     return 2;
   }
-  plimsoll::fuzz::WriteGguf(std::filesystem::path(argv[1]) / "gguf");
+  const std::filesystem::path folder = argv[1];
+  plimsoll::fuzz::WriteGguf(folder / "gguf");
+  plimsoll::fuzz::WriteSafetensors(folder / "safetensors");
   return 0;
 }
