@@ -20,7 +20,7 @@ constexpr uint32_t kStripes = 16;
 constexpr uint32_t kTileRows = 8;
 constexpr uint32_t kPanelLength = 512;  // elements of k: eight rows are 16 KiB
 constexpr size_t kPanelTokens = 12;     // from so many on a panel pays
-constexpr size_t kTokenBatch = 48;      // whose accumulators are 24 KiB
+constexpr size_t kTokenBatch = 96;      // whose accumulators are 48 KiB
 
 constexpr size_t kPanelFloats = size_t{kTileRows} * kPanelLength;
 constexpr size_t kAccumulatorFloats = kTokenBatch * kTileRows * kStripes;
@@ -84,10 +84,12 @@ struct TileRows {
   }
 };
 
-// acc[t * kTileRows + r] = stripes of row r with token t, straight from the matrix.
+// acc[t * kTileRows + r] = stripes of row r with token t, straight from the matrix. What lies
+// `ahead` bytes on, the next tile, is asked for meanwhile: rows are too short for the hardware to
+// foresee it.
 template <class V, class Elements, size_t kRows, size_t kTokens>
-inline void StreamRows(const std::byte* const* rows, const float* const* tokens, uint64_t k,
-                       V* acc) {
+inline void StreamRows(const std::byte* const* rows, size_t ahead, const float* const* tokens,
+                       uint64_t k, V* acc) {
   const std::byte* w[kRows];
   const float* x[kTokens];
   V sums[kTokens][kRows];
@@ -103,7 +105,9 @@ inline void StreamRows(const std::byte* const* rows, const float* const* tokens,
   uint64_t i = 0;
   for (; i + kStripes <= k; i += kStripes) {
     for (size_t r = 0; r < kRows; ++r) {
-      const V weight = Elements::Load(w[r] + i * Elements::kBytes);
+      const std::byte* at = w[r] + i * Elements::kBytes;
+      _mm_prefetch(reinterpret_cast<const char*>(at + ahead), _MM_HINT_T1);
+      const V weight = Elements::Load(at);
       for (size_t t = 0; t < kTokens; ++t) {
         sums[t][r] = Fma(weight, V::Load(x[t] + i), sums[t][r]);
       }
@@ -136,7 +140,8 @@ inline void StreamTile(const Product& p, const TileRows& tile, uint64_t r, size_
   }
   V acc[kTokens * kTileRows];
   for (size_t i = 0; i < kTileRows; i += kRows) {
-    StreamRows<V, Elements, kRows, kTokens>(tile.row + i, tokens, p.k, acc + i);
+    StreamRows<V, Elements, kRows, kTokens>(tile.row + i, kTileRows * p.row_bytes, tokens, p.k,
+                                            acc + i);
   }
   for (size_t i = 0; i < kTokens; ++i) {
     StoreTreeSums8(acc + i * kTileRows, p.result(r, t + i), p.tile_rows(r));
