@@ -1,0 +1,234 @@
+// How near the quantized matrix products come to the machine's limits, on one thread: decode (one
+// token) against the bandwidth of reading memory, prefill (512 tokens) against the peak of the
+// 8-bit dot products. Both limits are measured in the same run.
+//
+//   quantized_bench [--sets avx512,avx2] [--types Q4_0,Q8_0] [--k 2048] [--tokens 512]
+//
+// Figures are the best of many short runs, so that other work on the machine disturbs them least.
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <immintrin.h>
+#include <sys/mman.h>
+
+#include "base/checked.h"
+#include "kernels/kernels.h"
+#include "kernels/test_data.h"
+
+namespace plimsoll::bench {
+namespace {
+
+using kernels::Activations;
+using kernels::KernelSet;
+using kernels::testing::Buffer;
+using kernels::testing::Random;
+using tensor::DType;
+
+constexpr size_t kDecodeBytes = size_t{192} << 20;  // of weights: far more than the caches
+constexpr size_t kChunkBytes = size_t{4} << 20;     // timed together
+
+template <class F>
+double Seconds(const F& f) {
+  const auto start = std::chrono::steady_clock::now();
+  f();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// Bytes a second of reading memory once, with eight independent streams of one chunk.
+double ReadBandwidth(const std::byte* data, size_t bytes) {
+  double best = 0;
+  volatile uint64_t sink = 0;
+  for (size_t at = 0; at + kChunkBytes <= bytes; at += kChunkBytes) {
+    const auto* words = reinterpret_cast<const uint64_t*>(data + at);
+    constexpr size_t kStream = kChunkBytes / 8 / sizeof(uint64_t);
+    uint64_t sum[8] = {};
+    const double s = Seconds([&] {
+      for (size_t i = 0; i < kStream; i += 8) {
+        for (size_t stream = 0; stream < 8; ++stream) {
+          const uint64_t* line = words + stream * kStream + i;
+          __builtin_prefetch(line + 64);
+          sum[stream] += line[0];
+        }
+      }
+    });
+    for (const uint64_t x : sum) {
+      sink = sink + x;
+    }
+    best = std::max(best, static_cast<double>(kChunkBytes) / s);
+  }
+  return best;
+}
+
+constexpr size_t kPeakRounds = 20000;
+
+[[gnu::target("avx512f,avx512vnni"), gnu::noinline]] void DotsAvx512() {
+  constexpr size_t kChains = 12;
+  __m512i acc[kChains] = {};
+  const __m512i a = _mm512_set1_epi32(1);
+  for (size_t i = 0; i < kPeakRounds; ++i) {
+#pragma GCC unroll 12
+    for (size_t j = 0; j < kChains; ++j) {
+      acc[j] = _mm512_dpbusd_epi32(acc[j], a, a);
+      __asm__ volatile("" : "+v"(acc[j]));
+    }
+  }
+}
+
+// One product of bytes to 16 bits and one sum of those to 32 bits: two instructions of the
+// multiplier for 32 multiplications.
+[[gnu::target("avx2"), gnu::noinline]] void DotsAvx2() {
+  constexpr size_t kChains = 12;
+  __m256i acc[kChains] = {};
+  const __m256i one = _mm256_set1_epi16(1);
+  for (size_t i = 0; i < kPeakRounds; ++i) {
+#pragma GCC unroll 12
+    for (size_t j = 0; j < kChains; ++j) {
+      __m256i a = one;
+      __asm__ volatile("" : "+x"(a));
+      acc[j] = _mm256_add_epi32(acc[j], _mm256_madd_epi16(_mm256_maddubs_epi16(a, a), one));
+      __asm__ volatile("" : "+x"(acc[j]));
+    }
+  }
+}
+
+// Multiplications and additions a second of 8-bit integers.
+double Peak(std::string_view set) {
+  const bool avx512 = set == "avx512";
+  double best = 1;
+  for (int repeat = 0; repeat < 50; ++repeat) {
+    best = std::min(best, Seconds(avx512 ? DotsAvx512 : DotsAvx2));
+  }
+  return 12.0 * (avx512 ? 64 : 32) * 2 * kPeakRounds / best;
+}
+
+// Random matrices have scales that are subnormal or whose products are, now and then, for the
+// tests; processors are slow at those and models have few.
+void OrdinaryScales(Random& random, const tensor::Matrix& m) {
+  const size_t block_bytes = tensor::Traits(m.dtype).block_bytes;
+  auto* const bytes = const_cast<std::byte*>(m.data);
+  for (size_t at = 0; at < m.bytes(); at += block_bytes) {
+    if (m.dtype == DType::kMXFP4) {
+      bytes[at] = std::byte{120};
+    }
+    for (const size_t field : kernels::testing::internal::F16Fields(m.dtype)) {
+      const auto scale = static_cast<uint16_t>(random.Between(0x2000, 0x2400));  // about 0.01
+      std::memcpy(bytes + at + field, &scale, sizeof scale);
+    }
+  }
+}
+
+// Weights lie in huge pages, as the engine's do: with small ones address translation is the limit.
+class Weights {
+ public:
+  // A matrix of `bytes` or a little more: 64 random rows again and again.
+  Weights(DType dtype, uint64_t k, size_t bytes) {
+    Random random(1);
+    const auto few = kernels::testing::RandomMatrix(random, dtype, tensor::Layout::kNative, k, 64);
+    const size_t few_bytes = few.bytes.size();
+    const size_t n = bytes / few_bytes + 1;
+    OrdinaryScales(random, few.matrix);
+    matrix_ = few.matrix;
+    matrix_.rows = 64 * n;
+    bytes_ = AlignUp(n * few_bytes + tensor::kReadablePadding, kHugePage);
+    data_.reset(static_cast<std::byte*>(::operator new(bytes_, std::align_val_t(kHugePage))));
+    // Without huge pages the figures are lower, which is worth seeing too.
+    static_cast<void>(::madvise(data_.get(), bytes_, MADV_HUGEPAGE));
+    for (size_t i = 0; i < n; ++i) {
+      std::copy_n(few.bytes.data(), few_bytes, data_.get() + i * few_bytes);
+    }
+    matrix_.data = data_.get();
+  }
+
+  [[nodiscard]] const tensor::Matrix& matrix() const { return matrix_; }
+
+ private:
+  static constexpr size_t kHugePage = size_t{2} << 20;
+  struct Free {
+    void operator()(std::byte* p) const { ::operator delete(p, std::align_val_t(kHugePage)); }
+  };
+  tensor::Matrix matrix_;
+  size_t bytes_ = 0;
+  std::unique_ptr<std::byte, Free> data_;
+};
+
+// Bytes of weights a second.
+double Decode(const KernelSet& set, const tensor::Matrix& w, const Activations& x,
+              std::byte* workspace) {
+  const uint64_t step = kChunkBytes / w.row_bytes() / 16 * 16;
+  std::vector<float> y(step * x.n_rows);
+  double best = 0;
+  for (uint64_t row = 0; row + step <= w.rows; row += step) {
+    const double s = Seconds([&] { set.matmul(w, row, row + step, x, y.data(), step, workspace); });
+    best = std::max(best, static_cast<double>(step * w.row_bytes()) / s);
+  }
+  return best;
+}
+
+// Operations a second.
+double Prefill(const KernelSet& set, const tensor::Matrix& w, const Activations& x,
+               std::byte* workspace) {
+  const uint64_t rows = 64;
+  std::vector<float> y(rows * x.n_rows);
+  double best = 1e9;
+  for (int i = 0; i < 40; ++i) {
+    best = std::min(best, Seconds([&] { set.matmul(w, 0, rows, x, y.data(), rows, workspace); }));
+  }
+  return 2.0 * static_cast<double>(rows * w.k * x.n_rows) / best;
+}
+
+struct Options {
+  std::vector<std::string> sets = {"avx512", "avx2"};
+  std::vector<std::string> types = {"Q8_0", "Q4_0", "Q4_K", "Q6_K",   "Q4_1",   "Q5_0", "Q5_1",
+                                    "Q5_K", "Q2_K", "Q3_K", "IQ4_NL", "IQ4_XS", "MXFP4"};
+  uint64_t k = 2048;
+  size_t tokens = 512;
+  size_t decode_tokens = 1;
+};
+
+void Run(const Options& options) {
+  for (const std::string& type : options.types) {
+    const DType dtype = tensor::DTypeFromName(type).value();
+    const Weights weights(dtype, options.k, kDecodeBytes);
+    const tensor::Matrix& w = weights.matrix();
+    const double bandwidth = ReadBandwidth(w.data, w.bytes());
+    for (const std::string& name : options.sets) {
+      const KernelSet& set = *kernels::SelectKernelSet(name).value();
+      const double peak = Peak(name);
+      const Buffer workspace(set.matmul_workspace_bytes(options.k));
+      Random random(2);
+      auto x = kernels::testing::RandomActivations(random, set, dtype, options.k, options.tokens);
+      Activations few = x.activations;
+      few.n_rows = options.decode_tokens;
+      const double decode = Decode(set, w, few, workspace.data());
+      const double prefill = Prefill(set, w, x.activations, workspace.data());
+      fmt::print(
+          "{:7} {:7} decode {:6.2f} GB/s of {:5.2f} ({:3.0f} %)   prefill {:7.1f} GOPS of {:6.1f} "
+          "({:3.0f} %)\n",
+          type, name, decode / 1e9, bandwidth / 1e9, 100 * decode / bandwidth, prefill / 1e9,
+          peak / 1e9, 100 * prefill / peak);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace plimsoll::bench
+
+int main(int argc, char** argv) {
+  CLI::App app("Quantized matrix products against the machine's limits, on one thread");
+  plimsoll::bench::Options options;
+  app.add_option("--sets", options.sets)->delimiter(',');
+  app.add_option("--types", options.types)->delimiter(',');
+  app.add_option("--k", options.k);
+  app.add_option("--tokens", options.tokens);
+  app.add_option("--decode-tokens", options.decode_tokens);
+  CLI11_PARSE(app, argc, argv);
+  plimsoll::bench::Run(options);
+  return 0;
+}
