@@ -38,6 +38,11 @@ struct Avx2Lanes {
   static Int Or(Int a, Int b) { return _mm256_or_si256(a, b); }
   // a | (b & mask)
   static Int OrAnd(Int a, Int b, Int mask) { return _mm256_or_si256(a, _mm256_and_si256(b, mask)); }
+  // Adds `value` to the bytes of `a` where those of `x` have the only bit set in `bits`.
+  static Int AddWhereSet(Int a, Int x, Int bits, int8_t value) {
+    const Int set = _mm256_cmpeq_epi8(_mm256_and_si256(x, bits), bits);
+    return _mm256_add_epi8(a, _mm256_and_si256(set, _mm256_set1_epi8(value)));
+  }
   static Int Xor(Int a, Int b) { return _mm256_xor_si256(a, b); }
   static Int Add(Int a, Int b) { return _mm256_add_epi32(a, b); }
   static Int Sub(Int a, Int b) { return _mm256_sub_epi32(a, b); }

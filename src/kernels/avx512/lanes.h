@@ -35,6 +35,10 @@ struct Avx512Lanes {
   static Int Or(Int a, Int b) { return _mm512_or_si512(a, b); }
   // a | (b & mask)
   static Int OrAnd(Int a, Int b, Int mask) { return _mm512_ternarylogic_epi32(a, b, mask, 0xf8); }
+  // Adds `value` to the bytes of `a` where those of `x` have the only bit set in `bits`.
+  static Int AddWhereSet(Int a, Int x, Int bits, int8_t value) {
+    return _mm512_mask_add_epi8(a, _mm512_test_epi8_mask(x, bits), a, _mm512_set1_epi8(value));
+  }
   static Int Xor(Int a, Int b) { return _mm512_xor_si512(a, b); }
   static Int Add(Int a, Int b) { return _mm512_add_epi32(a, b); }
   static Int Sub(Int a, Int b) { return _mm512_sub_epi32(a, b); }

@@ -38,17 +38,21 @@ void LoadNibbles(const std::byte* p, size_t stride, typename V::Int* w) {
   }
 }
 
-// Sets bit 4 of element i to bit i of the row's 32 bits.
+// Adds 16 to element i where bit i of the row's 32 bits is set.
 template <class V>
 void AddFifthBits(typename V::Int bits, typename V::Int* w) {
+  // The bits of slice i are a half of byte i / 2, which goes to all four bytes of the lane.
+  static constexpr uint8_t kByte[4][16] = {
+      {0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12},
+      {1, 1, 1, 1, 5, 5, 5, 5, 9, 9, 9, 9, 13, 13, 13, 13},
+      {2, 2, 2, 2, 6, 6, 6, 6, 10, 10, 10, 10, 14, 14, 14, 14},
+      {3, 3, 3, 3, 7, 7, 7, 7, 11, 11, 11, 11, 15, 15, 15, 15}};
 #pragma GCC unroll 8
   for (size_t i = 0; i < kSlices32; ++i) {
-    // A product with four shifts by multiples of 7, less none overlapping, moves bit j of the four
-    // to bit 4 of byte j.
-    const typename V::Int four =
-        V::And(V::ShiftRight(bits, static_cast<uint32_t>(4 * i)), V::Set(0xf));
-    const typename V::Int spread = V::Mul(four, V::Set(0x00204081 << 4));
-    w[i] = V::OrAnd(w[i], spread, V::Set(0x10101010));
+    const typename V::Int byte = V::ShuffleBytes(bits, V::Repeat16(kByte[i / 2]));
+    const typename V::Int own_bit =
+        V::Set(i % 2 == 0 ? 0x08040201 : static_cast<int32_t>(0x80402010));
+    w[i] = V::AddWhereSet(w[i], byte, own_bit, 16);
   }
 }
 
