@@ -46,7 +46,7 @@ struct Talk {
 
   Result<> Run() {
     FakeEngine engine(script);
-    FakeSession session(script, engine.tokenizer());
+    FakeSession session(script);
     const Console console = {.in = in, .out = out, .err = err};
     const auto render = [&](std::span<const engine::ChatMessage> messages) {
       return engine::RenderChat(nullptr, engine.tokenizer(), messages);

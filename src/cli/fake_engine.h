@@ -90,8 +90,7 @@ struct FakeScript {
 
 class FakeSession final : public engine::Session {
  public:
-  FakeSession(FakeScript& script, const FakeTokenizer& tokenizer)
-      : script_(script), tokenizer_(tokenizer) {}
+  explicit FakeSession(FakeScript& script) : script_(script) {}
 
   [[nodiscard]] std::span<const TokenId> tokens() const override { return tokens_; }
   [[nodiscard]] uint32_t n_ctx() const override { return script_.n_ctx; }
@@ -158,7 +157,6 @@ class FakeSession final : public engine::Session {
   }
 
   FakeScript& script_;
-  const FakeTokenizer& tokenizer_;
   std::vector<TokenId> tokens_;
 };
 
@@ -175,7 +173,7 @@ class FakeEngine final : public engine::Engine {
   [[nodiscard]] Result<const text::ChatTemplate*> chat_template() const override { return nullptr; }
   [[nodiscard]] memory::LedgerSnapshot ledger() const override { return ledger_; }
   [[nodiscard]] Result<std::unique_ptr<engine::Session>> NewSession() override {
-    return std::make_unique<FakeSession>(script_, tokenizer_);
+    return std::make_unique<FakeSession>(script_);
   }
 
  private:
