@@ -8,6 +8,7 @@
 #include "cli/inspect_command.h"
 #include "cli/run.h"
 #include "cli/suggest.h"
+#include "cli/tokenize_command.h"
 #include "cli/version.h"
 
 namespace plimsoll::cli {
@@ -21,10 +22,12 @@ struct Command {
   CommandFn command;
 };
 
-constexpr std::array<Command, 3> kCommands = {{
+constexpr std::array<Command, 4> kCommands = {{
     {"Talk to a model", "run", "run [MODEL]", "chat in the terminal, or answer -p TEXT",
      RunCommand},
     {"Look at a model", "inspect", "inspect MODEL", "what its files contain", InspectCommand},
+    {"Look at a model", "tokenize", "tokenize [-p TEXT]", "text to token ids, and back",
+     TokenizeCommand},
     {"Measure a model", "eval", "eval logits|perplexity", "what it predicts, in figures",
      EvalCommand},
 }};

@@ -54,7 +54,7 @@ class HelpAndErrors(unittest.TestCase):
     def test_help_goes_to_standard_output(self):
         for args in (["--help"], ["run", "--help"], ["eval", "--help"],
                      ["eval", "logits", "--help"], ["eval", "perplexity", "--help"],
-                     ["inspect", "--help"]):
+                     ["inspect", "--help"], ["tokenize", "--help"]):
             done = run(*args)
             self.assertEqual((done.returncode, done.stderr), (0, ""), args)
             self.assertIn("usage: plimsoll", done.stdout)
@@ -201,9 +201,19 @@ class Evaluation(unittest.TestCase):
         strange = perplexity("zq xv kj wq pf vb jx qz mw hk " * 40)
         self.assertLess(known * 5, strange)
 
+    def test_tokenize_and_back(self):
+        ids = run("tokenize", "-p", FRANCE).stdout
+        self.assertRegex(ids, r"\A\d+( \d+)*\n\Z")
+        self.assertEqual(run("tokenize", stdin=FRANCE).stdout, ids)
+        self.assertEqual(run("tokenize", "--decode", stdin=ids).stdout, FRANCE)
+        self.assertEqual(run("tokenize", "--decode", "-p", ids).stdout, FRANCE)
+        end = run("tokenize", "-p", "<|im_end|>").stdout
+        self.assertEqual(len(end.split()), 1)
+        text = run("tokenize", "--no-parse-special", "-p", "<|im_end|>").stdout
+        self.assertGreater(len(text.split()), 1)
+        self.assertEqual(run("tokenize", "--decode", "-p", "99999999").returncode, 2)
+
     def test_inspect_reports(self):
-        done = run("run", "-q", "-p", FRANCE)
-        self.assertEqual(done.returncode, 0)
         models = sorted((pathlib.Path(__file__).parents[2] / "models").glob("*.gguf"))
         report = json.loads(run("inspect", str(models[0]), "--json").stdout)
         self.assertEqual(report["architecture"], "qwen3moe")

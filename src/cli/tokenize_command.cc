@@ -1,0 +1,44 @@
+#include "cli/tokenize_command.h"
+
+#include <ostream>
+#include <sstream>
+
+#include "cli/tokenize.h"
+
+namespace plimsoll::cli {
+
+Result<> TokenizeCommand(std::vector<std::string> args, const CommandContext& context) {
+  TokenizeOptions options;
+  std::optional<std::string> model;
+  bool special_is_text = false;
+  CommandLine line("tokenize",
+                   "Print the token ids of a text (-p, or standard input to its end), or with\n"
+                   "--decode the text of ids. A model's vocabulary alone is enough.",
+                   "plimsoll tokenize [-m MODEL] [-p TEXT] [options]");
+  line.Text("-m,--model", "PATH", "the model or its vocabulary (default: bundled)", model);
+  line.Text("-p,--prompt", "TEXT", "the text, or the ids with --decode", options.prompt);
+  line.Flag("--decode", "ids to text", options.decode);
+  line.Flag("--bos", "begin with BOS where the model has one", options.bos);
+  line.Flag("--no-parse-special", "control tokens in the text are text", special_is_text);
+  auto outcome = line.Parse(std::move(args));
+  if (!outcome) {
+    return Forward(outcome);
+  }
+  if (*outcome == CommandLine::Outcome::kHelp) {
+    return context.console.Write(line.Help());
+  }
+  if (model) {
+    options.model = *model;
+  }
+  options.parse_special = !special_is_text;
+  if (!options.prompt && context.console.in_is_terminal) {
+    context.console.err << "reading standard input to its end (Ctrl-D)" << std::endl;
+  }
+  std::ostringstream result;
+  if (auto tokenized = Tokenize(options, context.console.in, result); !tokenized) {
+    return tokenized;
+  }
+  return context.console.Write(result.str());
+}
+
+}  // namespace plimsoll::cli
