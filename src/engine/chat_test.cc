@@ -31,10 +31,11 @@ TEST(RenderChat, TheTemplateSeesMessagesTokensAndThatAnAnswerIsDue) {
   const auto tokenizer = TinyTokenizer();
   const auto chat_template = text::ChatTemplate::Parse(
       "{{ bos_token }}{% for m in messages %}[{{ m.role }}] {{ m['content'] }}{{ eos_token }}"
-      "{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}{{ tools is defined }}");
+      "{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}{% if tools is defined "
+      "%}[tools]{% endif %}");
   ASSERT_TRUE(chat_template) << chat_template.error().message;
   EXPECT_EQ(RenderChat(chat_template->get(), *tokenizer, kMessages),
-            "<s>[system] Be brief.</s>[user] Hi {{ bos_token }}</s>[assistant]False");
+            "<s>[system] Be brief.</s>[user] Hi {{ bos_token }}</s>[assistant]");
 }
 
 TEST(RenderChat, WhatTheTemplateRefusesIsAnError) {
