@@ -12,8 +12,8 @@ HEAD = """# Fidelity: how close the logits are to exact arithmetic
 Made by `tools/fidelity/run`; do not edit. Peer: {peer}, one thread, on the CPU, otherwise its
 defaults.
 
-For every architecture and weight type, {n_seeds} random models (`tools/random_model`: 3 layers, width
-512, 8 experts with 2 active) read {n_tokens} random tokens. The truth is the forward pass in double
+For every architecture and weight type, random models (`tools/random_model`: 3 layers, width 512, 8
+experts with 2 active; seeds 1 to {n_seeds}) read {n_tokens} random tokens each. The truth is the forward pass in double
 precision over the dequantized file (`tools/oracle`), which shares no code with the engine. **KL** is the
 mean over positions of the Kullback-Leibler divergence, oracle to engine, in nats. Positions where some
 layer's router puts its last chosen expert less than {router_margin} in probability above the next are
@@ -79,7 +79,8 @@ def lab_section(lab_rows):
         "Is a file's distance from the F32 model explained by the rounding of its weights? *Rounding* is the KL",
         "divergence between exact evaluations of the F32 file and of this one: what the rounding alone costs, with no",
         "engine involved. *Arithmetic* is that between the exact evaluation of this file and the engine on it.",
-        "*Total* is Plimsoll on this file against the exact F32 model: it is rounding plus little.",
+        "*Total* is Plimsoll on this file against the exact F32 model: about the sum of the two. With 64 experts some",
+        "router is close at nearly every position, so none is left out here, and a turned choice shows in either engine.",
         "",
         "| file | difference from the reference, Plimsoll | exact | greedy tokens | rounding | arithmetic, Plimsoll | llama.cpp | total, Plimsoll |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
@@ -109,8 +110,8 @@ def failures_of(rows, lab_rows):
             yield f"lab model F32: {row.ours_difference:.2e} from the reference"
         if row.dtype == "F32" and row.greedy[0] != row.greedy[1]:
             yield "lab model F32: {} of {} greedy tokens".format(*row.greedy)
-        if row.ours_kl > RATIO_MAX * row.theirs_kl:
-            yield f"lab model {row.dtype}: KL {row.ours_kl:.2e}, llama.cpp's {row.theirs_kl:.2e}"
+        if row.ours_total_kl > 2 * (row.rounding_kl + row.ours_kl):
+            yield f"lab model {row.dtype}: KL {row.ours_total_kl:.2e} to F32, more than its rounding explains"
 
 
 def write(rows, lab_rows, n_seeds, n_tokens, peer):
