@@ -192,7 +192,8 @@ Result<GenerateStats> EngineSession::Generate(std::span<const TokenId> prompt,
 
 FinishReason EngineSession::Decode(const GenerateOptions& options, TextStream& text,
                                    GenerateStats& stats, Clock::time_point start) {
-  sampling::Sampler sampler(options.sampling, logits_.size());
+  // Rows that pad the output matrix stand for no token.
+  sampling::Sampler sampler(options.sampling, state_.tokenizer->size());
   while (true) {
     const TokenId token = sampler.Sample(logits_, tokens_, tokens_.size());
     ++stats.n_generated;
