@@ -68,7 +68,7 @@ def log_margin_note(rows):
     pairs = [pair for pair in rows.values() if all(pair)]
     ours, theirs = (sum(p[i].n_log_misses for p in pairs) for i in (0, 1))
     positions = sum(len(p[0].kl) for p in pairs)
-    return f"With the top-1 margin of {TOP1_MARGIN} taken between logits, which asks far more of 8-bit activations, the misses over all {positions} positions above are {ours} for Plimsoll and {theirs} for llama.cpp.\n"
+    return f"With the top-1 margin of {TOP1_MARGIN} taken between logits, which asks more of 8-bit activations, the misses over all {positions} positions above are {ours} for Plimsoll and {theirs} for llama.cpp.\n"
 
 
 def lab_section(lab_rows):
