@@ -18,9 +18,12 @@ double SecondsSince(Clock::time_point start) {
 // Text on its way to the reader: whole characters, nothing of a stop string.
 class TextStream {
  public:
-  TextStream(const text::Tokenizer& tokenizer, const std::vector<std::string>& stops,
+  // The text goes on behind the token `last`: after a control token it is a text of its own.
+  TextStream(const text::Tokenizer& tokenizer, TokenId last, const std::vector<std::string>& stops,
              const Session::TextFn& on_text)
-      : detokenizer_(tokenizer), stops_(stops), on_text_(on_text) {}
+      : detokenizer_(tokenizer, false, tokenizer.Piece(last, false).empty()),
+        stops_(stops),
+        on_text_(on_text) {}
 
   // False when the reader wants no more.
   [[nodiscard]] bool Add(TokenId token) { return on_text_(stops_.Add(detokenizer_.Add(token))); }
@@ -179,7 +182,7 @@ Result<GenerateStats> EngineSession::Generate(std::span<const TokenId> prompt,
   stats.n_prompt_reused = Reusable(prompt);
   Truncate(stats.n_prompt_reused);
 
-  TextStream text(*state_.tokenizer, options.stop, on_text);
+  TextStream text(*state_.tokenizer, prompt.back(), options.stop, on_text);
   const auto start = Clock::now();
   const bool prefilled = Prefill(prompt.subspan(stats.n_prompt_reused), text);
   stats.prefill_seconds = SecondsSince(start);

@@ -199,7 +199,23 @@ Result<VocabularySpec> FromGguf(const Metadata& metadata) {
   return spec;
 }
 
-Result<VocabularySpec> FromTokenizerJson(const std::filesystem::path& path) {
+// The tokens that config.json ends a generation with; those beyond the vocabulary end nothing.
+Result<> AddConfiguredEnds(const Metadata& metadata, VocabularySpec& spec) {
+  const auto ends = metadata.Integers("plimsoll.eos_token_ids");
+  if (!ends) {
+    return tl::unexpected(ends.error());
+  }
+  for (const int64_t id : ends->value_or(std::vector<int64_t>())) {
+    if (const auto token = CheckedCast<TokenId>(id);
+        token && *token >= 0 && static_cast<size_t>(*token) < spec.tokens.size()) {
+      spec.extra_end_tokens.push_back(*token);
+    }
+  }
+  return {};
+}
+
+Result<VocabularySpec> FromTokenizerJson(const std::filesystem::path& path,
+                                         const Metadata& metadata) {
   auto json = io::ReadWhole(path, text::kMaxTokenizerJsonBytes);
   if (!json) {
     return Forward(json);
@@ -218,6 +234,9 @@ Result<VocabularySpec> FromTokenizerJson(const std::filesystem::path& path) {
   if (!spec) {
     return Fail(spec.error().kind, "{}: {}", path.string(), spec.error().message);
   }
+  if (auto added = AddConfiguredEnds(metadata, *spec); !added) {
+    return Forward(added);
+  }
   return spec;
 }
 
@@ -229,7 +248,7 @@ Result<VocabularySpec> VocabularyFromMetadata(const Metadata& metadata) {
     if (!path) {
       return tl::unexpected(path.error());
     }
-    return FromTokenizerJson(std::filesystem::path(*path));
+    return FromTokenizerJson(std::filesystem::path(*path), metadata);
   }
   return FromGguf(metadata);
 }

@@ -1,9 +1,13 @@
 #include "engine/vocabulary_from_metadata.h"
 
+#include <filesystem>
+#include <fstream>
+#include <string>
 #include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 namespace plimsoll::engine {
 namespace {
@@ -57,6 +61,22 @@ TEST(VocabularyFromMetadata, ReadsTheKeysAndTheDefaultsOfTheFamily) {
   EXPECT_FALSE(spec->add_space_prefix);
   EXPECT_EQ(spec->types[3], text::TokenType::kNormal) << "undefined counts as normal";
   EXPECT_EQ(spec->extra_end_tokens, std::vector<TokenId>{3});
+}
+
+TEST(VocabularyFromMetadata, AFoldersConfigurationAddsEndTokens) {
+  const auto folder = std::filesystem::path(testing::TempDir()) /
+                      ("plimsoll_vocabulary_" + std::to_string(::getpid()));
+  std::filesystem::create_directories(folder);
+  std::ofstream(folder / "tokenizer.json")
+      << R"({"model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "c": 2}, "merges": []},
+             "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false}})";
+  Metadata metadata;
+  metadata.SetString("plimsoll.tokenizer_json", (folder / "tokenizer.json").string());
+  SetNumbers(metadata, "plimsoll.eos_token_ids", {2, 1, 77, -1});
+  const auto spec = VocabularyFromMetadata(metadata);
+  std::filesystem::remove_all(folder);
+  ASSERT_TRUE(spec) << spec.error().message;
+  EXPECT_EQ(spec->extra_end_tokens, (std::vector<TokenId>{2, 1}));
 }
 
 TEST(VocabularyFromMetadata, RefusesWithTheKey) {

@@ -120,6 +120,9 @@ const std::vector<HostileFile> kKeys = {
     {"AlignmentTwice",
      [] { return RawFile(0, 2).KeyU32("general.alignment", 32).KeyU32("general.alignment", 8); },
      "key 'general.alignment'", "twice"},
+    {"KeyThatNamesAFile",
+     [] { return OneKey().KeyString("plimsoll.tokenizer_json", "/etc/passwd"); },
+     "key 'plimsoll.tokenizer_json'", "may not name other files"},
     {"KeyWithEscapeSequence", [] { return OneKey().Key("\x1b]0;x\x07", ValueType(99)).Data(64); },
      "key '\\x1b]0;x\\x07'", "99"},
 };

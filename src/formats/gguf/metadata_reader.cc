@@ -115,6 +115,11 @@ class MetadataReader {
     if (metadata.Has(*key)) {
       return cursor_.Bad(at, "the key is there twice");
     }
+    // Our own readers of folders name the tokenizer's files so; a file of unknown origin must not
+    // have us open what it likes.
+    if (key->starts_with("plimsoll.tokenizer_")) {
+      return cursor_.Bad(at, "a GGUF file may not name other files");
+    }
     auto charged = Charge(at, sizeof(Value) + 2 * key->size());
     if (!charged) {
       return charged;
