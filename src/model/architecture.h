@@ -1,5 +1,5 @@
-// A family of models. Each is one file in arch/ that says how its hyper-parameters are read, which
-// tensors it has and what a layer does; arch/registry.cc lists them.
+// A family of models. Each is one file in arch/ that says what its hyper-parameters have beyond the
+// conventions, which tensors it has and what a layer does; arch/registry.cc lists them.
 #pragma once
 
 #include <span>
@@ -14,24 +14,23 @@
 
 namespace plimsoll::model {
 
-class Architecture {
- public:
-  virtual ~Architecture() = default;
-
-  // The value of general.architecture.
-  [[nodiscard]] virtual std::string_view name() const = 0;
-  // Starts from what is common and adds what the family does otherwise.
-  [[nodiscard]] virtual Result<HyperParams> ReadHyperParams(
-      const formats::Catalogue& catalogue) const = 0;
+struct Architecture {
+  std::string_view name;  // the value of general.architecture
+  // Sets what the family does otherwise than the common reading (ReadHyperParams) has it.
+  Result<> (*adjust)(const formats::Metadata& metadata, HyperParams& hp);
   // Declares one layer's tensors, named "blk.<layer>.…".
-  virtual void DeclareLayer(const HyperParams& hp, uint32_t layer_idx, Declarations& declarations,
-                            LayerWeights& weights) const = 0;
+  void (*declare_layer)(const HyperParams& hp, uint32_t layer_idx, Declarations& declarations,
+                        LayerWeights& weights);
   // Takes a chunk of tokens through one layer.
-  virtual void RunLayer(LayerPieces& pieces, const LayerWeights& weights) const = 0;
+  void (*run_layer)(LayerPieces& pieces, const LayerWeights& weights);
 };
 
 [[nodiscard]] std::span<const Architecture* const> AllArchitectures();
 // kBadModel with the supported ones when there is none of that name.
 [[nodiscard]] Result<const Architecture*> FindArchitecture(std::string_view name);
+
+// The hyper-parameters of a catalogue whose architecture this is.
+[[nodiscard]] Result<HyperParams> ReadHyperParams(const Architecture& architecture,
+                                                  const formats::Catalogue& catalogue);
 
 }  // namespace plimsoll::model

@@ -106,7 +106,7 @@ TEST(Architecture, FamiliesDifferInTheirRouting) {
     catalogue.metadata.SetU32(name + ".expert_count", 8);
     catalogue.metadata.SetU32(name + ".expert_used_count", 2);
     catalogue.metadata.SetU32(name + ".expert_shared_feed_forward_length", 32);
-    return (*FindArchitecture(name))->ReadHyperParams(catalogue)->router.normalize;
+    return ReadHyperParams(**FindArchitecture(name), catalogue)->router.normalize;
   };
   EXPECT_TRUE(routing("llama"));
   EXPECT_TRUE(routing("qwen3moe"));

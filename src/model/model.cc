@@ -26,7 +26,7 @@ Result<std::unique_ptr<Model>> Model::Open(const formats::Catalogue& catalogue, 
   if (!architecture) {
     return tl::unexpected(architecture.error());
   }
-  auto hp = (*architecture)->ReadHyperParams(catalogue);
+  auto hp = ReadHyperParams(**architecture, catalogue);
   if (!hp) {
     return plimsoll::Forward(hp);
   }
@@ -52,7 +52,7 @@ void Model::Declare() {
                           Need::kOptional);
   weights_.layers.resize(hp_.n_layers);
   for (uint32_t i = 0; i < hp_.n_layers; ++i) {
-    architecture_.DeclareLayer(hp_, i, declarations_, weights_.layers[i]);
+    architecture_.declare_layer(hp_, i, declarations_, weights_.layers[i]);
   }
 }
 
@@ -122,7 +122,7 @@ void Model::Forward(const ForwardInput& input, const LogitsFn& on_logits) {
   LayerPieces pieces(step, *rope_);
   for (uint32_t i = layers.begin; i < layers.end; ++i) {
     pieces.BeginLayer(i);
-    architecture_.RunLayer(pieces, weights_.layers[i]);
+    architecture_.run_layer(pieces, weights_.layers[i]);
   }
   pieces.EndLayers();
   if (layers.end == hp_.n_layers) {

@@ -1,29 +1,24 @@
 // Llama 1 to 3, Mistral, and Mixtral through its expert tensors. GGUF files have q and k permuted
 // for neighbouring rotary pairs; safetensors have not, and say so in plimsoll.rope.neox.
-#include "model/arch/llama.h"
-
 #include "model/arch/shared.h"
 
 namespace plimsoll::model {
+namespace {
 
-Result<HyperParams> Llama::ReadHyperParams(const formats::Catalogue& catalogue) const {
-  auto hp = model::ReadHyperParams(catalogue);
-  if (!hp) {
-    return hp;
-  }
+Result<> Adjust(const formats::Metadata& /*metadata*/, HyperParams& hp) {
   // Mixtral: softmax over the chosen experts alone is the same as over all, renormalised.
-  hp->router.normalize = true;
-  return hp;
+  hp.router.normalize = true;
+  return {};
 }
 
-void Llama::DeclareLayer(const HyperParams& hp, uint32_t layer_idx, Declarations& declarations,
-                         LayerWeights& weights) const {
+void DeclareLayer(const HyperParams& hp, uint32_t layer_idx, Declarations& declarations,
+                  LayerWeights& weights) {
   DeclareAttention(hp, layer_idx, Need::kOptional, declarations, weights.attention);
   DeclareFeedForward(hp, layer_idx, declarations, weights.feed_forward);
 }
 
-void Llama::RunLayer(LayerPieces& pieces, const LayerWeights& weights) const {
-  RunPreNormLayer(pieces, weights);
-}
+}  // namespace
+
+const Architecture kLlama = {"llama", Adjust, DeclareLayer, RunPreNormLayer};
 
 }  // namespace plimsoll::model

@@ -1,35 +1,30 @@
 // Qwen 1.5 and 2 MoE: Qwen 2's attention, routed experts whose weights are not renormalised, and a
 // shared expert scaled by a gate of its own.
-#include "model/arch/qwen2moe.h"
-
 #include "model/arch/shared.h"
 
 namespace plimsoll::model {
+namespace {
 
-Result<HyperParams> Qwen2Moe::ReadHyperParams(const formats::Catalogue& catalogue) const {
-  auto hp = model::ReadHyperParams(catalogue);
-  if (!hp) {
-    return hp;
-  }
-  hp->rope.neox = true;
-  for (LayerParams& layer : hp->layers) {
+Result<> Adjust(const formats::Metadata& /*metadata*/, HyperParams& hp) {
+  hp.rope.neox = true;
+  for (LayerParams& layer : hp.layers) {
     if (layer.is_moe() && layer.shared_ff_dim == 0) {
       return Fail(ErrorKind::kBadModel,
                   "qwen2moe.expert_shared_feed_forward_length is missing or 0");
     }
   }
-  return hp;
+  return {};
 }
 
-void Qwen2Moe::DeclareLayer(const HyperParams& hp, uint32_t layer_idx, Declarations& declarations,
-                            LayerWeights& weights) const {
+void DeclareLayer(const HyperParams& hp, uint32_t layer_idx, Declarations& declarations,
+                  LayerWeights& weights) {
   DeclareAttention(hp, layer_idx, Need::kRequired, declarations, weights.attention);
   DeclareFeedForward(hp, layer_idx, declarations, weights.feed_forward);
   DeclareSharedExpert(hp, layer_idx, declarations, weights.feed_forward.shared);
 }
 
-void Qwen2Moe::RunLayer(LayerPieces& pieces, const LayerWeights& weights) const {
-  RunPreNormLayer(pieces, weights);
-}
+}  // namespace
+
+const Architecture kQwen2Moe = {"qwen2moe", Adjust, DeclareLayer, RunPreNormLayer};
 
 }  // namespace plimsoll::model

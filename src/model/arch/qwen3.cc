@@ -1,28 +1,23 @@
 // Qwen 3: norms on each head of q and k, no biases.
-#include "model/arch/qwen3.h"
-
 #include "model/arch/shared.h"
 
 namespace plimsoll::model {
+namespace {
 
-Result<HyperParams> Qwen3::ReadHyperParams(const formats::Catalogue& catalogue) const {
-  auto hp = model::ReadHyperParams(catalogue);
-  if (!hp) {
-    return hp;
-  }
-  hp->rope.neox = true;
-  return hp;
+Result<> Adjust(const formats::Metadata& /*metadata*/, HyperParams& hp) {
+  hp.rope.neox = true;
+  return {};
 }
 
-void Qwen3::DeclareLayer(const HyperParams& hp, uint32_t layer_idx, Declarations& declarations,
-                         LayerWeights& weights) const {
+void DeclareLayer(const HyperParams& hp, uint32_t layer_idx, Declarations& declarations,
+                  LayerWeights& weights) {
   DeclareAttention(hp, layer_idx, Need::kOptional, declarations, weights.attention);
   DeclareQkNorm(hp, layer_idx, QkNorm::kPerHead, declarations, weights.attention);
   DeclareFeedForward(hp, layer_idx, declarations, weights.feed_forward);
 }
 
-void Qwen3::RunLayer(LayerPieces& pieces, const LayerWeights& weights) const {
-  RunPreNormLayer(pieces, weights);
-}
+}  // namespace
+
+const Architecture kQwen3 = {"qwen3", Adjust, DeclareLayer, RunPreNormLayer};
 
 }  // namespace plimsoll::model

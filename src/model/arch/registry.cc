@@ -3,25 +3,14 @@
 #include <array>
 #include <string>
 
-#include "model/arch/llama.h"
-#include "model/arch/olmoe.h"
-#include "model/arch/qwen2.h"
-#include "model/arch/qwen2moe.h"
-#include "model/arch/qwen3.h"
-#include "model/arch/qwen3moe.h"
+#include "model/arch/shared.h"
 #include "model/architecture.h"
 
 namespace plimsoll::model {
 
 std::span<const Architecture* const> AllArchitectures() {
-  static const Llama kLlama;
-  static const Olmoe kOlmoe;
-  static const Qwen2 kQwen2;
-  static const Qwen2Moe kQwen2Moe;
-  static const Qwen3 kQwen3;
-  static const Qwen3Moe kQwen3Moe;
-  static const std::array<const Architecture*, 6> kAll = {&kLlama,    &kOlmoe, &kQwen2,
-                                                          &kQwen2Moe, &kQwen3, &kQwen3Moe};
+  static constexpr std::array<const Architecture*, 6> kAll = {&kLlama,    &kOlmoe, &kQwen2,
+                                                              &kQwen2Moe, &kQwen3, &kQwen3Moe};
   return kAll;
 }
 
@@ -33,10 +22,22 @@ Result<const Architecture*> FindArchitecture(std::string_view name) {
   }
   std::string names;
   for (const Architecture* architecture : all) {
-    names += fmt::format("{}{}", names.empty() ? "" : ", ", architecture->name());
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", architecture->name);
   }
   return Fail(ErrorKind::kBadModel, "the architecture \"{}\" is not supported; supported are {}",
               name, names);
+}
+
+Result<HyperParams> ReadHyperParams(const Architecture& architecture,
+                                    const formats::Catalogue& catalogue) {
+  auto hp = ReadHyperParams(catalogue);
+  if (!hp) {
+    return hp;
+  }
+  if (auto adjusted = architecture.adjust(catalogue.metadata, *hp); !adjusted) {
+    return Forward(adjusted);
+  }
+  return hp;
 }
 
 }  // namespace plimsoll::model

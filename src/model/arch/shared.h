@@ -1,4 +1,5 @@
-// What the architectures of one family have in common: tensors declared alike, layers built alike.
+// The architectures, one file each, and what they have in common: tensors declared alike, layers
+// built alike.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +9,13 @@
 #include "model/architecture.h"
 
 namespace plimsoll::model {
+
+extern const Architecture kLlama;
+extern const Architecture kOlmoe;
+extern const Architecture kQwen2;
+extern const Architecture kQwen2Moe;
+extern const Architecture kQwen3;
+extern const Architecture kQwen3Moe;
 
 // "blk.<layer>.<name>.weight", or another suffix.
 [[nodiscard]] std::string LayerTensor(uint32_t layer_idx, std::string_view name,
