@@ -6,7 +6,8 @@
 
 namespace plimsoll::bench {
 
-// Reads `bytes`, a multiple of 64 KiB, once with the widest loads there are; the result depends on it.
+// Reads `bytes`, a multiple of 64 KiB, once with the widest loads there are; the result depends on
+// it.
 float ReadAll(const std::byte* data, size_t bytes);
 
 // Runs about `n` independent fused multiply-adds a lane in registers; returns how many
