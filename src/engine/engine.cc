@@ -118,7 +118,7 @@ Result<std::unique_ptr<const text::ChatTemplate>> ParseTemplate(const formats::M
   if (source->empty()) {
     return nullptr;
   }
-  return text::ChatTemplate::Parse(std::string(*source));
+  return text::ChatTemplate::Parse(*source);
 }
 
 }  // namespace

@@ -5,7 +5,7 @@ namespace plimsoll::model {
 using memory::Account;
 using tensor::MakeShape;
 
-void Declarations::AddVector(std::string name, std::vector<uint64_t> lengths, Vector& target,
+void Declarations::AddVector(std::string name, const std::vector<uint64_t>& lengths, Vector& target,
                              Need need) {
   std::vector<tensor::Shape> shapes;
   for (const uint64_t length : lengths) {

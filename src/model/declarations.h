@@ -27,7 +27,7 @@ struct Declaration {
 class Declarations {
  public:
   // One-dimensional; `lengths` are alternatives.
-  void AddVector(std::string name, std::vector<uint64_t> lengths, Vector& target,
+  void AddVector(std::string name, const std::vector<uint64_t>& lengths, Vector& target,
                  Need need = Need::kRequired);
   // y = W x with x of length `in` and y of length `out`.
   void AddMatrix(std::string name, uint64_t in, uint64_t out, tensor::Matrix& target,

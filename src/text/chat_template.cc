@@ -25,7 +25,7 @@ struct ChatTemplate::Program {
 ChatTemplate::ChatTemplate(std::unique_ptr<const Program> program) : program_(std::move(program)) {}
 ChatTemplate::~ChatTemplate() = default;
 
-Result<std::unique_ptr<const ChatTemplate>> ChatTemplate::Parse(std::string source) {
+Result<std::unique_ptr<const ChatTemplate>> ChatTemplate::Parse(std::string_view source) {
   if (source.size() > kMaxSourceBytes) {
     return Fail(ErrorKind::kBadModel, "chat template: {} bytes, the limit is {}", source.size(),
                 kMaxSourceBytes);

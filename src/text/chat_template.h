@@ -25,7 +25,7 @@ struct TemplateLimits {
 class ChatTemplate {
  public:
   // kBadModel with line and column of a syntax error.
-  [[nodiscard]] static Result<std::unique_ptr<const ChatTemplate>> Parse(std::string source);
+  [[nodiscard]] static Result<std::unique_ptr<const ChatTemplate>> Parse(std::string_view source);
   ~ChatTemplate();
 
   // `context` holds messages, tools, add_generation_prompt, bos_token, eos_token and whatever else

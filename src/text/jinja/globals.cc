@@ -33,6 +33,7 @@ double Bound(const Value& value) {
   StopRender("range: {} is no number", KindName(value));
 }
 
+// NOLINTNEXTLINE(performance-unnecessary-value-param): every global has this signature
 Value Range(Interpreter& interpreter, CallArguments arguments) {
   const auto& given = arguments.positional;
   if (given.empty()) return interpreter.budget().List({});
