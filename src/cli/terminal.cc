@@ -63,6 +63,10 @@ Terminal::Terminal(Interrupts& interrupts, const std::optional<std::filesystem::
   el_set(editor_, EL_HIST, history, history_);
   el_set(editor_, EL_BIND, "^R", "em-inc-search-prev", nullptr);
   el_source(editor_, nullptr);  // the user's own bindings, ~/.editrc
+  // On Ctrl-C the kernel would throw away what is on its way to the screen, after it has sent the
+  // signal: now and then the very prompt that we answer with.
+  el_set(editor_, EL_SETTY, "-d", "+noflsh", nullptr);
+  el_set(editor_, EL_SETTY, "-x", "+noflsh", nullptr);
   // After all that, since the bindings of the user must not decide how characters arrive.
   el_set(editor_, EL_GETCFN, &Terminal::ReadCharacter);
   if (history_path) {
@@ -135,6 +139,9 @@ Line Terminal::Read(const std::string& prompt) {
   interrupted_ = false;
   interrupts_.SetMode(Interrupts::Mode::kPrompt);
   el_resize(editor_);
+  // libedit shows the prompt first and takes the terminal out of line mode after it; a Ctrl-D typed
+  // between the two would end a line of the kernel's and be lost.
+  el_set(editor_, EL_PREP_TERM, 1);
   int length = 0;
   const char* line = el_gets(editor_, &length);
   Line result;
