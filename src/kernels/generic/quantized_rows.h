@@ -75,19 +75,21 @@ class GroupReader {
 // busy while the current group is computed from the caches.
 class Prefetcher {
  public:
-  Prefetcher(const std::byte* begin, const std::byte* end) : next_(begin), end_(end) {}
+  // Both null: nothing will be needed.
+  Prefetcher(const std::byte* begin, const std::byte* end)
+      : next_(reinterpret_cast<uintptr_t>(begin)), end_(reinterpret_cast<uintptr_t>(end)) {}
 
   void Step(size_t bytes) {
-    const std::byte* stop = next_ + bytes;
-    stop = stop < end_ ? stop : end_;
+    const uintptr_t stop = next_ + bytes < end_ ? next_ + bytes : end_;
     for (; next_ < stop; next_ += 64) {
       _mm_prefetch(reinterpret_cast<const char*>(next_), _MM_HINT_T1);
     }
   }
 
  private:
-  const std::byte* next_;
-  const std::byte* end_;
+  // As numbers: they may run past the end of what they point into, and are never read through.
+  uintptr_t next_;
+  uintptr_t end_;
 };
 
 }  // namespace
