@@ -29,6 +29,10 @@ Result<formats::Catalogue> OpenCatalogue(const std::optional<std::filesystem::pa
   return formats::gguf::Read(*file);
 }
 
+uint32_t ContextOf(const EngineOptions& options, const model::HyperParams& hp) {
+  return options.n_ctx != 0 ? options.n_ctx : std::min(hp.n_ctx_train, kDefaultContext);
+}
+
 ModelSummary Summarize(const formats::Catalogue& catalogue, const EngineOptions& options,
                        const EngineState& state) {
   const model::HyperParams& hp = state.model->hyper_params();
@@ -37,7 +41,7 @@ ModelSummary Summarize(const formats::Catalogue& catalogue, const EngineOptions&
   summary.architecture = hp.architecture;
   summary.file_bytes = catalogue.TotalBytes();
   summary.n_ctx_train = hp.n_ctx_train;
-  summary.n_ctx = options.n_ctx != 0 ? options.n_ctx : std::min(hp.n_ctx_train, kDefaultContext);
+  summary.n_ctx = ContextOf(options, hp);
   summary.n_layers = hp.n_layers;
   summary.kernels = state.kernels->name;
   summary.n_threads = static_cast<uint32_t>(state.team->n_threads());
@@ -60,9 +64,7 @@ Result<std::unique_ptr<model::Model>> OpenFitting(EngineState& state, const Engi
     if (!model) {
       return model;
     }
-    const model::HyperParams& hp = (*model)->hyper_params();
-    const uint32_t n_ctx =
-        options.n_ctx != 0 ? options.n_ctx : std::min(hp.n_ctx_train, kDefaultContext);
+    const uint32_t n_ctx = ContextOf(options, (*model)->hyper_params());
     const model::ModelNeeds needs = (*model)->Needs();
     const MemoryPlan plan = PlanResident(needs, tokenizer_bytes, n_ctx);
     if (plan.total() > line && model_options.max_chunk > kShortestChunk) {
