@@ -8,6 +8,7 @@
 
 #include <histedit.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@ namespace plimsoll::cli {
 namespace {
 
 constexpr int kHistoryLines = 1000;
+constexpr char kCtrlD = '\x04';
 
 // Typed characters are decoded by the locale; any UTF-8 one serves where the user's is none.
 void UseUtf8Locale() {
@@ -38,6 +40,8 @@ class Terminal final : public LineSource {
   static char* Prompt(EditLine* editor);
   static int ReadCharacter(EditLine* editor, wchar_t* character);
   [[nodiscard]] int NextCharacter(wchar_t* character);
+  [[nodiscard]] char Typed(char byte);
+  void StartEditing();
   static Terminal& Of(EditLine* editor);
   void OpenHistory(const std::filesystem::path& path);
 
@@ -46,6 +50,7 @@ class Terminal final : public LineSource {
   History* history_;
   std::string history_file_;  // empty: none
   std::string prompt_;
+  int n_typed_ahead_ = 0;  // bytes still to be read that came before the editing mode
   bool interrupted_ = false;
 };
 
@@ -125,6 +130,7 @@ int Terminal::NextCharacter(wchar_t* character) {
     if (n <= 0) {
       return 0;
     }
+    byte = Typed(byte);
     const size_t used = std::mbrtowc(character, &byte, 1, &state);
     if (used == static_cast<size_t>(-1)) {
       state = {};  // not a character of this locale: skip the byte
@@ -134,14 +140,33 @@ int Terminal::NextCharacter(wchar_t* character) {
   }
 }
 
+// The byte of the key that was pressed. In line mode the kernel marks the place of a Ctrl-D by a
+// zero byte (n_tty in Linux), and that is what a read delivers once the terminal has left line
+// mode.
+char Terminal::Typed(char byte) {
+  if (n_typed_ahead_ == 0) {
+    return byte;
+  }
+  --n_typed_ahead_;
+  return byte == '\0' ? kCtrlD : byte;
+}
+
+// libedit shows the prompt first and takes the terminal out of line mode after it: what is typed
+// between the two would show twice, and a Ctrl-C would find the line empty.
+void Terminal::StartEditing() {
+  el_set(editor_, EL_PREP_TERM, 1);
+  // Counted after the change of mode, so that no byte from line mode is missed.
+  if (::ioctl(STDIN_FILENO, FIONREAD, &n_typed_ahead_) != 0) {
+    n_typed_ahead_ = 0;
+  }
+}
+
 Line Terminal::Read(const std::string& prompt) {
   prompt_ = prompt;
   interrupted_ = false;
   interrupts_.SetMode(Interrupts::Mode::kPrompt);
   el_resize(editor_);
-  // libedit shows the prompt first and takes the terminal out of line mode after it; a Ctrl-D typed
-  // between the two would end a line of the kernel's and be lost.
-  el_set(editor_, EL_PREP_TERM, 1);
+  StartEditing();
   int length = 0;
   const char* line = el_gets(editor_, &length);
   Line result;

@@ -14,6 +14,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import unittest
 
@@ -289,6 +290,26 @@ class ChatInTerminal(unittest.TestCase):
         chat.send("/stats\n")
         chat.expect(" 1 answers.*> ")
         chat.send("\x04")
+        self.assertEqual(chat.wait(), 0)
+
+    def test_the_prompt_shows_only_when_keys_are_edited(self):
+        chat = self.chat()
+        for _ in range(5):
+            chat.expect("> ")
+            local_modes = termios.tcgetattr(chat.fd)[3]
+            self.assertEqual(local_modes & (termios.ICANON | termios.ECHO), 0)
+            chat.send("\n")
+
+    def test_keys_pressed_before_the_prompt_arrive(self):
+        chat = self.chat()
+        chat.send(FRANCE + "\n\x04")  # while it loads
+        chat.expect("Paris")
+        self.assertEqual(chat.wait(), 0)
+        chat = self.chat("--ignore-eos", "-n", "60")
+        chat.expect("> ")
+        chat.send(FRANCE + "\n")
+        chat.expect("Paris")
+        chat.send("\x04")  # while it answers
         self.assertEqual(chat.wait(), 0)
 
     def test_lines_are_edited_and_remembered(self):
