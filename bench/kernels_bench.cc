@@ -159,6 +159,8 @@ void OnVector(State& state, const VectorFunction& function) {
 void RegisterVectorFunctions(const KernelSet& set, const std::string& prefix) {
   const std::vector<std::pair<std::string, VectorFunction>> functions = {
       {"rms_norm", [&](auto* x, auto* y, auto n) { set.rms_norm(x, x, 1e-6F, n, y); }},
+      {"swiglu_clamped",
+       [&](auto* x, auto* y, auto n) { set.swiglu_clamped(x, x, 1.702F, 7.0F, n, y); }},
       {"silu_mul", [&](auto* x, auto* y, auto n) { set.silu_mul(x, x, n, y); }},
       {"add", [&](auto* x, auto* y, auto n) { set.add(x, n, y); }},
       {"axpy", [&](auto* x, auto* y, auto n) { set.axpy(1e-9F, x, n, y); }},

@@ -25,7 +25,9 @@ Case PlainCase(std::string_view arch, DType type) {
   EXPECT_TRUE(random_model::ApplyPreset("tiny", spec));
   spec.arch = arch;
   spec.type = type;
-  return {fmt::format("{}_{}", arch, tensor::Traits(type).name), spec};
+  std::string name = fmt::format("{}_{}", arch, tensor::Traits(type).name);
+  std::ranges::replace(name, '-', '_');  // what test names may not have
+  return {std::move(name), spec};
 }
 
 // At the gate every type on one architecture and some types on every one; at night all pairs.
@@ -34,7 +36,8 @@ std::vector<Case> PlainCases() {
   std::vector<Case> cases;
   for (const std::string_view arch : random_model::Architectures()) {
     for (const tensor::DTypeTraits& type : tensor::AllDTypes()) {
-      const bool common = type.dtype == DType::kF16 || type.dtype == DType::kQ4_K;
+      const bool common = type.dtype == DType::kF16 || type.dtype == DType::kQ4_K ||
+                          (arch == "gpt-oss" && type.dtype == DType::kMXFP4);
       if (night || arch == "qwen3moe" || common) {
         cases.push_back(PlainCase(arch, type.dtype));
       }

@@ -96,6 +96,10 @@ struct KernelSet {
   void (*rms_norm)(const float* x, const float* weight, float eps, uint64_t n, float* y);
   // y[i] = silu(gate[i]) * up[i]; y may be gate or up.
   void (*silu_mul)(const float* gate, const float* up, uint64_t n, float* y);
+  // y[i] = g / (1 + exp(-(alpha * g))) * (u + 1) with g = min(gate[i], limit) and u = up[i] within
+  // +- limit; y may be gate or up. limit > 0.
+  void (*swiglu_clamped)(const float* gate, const float* up, float alpha, float limit, uint64_t n,
+                         float* y);
   // y[i] += x[i]
   void (*add)(const float* x, uint64_t n, float* y);
   // y[i] = fma(a, x[i], y[i])

@@ -98,6 +98,24 @@ TEST_P(VectorEquality, SiluMul) {
   }
 }
 
+TEST_P(VectorEquality, SwigluClamped) {
+  Random random(7);
+  for (const uint64_t n : kLengths) {
+    auto gate = Exponents(random, n);  // most of them beyond the limit on one side or the other
+    auto up = Exponents(random, n);
+    std::vector<float> want(n);
+    std::vector<float> got(n);
+    ref::SwigluClamped(gate.data(), up.data(), 1.702F, 7.0F, n, want.data());
+    set().swiglu_clamped(gate.data(), up.data(), 1.702F, 7.0F, n, got.data());
+    EXPECT_TRUE(SameBits(got, want));
+    auto in_place = gate;
+    set().swiglu_clamped(in_place.data(), up.data(), 1.702F, 7.0F, n, in_place.data());
+    EXPECT_TRUE(SameBits(in_place, want)) << "over gate";
+    set().swiglu_clamped(gate.data(), up.data(), 1.702F, 7.0F, n, up.data());
+    EXPECT_TRUE(SameBits(up, want)) << "over up";
+  }
+}
+
 TEST_P(VectorEquality, AddAndAxpy) {
   Random random(3);
   for (const uint64_t n : kLengths) {

@@ -13,7 +13,7 @@ void LayerPieces::Attention(const AttentionWeights& weights) {
     FinishQkv(weights, i);
     StoreKv(i);
   });
-  Attend();
+  Attend(weights);
   ProjectOutput(weights);
   branch_pending_ = true;
 }
@@ -97,7 +97,7 @@ uint32_t FirstVisible(const ChunkToken& token, uint32_t window) {
 
 }  // namespace
 
-void LayerPieces::Attend() {
+void LayerPieces::Attend(const AttentionWeights& weights) {
   Scratch& s = step_.scratch;
   const LayerParams& p = params();
   const uint32_t group = p.n_heads / p.n_kv_heads;
@@ -118,6 +118,7 @@ void LayerPieces::Attend() {
     args.head_dim_k = p.head_dim_k;
     args.head_dim_v = p.head_dim_v;
     args.scale = scale;
+    args.sinks = weights.sinks.empty() ? nullptr : weights.sinks.data() + size_t{kv_head} * group;
     args.blocks = at.sequence->block_table().data();
     args.k_offset = layout.k_offset(layer_idx_, kv_head);
     args.v_offset = layout.v_offset(layer_idx_, kv_head);

@@ -14,6 +14,11 @@ void Declarations::AddVector(std::string name, const std::vector<uint64_t>& leng
   all_.push_back({std::move(name), std::move(shapes), need, Account::kWeights, &target});
 }
 
+void Declarations::AddVectors(std::string name, uint64_t length, uint64_t n, Vector& target,
+                              Need need) {
+  all_.push_back({std::move(name), {MakeShape(length, n)}, need, Account::kWeights, &target});
+}
+
 void Declarations::AddMatrix(std::string name, uint64_t in, uint64_t out, tensor::Matrix& target,
                              Need need, Account account) {
   all_.push_back({std::move(name), {MakeShape(in, out)}, need, account, &target});

@@ -29,6 +29,9 @@ class Declarations {
   // One-dimensional; `lengths` are alternatives.
   void AddVector(std::string name, const std::vector<uint64_t>& lengths, Vector& target,
                  Need need = Need::kRequired);
+  // `n` vectors of one length behind one another, one an expert.
+  void AddVectors(std::string name, uint64_t length, uint64_t n, Vector& target,
+                  Need need = Need::kRequired);
   // y = W x with x of length `in` and y of length `out`.
   void AddMatrix(std::string name, uint64_t in, uint64_t out, tensor::Matrix& target,
                  Need need = Need::kRequired, memory::Account account = memory::Account::kWeights);

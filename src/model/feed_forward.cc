@@ -19,12 +19,31 @@ RowRange TaskRows(size_t chunk, uint64_t rows_per_task, uint64_t rows) {
   return {first, std::min(first + rows_per_task, rows)};
 }
 
-// gate = silu(gate) * up, for the rows that the task made.
-void Activate(const Step& step, float* gate, const float* up, size_t n_rows, size_t stride,
-              RowRange rows) {
+// What one expert of a stack adds to its results; nothing where the model has no such biases.
+Vector BiasOf(Vector biases, uint64_t expert, uint64_t length) {
+  return biases.empty() ? Vector() : biases.subspan(expert * length, length);
+}
+
+void AddBias(const Step& step, Vector bias, RowRange rows, float* y) {
+  if (!bias.empty()) {
+    step.kernels.add(bias.data() + rows.first, rows.last - rows.first, y);
+  }
+}
+
+// One expert's biases, and gate = activation(gate, up), for the rows that the task made.
+void Activate(const Step& step, Vector gate_bias, Vector up_bias, float* gate, float* up,
+              size_t n_rows, size_t stride, RowRange rows) {
+  const uint64_t n = rows.last - rows.first;
   for (size_t i = 0; i < n_rows; ++i) {
     float* g = gate + i * stride + rows.first;
-    step.kernels.silu_mul(g, up + i * stride + rows.first, rows.last - rows.first, g);
+    float* u = up + i * stride + rows.first;
+    AddBias(step, gate_bias, rows, g);
+    AddBias(step, up_bias, rows, u);
+    if (step.hp.activation == Activation::kSwiglu) {
+      step.kernels.silu_mul(g, u, n, g);
+    } else {
+      step.kernels.swiglu_clamped(g, u, step.hp.swiglu_alpha, step.hp.swiglu_limit, n, g);
+    }
   }
 }
 
@@ -55,20 +74,19 @@ void LayerPieces::RunGateUp(const FeedForwardWeights& weights) {
           : RowsPerTask(p.shared_ff_dim, 2 * weights.shared.gate.first.row_bytes(), n_threads);
   const size_t shared_tasks = CeilDiv(p.shared_ff_dim, shared_rows_per_task);
 
-  const auto project = [&](const tensor::Matrix& gate, const tensor::Matrix& up, size_t first,
-                           size_t n, const uint32_t* row_idx, RowRange rows, float* gate_out,
-                           float* up_out, std::byte* workspace) {
-    step_.kernels.matmul(gate, rows.first, rows.last,
-                         s.packed_in.For(gate.dtype, first, n, row_idx), gate_out + rows.first,
-                         gate.rows, workspace);
-    step_.kernels.matmul(up, rows.first, rows.last, s.packed_in.For(up.dtype, first, n, row_idx),
+  const auto project = [&](const tensor::Matrix& gate, const tensor::Matrix& up, Vector gate_bias,
+                           Vector up_bias, size_t n, const uint32_t* row_idx, RowRange rows,
+                           float* gate_out, float* up_out, std::byte* workspace) {
+    step_.kernels.matmul(gate, rows.first, rows.last, s.packed_in.For(gate.dtype, 0, n, row_idx),
+                         gate_out + rows.first, gate.rows, workspace);
+    step_.kernels.matmul(up, rows.first, rows.last, s.packed_in.For(up.dtype, 0, n, row_idx),
                          up_out + rows.first, up.rows, workspace);
-    Activate(step_, gate_out, up_out, n, gate.rows, rows);
+    Activate(step_, gate_bias, up_bias, gate_out, up_out, n, gate.rows, rows);
   };
   step_.team.Run(routed_tasks + shared_tasks, [&](size_t task, size_t thread) {
     std::byte* workspace = s.threads[thread].workspace;
     if (task >= routed_tasks) {
-      project(weights.shared.gate[0], weights.shared.up[0], 0, step_.n(), nullptr,
+      project(weights.shared.gate[0], weights.shared.up[0], {}, {}, step_.n(), nullptr,
               TaskRows(task - routed_tasks, shared_rows_per_task, p.shared_ff_dim),
               s.shared_gate.data(), s.shared_up.data(), workspace);
       return;
@@ -76,8 +94,11 @@ void LayerPieces::RunGateUp(const FeedForwardWeights& weights) {
     const size_t a = task / chunks;
     const uint32_t begin = routing.active_begin[a];
     const uint64_t out = uint64_t{begin} * p.expert_ff_dim;
-    project(weights.gate[routing.active[a]], weights.up[routing.active[a]], 0,
-            routing.active_begin[a + 1] - begin, routing.pair_token.data() + begin,
+    const uint32_t expert = routing.active[a];
+    project(weights.gate[expert], weights.up[expert],
+            BiasOf(weights.gate_bias, expert, p.expert_ff_dim),
+            BiasOf(weights.up_bias, expert, p.expert_ff_dim), routing.active_begin[a + 1] - begin,
+            routing.pair_token.data() + begin,
             TaskRows(task % chunks, rows_per_task, p.expert_ff_dim), s.gate.data() + out,
             s.up.data() + out, workspace);
   });
@@ -123,11 +144,13 @@ void LayerPieces::RunDown(const FeedForwardWeights& weights) {
     }
     for (size_t a = 0; a < routing.n_active; ++a) {
       const tensor::Matrix down = weights.down[routing.active[a]];
+      const Vector bias = BiasOf(weights.down_bias, routing.active[a], d);
       const uint32_t begin = routing.active_begin[a];
       const size_t n = routing.active_begin[a + 1] - begin;
       step_.kernels.matmul(down, rows.first, rows.last, s.packed_ff.For(down.dtype, begin, n),
                            own.tile, kDownRows, own.workspace);
       for (size_t i = 0; i < n; ++i) {
+        AddBias(step_, bias, rows, own.tile + i * kDownRows);
         step_.kernels.axpy(routing.pair_weight[begin + i], own.tile + i * kDownRows, n_rows,
                            s.branch.data() + routing.pair_token[begin + i] * d + rows.first);
       }

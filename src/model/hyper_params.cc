@@ -1,93 +1,17 @@
 #include "model/hyper_params.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+
+#include "model/key_reader.h"
 
 namespace plimsoll::model {
 namespace {
 
 using formats::Metadata;
 
-// Beyond anything that exists; they keep every product of two of them inside 64 bits and tables of
-// their size small.
-constexpr uint32_t kMaxLayers = 4096;
-constexpr uint32_t kMaxDim = 1U << 24;
-constexpr uint32_t kMaxHeads = 1U << 16;
-constexpr uint32_t kMaxHeadDim = 4096;
-constexpr uint32_t kMaxExperts = 1U << 16;
-
-// Reads keys of one architecture, keeping the first error.
-class Reader {
- public:
-  Reader(const Metadata& metadata, std::string prefix)
-      : metadata_(metadata), prefix_(std::move(prefix)) {}
-
-  [[nodiscard]] std::string Key(std::string_view key) const {
-    return fmt::format("{}.{}", prefix_, key);
-  }
-  [[nodiscard]] bool Has(std::string_view key) const { return metadata_.Has(Key(key)); }
-
-  uint32_t U32(std::string_view key, uint32_t min, uint32_t max) {
-    return InRange(key, Take(metadata_.U32(Key(key))), min, max);
-  }
-  uint32_t U32Or(std::string_view key, uint32_t fallback, uint32_t min, uint32_t max) {
-    return InRange(key, Take(metadata_.U32Or(Key(key), fallback)), min, max);
-  }
-  std::vector<uint32_t> PerLayer(std::string_view key, uint32_t n, uint32_t min, uint32_t max) {
-    auto values = Take(metadata_.U32PerLayer(Key(key), n));
-    values.resize(n, min);
-    for (uint32_t& value : values) {
-      value = InRange(key, value, min, max);
-    }
-    return values;
-  }
-  double F64Or(std::string_view key, double fallback, double min, double max) {
-    const double value = Take(metadata_.F32Or(Key(key), static_cast<float>(fallback)));
-    if (!(value >= min && value <= max)) {
-      Note(Error{ErrorKind::kBadModel,
-                 fmt::format("{} is {}, not between {} and {}", Key(key), value, min, max)});
-      return fallback;
-    }
-    // A key that is not there must not round the fallback to a float.
-    return Has(key) ? value : fallback;
-  }
-  bool BoolOr(std::string_view key, bool fallback) {
-    return Take(metadata_.BoolOr(Key(key), fallback));
-  }
-  std::string StringOr(std::string_view key, std::string_view fallback) {
-    return std::string(Take(metadata_.StringOr(Key(key), fallback)));
-  }
-  void Note(Error error) {
-    if (!error_) {
-      error_ = std::move(error);
-    }
-  }
-  [[nodiscard]] const std::optional<Error>& error() const { return error_; }
-
- private:
-  template <class T>
-  T Take(Result<T> result) {
-    if (!result) {
-      Note(std::move(result).error());
-      return T{};
-    }
-    return std::move(*result);
-  }
-  uint32_t InRange(std::string_view key, uint32_t value, uint32_t min, uint32_t max) {
-    if (value < min || value > max) {
-      Note(Error{ErrorKind::kBadModel,
-                 fmt::format("{} is {}, not between {} and {}", Key(key), value, min, max)});
-      return min;
-    }
-    return value;
-  }
-
-  const Metadata& metadata_;
-  std::string prefix_;
-  std::optional<Error> error_;
-};
-
-RopeScaling ReadScaling(Reader& reader) {
+RopeScaling ReadScaling(KeyReader& reader) {
   const std::string name = reader.StringOr("rope.scaling.type", "none");
   if (name == "none") {
     return RopeScaling::kNone;
@@ -111,7 +35,7 @@ RopeScaling ReadScaling(Reader& reader) {
   return RopeScaling::kNone;
 }
 
-RopeParams ReadRope(Reader& reader, const Metadata& metadata, uint32_t head_dim,
+RopeParams ReadRope(KeyReader& reader, const Metadata& metadata, uint32_t head_dim,
                     uint32_t n_ctx_train) {
   RopeParams rope;
   rope.n_dims = reader.U32Or("rope.dimension_count", head_dim, 2, head_dim);
@@ -134,7 +58,7 @@ RopeParams ReadRope(Reader& reader, const Metadata& metadata, uint32_t head_dim,
   return rope;
 }
 
-std::vector<LayerParams> ReadLayers(Reader& reader, const HyperParams& hp) {
+std::vector<LayerParams> ReadLayers(KeyReader& reader, const HyperParams& hp) {
   const auto n_heads = reader.PerLayer("attention.head_count", hp.n_layers, 1, kMaxHeads);
   const auto n_kv_heads =
       reader.Has("attention.head_count_kv")
@@ -173,7 +97,26 @@ std::vector<LayerParams> ReadLayers(Reader& reader, const HyperParams& hp) {
   return layers;
 }
 
-RouterParams ReadRouter(Reader& reader) {
+// Files write 0 or 1 groups for "none".
+void ReadGroups(KeyReader& reader, const LayerParams& layer, RouterParams& router) {
+  router.n_groups = std::max(1U, reader.U32Or("expert_group_count", 1, 0, layer.n_experts));
+  if (router.n_groups == 1) {
+    return;
+  }
+  router.n_groups_used = reader.U32("expert_group_used_count", 1, router.n_groups);
+  const uint32_t group = layer.n_experts / router.n_groups;
+  if (layer.n_experts % router.n_groups != 0 || group < 2 ||
+      uint64_t{group} * router.n_groups_used < layer.n_experts_active) {
+    reader.Note({ErrorKind::kBadModel,
+                 fmt::format("{} is {}: {} experts make no such groups of two or more, {} of which "
+                             "have the {} experts of a token",
+                             reader.Key("expert_group_count"), router.n_groups, layer.n_experts,
+                             router.n_groups_used, layer.n_experts_active)});
+  }
+}
+
+// `layer` is any that has experts.
+RouterParams ReadRouter(KeyReader& reader, const LayerParams& layer) {
   RouterParams router;
   // llama.cpp's numbers: 1 softmax, 2 sigmoid; 0 and absent: the architecture's own.
   const uint32_t score = reader.U32Or("expert_gating_func", 1, 0, 2);
@@ -183,6 +126,7 @@ RouterParams ReadRouter(Reader& reader) {
     router.scale = 1.0F;  // files write 0 for "none"
   }
   router.normalize = reader.BoolOr("expert_weights_norm", false);
+  ReadGroups(reader, layer, router);
   return router;
 }
 
@@ -199,7 +143,7 @@ Result<HyperParams> ReadHyperParams(const formats::Catalogue& catalogue) {
     return Fail(ErrorKind::kBadModel,
                 "the file has no matrix token_embd.weight: it is a vocabulary or no text model");
   }
-  Reader reader(metadata, std::string(*architecture));
+  KeyReader reader(metadata, std::string(*architecture));
   HyperParams hp;
   hp.architecture = *architecture;
   hp.name = metadata.StringOr("general.name", "").value_or("");
@@ -216,9 +160,9 @@ Result<HyperParams> ReadHyperParams(const formats::Catalogue& catalogue) {
   hp.clamp_qkv = static_cast<float>(reader.F64Or("attention.clamp_kqv", 0.0, 0.0, 1e9));
   hp.layers = ReadLayers(reader, hp);
   hp.rope = ReadRope(reader, metadata, hp.layers[0].head_dim_k, hp.n_ctx_train);
-  hp.router = ReadRouter(reader);
-  if (reader.error()) {
-    return tl::unexpected(*reader.error());
+  hp.router = ReadRouter(reader, hp.layers[0]);
+  if (auto read = reader.status(); !read) {
+    return Forward(read);
   }
   return hp;
 }

@@ -28,13 +28,22 @@ struct RopeParams {
   double high_freq_factor = 4.0;
 };
 
-enum class RouterScore { kSoftmax, kSigmoid };
+// What an expert's weight is made from. kSoftmaxOfChosen chooses by the logits themselves and takes
+// the softmax over the chosen experts alone.
+enum class RouterScore { kSoftmax, kSigmoid, kSoftmaxOfChosen };
 
 struct RouterParams {
   RouterScore score = RouterScore::kSoftmax;
   bool normalize = false;  // the chosen experts' weights sum to 1
   float scale = 1.0F;      // on the weights, last
+  // Experts are in n_groups equal groups of neighbouring ids; only those of the n_groups_used best
+  // groups may be chosen. 1: no groups.
+  uint32_t n_groups = 1;
+  uint32_t n_groups_used = 1;
 };
+
+// Of a feed-forward: silu(gate) * up; or both clamped first, KernelSet::swiglu_clamped.
+enum class Activation { kSwiglu, kSwigluClamped };
 
 // Layers may differ from one another in each of these.
 struct LayerParams {
@@ -68,6 +77,9 @@ struct HyperParams {
   float clamp_qkv = 0;        // q, k and v are clamped to +- this; 0: not
   RopeParams rope;
   RouterParams router;
+  Activation activation = Activation::kSwiglu;
+  float swiglu_alpha = 0;  // of kSwigluClamped
+  float swiglu_limit = 0;
   std::vector<LayerParams> layers;
 };
 

@@ -114,13 +114,58 @@ TEST(Architecture, FamiliesDifferInTheirRouting) {
   EXPECT_FALSE(routing("olmoe"));
 }
 
+TEST(HyperParams, ExpertGroupsAreEqualAndHaveEnoughExperts) {
+  auto catalogue = SmallModel("llama");
+  catalogue.metadata.SetU32("llama.expert_count", 8);
+  catalogue.metadata.SetU32("llama.expert_used_count", 4);
+  const auto read = [&](uint32_t count, uint32_t used) {
+    catalogue.metadata.SetU32("llama.expert_group_count", count);
+    catalogue.metadata.SetU32("llama.expert_group_used_count", used);
+    return ReadHyperParams(catalogue);
+  };
+  for (const uint32_t none : {0U, 1U}) {
+    EXPECT_EQ(read(none, none)->router.n_groups, 1U);
+  }
+  EXPECT_EQ(read(4, 2)->router.n_groups, 4U);
+  EXPECT_EQ(read(4, 2)->router.n_groups_used, 2U);
+  EXPECT_FALSE(read(3, 2));  // no equal groups
+  EXPECT_FALSE(read(8, 8));  // of one expert each
+  EXPECT_FALSE(read(4, 5));  // more than there are
+  EXPECT_FALSE(read(4, 0));
+  EXPECT_NE(read(4, 1).error().message.find("llama.expert_group_count is 4"), std::string::npos);
+}
+
+formats::Catalogue SmallGptOss() {
+  auto catalogue = SmallModel("gpt-oss");
+  catalogue.metadata.SetU32("gpt-oss.expert_count", 8);
+  catalogue.metadata.SetU32("gpt-oss.expert_used_count", 2);
+  catalogue.metadata.SetU32("gpt-oss.attention.sliding_window", 16);
+  return catalogue;
+}
+
+TEST(Architecture, GptOssHasTheWindowInEveryOtherLayer) {
+  const Architecture& gpt_oss = **FindArchitecture("gpt-oss");
+  auto catalogue = SmallGptOss();
+  const auto hp = ReadHyperParams(gpt_oss, catalogue);
+  ASSERT_TRUE(hp) << hp.error().message;
+  EXPECT_EQ(hp->layers[0].window, 16U);
+  EXPECT_EQ(hp->layers[1].window, 0U);
+  EXPECT_EQ(hp->router.score, RouterScore::kSoftmaxOfChosen);
+  EXPECT_EQ(hp->activation, Activation::kSwigluClamped);
+  EXPECT_TRUE(hp->rope.neox);
+  catalogue.metadata.SetU32("gpt-oss.attention.sliding_window", 0);
+  EXPECT_NE(ReadHyperParams(gpt_oss, catalogue).error().message.find("sliding_window"),
+            std::string::npos);
+}
+
 TEST(Architecture, UnsupportedOnesAreRefusedWithTheList) {
   const auto found = FindArchitecture("mamba");
   ASSERT_FALSE(found);
   EXPECT_EQ(found.error().kind, ErrorKind::kBadModel);
-  EXPECT_EQ(found.error().message,
-            "the architecture \"mamba\" is not supported; supported are llama, olmoe, qwen2, "
-            "qwen2moe, qwen3, qwen3moe");
+  EXPECT_EQ(
+      found.error().message,
+      "the architecture \"mamba\" is not supported; supported are gpt-oss, llama, olmoe, qwen2, "
+      "qwen2moe, qwen3, qwen3moe");
 }
 
 }  // namespace

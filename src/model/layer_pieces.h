@@ -32,11 +32,11 @@ class LayerPieces {
   void FinishQkv(const AttentionWeights& weights, size_t token);
   void FinishHeads(float* heads, uint32_t n_heads, Vector bias, Vector norm, size_t token);
   void StoreKv(size_t token);
-  void Attend();
+  void Attend(const AttentionWeights& weights);
   void ProjectOutput(const AttentionWeights& weights);
 
   void Route(const FeedForwardWeights& weights);
-  void ChooseExperts(size_t token);
+  void ChooseExpertsOf(const FeedForwardWeights& weights, size_t token);
   void GroupPairs();
   void RunGateUp(const FeedForwardWeights& weights);
   void RunDown(const FeedForwardWeights& weights);

@@ -77,7 +77,10 @@ RopeTable::RopeTable(const RopeParams& params, Vector factors) {
     frequencies_.push_back(ScaledFrequency(params, frequency, pair));
   }
   if (params.scaling == RopeScaling::kYarn) {
-    magnitude_ = params.attention_factor * (1.0 + 0.1 * Log(params.factor));
+    magnitude_ = params.attention_factor;
+    if (params.factor > 1) {
+      magnitude_ *= 1.0 + 0.1 * Log(params.factor);
+    }
   }
 }
 

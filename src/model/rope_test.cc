@@ -56,6 +56,9 @@ TEST(Rope, YarnKeepsFastPairsInterpolatesSlowOnesAndGrows) {
   EXPECT_NEAR(a.cos[0], std::cos(50.0) * magnitude, 3e-7);
   const double slow = Frequency(10000, 64, 31) / 4;
   EXPECT_NEAR(a.sin[31], std::sin(50 * slow) * magnitude, 3e-7);
+  // A factor that shortens changes no lengths.
+  const RopeTable shorter({.n_dims = 64, .scaling = RopeScaling::kYarn, .factor = 0.5}, {});
+  EXPECT_EQ(At(shorter, 0).cos[0], 1.0F);
   // The ramp: between both.
   const double between = std::asin(a.sin[15] / magnitude) / 50;
   EXPECT_LT(between, Frequency(10000, 64, 15));

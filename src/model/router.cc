@@ -1,12 +1,12 @@
 // The router: which experts each token goes to, and how much each counts.
 #include <algorithm>
-#include <numeric>
 
+#include "model/expert_choice.h"
 #include "model/layer_pieces.h"
 #include "model/products.h"
-#include "model/top_k.h"
 
 namespace plimsoll::model {
+
 void LayerPieces::Route(const FeedForwardWeights& weights) {
   const LayerParams& p = params();
   Routing& routing = step_.scratch.routing;
@@ -15,7 +15,7 @@ void LayerPieces::Route(const FeedForwardWeights& weights) {
                              step_.scratch.packed_in.For(weights.router.dtype, 0, step_.n()),
                              routing.scores.data(), p.n_experts};
     RunProducts(step_, {&product, 1});
-    step_.ForEachToken([&](size_t i) { ChooseExperts(i); });
+    step_.ForEachToken([&](size_t i) { ChooseExpertsOf(weights, i); });
   } else {
     std::fill_n(routing.chosen.begin(), step_.n(), 0U);
     std::fill_n(routing.chosen_weights.begin(), step_.n(), 1.0F);
@@ -23,28 +23,21 @@ void LayerPieces::Route(const FeedForwardWeights& weights) {
   GroupPairs();
 }
 
-void LayerPieces::ChooseExperts(size_t token) {
+void LayerPieces::ChooseExpertsOf(const FeedForwardWeights& weights, size_t token) {
   const LayerParams& p = params();
   const RouterParams& router = step_.hp.router;
-  Routing& routing = step_.scratch.routing;
-  const auto scores = routing.scores.subspan(token * p.n_experts, p.n_experts);
-  if (router.score == RouterScore::kSoftmax) {
-    step_.kernels.softmax(scores.data(), scores.size());
-  } else {
-    step_.kernels.sigmoid(scores.data(), scores.size());
+  const Routing& routing = step_.scratch.routing;
+  const auto logits = routing.scores.subspan(token * p.n_experts, p.n_experts);
+  if (!weights.router_bias.empty()) {
+    step_.kernels.add(weights.router_bias.data(), p.n_experts, logits.data());
   }
-  const auto chosen = routing.chosen.subspan(token * p.n_experts_active, p.n_experts_active);
-  const auto chosen_weights =
-      routing.chosen_weights.subspan(token * p.n_experts_active, p.n_experts_active);
-  ChooseTop(scores, chosen);
-  std::ranges::transform(chosen, chosen_weights.begin(), [&](uint32_t id) { return scores[id]; });
-  if (router.normalize) {
-    const float sum = std::accumulate(chosen_weights.begin(), chosen_weights.end(), 0.0F);
-    std::ranges::for_each(chosen_weights, [sum](float& w) { w = w / sum; });
-  }
-  if (router.scale != 1.0F) {
-    std::ranges::for_each(chosen_weights, [&](float& w) { w = w * router.scale; });
-  }
+  const ChoiceSpace space = {
+      routing.selection.subspan(token * p.n_experts, p.n_experts),
+      routing.group_scores.subspan(token * router.n_groups, router.n_groups),
+      routing.groups.subspan(token * router.n_groups_used, router.n_groups_used)};
+  ChooseExperts(step_.kernels, router, weights.selection_bias, logits, space,
+                routing.chosen.subspan(token * p.n_experts_active, p.n_experts_active),
+                routing.chosen_weights.subspan(token * p.n_experts_active, p.n_experts_active));
 }
 
 // A counting sort by expert; it keeps the tokens of an expert in order.

@@ -113,6 +113,9 @@ Scratch Scratch::Lay(const HyperParams& hp, const ScratchShape& shape, memory::C
   s.packed_shared = LayPacked(n, w.shared_ff, shape.formats, carver);
 
   s.routing.scores = carver.Take<float>(n * w.experts);
+  s.routing.selection = carver.Take<float>(n * w.experts);
+  s.routing.group_scores = carver.Take<float>(n * hp.router.n_groups);
+  s.routing.groups = carver.Take<uint32_t>(n * hp.router.n_groups_used);
   s.routing.chosen = carver.Take<uint32_t>(pairs);
   s.routing.chosen_weights = carver.Take<float>(pairs);
   s.routing.pair_token = carver.Take<uint32_t>(pairs);

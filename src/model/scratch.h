@@ -53,7 +53,11 @@ struct ThreadScratch {
 // Which experts a chunk's tokens chose. A pair is one token with one of its experts; pairs are
 // ordered by expert, then token.
 struct Routing {
-  std::span<float> scores;           // [n][n_experts]
+  std::span<float> scores;  // [n][n_experts]
+  // Working space of each token's choice (ChoiceSpace).
+  std::span<float> selection;        // [n][n_experts]
+  std::span<float> group_scores;     // [n][n_groups]
+  std::span<uint32_t> groups;        // [n][n_groups_used]
   std::span<uint32_t> chosen;        // [n][n_experts_active], ascending ids
   std::span<float> chosen_weights;   // same shape
   std::span<uint32_t> pair_token;    // [pairs]

@@ -15,6 +15,7 @@ struct AttentionWeights {
   tensor::Matrix q, k, v;  // [hidden_dim -> heads * head_dim]
   tensor::Matrix output;   // [n_heads * head_dim_v -> hidden_dim]
   Vector q_bias, k_bias, v_bias, output_bias;
+  Vector sinks;  // [n_heads]: a further score of each head that has no value
   // Over one head (head_dim), or over all heads at once (heads * head_dim); by their length.
   Vector q_norm, k_norm;
 };
@@ -27,8 +28,12 @@ struct SharedExpertWeights {
 struct FeedForwardWeights {
   Vector norm;                   // [hidden_dim]
   tensor::Matrix router;         // [hidden_dim -> n_experts]; empty when there is one expert
+  Vector router_bias;            // [n_experts], on the logits
+  Vector selection_bias;         // [n_experts], on the scores, for the choice alone
   tensor::MatrixStack gate, up;  // [hidden_dim -> expert_ff_dim] x n_experts
   tensor::MatrixStack down;      // [expert_ff_dim -> hidden_dim] x n_experts
+  // [n_experts][expert_ff_dim] and [n_experts][hidden_dim], on the results of the matrices.
+  Vector gate_bias, up_bias, down_bias;
   SharedExpertWeights shared;
 };
 

@@ -29,6 +29,7 @@ ARCHITECTURES = [
     Case("qwen2moe", f"--arch qwen2moe {MOE}"),
     Case("qwen3moe", f"--arch qwen3moe {MOE}"),
     Case("olmoe", f"--arch olmoe {MOE} --kv-heads 0"),
+    Case("gpt-oss", f"--arch gpt-oss {MOE} --rope-scaling yarn"),
 ]
 
 VARIANTS = [

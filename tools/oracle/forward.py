@@ -16,6 +16,10 @@ class Architecture:
 
     neox: bool = True  # rotary pairs (i, i + n / 2); otherwise (2 i, 2 i + 1)
     renormalise: bool = True
+    softmax_of_chosen: bool = False  # experts are chosen by their logits
+    clamped_swiglu: bool = False
+    alternating_window: bool = False  # in the first, third, ... layer alone
+    ffn_norm: str = "ffn_norm"
 
 
 ARCHITECTURES = {
@@ -25,6 +29,9 @@ ARCHITECTURES = {
     "qwen2moe": Architecture(renormalise=False),
     "qwen3moe": Architecture(),
     "olmoe": Architecture(renormalise=False),
+    "gpt-oss": Architecture(
+        renormalise=False, softmax_of_chosen=True, clamped_swiglu=True, alternating_window=True, ffn_norm="post_attention_norm"
+    ),
 }
 
 
@@ -136,10 +143,7 @@ def silu(x):
 def projected(model, layer, which, x, n_heads):
     """Queries, keys or values as [positions, heads, head_dim], with bias and norm where there are any."""
     name = f"blk.{layer}.attn_{which}"
-    y = x @ model.weight(name + ".weight").T
-    bias = model.weight(name + ".bias")
-    if bias is not None:
-        y = y + bias
+    y = linear(model, name, x)
     heads = lambda z: z.reshape(len(x), n_heads, model.head_dim)
     norm = model.weight(name + "_norm.weight") if which != "v" else None
     if norm is None:
@@ -149,10 +153,29 @@ def projected(model, layer, which, x, n_heads):
     return heads(rms_norm(y, norm, model.eps))
 
 
-def visible(model, n):
+def visible(model, layer, n):
     """[n, n] mask: position i sees j."""
     distance = np.arange(n)[:, None] - np.arange(n)[None, :]
-    return (distance >= 0) & ((distance < model.window) if model.window else True)
+    windowed = model.window and not (model.fixed.alternating_window and layer % 2 == 1)
+    return (distance >= 0) & ((distance < model.window) if windowed else True)
+
+
+def attention_weights(model, layer, scores):
+    """Softmax over what is visible and, where the model has sinks, over one more score a head."""
+    n = scores.shape[-1]
+    scores = np.where(visible(model, layer, n), scores, -np.inf)
+    sinks = model.weight(f"blk.{layer}.attn_sinks.weight")
+    if sinks is None:
+        return softmax(scores)
+    with_sink = np.concatenate([scores, np.broadcast_to(sinks[:, None, None], (len(sinks), n, 1))], axis=-1)
+    return softmax(with_sink)[..., :n]
+
+
+def linear(model, name, x):
+    """x times the matrix, plus the bias if there is one."""
+    y = x @ model.weight(name + ".weight").T
+    bias = model.weight(name + ".bias")
+    return y if bias is None else y + bias
 
 
 def attention(model, layer, x):
@@ -162,33 +185,43 @@ def attention(model, layer, x):
     k = rope(model, projected(model, layer, "k", x, model.n_kv_heads)).repeat(group, axis=1)
     v = projected(model, layer, "v", x, model.n_kv_heads).repeat(group, axis=1)
     scores = np.einsum("ihd,jhd->hij", q, k) / math.sqrt(model.head_dim)
-    weights = softmax(np.where(visible(model, n), scores, -np.inf))
-    mixed = np.einsum("hij,jhd->ihd", weights, v).reshape(n, -1)
-    return mixed @ model.weight(f"blk.{layer}.attn_output.weight").T
+    mixed = np.einsum("hij,jhd->ihd", attention_weights(model, layer, scores), v).reshape(n, -1)
+    return linear(model, f"blk.{layer}.attn_output", mixed)
 
 
-def feed_forward(x, gate, up, down):
-    return (silu(x @ gate.T) * (x @ up.T)) @ down.T
+def swiglu(gate, up):
+    return silu(gate) * up
+
+
+def clamped_swiglu(gate, up, alpha=1.702, limit=7.0):
+    """gpt-oss (openai/gpt-oss, gpt_oss/torch/model.py)."""
+    gate = np.minimum(gate, limit)
+    return gate * sigmoid(alpha * gate) * (np.clip(up, -limit, limit) + 1)
+
+
+def feed_forward(model, x, gate, up, down, biases=(0, 0, 0)):
+    activation = clamped_swiglu if model.fixed.clamped_swiglu else swiglu
+    return activation(x @ gate.T + biases[0], x @ up.T + biases[1]) @ down.T + biases[2]
 
 
 def route(model, layer, x):
     """Chosen experts [positions, k], their weights, and each position's margin: the gap between the
     last chosen expert's probability and the next one's."""
-    logits = x @ model.weight(f"blk.{layer}.ffn_gate_inp.weight").T
+    logits = linear(model, f"blk.{layer}.ffn_gate_inp", x)
     scores = sigmoid(logits) if model.sigmoid_router else softmax(logits)
     order = np.argsort(-scores, axis=-1, kind="stable")
     ranked = np.take_along_axis(scores, order, axis=-1)
     k = model.n_active
     margin = ranked[:, k - 1] - ranked[:, k] if k < scores.shape[1] else np.full(len(x), np.inf)
     weights = ranked[:, :k]
-    if model.renormalise:
+    if model.renormalise or model.fixed.softmax_of_chosen:
         weights = weights / weights.sum(axis=-1, keepdims=True)
     return order[:, :k], weights * model.router_scale, margin
 
 
 def shared_expert(model, layer, x):
     p = f"blk.{layer}.ffn_"
-    out = feed_forward(x, *(model.weight(f"{p}{m}_shexp.weight") for m in ("gate", "up", "down")))
+    out = feed_forward(model, x, *(model.weight(f"{p}{m}_shexp.weight") for m in ("gate", "up", "down")))
     gate = model.weight(p + "gate_inp_shexp.weight")
     return out if gate is None else out * sigmoid(x @ gate.reshape(-1))[:, None]
 
@@ -196,10 +229,13 @@ def shared_expert(model, layer, x):
 def experts(model, layer, x):
     chosen, weights, margin = route(model, layer, x)
     stacks = [model.weight(f"blk.{layer}.ffn_{m}_exps.weight") for m in ("gate", "up", "down")]
+    biases = [model.weight(f"blk.{layer}.ffn_{m}_exps.bias") for m in ("gate", "up", "down")]
     out = np.zeros_like(x)
     for expert in np.unique(chosen):
         rows, ranks = np.nonzero(chosen == expert)
-        out[rows] += weights[rows, ranks, None] * feed_forward(x[rows], *(s[expert] for s in stacks))
+        own = [0 if b is None else b[expert] for b in biases]
+        y = feed_forward(model, x[rows], *(s[expert] for s in stacks), own)
+        out[rows] += weights[rows, ranks, None] * y
     if f"blk.{layer}.ffn_gate_shexp.weight" in model.gguf:
         out += shared_expert(model, layer, x)
     return out, margin
@@ -207,7 +243,7 @@ def experts(model, layer, x):
 
 def dense(model, layer, x):
     matrices = (model.weight(f"blk.{layer}.ffn_{m}.weight") for m in ("gate", "up", "down"))
-    return feed_forward(x, *matrices)
+    return feed_forward(model, x, *matrices)
 
 
 def forward(model, ids):
@@ -218,7 +254,7 @@ def forward(model, ids):
     for layer in range(model.n_layers):
         p = f"blk.{layer}."
         x = x + attention(model, layer, rms_norm(x, model.weight(p + "attn_norm.weight"), model.eps))
-        h = rms_norm(x, model.weight(p + "ffn_norm.weight"), model.eps)
+        h = rms_norm(x, model.weight(f"{p}{model.fixed.ffn_norm}.weight"), model.eps)
         if p + "ffn_gate_inp.weight" in model.gguf:
             y, margin = experts(model, layer, h)
             margins = np.minimum(margins, margin)

@@ -62,8 +62,8 @@ void SetAttention(const ModelSpec& spec, Metadata& metadata) {
   metadata.SetU32(key + "key_length", spec.head_dim);
   metadata.SetU32(key + "value_length", spec.head_dim);
   metadata.SetF32(key + "layer_norm_rms_epsilon", spec.norm_eps);
-  if (spec.sliding_window > 0) {
-    metadata.SetU32(key + "sliding_window", spec.sliding_window);
+  if (spec.window() > 0) {
+    metadata.SetU32(key + "sliding_window", spec.window());
   }
 }
 
@@ -95,11 +95,16 @@ void SetRope(const ModelSpec& spec, Metadata& metadata) {
   }
 }
 
+// llama and olmoe give their experts' width as the feed-forward length.
+bool HasOneWidth(const ModelSpec& spec) {
+  return spec.is_moe() && (spec.arch == "llama" || spec.arch == "olmoe");
+}
+
 void SetExperts(const ModelSpec& spec, Metadata& metadata) {
   const std::string key = spec.arch + ".expert_";
   metadata.SetU32(key + "count", spec.n_experts);
   metadata.SetU32(key + "used_count", spec.n_experts_active);
-  if (spec.arch == "qwen2moe" || spec.arch == "qwen3moe") {
+  if (!HasOneWidth(spec)) {
     metadata.SetU32(key + "feed_forward_length", spec.expert_ffn_dim);
   }
   if (spec.has_shared_expert()) {
@@ -145,14 +150,13 @@ Metadata MakeMetadata(const ModelSpec& spec) {
   metadata.SetU32("general.file_type", FileType(spec.type));
   metadata.SetU32("general.quantization_version", 2);
 
-  // llama and olmoe give their experts' width as the feed-forward length.
-  const bool one_width = spec.is_moe() && (spec.arch == "llama" || spec.arch == "olmoe");
   const std::string key = spec.arch + ".";
   metadata.SetU32(key + "vocab_size", spec.vocab_size);
   metadata.SetU32(key + "context_length", spec.n_ctx_train);
   metadata.SetU32(key + "embedding_length", spec.hidden_dim);
   metadata.SetU32(key + "block_count", spec.n_layers);
-  metadata.SetU32(key + "feed_forward_length", one_width ? spec.expert_ffn_dim : spec.ffn_dim);
+  metadata.SetU32(key + "feed_forward_length",
+                  HasOneWidth(spec) ? spec.expert_ffn_dim : spec.ffn_dim);
   SetAttention(spec, metadata);
   SetRope(spec, metadata);
   if (spec.is_moe()) {

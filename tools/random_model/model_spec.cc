@@ -10,8 +10,8 @@
 namespace plimsoll::random_model {
 namespace {
 
-constexpr std::array<std::string_view, 6> kArchitectures = {"llama",    "qwen2",    "qwen3",
-                                                            "qwen2moe", "qwen3moe", "olmoe"};
+constexpr std::array<std::string_view, 7> kArchitectures = {
+    "llama", "qwen2", "qwen3", "qwen2moe", "qwen3moe", "olmoe", "gpt-oss"};
 constexpr std::array<std::string_view, 3> kPresets = {"tiny", "olmoe-like", "1gb"};
 
 void ApplyTiny(ModelSpec& spec) {
@@ -81,12 +81,11 @@ Result<> CheckRows(const ModelSpec& spec) {
 }  // namespace
 
 bool ModelSpec::is_moe() const {
-  return arch == "llama" ? n_experts > 0
-                         : arch == "qwen2moe" || arch == "qwen3moe" || arch == "olmoe";
+  return arch == "llama" ? n_experts > 0 : arch != "qwen2" && arch != "qwen3";
 }
 
 bool ModelSpec::has_qkv_biases() const {
-  return qkv_biases.value_or(arch == "qwen2" || arch == "qwen2moe");
+  return qkv_biases.value_or(arch == "qwen2" || arch == "qwen2moe" || arch == "gpt-oss");
 }
 
 bool ModelSpec::has_head_norm() const { return arch == "qwen3" || arch == "qwen3moe"; }

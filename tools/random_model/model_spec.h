@@ -34,7 +34,7 @@ struct ModelSpec {
 
   bool tied_output = false;        // the output matrix is the token embedding
   std::optional<bool> qkv_biases;  // unset: where the architecture has them
-  uint32_t sliding_window = 0;     // 0: none
+  uint32_t sliding_window = 0;     // 0: none, but 16 for gpt-oss
   float norm_eps = 1e-6F;
 
   float rope_theta = 10000;
@@ -60,6 +60,12 @@ struct ModelSpec {
 
   [[nodiscard]] bool is_moe() const;
   [[nodiscard]] bool has_qkv_biases() const;
+  // Biases of the attention output and of everything in the feed-forward.
+  [[nodiscard]] bool has_all_biases() const { return arch == "gpt-oss"; }
+  [[nodiscard]] bool has_sinks() const { return arch == "gpt-oss"; }
+  [[nodiscard]] uint32_t window() const {
+    return sliding_window == 0 && arch == "gpt-oss" ? 16 : sliding_window;
+  }
   // One norm a head (qwen3, qwen3moe), or one across all heads (olmoe).
   [[nodiscard]] bool has_head_norm() const;
   [[nodiscard]] bool has_full_width_norm() const { return arch == "olmoe"; }

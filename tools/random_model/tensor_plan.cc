@@ -22,7 +22,8 @@ class Planner {
     for (uint32_t layer = 0; layer < spec_.n_layers; ++layer) {
       prefix_ = "blk." + std::to_string(layer) + ".";
       Attention();
-      Norm("ffn_norm.weight", spec_.hidden_dim);
+      Norm(spec_.arch == "gpt-oss" ? "post_attention_norm.weight" : "ffn_norm.weight",
+           spec_.hidden_dim);
       spec_.is_moe() ? Experts() : Dense();
     }
     prefix_.clear();
@@ -62,6 +63,10 @@ class Planner {
     Add({.name = std::move(name), .shape = MakeShape(n), .rms = 0.3});
   }
 
+  void ExpertBias(std::string name, uint32_t n) {
+    Add({.name = std::move(name), .shape = MakeShape(n, spec_.n_experts), .rms = 0.3});
+  }
+
   void Attention() {
     const uint32_t d = spec_.hidden_dim;
     const uint32_t q_dim = spec_.n_heads * spec_.head_dim;
@@ -85,6 +90,12 @@ class Planner {
       Norm("attn_k_norm.weight", spec_.has_head_norm() ? spec_.head_dim : kv_dim, score_root);
     }
     Matrix("attn_output.weight", q_dim, d, Back(q_dim));
+    if (spec_.has_all_biases()) {
+      Bias("attn_output.bias", d);
+    }
+    if (spec_.has_sinks()) {
+      Add({.name = "attn_sinks.weight", .shape = MakeShape(spec_.n_heads), .rms = 1});
+    }
   }
 
   void Dense() {
@@ -101,9 +112,19 @@ class Planner {
          .shape = MakeShape(d, spec_.n_experts),
          .rms = spec_.router_std * Into(d),
          .row_spread = spec_.router_spread});
-    Stack("ffn_gate_exps.weight", d, ff, Into(d));
-    Stack("ffn_up_exps.weight", d, ff, Into(d));
-    Stack("ffn_down_exps.weight", ff, d, Back(ff));
+    // Wide enough that the clamped activation of gpt-oss clamps some values; its results are then
+    // six times as wide as those of the others.
+    const double wide = spec_.arch == "gpt-oss" ? 3 : 1;
+    const double narrow = spec_.arch == "gpt-oss" ? 1.0 / 6 : 1;
+    Stack("ffn_gate_exps.weight", d, ff, wide * Into(d));
+    Stack("ffn_up_exps.weight", d, ff, wide * Into(d));
+    Stack("ffn_down_exps.weight", ff, d, narrow * Back(ff));
+    if (spec_.has_all_biases()) {
+      Bias("ffn_gate_inp.bias", spec_.n_experts);
+      ExpertBias("ffn_gate_exps.bias", ff);
+      ExpertBias("ffn_up_exps.bias", ff);
+      ExpertBias("ffn_down_exps.bias", d);
+    }
     if (spec_.has_shared_expert()) {
       const uint32_t shared = spec_.shared_ffn_dim;
       Add({.name = "ffn_gate_inp_shexp.weight", .shape = MakeShape(d), .rms = Into(d)});

@@ -52,6 +52,7 @@ constexpr KernelSet kKernelSet = {
     .attention = Attention,
     .rms_norm = RmsNorm,
     .silu_mul = SiluMul,
+    .swiglu_clamped = SwigluClamped,
     .add = Add,
     .axpy = Axpy,
     .softmax = Softmax,

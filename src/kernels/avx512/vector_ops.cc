@@ -11,6 +11,10 @@ void RmsNorm(const float* x, const float* weight, float eps, uint64_t n, float* 
 void SiluMul(const float* gate, const float* up, uint64_t n, float* y) {
   SiluMulOf<F32x16>(gate, up, n, y);
 }
+void SwigluClamped(const float* gate, const float* up, float alpha, float limit, uint64_t n,
+                   float* y) {
+  SwigluClampedOf<F32x16>(gate, up, alpha, limit, n, y);
+}
 void Add(const float* x, uint64_t n, float* y) { AddOf<F32x16>(x, n, y); }
 void Axpy(float a, const float* x, uint64_t n, float* y) { AxpyOf<F32x16>(a, x, n, y); }
 void Softmax(float* x, uint64_t n) { SoftmaxOf<F32x16>(x, n); }

@@ -57,6 +57,20 @@ void SiluMulOf(const float* gate, const float* up, uint64_t n, float* y) {
 }
 
 template <class V>
+void SwigluClampedOf(const float* gate, const float* up, float alpha, float limit, uint64_t n,
+                     float* y) {
+  const V high = V::Set(limit);
+  const V low = V::Set(-limit);
+  const V slope = V::Set(alpha);
+  const V one = V::Set(1.0F);
+  Map2<V>(gate, up, n, y, [=](V g, V u) {
+    g = Min(g, high);
+    u = Max(Min(u, high), low);
+    return (g / OnePlusExpOfNegative(slope * g)) * (u + one);
+  });
+}
+
+template <class V>
 void AddOf(const float* x, uint64_t n, float* y) {
   Map2<V>(x, y, n, y, [](V a, V b) { return b + a; });
 }

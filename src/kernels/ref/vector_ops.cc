@@ -27,6 +27,15 @@ void SiluMul(const float* gate, const float* up, uint64_t n, float* y) {
   }
 }
 
+void SwigluClamped(const float* gate, const float* up, float alpha, float limit, uint64_t n,
+                   float* y) {
+  for (uint64_t i = 0; i < n; ++i) {
+    const float g = std::min(gate[i], limit);
+    const float u = std::clamp(up[i], -limit, limit);
+    y[i] = (g / (1.0F + Exp(-(alpha * g)))) * (u + 1.0F);
+  }
+}
+
 void Add(const float* x, uint64_t n, float* y) {
   for (uint64_t i = 0; i < n; ++i) {
     y[i] = y[i] + x[i];

@@ -34,13 +34,13 @@ void DeclareQkNorm(const HyperParams& hp, uint32_t layer_idx, QkNorm kind,
 }
 
 void DeclareFeedForward(const HyperParams& hp, uint32_t layer_idx, Declarations& declarations,
-                        FeedForwardWeights& weights) {
+                        FeedForwardWeights& weights, std::string_view norm) {
   const LayerParams& p = hp.layers[layer_idx];
   const std::string_view suffix = p.is_moe() ? "_exps" : "";
   const auto name = [&](std::string_view n) {
     return LayerTensor(layer_idx, fmt::format("{}{}", n, suffix));
   };
-  declarations.AddVector(LayerTensor(layer_idx, "ffn_norm"), {hp.hidden_dim}, weights.norm);
+  declarations.AddVector(LayerTensor(layer_idx, norm), {hp.hidden_dim}, weights.norm);
   if (p.is_moe()) {
     declarations.AddMatrix(LayerTensor(layer_idx, "ffn_gate_inp"), hp.hidden_dim, p.n_experts,
                            weights.router);

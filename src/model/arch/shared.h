@@ -10,6 +10,7 @@
 
 namespace plimsoll::model {
 
+extern const Architecture kGptOss;
 extern const Architecture kLlama;
 extern const Architecture kOlmoe;
 extern const Architecture kQwen2;
@@ -31,7 +32,7 @@ void DeclareQkNorm(const HyperParams& hp, uint32_t layer_idx, QkNorm kind,
                    Declarations& declarations, AttentionWeights& weights);
 // Norm, and either a dense feed-forward or router and experts.
 void DeclareFeedForward(const HyperParams& hp, uint32_t layer_idx, Declarations& declarations,
-                        FeedForwardWeights& weights);
+                        FeedForwardWeights& weights, std::string_view norm = "ffn_norm");
 // The expert that every token passes, with the gate that scales it.
 void DeclareSharedExpert(const HyperParams& hp, uint32_t layer_idx, Declarations& declarations,
                          SharedExpertWeights& weights);
