@@ -132,6 +132,8 @@ void Attention(State& state, const KernelSet& set, uint32_t n_group, uint32_t he
                                     .blocks = blocks.data(),
                                     .k_offset = 0,
                                     .v_offset = block_bytes / 2,
+                                    .k_stride = size_t{head_dim} * 2,
+                                    .v_stride = size_t{head_dim} * 2,
                                     .end = n_slots,
                                     .out = out.data()};
   for (auto _ : state) {

@@ -215,6 +215,8 @@ TEST(Accuracy, Attention) {
                        .scale = 0.25F,
                        .blocks = blocks.data(),
                        .v_offset = size_t{32} * kDim * 2,
+                       .k_stride = size_t{kDim} * 2,
+                       .v_stride = size_t{kDim} * 2,
                        .begin = 3,
                        .end = kSlots,
                        .out = out.data()};

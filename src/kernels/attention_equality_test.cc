@@ -43,6 +43,8 @@ class Problem {
     args.head_dim_v = head.v;
     args.k_offset = 64;
     args.v_offset = 64 + k_bytes;
+    args.k_stride = size_t{head.k} * 2;
+    args.v_stride = size_t{head.v} * 2;
     args.end = n_slots;
     for (uint32_t b = 0; b < n_blocks; ++b) {
       memory_.emplace_back(64 + k_bytes + v_bytes);
@@ -65,9 +67,15 @@ class Problem {
       }
       std::byte* block = memory_[slot / kKvBlockTokens].data();
       const uint32_t i = slot % kKvBlockTokens;
-      Fill(block + args.k_offset, i, args.head_dim_k);
-      Fill(block + args.v_offset, i, args.head_dim_v);
+      Fill(block + args.k_offset + i * args.k_stride, args.head_dim_k);
+      Fill(block + args.v_offset + i * args.v_stride, args.head_dim_v);
     }
+  }
+
+  // As in absorbed MLA: the values are the keys from dimension `first` on.
+  void ValuesAreKeys(uint32_t first) {
+    args.v_offset = args.k_offset + size_t{first} * 2;
+    args.v_stride = args.k_stride;
   }
 
   void UseMask() { args.mask = mask_.data(); }
@@ -83,9 +91,9 @@ class Problem {
   AttentionArgs args;
 
  private:
-  static void Fill(std::byte* rows, uint32_t i, uint32_t n) {
+  static void Fill(std::byte* row, uint32_t n) {
     for (uint32_t j = 0; j < n; ++j) {
-      std::memcpy(rows + (size_t{i} * n + j) * 2, &kF16Nan, 2);
+      std::memcpy(row + size_t{j} * 2, &kF16Nan, 2);
     }
   }
 
@@ -145,6 +153,24 @@ TEST_P(AttentionEquality, RandomVisibility) {
     }
     problem.PoisonInvisible();
     Check(problem, "case " + std::to_string(i));
+  }
+}
+
+TEST_P(AttentionEquality, ValuesThatAreAViewOfTheKeys) {
+  Random random(14);
+  struct View {
+    HeadShape head;
+    uint32_t n_group;
+    uint32_t first;
+  };
+  for (const View view :
+       {View{{576, 512}, 128, 0}, View{{576, 512}, 5, 64}, View{{40, 33}, 3, 7}}) {
+    Problem problem(random, view.head, view.n_group, 70);
+    problem.args.scale = 0.0625F;
+    problem.args.begin = 3;
+    problem.ValuesAreKeys(view.first);
+    problem.PoisonInvisible();
+    Check(problem, "group " + std::to_string(view.n_group));
   }
 }
 

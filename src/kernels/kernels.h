@@ -56,10 +56,13 @@ struct AttentionArgs {
   const float* sinks = nullptr;  // [n_group]: a further score per head that has no value; or null
 
   // Slot s is in blocks[s / kKvBlockTokens]: its F16 key at k_offset + (s % kKvBlockTokens) *
-  // head_dim_k * 2 bytes, its F16 value at v_offset + (s % kKvBlockTokens) * head_dim_v * 2 bytes.
+  // k_stride bytes, its F16 value at v_offset + (s % kKvBlockTokens) * v_stride bytes. The two may
+  // overlap: in absorbed MLA the values are the first dimensions of the keys.
   const std::byte* const* blocks = nullptr;
   size_t k_offset = 0;
   size_t v_offset = 0;
+  size_t k_stride = 0;
+  size_t v_stride = 0;
 
   // Slots [begin, end) are visible, less those whose bit in `mask` is 0. mask[i] belongs to slots
   // 32 i .. 32 i + 31 (not relative to begin); null: all.

@@ -122,6 +122,8 @@ void LayerPieces::Attend(const AttentionWeights& weights) {
     args.blocks = at.sequence->block_table().data();
     args.k_offset = layout.k_offset(layer_idx_, kv_head);
     args.v_offset = layout.v_offset(layer_idx_, kv_head);
+    args.k_stride = p.head_dim_k * sizeof(uint16_t);
+    args.v_stride = p.head_dim_v * sizeof(uint16_t);
     args.begin = FirstVisible(at, p.window);
     args.end = at.slot + 1;
     args.mask = at.mask;

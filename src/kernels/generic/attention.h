@@ -32,7 +32,8 @@ inline uint32_t VisibleSlots(const AttentionArgs& args, uint32_t block) {
 
 // sums[h * stride + k] = the stripes of query h with key k.
 template <class V, size_t kHeads, size_t kKeys>
-inline void DotTile(const float* q, const std::byte* keys, uint32_t dim, V* sums, size_t stride) {
+inline void DotTile(const float* q, const std::byte* keys, size_t key_stride, uint32_t dim, V* sums,
+                    size_t stride) {
   V acc[kHeads][kKeys];
   for (auto& of_head : acc) {
     for (V& v : of_head) {
@@ -43,7 +44,7 @@ inline void DotTile(const float* q, const std::byte* keys, uint32_t dim, V* sums
   for (; d + kDims <= dim; d += kDims) {
     V key[kKeys];
     for (size_t k = 0; k < kKeys; ++k) {
-      key[k] = V::LoadF16(keys + (k * dim + d) * sizeof(uint16_t));
+      key[k] = V::LoadF16(keys + k * key_stride + d * sizeof(uint16_t));
     }
     for (size_t h = 0; h < kHeads; ++h) {
       const V query = V::Load(q + h * dim + d);
@@ -54,7 +55,7 @@ inline void DotTile(const float* q, const std::byte* keys, uint32_t dim, V* sums
   }
   if (const uint32_t n = dim - d; n > 0) {
     for (size_t k = 0; k < kKeys; ++k) {
-      const V key = V::LoadF16Part(keys + (k * dim + d) * sizeof(uint16_t), n);
+      const V key = V::LoadF16Part(keys + k * key_stride + d * sizeof(uint16_t), n);
       for (size_t h = 0; h < kHeads; ++h) {
         const V query = V::LoadPart(q + h * dim + d, n);
         acc[h][k] = FmaPart(query, key, acc[h][k], n);
@@ -70,7 +71,8 @@ inline void DotTile(const float* q, const std::byte* keys, uint32_t dim, V* sums
 
 // scores[h * 32 + i] = q_h . key_i, for the 16 / kHeads keys from the first one on.
 template <class V, size_t kHeads>
-inline void ScoreTile(const float* q, const std::byte* keys, uint32_t dim, float* scores) {
+inline void ScoreTile(const float* q, const std::byte* keys, size_t key_stride, uint32_t dim,
+                      float* scores) {
   constexpr size_t kKeys = 16 / kHeads;
   // As much of the tile as the registers hold.
   constexpr size_t kPartHeads = V::kAccumulators >= 16 ? kHeads : (kHeads > 2 ? 2 : kHeads);
@@ -78,7 +80,7 @@ inline void ScoreTile(const float* q, const std::byte* keys, uint32_t dim, float
   V sums[16];
   for (size_t h = 0; h < kHeads; h += kPartHeads) {
     for (size_t k = 0; k < kKeys; k += kPartKeys) {
-      DotTile<V, kPartHeads, kPartKeys>(q + h * dim, keys + k * dim * sizeof(uint16_t), dim,
+      DotTile<V, kPartHeads, kPartKeys>(q + h * dim, keys + k * key_stride, key_stride, dim,
                                         sums + h * kKeys + k, kKeys);
     }
   }
@@ -134,8 +136,8 @@ inline float MergeScores(const AttentionArgs& args, uint32_t visible, float* sco
 // out_h = out_h * correction_h + sum over visible slots of p_h * value, for kChunks vectors of
 // dimensions; if kPart, for the first n dimensions of one.
 template <class V, size_t kHeads, size_t kChunks, bool kPart>
-inline void ValueTile(const std::byte* values, uint32_t dim, uint32_t visible, const float* p,
-                      const float* corrections, float* out, uint32_t n) {
+inline void ValueTile(const std::byte* values, size_t value_stride, uint32_t dim, uint32_t visible,
+                      const float* p, const float* corrections, float* out, uint32_t n) {
   V acc[kHeads][kChunks];
   for (size_t h = 0; h < kHeads; ++h) {
     for (size_t c = 0; c < kChunks; ++c) {
@@ -145,7 +147,7 @@ inline void ValueTile(const std::byte* values, uint32_t dim, uint32_t visible, c
   }
   for (uint32_t bits = visible; bits != 0; bits &= bits - 1) {
     const auto slot = static_cast<uint32_t>(__builtin_ctz(bits));
-    const std::byte* row = values + size_t{slot} * dim * sizeof(uint16_t);
+    const std::byte* row = values + slot * value_stride;
     for (size_t c = 0; c < kChunks; ++c) {
       const std::byte* at = row + c * kDims * sizeof(uint16_t);
       const V value = kPart ? V::LoadF16Part(at, n) : V::LoadF16(at);
@@ -169,17 +171,17 @@ inline void ValueTile(const std::byte* values, uint32_t dim, uint32_t visible, c
 
 // All dimensions from d on, in tiles of kChunks vectors and then of fewer.
 template <class V, size_t kHeads, size_t kChunks>
-inline void AddValues(const std::byte* values, uint32_t dim, uint32_t visible, const float* p,
-                      const float* corrections, float* out, uint32_t d) {
+inline void AddValues(const std::byte* values, size_t value_stride, uint32_t dim, uint32_t visible,
+                      const float* p, const float* corrections, float* out, uint32_t d) {
   for (; d + kChunks * kDims <= dim; d += kChunks * kDims) {
-    ValueTile<V, kHeads, kChunks, false>(values + size_t{d} * sizeof(uint16_t), dim, visible, p,
-                                         corrections, out + d, 0);
+    ValueTile<V, kHeads, kChunks, false>(values + size_t{d} * sizeof(uint16_t), value_stride, dim,
+                                         visible, p, corrections, out + d, 0);
   }
   if constexpr (kChunks > 1) {
-    AddValues<V, kHeads, kChunks / 2>(values, dim, visible, p, corrections, out, d);
+    AddValues<V, kHeads, kChunks / 2>(values, value_stride, dim, visible, p, corrections, out, d);
   } else if (d < dim) {
-    ValueTile<V, kHeads, 1, true>(values + size_t{d} * sizeof(uint16_t), dim, visible, p,
-                                  corrections, out + d, dim - d);
+    ValueTile<V, kHeads, 1, true>(values + size_t{d} * sizeof(uint16_t), value_stride, dim, visible,
+                                  p, corrections, out + d, dim - d);
   }
 }
 
@@ -193,8 +195,7 @@ inline void MergeBlock(const AttentionArgs& args, uint32_t block, uint32_t visib
   alignas(64) float scores[kHeads * kKvBlockTokens] = {};
   for (uint32_t i = 0; i < kKvBlockTokens; i += kTileKeys) {
     if (((visible >> i) & ((1U << kTileKeys) - 1)) != 0) {
-      ScoreTile<V, kHeads>(q, keys + size_t{i} * args.head_dim_k * sizeof(uint16_t),
-                           args.head_dim_k, scores + i);
+      ScoreTile<V, kHeads>(q, keys + i * args.k_stride, args.k_stride, args.head_dim_k, scores + i);
     }
   }
   float corrections[kHeads];
@@ -202,9 +203,9 @@ inline void MergeBlock(const AttentionArgs& args, uint32_t block, uint32_t visib
     corrections[i] = MergeScores<V>(args, visible, scores + i * kKvBlockTokens, states + i);
   }
   constexpr size_t kChunks = (V::kAccumulators >= 16 ? 16 : V::kAccumulators) / kHeads;
-  AddValues<V, kHeads, (kChunks > 8 ? 8 : kChunks)>(args.blocks[block] + args.v_offset,
-                                                    args.head_dim_v, visible, scores, corrections,
-                                                    args.out + size_t{h} * args.head_dim_v, 0);
+  AddValues<V, kHeads, (kChunks > 8 ? 8 : kChunks)>(
+      args.blocks[block] + args.v_offset, args.v_stride, args.head_dim_v, visible, scores,
+      corrections, args.out + size_t{h} * args.head_dim_v, 0);
 }
 
 template <class V>

@@ -66,8 +66,7 @@ class Head {
 
  private:
   float Score(uint32_t block, uint32_t i) const {
-    const std::byte* key =
-        args_.blocks[block] + args_.k_offset + uint64_t{i} * args_.head_dim_k * sizeof(uint16_t);
+    const std::byte* key = args_.blocks[block] + args_.k_offset + i * args_.k_stride;
     Stripes dot;
     for (uint32_t j = 0; j < args_.head_dim_k; ++j) {
       dot.AddProduct(j, q_[j], LoadF16(key, j));
@@ -97,8 +96,7 @@ class Head {
   }
 
   void AddValue(uint32_t block, uint32_t i, float p) {
-    const std::byte* value =
-        args_.blocks[block] + args_.v_offset + uint64_t{i} * args_.head_dim_v * sizeof(uint16_t);
+    const std::byte* value = args_.blocks[block] + args_.v_offset + i * args_.v_stride;
     for (uint32_t j = 0; j < args_.head_dim_v; ++j) {
       out_[j] = std::fma(p, LoadF16(value, j), out_[j]);
     }
