@@ -11,8 +11,8 @@
 
 #include <benchmark/benchmark.h>
 
-#include "bench/machine_peak.h"
 #include "kernels/kernels.h"
+#include "kernels/peak_loops.h"
 #include "kernels/test_data.h"
 
 namespace plimsoll::bench {
@@ -32,23 +32,22 @@ Counter Rate(double per_iteration) {
   return {per_iteration, Counter::kIsIterationInvariantRate, Counter::OneK::kIs1000};
 }
 
-void MemoryBandwidth(State& state) {
+void MemoryPeak(State& state, const KernelSet& set) {
   const Buffer data(kStreamBytes);
   for (auto _ : state) {
-    benchmark::DoNotOptimize(ReadAll(data.data(), data.size()));
+    benchmark::DoNotOptimize(kernels::PeakLoopsOf(set).read(data.data(), data.size()));
   }
   state.counters["bytes"] = Rate(static_cast<double>(data.size()));
 }
 
-void FmaPeak(State& state) {
-  double ops = 0;
-  float value = 0.5F;
+// Two operations a multiply-add.
+void ArithmeticPeak(State& state, uint64_t (*loop)(size_t)) {
+  uint64_t multiply_adds = 0;
   for (auto _ : state) {
-    value = 0.5F;
-    ops = RunFmas(100'000, &value);
-    benchmark::DoNotOptimize(value);
+    multiply_adds = loop(100'000);
+    benchmark::DoNotOptimize(multiply_adds);
   }
-  state.counters["ops"] = Rate(ops);
+  state.counters["ops"] = Rate(2.0 * static_cast<double>(multiply_adds));
 }
 
 // Matrices of random blocks; a few distinct rows repeated, for generating them all would take
@@ -179,6 +178,13 @@ void RegisterVectorFunctions(const KernelSet& set, const std::string& prefix) {
 
 void RegisterSet(const KernelSet& set) {
   const std::string prefix = std::string(set.name) + "/";
+  const kernels::PeakLoops& peak = kernels::PeakLoopsOf(set);
+  benchmark::RegisterBenchmark((prefix + "peak/memory").c_str(),
+                               [&set](State& state) { MemoryPeak(state, set); });
+  benchmark::RegisterBenchmark((prefix + "peak/int8_dots").c_str(),
+                               [&peak](State& state) { ArithmeticPeak(state, peak.int8_dots); });
+  benchmark::RegisterBenchmark((prefix + "peak/fmas").c_str(),
+                               [&peak](State& state) { ArithmeticPeak(state, peak.fmas); });
   for (const tensor::DTypeTraits& type : tensor::AllDTypes()) {
     for (const Layout layout : {Layout::kNative, Layout::kRows16}) {
       for (const size_t n_tokens : {size_t{1}, size_t{4}, size_t{128}}) {
@@ -217,8 +223,6 @@ void RegisterSet(const KernelSet& set) {
 
 int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
-  benchmark::RegisterBenchmark("peak/memory", plimsoll::bench::MemoryBandwidth);
-  benchmark::RegisterBenchmark("peak/fma", plimsoll::bench::FmaPeak);
   for (const plimsoll::kernels::KernelSet* set : plimsoll::kernels::AllKernelSets()) {
     if (set->supported()) {
       plimsoll::bench::RegisterSet(*set);

@@ -15,10 +15,10 @@
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
-#include <immintrin.h>
 #include <sys/mman.h>
 
 #include "base/checked.h"
+#include "bench/machine_peak.h"
 #include "kernels/kernels.h"
 #include "kernels/test_data.h"
 
@@ -39,73 +39,6 @@ double Seconds(const F& f) {
   const auto start = std::chrono::steady_clock::now();
   f();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-// Bytes a second of reading memory once, with eight independent streams of one chunk.
-double ReadBandwidth(const std::byte* data, size_t bytes) {
-  double best = 0;
-  volatile uint64_t sink = 0;
-  for (size_t at = 0; at + kChunkBytes <= bytes; at += kChunkBytes) {
-    const auto* words = reinterpret_cast<const uint64_t*>(data + at);
-    constexpr size_t kStream = kChunkBytes / 8 / sizeof(uint64_t);
-    uint64_t sum[8] = {};
-    const double s = Seconds([&] {
-      for (size_t i = 0; i < kStream; i += 8) {
-        for (size_t stream = 0; stream < 8; ++stream) {
-          const uint64_t* line = words + stream * kStream + i;
-          __builtin_prefetch(line + 64);
-          sum[stream] += line[0];
-        }
-      }
-    });
-    for (const uint64_t x : sum) {
-      sink = sink + x;
-    }
-    best = std::max(best, static_cast<double>(kChunkBytes) / s);
-  }
-  return best;
-}
-
-constexpr size_t kPeakRounds = 20000;
-
-[[gnu::target("avx512f,avx512vnni"), gnu::noinline]] void DotsAvx512() {
-  constexpr size_t kChains = 12;
-  __m512i acc[kChains] = {};
-  const __m512i a = _mm512_set1_epi32(1);
-  for (size_t i = 0; i < kPeakRounds; ++i) {
-#pragma GCC unroll 12
-    for (size_t j = 0; j < kChains; ++j) {
-      acc[j] = _mm512_dpbusd_epi32(acc[j], a, a);
-      __asm__ volatile("" : "+v"(acc[j]));
-    }
-  }
-}
-
-// One product of bytes to 16 bits and one sum of those to 32 bits: two instructions of the
-// multiplier for 32 multiplications.
-[[gnu::target("avx2"), gnu::noinline]] void DotsAvx2() {
-  constexpr size_t kChains = 12;
-  __m256i acc[kChains] = {};
-  const __m256i one = _mm256_set1_epi16(1);
-  for (size_t i = 0; i < kPeakRounds; ++i) {
-#pragma GCC unroll 12
-    for (size_t j = 0; j < kChains; ++j) {
-      __m256i a = one;
-      __asm__ volatile("" : "+x"(a));
-      acc[j] = _mm256_add_epi32(acc[j], _mm256_madd_epi16(_mm256_maddubs_epi16(a, a), one));
-      __asm__ volatile("" : "+x"(acc[j]));
-    }
-  }
-}
-
-// Multiplications and additions a second of 8-bit integers.
-double Peak(std::string_view set) {
-  const bool avx512 = set == "avx512";
-  double best = 1;
-  for (int repeat = 0; repeat < 50; ++repeat) {
-    best = std::min(best, Seconds(avx512 ? DotsAvx512 : DotsAvx2));
-  }
-  return 12.0 * (avx512 ? 64 : 32) * 2 * kPeakRounds / best;
 }
 
 // Random matrices have scales that are subnormal or whose products are, now and then, for the
@@ -197,10 +130,11 @@ void Run(const Options& options) {
     const DType dtype = tensor::DTypeFromName(type).value();
     const Weights weights(dtype, options.k, kDecodeBytes);
     const tensor::Matrix& w = weights.matrix();
-    const double bandwidth = ReadBandwidth(w.data, w.bytes());
     for (const std::string& name : options.sets) {
       const KernelSet& set = *kernels::SelectKernelSet(name).value();
-      const double peak = Peak(name);
+      const MachinePeak machine = MeasurePeak(set, 1, PeakBufferBytes(UINT64_MAX)).value();
+      const double bandwidth = machine.read_bytes;
+      const double peak = 2 * machine.int8_dots;  // an addition is an operation too
       const Buffer workspace(set.matmul_workspace_bytes(options.k));
       Random random(2);
       auto x = kernels::testing::RandomActivations(random, set, dtype, options.k, options.tokens);

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "kernels/kernels.h"
+#include "kernels/peak_loops.h"
 
 namespace plimsoll::kernels::avx2 {
 
@@ -27,5 +28,6 @@ void ToF16(const float* x, uint64_t n, uint16_t* y);
 void Rope(float* x, const float* cos, const float* sin, uint32_t n_pairs, bool neox);
 
 extern const KernelSet kKernelSet;
+extern const PeakLoops kPeakLoops;
 
 }  // namespace plimsoll::kernels::avx2

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "kernels/kernels.h"
+#include "kernels/peak_loops.h"
 
 namespace plimsoll::kernels::ref {
 
@@ -30,5 +31,6 @@ void ToF16(const float* x, uint64_t n, uint16_t* y);
 void Rope(float* x, const float* cos, const float* sin, uint32_t n_pairs, bool neox);
 
 extern const KernelSet kKernelSet;
+extern const PeakLoops kPeakLoops;
 
 }  // namespace plimsoll::kernels::ref
