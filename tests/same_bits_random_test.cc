@@ -18,6 +18,7 @@ using tensor::DType;
 struct Case {
   std::string name;
   ModelSpec spec;
+  size_t n_tokens = 37;
 };
 
 Case PlainCase(std::string_view arch, DType type) {
@@ -66,6 +67,23 @@ std::vector<Case> VariantCases() {
     s.router_renormalise = true;
     s.router_weights_scale = 2.5F;
   });
+  add("groups_and_selection_bias", "deepseek2", [](ModelSpec& s) {
+    s.router_gating = random_model::RouterGating::kSigmoid;
+    s.router_renormalise = true;
+    s.selection_bias = true;
+    s.n_expert_groups = 4;
+    s.n_expert_groups_used = 2;
+    s.rope_scaling = random_model::RopeScaling::kYarn;
+    s.rope_log_multiplier = 0.1F;
+  });
+  add("queries_made_directly", "deepseek2", [](ModelSpec& s) { s.q_rank = 0; });
+  add("joined_keys_and_values", "deepseek2", [](ModelSpec& s) { s.joined_kv = true; });
+  // More heads than one task of attention takes, and more tokens than go to the latent at a time.
+  add("many_latent_heads", "deepseek2", [](ModelSpec& s) {
+    s.n_heads = 20;
+    s.n_layers = 1;
+  });
+  cases.back().n_tokens = 100;
   return cases;
 }
 
@@ -77,24 +95,24 @@ TEST_P(SameBitsRandom, OverKernelsThreadsAndChunks) {
   const auto written = random_model::WriteRandomModel(GetParam().spec, file);
   ASSERT_TRUE(written) << written.error().message;
 
-  constexpr size_t kTokens = 37;
+  const size_t n_tokens = GetParam().n_tokens;
   std::vector<TokenId> tokens;
-  for (uint32_t i = 0; i < kTokens; ++i) {
+  for (uint32_t i = 0; i < n_tokens; ++i) {
     tokens.push_back(static_cast<TokenId>(i * 7919 % GetParam().spec.vocab_size));
   }
   const std::vector<float> expected =
-      LoadedModel(file, {.kernels = "ref", .n_threads = 1}).AllLogits(tokens, kTokens);
-  ASSERT_EQ(expected.size(), kTokens * GetParam().spec.vocab_size);
+      LoadedModel(file, {.kernels = "ref", .n_threads = 1}).AllLogits(tokens, n_tokens);
+  ASSERT_EQ(expected.size(), n_tokens * GetParam().spec.vocab_size);
   ASSERT_TRUE(std::ranges::all_of(expected, [](float x) { return std::isfinite(x); }));
 
   const struct {
     const char* kernels;
     size_t n_threads;
     size_t chunk;
-  } runs[] = {{"avx2", 2, kTokens},
+  } runs[] = {{"avx2", 2, n_tokens},
               {"avx2", 1, 7},
               {"avx512", 3, 1},
-              {"avx512", 1, kTokens},
+              {"avx512", 1, n_tokens},
               {"avx512", 2, 7}};
   for (const auto& run : runs) {
     if (!kernels::SelectKernelSet(run.kernels)) {

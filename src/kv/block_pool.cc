@@ -10,13 +10,16 @@ constexpr uint64_t kF16Bytes = 2;
 constexpr uint64_t kLayerAlignment = 64;
 
 uint64_t HeadBytes(uint32_t head_dim) { return uint64_t{kBlockTokens} * head_dim * kF16Bytes; }
+uint64_t ValueBytes(const BlockLayout::Layer& layer) {
+  return layer.values_in_keys ? 0 : HeadBytes(layer.head_dim_v);
+}
 
 }  // namespace
 
 BlockLayout::BlockLayout(std::vector<Layer> layers) : layers_(std::move(layers)) {
   for (const Layer& layer : layers_) {
     layer_offsets_.push_back(block_bytes_);
-    block_bytes_ += layer.n_kv_heads * (HeadBytes(layer.head_dim_k) + HeadBytes(layer.head_dim_v));
+    block_bytes_ += layer.n_kv_heads * (HeadBytes(layer.head_dim_k) + ValueBytes(layer));
     block_bytes_ = AlignUp(block_bytes_, kLayerAlignment);
   }
 }
@@ -27,8 +30,20 @@ uint64_t BlockLayout::k_offset(size_t layer_idx, uint32_t kv_head) const {
 
 uint64_t BlockLayout::v_offset(size_t layer_idx, uint32_t kv_head) const {
   const Layer& layer = layers_[layer_idx];
+  if (layer.values_in_keys) {
+    return k_offset(layer_idx, kv_head);
+  }
   return layer_offsets_[layer_idx] + layer.n_kv_heads * HeadBytes(layer.head_dim_k) +
          kv_head * HeadBytes(layer.head_dim_v);
+}
+
+uint64_t BlockLayout::k_stride(size_t layer_idx) const {
+  return layers_[layer_idx].head_dim_k * kF16Bytes;
+}
+
+uint64_t BlockLayout::v_stride(size_t layer_idx) const {
+  const Layer& layer = layers_[layer_idx];
+  return (layer.values_in_keys ? layer.head_dim_k : layer.head_dim_v) * kF16Bytes;
 }
 
 Result<> BlockPool::Promise(uint64_t n) {

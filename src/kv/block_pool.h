@@ -22,6 +22,8 @@ class BlockLayout {
     uint32_t n_kv_heads = 0;
     uint32_t head_dim_k = 0;
     uint32_t head_dim_v = 0;
+    // A slot's value is the first head_dim_v elements of its key, and is not stored twice.
+    bool values_in_keys = false;
   };
 
   explicit BlockLayout(std::vector<Layer> layers);
@@ -30,9 +32,12 @@ class BlockLayout {
   [[nodiscard]] size_t n_layers() const { return layers_.size(); }
   [[nodiscard]] const Layer& layer(size_t layer_idx) const { return layers_[layer_idx]; }
 
-  // Bytes from a block's start to the F16 keys [kBlockTokens][head_dim_k] of a head; values alike.
+  // Bytes from a block's start to the F16 key of its first slot of a head, and from one slot's key
+  // to the next one's; values alike.
   [[nodiscard]] uint64_t k_offset(size_t layer_idx, uint32_t kv_head) const;
   [[nodiscard]] uint64_t v_offset(size_t layer_idx, uint32_t kv_head) const;
+  [[nodiscard]] uint64_t k_stride(size_t layer_idx) const;
+  [[nodiscard]] uint64_t v_stride(size_t layer_idx) const;
 
  private:
   std::vector<Layer> layers_;

@@ -35,6 +35,18 @@ TEST(BlockLayout, HeadsDoNotOverlapAndFillTheBlock) {
   EXPECT_EQ(layout.block_bytes(), 2U * 32 * (8 + 4) * 2 + 32 * (16 + 16) * 2);
 }
 
+TEST(BlockLayout, ValuesInKeysTakeNoRoom) {
+  const BlockLayout layout(
+      {{.n_kv_heads = 1, .head_dim_k = 48, .head_dim_v = 32, .values_in_keys = true},
+       {.n_kv_heads = 1, .head_dim_k = 16, .head_dim_v = 8}});
+  EXPECT_EQ(layout.v_offset(0, 0), layout.k_offset(0, 0));
+  EXPECT_EQ(layout.k_stride(0), 48U * 2);
+  EXPECT_EQ(layout.v_stride(0), 48U * 2);
+  EXPECT_EQ(layout.k_offset(1, 0), 32U * 48 * 2);
+  EXPECT_EQ(layout.v_stride(1), 8U * 2);
+  EXPECT_EQ(layout.block_bytes(), 32U * (48 + 16 + 8) * 2);
+}
+
 TEST_F(KvSequenceTest, ThePoolIsChargedBeforeItGrows) {
   const uint64_t block = pool_.layout().block_bytes();
   ASSERT_TRUE(pool_.Promise(3));

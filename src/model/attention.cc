@@ -14,7 +14,7 @@ void LayerPieces::Attention(const AttentionWeights& weights) {
     StoreKv(i);
   });
   Attend(weights);
-  ProjectOutput(weights);
+  ProjectOutput(weights.output, weights.output_bias);
   branch_pending_ = true;
 }
 
@@ -122,8 +122,8 @@ void LayerPieces::Attend(const AttentionWeights& weights) {
     args.blocks = at.sequence->block_table().data();
     args.k_offset = layout.k_offset(layer_idx_, kv_head);
     args.v_offset = layout.v_offset(layer_idx_, kv_head);
-    args.k_stride = p.head_dim_k * sizeof(uint16_t);
-    args.v_stride = p.head_dim_v * sizeof(uint16_t);
+    args.k_stride = layout.k_stride(layer_idx_);
+    args.v_stride = layout.v_stride(layer_idx_);
     args.begin = FirstVisible(at, p.window);
     args.end = at.slot + 1;
     args.mask = at.mask;
@@ -134,16 +134,14 @@ void LayerPieces::Attend(const AttentionWeights& weights) {
   step_.ForEachToken([&](size_t i) { s.packed_in.Pack(step_.kernels, i); });
 }
 
-void LayerPieces::ProjectOutput(const AttentionWeights& weights) {
+void LayerPieces::ProjectOutput(const tensor::Matrix& output, Vector bias) {
   Scratch& s = step_.scratch;
   const uint64_t d = step_.hp.hidden_dim;
-  const Product product = {weights.output, s.packed_in.For(weights.output.dtype, 0, step_.n()),
-                           s.branch.data(), d};
+  const Product product = {output, s.packed_in.For(output.dtype, 0, step_.n()), s.branch.data(), d};
   RunProducts(step_, {&product, 1});
-  if (!weights.output_bias.empty()) {
-    step_.ForEachToken([&](size_t i) {
-      step_.kernels.add(weights.output_bias.data(), d, s.branch.data() + i * d);
-    });
+  if (!bias.empty()) {
+    step_.ForEachToken(
+        [&](size_t i) { step_.kernels.add(bias.data(), d, s.branch.data() + i * d); });
   }
 }
 

@@ -30,4 +30,13 @@ void Declarations::AddStack(std::string name, uint64_t in, uint64_t out, uint64_
   all_.push_back({std::move(name), {MakeShape(in, out, n)}, need, account, &target});
 }
 
+void Declarations::AddHeads(std::string name, uint64_t in, uint64_t out, uint64_t n_heads,
+                            tensor::MatrixStack& target) {
+  all_.push_back({std::move(name),
+                  {MakeShape(in, out, n_heads)},
+                  Need::kRequired,
+                  Account::kWeights,
+                  &target});
+}
+
 }  // namespace plimsoll::model

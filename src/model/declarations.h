@@ -38,6 +38,9 @@ class Declarations {
   // `n` such matrices in one tensor.
   void AddStack(std::string name, uint64_t in, uint64_t out, uint64_t n,
                 tensor::MatrixStack& target, Need need = Need::kRequired);
+  // The same with one matrix a head.
+  void AddHeads(std::string name, uint64_t in, uint64_t out, uint64_t n_heads,
+                tensor::MatrixStack& target);
 
   [[nodiscard]] const std::vector<Declaration>& all() const { return all_; }
 

@@ -20,7 +20,8 @@ struct RopeParams {
   double factor = 1.0;  // of the context's extension
   uint32_t n_ctx_original = 0;
   // YaRN
-  double attention_factor = 1.0;
+  double attention_factor = 1.0;  // of the rotated vectors' lengths, ...
+  bool lengthens = true;          // ... which YaRN also multiplies by 1 + 0.1 ln(factor)
   double beta_fast = 32.0;
   double beta_slow = 1.0;
   // Llama 3, where the factors are not a tensor of the file
@@ -45,12 +46,24 @@ struct RouterParams {
 // Of a feed-forward: silu(gate) * up; or both clamped first, KernelSet::swiglu_clamped.
 enum class Activation { kSwiglu, kSwigluClamped };
 
+// Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434): keys and values of all heads are
+// made from one short vector per token, and that is what is cached.
+struct LatentParams {
+  uint32_t kv_rank = 0;   // of the latent; 0: the layer has plain attention
+  uint32_t q_rank = 0;    // queries are made through so many dimensions; 0: directly
+  uint32_t nope_dim = 0;  // dimensions of a head's query and key that are not rotated, ...
+  uint32_t rope_dim = 0;  // ... and that are; the rotated part of the key is one for all heads
+  uint32_t v_dim = 0;     // of a head's value
+  bool joined = false;    // older files: one matrix makes the keys and values of all heads
+};
+
 // Layers may differ from one another in each of these.
 struct LayerParams {
   uint32_t n_heads = 0;
   uint32_t n_kv_heads = 0;
-  uint32_t head_dim_k = 0;
+  uint32_t head_dim_k = 0;  // of what is cached, as are n_kv_heads and head_dim_v
   uint32_t head_dim_v = 0;
+  LatentParams latent;
   uint32_t window = 0;  // a position sees itself and the window - 1 before it; 0: all
   // A dense feed-forward is one expert that is always active.
   uint32_t n_experts = 1;
@@ -58,10 +71,16 @@ struct LayerParams {
   uint32_t expert_ff_dim = 0;
   uint32_t shared_ff_dim = 0;  // width of the shared expert; 0: none
 
-  [[nodiscard]] uint32_t q_dim() const { return n_heads * head_dim_k; }
+  // Widths of the projections to queries, keys and values, and of what the output is made from.
+  [[nodiscard]] uint32_t q_dim() const {
+    return n_heads * (is_latent() ? latent.nope_dim + latent.rope_dim : head_dim_k);
+  }
   [[nodiscard]] uint32_t k_dim() const { return n_kv_heads * head_dim_k; }
-  [[nodiscard]] uint32_t v_dim() const { return n_kv_heads * head_dim_v; }
-  [[nodiscard]] uint32_t attention_dim() const { return n_heads * head_dim_v; }
+  [[nodiscard]] uint32_t v_dim() const { return is_latent() ? 0 : n_kv_heads * head_dim_v; }
+  [[nodiscard]] uint32_t attention_dim() const {
+    return n_heads * (is_latent() ? latent.v_dim : head_dim_v);
+  }
+  [[nodiscard]] bool is_latent() const { return latent.kv_rank != 0; }
   [[nodiscard]] bool is_moe() const { return n_experts > 1; }
 };
 

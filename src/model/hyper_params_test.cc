@@ -3,23 +3,12 @@
 #include <gtest/gtest.h>
 
 #include "model/architecture.h"
+#include "model/test_catalogue.h"
 
 namespace plimsoll::model {
 namespace {
 
-formats::Catalogue SmallModel(const std::string& architecture) {
-  formats::Catalogue catalogue;
-  formats::Metadata& m = catalogue.metadata;
-  m.SetString("general.architecture", architecture);
-  m.SetU32(architecture + ".block_count", 2);
-  m.SetU32(architecture + ".embedding_length", 64);
-  m.SetU32(architecture + ".context_length", 128);
-  m.SetU32(architecture + ".feed_forward_length", 96);
-  m.SetU32(architecture + ".attention.head_count", 4);
-  m.SetU32(architecture + ".attention.head_count_kv", 2);
-  EXPECT_TRUE(catalogue.Add({.name = "token_embd.weight", .shape = tensor::MakeShape(64, 300)}));
-  return catalogue;
-}
+using testing::SmallModel;
 
 TEST(HyperParams, ReadsTheConventions) {
   const auto hp = ReadHyperParams(SmallModel("llama"));
@@ -135,37 +124,14 @@ TEST(HyperParams, ExpertGroupsAreEqualAndHaveEnoughExperts) {
   EXPECT_NE(read(4, 1).error().message.find("llama.expert_group_count is 4"), std::string::npos);
 }
 
-formats::Catalogue SmallGptOss() {
-  auto catalogue = SmallModel("gpt-oss");
-  catalogue.metadata.SetU32("gpt-oss.expert_count", 8);
-  catalogue.metadata.SetU32("gpt-oss.expert_used_count", 2);
-  catalogue.metadata.SetU32("gpt-oss.attention.sliding_window", 16);
-  return catalogue;
-}
-
-TEST(Architecture, GptOssHasTheWindowInEveryOtherLayer) {
-  const Architecture& gpt_oss = **FindArchitecture("gpt-oss");
-  auto catalogue = SmallGptOss();
-  const auto hp = ReadHyperParams(gpt_oss, catalogue);
-  ASSERT_TRUE(hp) << hp.error().message;
-  EXPECT_EQ(hp->layers[0].window, 16U);
-  EXPECT_EQ(hp->layers[1].window, 0U);
-  EXPECT_EQ(hp->router.score, RouterScore::kSoftmaxOfChosen);
-  EXPECT_EQ(hp->activation, Activation::kSwigluClamped);
-  EXPECT_TRUE(hp->rope.neox);
-  catalogue.metadata.SetU32("gpt-oss.attention.sliding_window", 0);
-  EXPECT_NE(ReadHyperParams(gpt_oss, catalogue).error().message.find("sliding_window"),
-            std::string::npos);
-}
-
 TEST(Architecture, UnsupportedOnesAreRefusedWithTheList) {
   const auto found = FindArchitecture("mamba");
   ASSERT_FALSE(found);
   EXPECT_EQ(found.error().kind, ErrorKind::kBadModel);
-  EXPECT_EQ(
-      found.error().message,
-      "the architecture \"mamba\" is not supported; supported are gpt-oss, llama, olmoe, qwen2, "
-      "qwen2moe, qwen3, qwen3moe");
+  EXPECT_EQ(found.error().message,
+            "the architecture \"mamba\" is not supported; supported are deepseek2, gpt-oss, llama, "
+            "olmoe, qwen2, "
+            "qwen2moe, qwen3, qwen3moe");
 }
 
 }  // namespace

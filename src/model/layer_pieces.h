@@ -21,6 +21,7 @@ class LayerPieces {
 
   void Norm(Vector weight);
   void Attention(const AttentionWeights& weights);
+  void LatentAttention(const LatentAttentionWeights& weights);
   // Router, experts and the shared expert; a dense feed-forward is one expert.
   void FeedForward(const FeedForwardWeights& weights);
 
@@ -33,7 +34,7 @@ class LayerPieces {
   void FinishHeads(float* heads, uint32_t n_heads, Vector bias, Vector norm, size_t token);
   void StoreKv(size_t token);
   void Attend(const AttentionWeights& weights);
-  void ProjectOutput(const AttentionWeights& weights);
+  void ProjectOutput(const tensor::Matrix& output, Vector bias);
 
   void Route(const FeedForwardWeights& weights);
   void ChooseExpertsOf(const FeedForwardWeights& weights, size_t token);

@@ -72,7 +72,7 @@ ScratchShape Model::MakeScratchShape() const {
 kv::BlockLayout Model::KvLayout() const {
   std::vector<kv::BlockLayout::Layer> layers;
   for (const LayerParams& layer : hp_.layers) {
-    layers.push_back({layer.n_kv_heads, layer.head_dim_k, layer.head_dim_v});
+    layers.push_back({layer.n_kv_heads, layer.head_dim_k, layer.head_dim_v, layer.is_latent()});
   }
   return kv::BlockLayout(std::move(layers));
 }

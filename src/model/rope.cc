@@ -78,7 +78,7 @@ RopeTable::RopeTable(const RopeParams& params, Vector factors) {
   }
   if (params.scaling == RopeScaling::kYarn) {
     magnitude_ = params.attention_factor;
-    if (params.factor > 1) {
+    if (params.lengthens && params.factor > 1) {
       magnitude_ *= 1.0 + 0.1 * Log(params.factor);
     }
   }

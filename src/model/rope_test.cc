@@ -59,6 +59,13 @@ TEST(Rope, YarnKeepsFastPairsInterpolatesSlowOnesAndGrows) {
   // A factor that shortens changes no lengths.
   const RopeTable shorter({.n_dims = 64, .scaling = RopeScaling::kYarn, .factor = 0.5}, {});
   EXPECT_EQ(At(shorter, 0).cos[0], 1.0F);
+  const RopeTable unchanged({.n_dims = 64,
+                             .scaling = RopeScaling::kYarn,
+                             .factor = 4,
+                             .n_ctx_original = 4096,
+                             .lengthens = false},
+                            {});
+  EXPECT_NEAR(At(unchanged, 50).cos[0], std::cos(50.0), kTolerance);
   // The ramp: between both.
   const double between = std::asin(a.sin[15] / magnitude) / 50;
   EXPECT_LT(between, Frequency(10000, 64, 15));

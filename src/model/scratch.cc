@@ -16,6 +16,8 @@ constexpr uint64_t kSuperBlock = 256;
 // The largest that any layer needs of each.
 struct Widths {
   uint64_t q = 0, k = 0, v = 0, attended = 0, experts = 0, active = 0, ff = 0, shared_ff = 0;
+  // Latent attention; of one token.
+  uint64_t q_rank = 0, kv_rank = 0, nope = 0, q_nope = 0, q_latent = 0, mixed = 0, heads = 0;
 };
 
 Widths WidestLayer(const HyperParams& hp) {
@@ -29,6 +31,16 @@ Widths WidestLayer(const HyperParams& hp) {
     w.active = std::max<uint64_t>(w.active, layer.n_experts_active);
     w.ff = std::max<uint64_t>(w.ff, layer.expert_ff_dim);
     w.shared_ff = std::max<uint64_t>(w.shared_ff, layer.shared_ff_dim);
+    if (layer.is_latent()) {
+      const LatentParams& latent = layer.latent;
+      w.q_rank = std::max<uint64_t>(w.q_rank, latent.q_rank);
+      w.kv_rank = std::max<uint64_t>(w.kv_rank, latent.kv_rank);
+      w.nope = std::max<uint64_t>(w.nope, latent.nope_dim);
+      w.heads = std::max<uint64_t>(w.heads, layer.n_heads);
+      w.q_nope = std::max(w.q_nope, uint64_t{layer.n_heads} * latent.nope_dim);
+      w.q_latent = std::max(w.q_latent, uint64_t{layer.n_heads} * layer.head_dim_k);
+      w.mixed = std::max(w.mixed, uint64_t{layer.n_heads} * latent.kv_rank);
+    }
   }
   return w;
 }
@@ -46,6 +58,20 @@ PackedRows LayPacked(uint64_t n_rows, uint64_t max_k, const PackedFormats& forma
                                                               AlignUp(max_k, kSuperBlock)));
   }
   return rows;
+}
+
+LatentScratch LayLatent(const Widths& w, uint64_t n, const PackedFormats& formats,
+                        memory::Carver& carver) {
+  const uint64_t m = std::min<uint64_t>(n, kLatentTokens);
+  LatentScratch s;
+  s.q_down = carver.Take<float>(n * w.q_rank);
+  s.q_nope = carver.Take<float>(m * w.q_nope);
+  s.q_latent = carver.Take<float>(m * w.q_latent);
+  s.mixed = carver.Take<float>(m * w.mixed);
+  s.packed_q_down = LayPacked(n, w.q_rank, formats, carver);
+  s.packed_q_nope = LayPacked(m * w.heads, w.nope, formats, carver);
+  s.packed_mixed = LayPacked(m * w.heads, w.kv_rank, formats, carver);
+  return s;
 }
 
 }  // namespace
@@ -112,6 +138,7 @@ Scratch Scratch::Lay(const HyperParams& hp, const ScratchShape& shape, memory::C
   s.packed_ff = LayPacked(pairs, w.ff, shape.formats, carver);
   s.packed_shared = LayPacked(n, w.shared_ff, shape.formats, carver);
 
+  s.latent = LayLatent(w, n, shape.formats, carver);
   s.routing.scores = carver.Take<float>(n * w.experts);
   s.routing.selection = carver.Take<float>(n * w.experts);
   s.routing.group_scores = carver.Take<float>(n * hp.router.n_groups);
@@ -124,13 +151,15 @@ Scratch Scratch::Lay(const HyperParams& hp, const ScratchShape& shape, memory::C
   s.routing.active_begin = carver.Take<uint32_t>(w.experts + 1);
   s.routing.counts = carver.Take<uint32_t>(w.experts);
 
-  const uint64_t max_k = std::max({uint64_t{hp.hidden_dim}, w.attended, w.ff, w.shared_ff});
+  const uint64_t max_k = std::max(
+      {uint64_t{hp.hidden_dim}, w.attended, w.ff, w.shared_ff, w.q_rank, w.kv_rank, w.nope});
   s.threads = carver.Take<ThreadScratch>(shape.n_threads);
   for (uint32_t i = 0; i < shape.n_threads; ++i) {
     std::byte* workspace = carver.TakeBytes(shape.matmul_workspace_bytes(max_k));
     const auto tile = carver.Take<float>(n * kDownRows);
+    const auto latent_row = carver.Take<float>(w.kv_rank);
     if (!s.threads.empty()) {
-      s.threads[i] = {workspace, tile.data()};
+      s.threads[i] = {workspace, tile.data(), latent_row.data()};
     }
   }
   return s;

@@ -15,6 +15,9 @@ namespace plimsoll::model {
 // Logits are made and handed out for this many tokens at a time, so that a long prompt whose every
 // token is wanted does not need tokens x vocabulary floats.
 inline constexpr uint32_t kLogitRows = 16;
+// Tokens whose queries latent attention takes to the latent at a time: there a head is several
+// times as wide as its query.
+inline constexpr uint32_t kLatentTokens = 64;
 // Rows of an expert's down projection that one task makes for all its tokens.
 inline constexpr uint32_t kDownRows = 64;
 
@@ -45,9 +48,19 @@ struct PackedRows {
                                          const uint32_t* row_idx = nullptr) const;
 };
 
+// Of latent attention; m is min(n, kLatentTokens), a row is one head of one token, token by token.
+struct LatentScratch {
+  std::span<float> q_down;    // [n][q_rank]
+  std::span<float> q_nope;    // [m * n_heads][nope_dim]
+  std::span<float> q_latent;  // [m * n_heads][kv_rank + rope_dim]
+  std::span<float> mixed;     // [m * n_heads][kv_rank]: latents, weighted by attention
+  PackedRows packed_q_down, packed_q_nope, packed_mixed;
+};
+
 struct ThreadScratch {
   std::byte* workspace = nullptr;  // matmul's
   float* tile = nullptr;           // [max_tokens][kDownRows]
+  float* latent_row = nullptr;     // [kv_rank]
 };
 
 // Which experts a chunk's tokens chose. A pair is one token with one of its experts; pairs are
@@ -80,6 +93,7 @@ struct Scratch {
   std::span<float> cos, sin;                // [n][n_rotated_pairs]
   std::span<float> logits;                  // [kLogitRows][vocab_size]
   PackedRows packed_in, packed_ff, packed_shared;  // memory only; floats and k are set where used
+  LatentScratch latent;
   Routing routing;
   std::span<ThreadScratch> threads;
 

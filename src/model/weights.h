@@ -20,6 +20,21 @@ struct AttentionWeights {
   Vector q_norm, k_norm;
 };
 
+// LatentParams has the dimensions.
+struct LatentAttentionWeights {
+  Vector norm;            // [hidden_dim]
+  tensor::Matrix q_down;  // [hidden_dim -> q_rank], and then q is from q_rank; empty: there is none
+  Vector q_norm;          // [q_rank]
+  tensor::Matrix q;       // [hidden_dim -> n_heads * (nope_dim + rope_dim)]
+  tensor::Matrix kv_down;    // [hidden_dim -> kv_rank + rope_dim]: the latent and the rotated key
+  Vector kv_norm;            // [kv_rank]
+  tensor::MatrixStack k_up;  // [nope_dim -> kv_rank] x n_heads: takes queries to the latent
+  tensor::MatrixStack v_up;  // [kv_rank -> v_dim] x n_heads
+  // Instead of those two in older files: [kv_rank -> n_heads * (nope_dim + v_dim)].
+  tensor::Matrix kv_up;
+  tensor::Matrix output;  // [n_heads * v_dim -> hidden_dim]
+};
+
 struct SharedExpertWeights {
   tensor::Matrix router;               // [hidden_dim -> 1]: its sigmoid scales the output; empty: 1
   tensor::MatrixStack gate, up, down;  // one matrix each
@@ -39,6 +54,7 @@ struct FeedForwardWeights {
 
 struct LayerWeights {
   AttentionWeights attention;
+  LatentAttentionWeights latent_attention;  // instead of `attention`
   FeedForwardWeights feed_forward;
 };
 

@@ -29,6 +29,11 @@ ARCHITECTURES = [
     Case("qwen2moe", f"--arch qwen2moe {MOE}"),
     Case("qwen3moe", f"--arch qwen3moe {MOE}"),
     Case("olmoe", f"--arch olmoe {MOE} --kv-heads 0"),
+    Case(
+        "deepseek2",  # as V3 is; sums of sigmoid scores move more than softmax shares do: calmer yet
+        f"--arch deepseek2 {MOE} --gating sigmoid --renormalise true --router-weights-scale 2.5 --groups 4 --groups-used 2 "
+        "--selection-bias --rope-scaling yarn --rope-log-multiplier 0.1 --router-std 0.05",
+    ),
     Case("gpt-oss", f"--arch gpt-oss {MOE} --rope-scaling yarn"),
 ]
 
@@ -43,6 +48,8 @@ VARIANTS = [
     Case("query, key, value biases", "--arch llama --biases true"),
     Case("sigmoid router", f"--arch qwen3moe {MOE} --gating sigmoid --renormalise true", peer=False),
     Case("no renormalisation, scaled", f"--arch qwen3moe {MOE} --renormalise false --router-weights-scale 1.5", peer=False),
+    Case("latent attention: queries made directly, softmax", f"--arch deepseek2 {MOE} --q-rank 0"),
+    Case("latent attention: joined keys and values", f"--arch deepseek2 {MOE} --joined-kv --rope-scaling yarn"),
     Case("sixteen experts, six active", "--arch qwen3moe --experts 16 --top-k 6 --router-std 1"),
 ]
 VARIANT_TYPES = ["F32", "Q8_0"]

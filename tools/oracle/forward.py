@@ -29,6 +29,7 @@ ARCHITECTURES = {
     "qwen2moe": Architecture(renormalise=False),
     "qwen3moe": Architecture(),
     "olmoe": Architecture(renormalise=False),
+    "deepseek2": Architecture(neox=False, renormalise=False),
     "gpt-oss": Architecture(
         renormalise=False, softmax_of_chosen=True, clamped_swiglu=True, alternating_window=True, ffn_norm="post_attention_norm"
     ),
@@ -46,13 +47,19 @@ class Model:
         self.hidden_dim = self.key("embedding_length")
         self.n_heads = self.key("attention.head_count")
         self.n_kv_heads = self.key("attention.head_count_kv", self.n_heads)
-        self.head_dim = self.key("attention.key_length", self.hidden_dim // self.n_heads)
+        # Of latent attention: newer files give the width of what is cached as the key's length.
+        self.kv_rank = self.key("attention.kv_lora_rank", 0)
+        head_dim = self.key("attention.key_length", self.hidden_dim // self.n_heads)
+        self.head_dim = self.key("attention.key_length_mla", head_dim)
         self.eps = self.key("attention.layer_norm_rms_epsilon")
         self.window = self.key("attention.sliding_window", 0)
         self.n_active = self.key("expert_used_count", 0)
         self.sigmoid_router = self.key("expert_gating_func", 1) == 2
         self.renormalise = self.key("expert_weights_norm", self.fixed.renormalise)
         self.router_scale = self.key("expert_weights_scale", 1.0) or 1.0
+        self.n_groups = self.key("expert_group_count", 0)
+        self.n_groups_used = self.key("expert_group_used_count", 0)
+        self.score_scale = 1 / math.sqrt(self.head_dim)
         self.frequencies, self.rope_magnitude = rope_frequencies(self)
 
     def key(self, name, *default):
@@ -101,7 +108,13 @@ def yarn_frequencies(model, plain, n_dims, theta, factor):
     low = max(math.floor(pair_that_turns(model.key("rope.scaling.yarn_beta_fast", 32.0))), 0)
     high = min(math.ceil(pair_that_turns(model.key("rope.scaling.yarn_beta_slow", 1.0))), n_dims - 1)
     ramp = np.clip((np.arange(n_dims // 2) - low) / max(high - low, 0.001), 0, 1)
-    magnitude = (1 + 0.1 * math.log(factor)) * model.key("rope.scaling.attn_factor", 1.0)
+    attention_factor = model.key("rope.scaling.attn_factor", 1.0)
+    magnitude = (1 + 0.1 * math.log(factor)) * attention_factor
+    if model.arch == "deepseek2":  # scales the scores, and the rotated part only where no key says how much
+        multiplier = model.key("rope.scaling.yarn_log_multiplier", 0.0)
+        growth = attention_factor * (1 + (multiplier or 0.1) * math.log(factor))
+        model.score_scale *= growth * growth
+        magnitude = attention_factor if multiplier else magnitude
     return plain / factor * ramp + plain * (1 - ramp), magnitude
 
 
@@ -178,13 +191,42 @@ def linear(model, name, x):
     return y if bias is None else y + bias
 
 
+def latent_attention(model, layer, x):
+    """DeepSeek-V2 (arXiv:2405.04434), not absorbed: every head's keys and values are made from the latent."""
+    n, p = len(x), f"blk.{layer}.attn_"
+    rope_dim = 2 * len(model.frequencies)
+    nope_dim = model.head_dim - rope_dim
+    if p + "q_a.weight" in model.gguf:
+        down = rms_norm(linear(model, p + "q_a", x), model.weight(p + "q_a_norm.weight"), model.eps)
+        q = linear(model, p + "q_b", down)
+    else:
+        q = linear(model, p + "q", x)
+    q = q.reshape(n, model.n_heads, model.head_dim)
+    down = linear(model, p + "kv_a_mqa", x)
+    latent = rms_norm(down[:, : model.kv_rank], model.weight(p + "kv_a_norm.weight"), model.eps)
+    rotated = rope(model, down[:, None, model.kv_rank :])
+    joined = model.weight(p + "kv_b.weight")
+    if joined is None:
+        k = np.einsum("jr,hrd->jhd", latent, model.weight(p + "k_b.weight"))
+        v = np.einsum("jr,hdr->jhd", latent, model.weight(p + "v_b.weight"))
+    else:
+        k, v = np.split((latent @ joined.T).reshape(n, model.n_heads, -1), [nope_dim], axis=-1)
+    k = np.concatenate([k, rotated.repeat(model.n_heads, axis=1)], axis=-1)
+    q = np.concatenate([q[..., :nope_dim], rope(model, q[..., nope_dim:])], axis=-1)
+    scores = np.einsum("ihd,jhd->hij", q, k) * model.score_scale
+    mixed = np.einsum("hij,jhd->ihd", attention_weights(model, layer, scores), v).reshape(n, -1)
+    return linear(model, p + "output", mixed)
+
+
 def attention(model, layer, x):
+    if model.kv_rank:
+        return latent_attention(model, layer, x)
     n = len(x)
     group = model.n_heads // model.n_kv_heads
     q = rope(model, projected(model, layer, "q", x, model.n_heads))
     k = rope(model, projected(model, layer, "k", x, model.n_kv_heads)).repeat(group, axis=1)
     v = projected(model, layer, "v", x, model.n_kv_heads).repeat(group, axis=1)
-    scores = np.einsum("ihd,jhd->hij", q, k) / math.sqrt(model.head_dim)
+    scores = np.einsum("ihd,jhd->hij", q, k) * model.score_scale
     mixed = np.einsum("hij,jhd->ihd", attention_weights(model, layer, scores), v).reshape(n, -1)
     return linear(model, f"blk.{layer}.attn_output", mixed)
 
@@ -204,19 +246,41 @@ def feed_forward(model, x, gate, up, down, biases=(0, 0, 0)):
     return activation(x @ gate.T + biases[0], x @ up.T + biases[1]) @ down.T + biases[2]
 
 
-def route(model, layer, x):
-    """Chosen experts [positions, k], their weights, and each position's margin: the gap between the
-    last chosen expert's probability and the next one's."""
-    logits = linear(model, f"blk.{layer}.ffn_gate_inp", x)
-    scores = sigmoid(logits) if model.sigmoid_router else softmax(logits)
+def chosen_and_margin(scores, k):
+    """The k best of each row, best first, and the gap between the last of them and the next one."""
     order = np.argsort(-scores, axis=-1, kind="stable")
     ranked = np.take_along_axis(scores, order, axis=-1)
-    k = model.n_active
-    margin = ranked[:, k - 1] - ranked[:, k] if k < scores.shape[1] else np.full(len(x), np.inf)
-    weights = ranked[:, :k]
+    margin = ranked[:, k - 1] - ranked[:, k] if k < scores.shape[1] else np.full(len(scores), np.inf)
+    return order[:, :k], margin
+
+
+def without_worse_groups(model, scores):
+    """Scores with those of all but the best groups at -inf, and the margin of that choice. A group
+    counts the sum of its best two (DeepSeek-V3, arXiv:2412.19437)."""
+    groups = scores.reshape(len(scores), model.n_groups, -1)
+    counts = np.sort(groups, axis=-1)[..., -2:].sum(axis=-1)
+    best, margin = chosen_and_margin(counts, model.n_groups_used)
+    masked = np.full_like(groups, -np.inf)
+    rows = np.arange(len(scores))[:, None]
+    masked[rows, best] = groups[rows, best]
+    return masked.reshape(scores.shape), margin
+
+
+def route(model, layer, x):
+    """Chosen experts [positions, k], their weights, and each position's margin: the gap between the
+    last chosen expert's probability and the next one's, and the same of groups."""
+    logits = linear(model, f"blk.{layer}.ffn_gate_inp", x)
+    scores = sigmoid(logits) if model.sigmoid_router else softmax(logits)
+    bias = model.weight(f"blk.{layer}.exp_probs_b.bias")
+    selection = scores if bias is None else scores + bias
+    group_margin = np.inf
+    if model.n_groups > 1:
+        selection, group_margin = without_worse_groups(model, selection)
+    chosen, margin = chosen_and_margin(selection, model.n_active)
+    weights = np.take_along_axis(scores, chosen, axis=-1)
     if model.renormalise or model.fixed.softmax_of_chosen:
         weights = weights / weights.sum(axis=-1, keepdims=True)
-    return order[:, :k], weights * model.router_scale, margin
+    return chosen, weights * model.router_scale, np.minimum(margin, group_margin)
 
 
 def shared_expert(model, layer, x):

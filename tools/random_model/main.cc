@@ -50,6 +50,15 @@ void AddOptions(CLI::App& app, ModelSpec& spec) {
   app.add_option("--top-k", spec.n_experts_active, "experts a token");
   app.add_option("--expert-ff", spec.expert_ffn_dim, "width of an expert");
   app.add_option("--shared-ff", spec.shared_ffn_dim, "width of the shared expert (qwen2moe)");
+  app.add_option("--q-rank", spec.q_rank, "deepseek2: rank of queries; 0: made directly");
+  app.add_option("--kv-rank", spec.kv_rank, "deepseek2: width of the latent that is cached");
+  app.add_option("--dense-layers", spec.n_dense_layers,
+                 "deepseek2: leading layers without experts");
+  app.add_option("--shared-experts", spec.n_shared_experts, "deepseek2: shared experts a layer");
+  app.add_flag("--joined-kv", spec.joined_kv, "deepseek2: attn_kv_b, as in older files");
+  app.add_flag("--selection-bias", spec.selection_bias, "a bias on the choice of experts");
+  app.add_option("--groups", spec.n_expert_groups, "groups of experts; 0: none");
+  app.add_option("--groups-used", spec.n_expert_groups_used, "groups that a token may choose from");
   app.add_option("--vocab", spec.vocab_size, "tokens of the vocabulary");
   app.add_option("--context", spec.n_ctx_train, "context length in the metadata");
   app.add_flag("--tied", spec.tied_output, "no output matrix: the token embedding serves as one");
@@ -65,6 +74,9 @@ void AddOptions(CLI::App& app, ModelSpec& spec) {
                                              {"yarn", RopeScaling::kYarn},
                                              {"llama3", RopeScaling::kLlama3}}));
   app.add_option("--rope-factor", spec.rope_factor, "factor of the scaling");
+  app.add_option_function<float>(
+      "--rope-log-multiplier", [&spec](float given) { spec.rope_log_multiplier = given; },
+      "deepseek2: YaRN's multiplier of the scores");
   app.add_option("--rope-original-context", spec.rope_n_ctx_original, "context before the scaling");
   app.add_option_function<std::string>(
          "--gating",

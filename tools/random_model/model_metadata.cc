@@ -55,12 +55,32 @@ uint32_t FileType(tensor::DType type) {
   return 0;
 }
 
+// Older files, with joined keys and values, give the widths of heads; newer ones those of what is
+// cached, as one KV head, and the heads' beside them.
+void SetLatent(const ModelSpec& spec, const std::string& key, Metadata& metadata) {
+  const uint32_t rope = spec.n_rope_dims();
+  metadata.SetU32(key + "q_lora_rank", spec.q_rank);
+  metadata.SetU32(key + "kv_lora_rank", spec.kv_rank);
+  const std::string suffix = spec.joined_kv ? "" : "_mla";
+  metadata.SetU32(key + "key_length" + suffix, spec.head_dim + rope);
+  metadata.SetU32(key + "value_length" + suffix, spec.head_dim);
+  metadata.SetU32(key + "head_count_kv", spec.joined_kv ? spec.n_heads : 1);
+  if (!spec.joined_kv) {
+    metadata.SetU32(key + "key_length", spec.kv_rank + rope);
+    metadata.SetU32(key + "value_length", spec.kv_rank);
+  }
+}
+
 void SetAttention(const ModelSpec& spec, Metadata& metadata) {
   const std::string key = spec.arch + ".attention.";
   metadata.SetU32(key + "head_count", spec.n_heads);
-  metadata.SetU32(key + "head_count_kv", spec.n_kv_heads);
-  metadata.SetU32(key + "key_length", spec.head_dim);
-  metadata.SetU32(key + "value_length", spec.head_dim);
+  if (spec.has_latent()) {
+    SetLatent(spec, key, metadata);
+  } else {
+    metadata.SetU32(key + "head_count_kv", spec.n_kv_heads);
+    metadata.SetU32(key + "key_length", spec.head_dim);
+    metadata.SetU32(key + "value_length", spec.head_dim);
+  }
   metadata.SetF32(key + "layer_norm_rms_epsilon", spec.norm_eps);
   if (spec.window() > 0) {
     metadata.SetU32(key + "sliding_window", spec.window());
@@ -85,13 +105,16 @@ std::string_view RopeScalingName(RopeScaling scaling) {
 
 void SetRope(const ModelSpec& spec, Metadata& metadata) {
   const std::string key = spec.arch + ".rope.";
-  metadata.SetU32(key + "dimension_count", spec.rope_dims == 0 ? spec.head_dim : spec.rope_dims);
+  metadata.SetU32(key + "dimension_count", spec.n_rope_dims());
   metadata.SetF32(key + "freq_base", spec.rope_theta);
   const std::string_view name = RopeScalingName(spec.rope_scaling);
   if (!name.empty()) {
     metadata.SetString(key + "scaling.type", std::string(name));
     metadata.SetF32(key + "scaling.factor", spec.rope_factor);
     metadata.SetU32(key + "scaling.original_context_length", spec.rope_n_ctx_original);
+    if (spec.rope_log_multiplier) {
+      metadata.SetF32(key + "scaling.yarn_log_multiplier", *spec.rope_log_multiplier);
+    }
   }
 }
 
@@ -107,7 +130,15 @@ void SetExperts(const ModelSpec& spec, Metadata& metadata) {
   if (!HasOneWidth(spec)) {
     metadata.SetU32(key + "feed_forward_length", spec.expert_ffn_dim);
   }
-  if (spec.has_shared_expert()) {
+  if (spec.has_latent()) {
+    metadata.SetU32(key + "shared_count", spec.n_shared_experts);
+    metadata.SetU32(spec.arch + ".leading_dense_block_count", spec.n_dense_layers);
+  }
+  if (spec.n_expert_groups != 0) {
+    metadata.SetU32(key + "group_count", spec.n_expert_groups);
+    metadata.SetU32(key + "group_used_count", spec.n_expert_groups_used);
+  }
+  if (spec.arch == "qwen2moe") {
     metadata.SetU32(key + "shared_feed_forward_length", spec.shared_ffn_dim);
   }
   if (spec.router_gating) {

@@ -10,8 +10,8 @@
 namespace plimsoll::random_model {
 namespace {
 
-constexpr std::array<std::string_view, 7> kArchitectures = {
-    "llama", "qwen2", "qwen3", "qwen2moe", "qwen3moe", "olmoe", "gpt-oss"};
+constexpr std::array<std::string_view, 8> kArchitectures = {
+    "llama", "qwen2", "qwen3", "qwen2moe", "qwen3moe", "olmoe", "gpt-oss", "deepseek2"};
 constexpr std::array<std::string_view, 3> kPresets = {"tiny", "olmoe-like", "1gb"};
 
 void ApplyTiny(ModelSpec& spec) {
@@ -70,8 +70,24 @@ Result<> CheckRows(const ModelSpec& spec) {
     return ok;
   }
   if (spec.has_shared_expert()) {
-    if (auto ok = check("shared feed-forward width", spec.shared_ffn_dim); !ok) {
+    if (auto ok = check("shared feed-forward width", spec.shared_dim()); !ok) {
       return ok;
+    }
+  }
+  if (spec.has_latent()) {
+    if (auto ok = check("rank of keys and values", spec.kv_rank); !ok) {
+      return ok;
+    }
+    if (auto ok = check("feed-forward width", spec.ffn_dim); !ok) {
+      return ok;
+    }
+    if (spec.q_rank != 0) {
+      if (auto ok = check("rank of queries", spec.q_rank); !ok) {
+        return ok;
+      }
+    }
+    if (!spec.joined_kv && spec.head_dim % 32 != 0) {
+      return Fail(ErrorKind::kUsage, "head dimension {} is no multiple of 32", spec.head_dim);
     }
   }
   return spec.is_moe() ? check("expert feed-forward width", spec.expert_ffn_dim)
@@ -125,6 +141,14 @@ Result<> Check(const ModelSpec& spec) {
                         spec.n_experts_active > spec.n_experts)) {
     return Fail(ErrorKind::kUsage, "{} experts with {} active: the active ones must be 1 to all",
                 spec.n_experts, spec.n_experts_active);
+  }
+  if (spec.n_expert_groups > 1 &&
+      (spec.n_experts % spec.n_expert_groups != 0 || spec.n_expert_groups_used == 0 ||
+       spec.n_expert_groups_used > spec.n_expert_groups ||
+       spec.n_experts / spec.n_expert_groups * spec.n_expert_groups_used < spec.n_experts_active)) {
+    return Fail(ErrorKind::kUsage,
+                "{} experts in {} groups of which {} are used: too few or uneven", spec.n_experts,
+                spec.n_expert_groups, spec.n_expert_groups_used);
   }
   if (spec.vocab_size < kVocabSizeMin) {
     return Fail(ErrorKind::kUsage, "vocabulary of {}: at least {} are needed", spec.vocab_size,

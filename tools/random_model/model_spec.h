@@ -29,6 +29,15 @@ struct ModelSpec {
   uint32_t n_experts_active = 2;
   uint32_t expert_ffn_dim = 256;
   uint32_t shared_ffn_dim = 512;  // qwen2moe
+  // deepseek2. head_dim is the width of values and of the part of keys that is not rotated.
+  uint32_t q_rank = 256;        // 0: queries are made directly
+  uint32_t kv_rank = 256;       // of the latent that is cached
+  uint32_t n_dense_layers = 1;  // the first ones
+  uint32_t n_shared_experts = 2;
+  bool joined_kv = false;  // one matrix for keys and values, as in older files
+  bool selection_bias = false;
+  uint32_t n_expert_groups = 0;  // 0: none
+  uint32_t n_expert_groups_used = 0;
   uint32_t vocab_size = 1024;
   uint32_t n_ctx_train = 4096;
 
@@ -38,10 +47,11 @@ struct ModelSpec {
   float norm_eps = 1e-6F;
 
   float rope_theta = 10000;
-  uint32_t rope_dims = 0;  // 0: the whole head
+  uint32_t rope_dims = 0;  // 0: the whole head; deepseek2: beside the head, 0: half as many
   RopeScaling rope_scaling = RopeScaling::kNone;
   float rope_factor = 4;
   uint32_t rope_n_ctx_original = 1024;
+  std::optional<float> rope_log_multiplier;  // deepseek2's YaRN
 
   // Unset: the architecture's own, and no key in the file.
   std::optional<RouterGating> router_gating;
@@ -60,6 +70,13 @@ struct ModelSpec {
 
   [[nodiscard]] bool is_moe() const;
   [[nodiscard]] bool has_qkv_biases() const;
+  [[nodiscard]] bool has_latent() const { return arch == "deepseek2"; }
+  [[nodiscard]] uint32_t n_rope_dims() const {
+    return rope_dims != 0 ? rope_dims : has_latent() ? head_dim / 2 : head_dim;
+  }
+  [[nodiscard]] bool is_dense_layer(uint32_t layer) const {
+    return !is_moe() || (has_latent() && layer < n_dense_layers);
+  }
   // Biases of the attention output and of everything in the feed-forward.
   [[nodiscard]] bool has_all_biases() const { return arch == "gpt-oss"; }
   [[nodiscard]] bool has_sinks() const { return arch == "gpt-oss"; }
@@ -69,7 +86,13 @@ struct ModelSpec {
   // One norm a head (qwen3, qwen3moe), or one across all heads (olmoe).
   [[nodiscard]] bool has_head_norm() const;
   [[nodiscard]] bool has_full_width_norm() const { return arch == "olmoe"; }
-  [[nodiscard]] bool has_shared_expert() const { return arch == "qwen2moe"; }
+  // Of qwen2moe, with a gate, or of deepseek2, without; its width.
+  [[nodiscard]] bool has_shared_expert() const { return shared_dim() != 0; }
+  [[nodiscard]] uint32_t shared_dim() const {
+    return arch == "qwen2moe"    ? shared_ffn_dim
+           : arch == "deepseek2" ? n_shared_experts * expert_ffn_dim
+                                 : 0;
+  }
 };
 
 [[nodiscard]] std::span<const std::string_view> Architectures();

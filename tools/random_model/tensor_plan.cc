@@ -9,6 +9,26 @@ namespace {
 
 using tensor::MakeShape;
 
+// What llama.cpp's quantizer takes for rows that are no whole number of super-blocks.
+tensor::DType TypeForRows(tensor::DType type, uint32_t row) {
+  using tensor::DType;
+  if (row % tensor::Traits(type).block_elements == 0) {
+    return type;
+  }
+  switch (type) {
+    case DType::kQ4_K:
+      return DType::kQ5_0;
+    case DType::kQ5_K:
+      return DType::kQ5_1;
+    case DType::kQ6_K:
+      return DType::kQ8_0;
+    case DType::kIQ4_XS:
+      return DType::kIQ4_NL;
+    default:  // Q2_K and Q3_K
+      return DType::kQ4_0;
+  }
+}
+
 class Planner {
  public:
   explicit Planner(const ModelSpec& spec) : spec_(spec) {}
@@ -21,10 +41,10 @@ class Planner {
     }
     for (uint32_t layer = 0; layer < spec_.n_layers; ++layer) {
       prefix_ = "blk." + std::to_string(layer) + ".";
-      Attention();
+      spec_.has_latent() ? LatentAttention() : Attention();
       Norm(spec_.arch == "gpt-oss" ? "post_attention_norm.weight" : "ffn_norm.weight",
            spec_.hidden_dim);
-      spec_.is_moe() ? Experts() : Dense();
+      spec_.is_dense_layer(layer) ? Dense() : Experts();
     }
     prefix_.clear();
     Norm("output_norm.weight", spec_.hidden_dim);
@@ -98,6 +118,38 @@ class Planner {
     }
   }
 
+  void LatentAttention() {
+    const uint32_t d = spec_.hidden_dim;
+    const uint32_t rope = spec_.n_rope_dims();
+    const uint32_t q_dim = spec_.n_heads * (spec_.head_dim + rope);
+    const double score_root = std::sqrt(spec_.attention_std);
+    Norm("attn_norm.weight", d);
+    if (spec_.q_rank == 0) {
+      Matrix("attn_q.weight", d, q_dim, Into(d) * score_root);
+    } else {
+      Matrix("attn_q_a.weight", d, spec_.q_rank, Into(d));
+      Norm("attn_q_a_norm.weight", spec_.q_rank);
+      Matrix("attn_q_b.weight", spec_.q_rank, q_dim, Into(spec_.q_rank) * score_root);
+    }
+    Matrix("attn_kv_a_mqa.weight", d, spec_.kv_rank + rope, Into(d) * score_root);
+    Norm("attn_kv_a_norm.weight", spec_.kv_rank);
+    if (spec_.joined_kv) {
+      Matrix("attn_kv_b.weight", spec_.kv_rank, 2 * spec_.n_heads * spec_.head_dim,
+             Into(spec_.kv_rank));
+    } else {
+      Add({.name = "attn_k_b.weight",
+           .dtype = TypeForRows(spec_.type, spec_.head_dim),
+           .shape = MakeShape(spec_.head_dim, spec_.kv_rank, spec_.n_heads),
+           .rms = Into(spec_.kv_rank) * score_root});
+      Add({.name = "attn_v_b.weight",
+           .dtype = spec_.type,
+           .shape = MakeShape(spec_.kv_rank, spec_.head_dim, spec_.n_heads),
+           .rms = Into(spec_.kv_rank)});
+    }
+    Matrix("attn_output.weight", spec_.n_heads * spec_.head_dim, d,
+           Back(spec_.n_heads * spec_.head_dim));
+  }
+
   void Dense() {
     const uint32_t d = spec_.hidden_dim;
     Matrix("ffn_gate.weight", d, spec_.ffn_dim, Into(d));
@@ -125,9 +177,14 @@ class Planner {
       ExpertBias("ffn_up_exps.bias", ff);
       ExpertBias("ffn_down_exps.bias", d);
     }
+    if (spec_.selection_bias) {
+      Add({.name = "exp_probs_b.bias", .shape = MakeShape(spec_.n_experts), .rms = 0.05});
+    }
     if (spec_.has_shared_expert()) {
-      const uint32_t shared = spec_.shared_ffn_dim;
-      Add({.name = "ffn_gate_inp_shexp.weight", .shape = MakeShape(d), .rms = Into(d)});
+      const uint32_t shared = spec_.shared_dim();
+      if (spec_.arch == "qwen2moe") {
+        Add({.name = "ffn_gate_inp_shexp.weight", .shape = MakeShape(d), .rms = Into(d)});
+      }
       Matrix("ffn_gate_shexp.weight", d, shared, Into(d));
       Matrix("ffn_up_shexp.weight", d, shared, Into(d));
       Matrix("ffn_down_shexp.weight", shared, d, Back(shared));

@@ -20,7 +20,10 @@ void DeclareLayer(const HyperParams& hp, uint32_t layer_idx, Declarations& decla
                   LayerWeights& weights) {
   DeclareAttention(hp, layer_idx, Need::kRequired, declarations, weights.attention);
   DeclareFeedForward(hp, layer_idx, declarations, weights.feed_forward);
-  DeclareSharedExpert(hp, layer_idx, declarations, weights.feed_forward.shared);
+  SharedExpertWeights& shared = weights.feed_forward.shared;
+  DeclareSharedExpert(hp, layer_idx, declarations, shared);
+  declarations.AddMatrix(LayerTensor(layer_idx, "ffn_gate_inp_shexp"), hp.hidden_dim, 1,
+                         shared.router);
 }
 
 }  // namespace

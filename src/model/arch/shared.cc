@@ -56,7 +56,6 @@ void DeclareSharedExpert(const HyperParams& hp, uint32_t layer_idx, Declarations
                          SharedExpertWeights& weights) {
   const uint32_t ff = hp.layers[layer_idx].shared_ff_dim;
   const auto name = [&](std::string_view n) { return LayerTensor(layer_idx, n); };
-  declarations.AddMatrix(name("ffn_gate_inp_shexp"), hp.hidden_dim, 1, weights.router);
   declarations.AddStack(name("ffn_gate_shexp"), hp.hidden_dim, ff, 1, weights.gate);
   declarations.AddStack(name("ffn_up_shexp"), hp.hidden_dim, ff, 1, weights.up);
   declarations.AddStack(name("ffn_down_shexp"), ff, hp.hidden_dim, 1, weights.down);

@@ -10,6 +10,7 @@
 
 namespace plimsoll::model {
 
+extern const Architecture kDeepseek2;
 extern const Architecture kGptOss;
 extern const Architecture kLlama;
 extern const Architecture kOlmoe;
@@ -33,7 +34,7 @@ void DeclareQkNorm(const HyperParams& hp, uint32_t layer_idx, QkNorm kind,
 // Norm, and either a dense feed-forward or router and experts.
 void DeclareFeedForward(const HyperParams& hp, uint32_t layer_idx, Declarations& declarations,
                         FeedForwardWeights& weights, std::string_view norm = "ffn_norm");
-// The expert that every token passes, with the gate that scales it.
+// The expert that every token passes; not the gate that scales it in some models.
 void DeclareSharedExpert(const HyperParams& hp, uint32_t layer_idx, Declarations& declarations,
                          SharedExpertWeights& weights);
 

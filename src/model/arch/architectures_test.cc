@@ -1,0 +1,157 @@
+// What the architectures make of a file's metadata beyond the conventions.
+#include <cmath>
+
+#include <gmock/gmock.h>
+
+#include "model/architecture.h"
+#include "model/test_catalogue.h"
+
+namespace plimsoll::model {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::SmallModel;
+
+Result<HyperParams> ReadAs(const std::string& name, const formats::Catalogue& catalogue) {
+  return ReadHyperParams(**FindArchitecture(name), catalogue);
+}
+
+formats::Catalogue SmallGptOss() {
+  auto catalogue = SmallModel("gpt-oss");
+  catalogue.metadata.SetU32("gpt-oss.expert_count", 8);
+  catalogue.metadata.SetU32("gpt-oss.expert_used_count", 2);
+  catalogue.metadata.SetU32("gpt-oss.attention.sliding_window", 16);
+  return catalogue;
+}
+
+TEST(GptOss, HasTheWindowInEveryOtherLayer) {
+  auto catalogue = SmallGptOss();
+  const auto hp = ReadAs("gpt-oss", catalogue);
+  ASSERT_TRUE(hp) << hp.error().message;
+  EXPECT_EQ(hp->layers[0].window, 16U);
+  EXPECT_EQ(hp->layers[1].window, 0U);
+  EXPECT_EQ(hp->router.score, RouterScore::kSoftmaxOfChosen);
+  EXPECT_EQ(hp->activation, Activation::kSwigluClamped);
+  EXPECT_TRUE(hp->rope.neox);
+  catalogue.metadata.SetU32("gpt-oss.attention.sliding_window", 0);
+  EXPECT_THAT(ReadAs("gpt-oss", catalogue).error().message, HasSubstr("sliding_window"));
+}
+
+// DeepSeek-V2-Lite's shape in small: heads of 24 + 8, a latent of 48.
+formats::Catalogue SmallDeepseek2() {
+  auto catalogue = SmallModel("deepseek2");
+  const auto set = [&](const char* key, uint32_t value) {
+    catalogue.metadata.SetU32(std::string("deepseek2.") + key, value);
+  };
+  set("attention.head_count_kv", 1);
+  set("attention.kv_lora_rank", 48);
+  set("attention.key_length", 56);
+  set("attention.value_length", 48);
+  set("attention.key_length_mla", 32);
+  set("attention.value_length_mla", 20);
+  set("rope.dimension_count", 8);
+  set("leading_dense_block_count", 1);
+  set("expert_count", 8);
+  set("expert_used_count", 2);
+  set("expert_feed_forward_length", 40);
+  set("expert_shared_count", 3);
+  return catalogue;
+}
+
+Result<HyperParams> ReadDeepseek2(const formats::Catalogue& catalogue) {
+  return ReadAs("deepseek2", catalogue);
+}
+
+TEST(Deepseek2, CachesALatentAndHasDenseLayersFirst) {
+  const auto hp = ReadDeepseek2(SmallDeepseek2());
+  ASSERT_TRUE(hp) << hp.error().message;
+  EXPECT_FALSE(hp->rope.neox);
+  for (const LayerParams& layer : hp->layers) {
+    EXPECT_EQ(layer.n_kv_heads, 1U);
+    EXPECT_EQ(layer.head_dim_k, 56U);
+    EXPECT_EQ(layer.head_dim_v, 48U);
+    EXPECT_EQ(layer.latent.nope_dim, 24U);
+    EXPECT_EQ(layer.latent.q_rank, 0U);
+    EXPECT_FALSE(layer.latent.joined);
+    EXPECT_EQ(layer.q_dim(), 4U * 32);
+    EXPECT_EQ(layer.attention_dim(), 4U * 20);
+  }
+  EXPECT_FALSE(hp->layers[0].is_moe());
+  EXPECT_EQ(hp->layers[0].expert_ff_dim, 96U);
+  EXPECT_EQ(hp->layers[0].shared_ff_dim, 0U);
+  EXPECT_EQ(hp->layers[1].n_experts, 8U);
+  EXPECT_EQ(hp->layers[1].expert_ff_dim, 40U);
+  EXPECT_EQ(hp->layers[1].shared_ff_dim, 120U);
+  EXPECT_EQ(hp->attention_scale, static_cast<float>(1 / std::sqrt(32.0)));
+}
+
+// Older files name the widths of heads, and as many KV heads as heads.
+TEST(Deepseek2, OlderFilesJoinKeysAndValues) {
+  formats::Catalogue catalogue = SmallModel("deepseek2");
+  catalogue.metadata.SetU32("deepseek2.attention.head_count_kv", 4);
+  catalogue.metadata.SetU32("deepseek2.attention.kv_lora_rank", 48);
+  catalogue.metadata.SetU32("deepseek2.attention.key_length", 32);
+  catalogue.metadata.SetU32("deepseek2.attention.value_length", 20);
+  catalogue.metadata.SetU32("deepseek2.rope.dimension_count", 8);
+  const auto hp = ReadDeepseek2(catalogue);
+  ASSERT_TRUE(hp) << hp.error().message;
+  EXPECT_TRUE(hp->layers[0].latent.joined);
+  EXPECT_EQ(hp->layers[0].latent.nope_dim, 24U);
+  EXPECT_EQ(hp->layers[0].latent.v_dim, 20U);
+  EXPECT_EQ(hp->layers[0].n_kv_heads, 1U);
+  EXPECT_EQ(hp->layers[0].head_dim_k, 56U);
+}
+
+// DeepSeek-V2's figures: factor 40, 0.0707 = 0.1 x mscale_all_dim.
+TEST(Deepseek2, YarnScalesTheScoresByTheSquareAndLeavesLengths) {
+  auto catalogue = SmallDeepseek2();
+  catalogue.metadata.SetString("deepseek2.rope.scaling.type", "yarn");
+  catalogue.metadata.SetF32("deepseek2.rope.scaling.factor", 40);
+  catalogue.metadata.SetF32("deepseek2.rope.scaling.yarn_log_multiplier", 0.0707F);
+  const auto hp = ReadDeepseek2(catalogue);
+  ASSERT_TRUE(hp) << hp.error().message;
+  const double mscale = 1 + 0.0707 * std::log(40.0);
+  EXPECT_NEAR(hp->attention_scale, mscale * mscale / std::sqrt(32.0), 1e-7);
+  EXPECT_FALSE(hp->rope.lengthens);
+  catalogue.metadata.SetF32("deepseek2.rope.scaling.yarn_log_multiplier", 0);
+  const auto without = ReadDeepseek2(catalogue);
+  ASSERT_TRUE(without);
+  EXPECT_TRUE(without->rope.lengthens);
+}
+
+TEST(Deepseek2, LayersThatPredictFurtherTokensAreLeftOut) {
+  auto catalogue = SmallDeepseek2();
+  catalogue.metadata.SetU32("deepseek2.nextn_predict_layers", 1);
+  const auto hp = ReadDeepseek2(catalogue);
+  ASSERT_TRUE(hp) << hp.error().message;
+  EXPECT_EQ(hp->n_layers, 1U);
+  EXPECT_EQ(hp->layers.size(), 1U);
+}
+
+TEST(Deepseek2, RefusesWhatMakesNoSense) {
+  const struct {
+    const char* key;
+    uint32_t value;
+  } cases[] = {
+      {"attention.kv_lora_rank", 0},       {"attention.kv_lora_rank", 4090},
+      {"attention.q_lora_rank", ~0U},      {"attention.key_length_mla", 8},
+      {"attention.value_length_mla", 0},   {"expert_shared_count", 65535 * 16},
+      {"leading_dense_block_count", 4097}, {"nextn_predict_layers", 2},
+      {"expert_shared_count", 65535},
+  };
+  for (const auto& c : cases) {
+    auto catalogue = SmallDeepseek2();
+    catalogue.metadata.SetU32("deepseek2.expert_feed_forward_length", 1024);
+    catalogue.metadata.SetU32(std::string("deepseek2.") + c.key, c.value);
+    const auto hp = ReadDeepseek2(catalogue);
+    ASSERT_FALSE(hp) << c.key << " " << c.value;
+    EXPECT_EQ(hp.error().kind, ErrorKind::kBadModel);
+    EXPECT_THAT(hp.error().message, HasSubstr(c.key));
+  }
+  auto catalogue = SmallDeepseek2();
+  catalogue.metadata.SetF32("deepseek2.attention.temperature_scale", 0.1F);
+  EXPECT_THAT(ReadDeepseek2(catalogue).error().message, HasSubstr("temperature_scale"));
+}
+
+}  // namespace
+}  // namespace plimsoll::model

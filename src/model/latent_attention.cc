@@ -1,0 +1,235 @@
+// The attention piece of models that cache a latent: multi-head latent attention in its absorbed
+// form (DeepSeek-V2, arXiv:2405.04434, section 2.1 and appendix C).
+//
+// A head's key is k_up x latent beside the rotated key that all heads share. Instead of making it
+// for every cached token, the head's query is taken to the latent by the same matrix:
+// q . (k_up x latent) = (k_up^T x q) . latent. All heads then attend to the cache as one KV head
+// whose key is [latent | rotated key] and whose value is the latent; what they get is a mixture of
+// latents, which v_up turns into the head's output. Prefill takes the same form as decode, since
+// another one would give other bits.
+#include <algorithm>
+
+#include "base/checked.h"
+#include "model/layer_pieces.h"
+#include "model/products.h"
+
+namespace plimsoll::model {
+namespace {
+
+// Heads that one task of attention takes: as many as share the loading of a key, and fewer where
+// the threads would have nothing to do.
+constexpr uint32_t kMaxTaskHeads = 16;
+constexpr uint32_t kMinTaskHeads = 4;
+constexpr uint32_t kTasksPerThread = 2;
+
+// Some of the chunk's tokens.
+struct TokenRange {
+  size_t first = 0;
+  size_t n = 0;
+};
+
+class LatentLayer {
+ public:
+  LatentLayer(const Step& step, uint32_t layer_idx, const LatentAttentionWeights& weights)
+      : step_(step),
+        layer_idx_(layer_idx),
+        p_(step.hp.layers[layer_idx]),
+        latent_(p_.latent),
+        weights_(weights),
+        s_(step.scratch),
+        rows_(step.scratch.latent) {}
+
+  // From the normed input to each head's output, in scratch.attended.
+  void Run() {
+    Project();
+    step_.ForEachToken([&](size_t i) { StoreLatent(i); });
+    for (size_t first = 0; first < step_.n(); first += kLatentTokens) {
+      const TokenRange tokens = {first, std::min<size_t>(kLatentTokens, step_.n() - first)};
+      ForEachHead([&](size_t head, size_t thread) { TakeToLatent(head, tokens, thread); });
+      Attend(tokens);
+      ForEachHead([&](size_t head, size_t thread) { MakeValues(head, tokens, thread); });
+    }
+  }
+
+ private:
+  template <class F>
+  void ForEachHead(const F& f) {
+    rows_.packed_q_nope.floats = rows_.q_nope.data();
+    rows_.packed_q_nope.k = latent_.nope_dim;
+    rows_.packed_mixed.floats = rows_.mixed.data();
+    rows_.packed_mixed.k = latent_.kv_rank;
+    step_.team.Run(p_.n_heads, f);
+  }
+
+  // The row of a head in the tables that LatentScratch has.
+  [[nodiscard]] size_t RowOf(size_t i, size_t head) const { return i * p_.n_heads + head; }
+
+  // One head's row of each of the first n tokens.
+  [[nodiscard]] kernels::Activations HeadRows(const PackedRows& rows, tensor::DType weight,
+                                              size_t head, size_t n) const {
+    kernels::Activations x = rows.For(weight, head, n);
+    x.row_stride *= p_.n_heads;
+    return x;
+  }
+
+  // Queries, and the latent with the rotated key.
+  void Project() {
+    const size_t n = step_.n();
+    const bool direct = weights_.q_down.empty();
+    const tensor::Matrix& first = direct ? weights_.q : weights_.q_down;
+    const uint32_t first_dim = direct ? p_.q_dim() : latent_.q_rank;
+    float* first_out = direct ? s_.q.data() : rows_.q_down.data();
+    const Product products[] = {{first, s_.packed_in.For(first.dtype, 0, n), first_out, first_dim},
+                                {weights_.kv_down, s_.packed_in.For(weights_.kv_down.dtype, 0, n),
+                                 s_.k.data(), p_.k_dim()}};
+    RunProducts(step_, products);
+    if (direct) {
+      return;
+    }
+    rows_.packed_q_down.floats = rows_.q_down.data();
+    rows_.packed_q_down.k = latent_.q_rank;
+    step_.ForEachToken([&](size_t i) {
+      float* q = rows_.q_down.data() + i * latent_.q_rank;
+      step_.kernels.rms_norm(q, weights_.q_norm.data(), step_.hp.rms_eps, latent_.q_rank, q);
+      rows_.packed_q_down.Pack(step_.kernels, i);
+    });
+    const Product up = {weights_.q, rows_.packed_q_down.For(weights_.q.dtype, 0, n), s_.q.data(),
+                        p_.q_dim()};
+    RunProducts(step_, {&up, 1});
+  }
+
+  void Rotate(size_t token, float* x) const {
+    const uint32_t n_pairs = latent_.rope_dim / 2;
+    step_.kernels.rope(x, s_.cos.data() + token * n_pairs, s_.sin.data() + token * n_pairs, n_pairs,
+                       step_.hp.rope.neox);
+  }
+
+  // Norms the latent, rotates the key, and writes both to the cache.
+  void StoreLatent(size_t token) {
+    float* k = s_.k.data() + token * p_.k_dim();
+    step_.kernels.rms_norm(k, weights_.kv_norm.data(), step_.hp.rms_eps, latent_.kv_rank, k);
+    Rotate(token, k + latent_.kv_rank);
+    const ChunkToken& at = step_.tokens[token];
+    const kv::BlockLayout& layout = at.sequence->layout();
+    std::byte* key = at.sequence->MutableBlock(at.slot) + layout.k_offset(layer_idx_, 0) +
+                     at.slot % kv::kBlockTokens * layout.k_stride(layer_idx_);
+    step_.kernels.to_f16(k, p_.k_dim(), reinterpret_cast<uint16_t*>(key));
+  }
+
+  // One head's queries as [k_up^T x q | rotated q].
+  void TakeToLatent(size_t head, TokenRange tokens, size_t thread) {
+    const size_t head_dim = latent_.nope_dim + latent_.rope_dim;
+    for (size_t i = 0; i < tokens.n; ++i) {
+      const float* q = s_.q.data() + (tokens.first + i) * p_.q_dim() + head * head_dim;
+      const size_t row = RowOf(i, head);
+      std::copy_n(q, latent_.nope_dim, rows_.q_nope.data() + row * latent_.nope_dim);
+      float* rotated = rows_.q_latent.data() + row * p_.head_dim_k + latent_.kv_rank;
+      std::copy_n(q + latent_.nope_dim, latent_.rope_dim, rotated);
+      Rotate(tokens.first + i, rotated);
+    }
+    if (latent_.joined) {
+      SumKeyRows(head, tokens, thread);
+      return;
+    }
+    for (size_t i = 0; i < tokens.n; ++i) {
+      rows_.packed_q_nope.Pack(step_.kernels, RowOf(i, head));
+    }
+    const tensor::Matrix up = weights_.k_up[head];
+    step_.kernels.matmul(up, 0, up.rows, HeadRows(rows_.packed_q_nope, up.dtype, head, tokens.n),
+                         rows_.q_latent.data() + head * p_.head_dim_k,
+                         size_t{p_.n_heads} * p_.head_dim_k, s_.threads[thread].workspace);
+  }
+
+  // k_up^T x q where the file has k_up by rows of the key: the sum of its rows, weighted by q.
+  void SumKeyRows(size_t head, TokenRange tokens, size_t thread) {
+    float* weights = s_.threads[thread].latent_row;
+    const auto latent_of = [&](size_t i) {
+      return rows_.q_latent.data() + RowOf(i, head) * p_.head_dim_k;
+    };
+    for (size_t i = 0; i < tokens.n; ++i) {
+      std::fill_n(latent_of(i), latent_.kv_rank, 0.0F);
+    }
+    const uint64_t first = head * (latent_.nope_dim + latent_.v_dim);
+    for (uint32_t d = 0; d < latent_.nope_dim; ++d) {
+      step_.kernels.dequantize_row(weights_.kv_up, first + d, weights);
+      for (size_t i = 0; i < tokens.n; ++i) {
+        const float q = rows_.q_nope[RowOf(i, head) * latent_.nope_dim + d];
+        step_.kernels.axpy(q, weights, latent_.kv_rank, latent_of(i));
+      }
+    }
+  }
+
+  void Attend(TokenRange tokens) {
+    const uint64_t even = CeilDiv(tokens.n * p_.n_heads, kTasksPerThread * step_.team.n_threads());
+    const auto task_heads = static_cast<uint32_t>(
+        std::clamp<uint64_t>(AlignUp<uint64_t>(even, kMinTaskHeads), kMinTaskHeads, kMaxTaskHeads));
+    const size_t tasks = CeilDiv(p_.n_heads, task_heads);
+    step_.team.Run(tokens.n * tasks, [&](size_t task, size_t /*thread*/) {
+      const auto head = static_cast<uint32_t>(task % tasks) * task_heads;
+      AttendHeads(tokens, task / tasks, head, std::min(task_heads, p_.n_heads - head));
+    });
+  }
+
+  void AttendHeads(TokenRange tokens, size_t i, uint32_t head, uint32_t n_heads) {
+    const ChunkToken& at = step_.tokens[tokens.first + i];
+    const kv::BlockLayout& layout = at.sequence->layout();
+    kernels::AttentionArgs args;
+    args.q = rows_.q_latent.data() + RowOf(i, head) * p_.head_dim_k;
+    args.n_group = n_heads;
+    args.head_dim_k = p_.head_dim_k;
+    args.head_dim_v = p_.head_dim_v;
+    args.scale = step_.hp.attention_scale;
+    args.blocks = at.sequence->block_table().data();
+    args.k_offset = layout.k_offset(layer_idx_, 0);
+    args.v_offset = layout.v_offset(layer_idx_, 0);
+    args.k_stride = layout.k_stride(layer_idx_);
+    args.v_stride = layout.v_stride(layer_idx_);
+    args.end = at.slot + 1;
+    args.mask = at.mask;
+    args.out = rows_.mixed.data() + RowOf(i, head) * latent_.kv_rank;
+    step_.kernels.attention(args);
+  }
+
+  // One head's output: v_up x its mixture of latents.
+  void MakeValues(size_t head, TokenRange tokens, size_t thread) {
+    for (size_t i = 0; i < tokens.n; ++i) {
+      rows_.packed_mixed.Pack(step_.kernels, RowOf(i, head));
+    }
+    const tensor::Matrix up = latent_.joined ? JoinedValues(head) : weights_.v_up[head];
+    step_.kernels.matmul(
+        up, 0, up.rows, HeadRows(rows_.packed_mixed, up.dtype, head, tokens.n),
+        s_.attended.data() + tokens.first * p_.attention_dim() + head * latent_.v_dim,
+        p_.attention_dim(), s_.threads[thread].workspace);
+  }
+
+  // A head's rows of kv_up: its keys', then its values'.
+  [[nodiscard]] tensor::Matrix JoinedValues(size_t head) const {
+    tensor::Matrix values = weights_.kv_up;
+    const uint64_t head_rows = latent_.nope_dim + latent_.v_dim;
+    values.data += (head * head_rows + latent_.nope_dim) * values.row_bytes();
+    values.rows = latent_.v_dim;
+    return values;
+  }
+
+  const Step& step_;
+  uint32_t layer_idx_;
+  const LayerParams& p_;
+  const LatentParams& latent_;
+  const LatentAttentionWeights& weights_;
+  Scratch& s_;
+  LatentScratch& rows_;
+};
+
+}  // namespace
+
+void LayerPieces::LatentAttention(const LatentAttentionWeights& weights) {
+  LatentLayer(step_, layer_idx_, weights).Run();
+  Scratch& s = step_.scratch;
+  s.packed_in.floats = s.attended.data();
+  s.packed_in.k = params().attention_dim();
+  step_.ForEachToken([&](size_t i) { s.packed_in.Pack(step_.kernels, i); });
+  ProjectOutput(weights.output, {});
+  branch_pending_ = true;
+}
+
+}  // namespace plimsoll::model
