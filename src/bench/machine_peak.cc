@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <numeric>
 #include <span>
+#include <vector>
 
 #include <unistd.h>
 
@@ -18,7 +20,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr double kSecondsEach = 0.15;
-constexpr int kRoundsMin = 5;
+constexpr size_t kRoundsMin = 8;
+constexpr size_t kWindows = 8;
 constexpr size_t kSlicesPerThread = 8;
 constexpr size_t kArithmeticRounds = 20'000;  // well under a millisecond
 
@@ -26,38 +29,45 @@ double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// `round` does some work and returns how much; the best rate of many rounds.
 template <class Round>
-double BestRate(const Round& round) {
-  double best = 0;
+void Repeat(const Round& round) {
   const auto start = Clock::now();
-  for (int i = 0; i < kRoundsMin || SecondsSince(start) < kSecondsEach; ++i) {
-    const auto began = Clock::now();
-    const auto work = static_cast<double>(round());
-    best = std::max(best, work / SecondsSince(began));
+  for (size_t i = 0; i < kRoundsMin || SecondsSince(start) < kSecondsEach; ++i) {
+    round(i);
   }
+}
+
+// A round is one window of the buffer, of which all threads read slices. By the time that a window
+// comes again the others have pushed it out of the caches.
+double ReadRate(kernels::Team& team, const kernels::PeakLoops& loops,
+                std::span<const std::byte> buffer) {
+  const size_t window = buffer.size() / kWindows;
+  const size_t n_slices =
+      std::min(team.n_threads() * kSlicesPerThread, window / kernels::kPeakReadBytes);
+  const size_t slice = window / n_slices / kernels::kPeakReadBytes * kernels::kPeakReadBytes;
+  double best = 0;
+  Repeat([&](size_t i) {
+    const std::byte* const begin = buffer.data() + i % kWindows * window;
+    const auto start = Clock::now();
+    team.Run(n_slices, [&](size_t s, size_t /*thread*/) {
+      [[maybe_unused]] const volatile uint64_t sum = loops.read(begin + s * slice, slice);
+    });
+    best = std::max(best, static_cast<double>(n_slices * slice) / SecondsSince(start));
+  });
   return best;
 }
 
-// All threads read slices of the buffer until it is read once.
-uint64_t ReadOnce(kernels::Team& team, const kernels::PeakLoops& loops,
-                  std::span<const std::byte> buffer) {
-  const size_t n_slices =
-      std::min(team.n_threads() * kSlicesPerThread, buffer.size() / kernels::kPeakReadBytes);
-  const size_t slice = buffer.size() / n_slices / kernels::kPeakReadBytes * kernels::kPeakReadBytes;
-  team.Run(n_slices, [&](size_t i, size_t /*thread*/) {
-    [[maybe_unused]] const volatile uint64_t sum = loops.read(buffer.data() + i * slice, slice);
+// Nothing is shared, so each thread's best round counts, and not the best round of all at once.
+double ArithmeticRate(kernels::Team& team, uint64_t (*loop)(size_t)) {
+  std::vector<double> best(team.n_threads());
+  Repeat([&](size_t /*round*/) {
+    team.Run(best.size(), [&](size_t i, size_t /*thread*/) {
+      const auto start = Clock::now();
+      const auto multiply_adds = static_cast<double>(loop(kArithmeticRounds));
+      best[i] = std::max(best[i], multiply_adds / SecondsSince(start));
+    });
   });
-  return n_slices * slice;
-}
-
-// Every thread does the same; the sum of what they did.
-uint64_t Compute(kernels::Team& team, uint64_t (*loop)(size_t)) {
-  const uint64_t each = kArithmeticRounds * loop(1);
-  team.Run(team.n_threads(), [&](size_t /*i*/, size_t /*thread*/) {
-    [[maybe_unused]] const volatile uint64_t done = loop(kArithmeticRounds);
-  });
-  return team.n_threads() * each;
+  return std::accumulate(best.begin(), best.end(), 0.0);
 }
 
 }  // namespace
@@ -82,10 +92,10 @@ Result<MachinePeak> MeasurePeak(const kernels::KernelSet& kernels, size_t n_thre
   kernels::Team team(n_threads);
   const kernels::PeakLoops& loops = kernels::PeakLoopsOf(kernels);
   return MachinePeak{
-      .read_bytes = BestRate([&] { return ReadOnce(team, loops, buffer->span()); }),
-      .int8_dots = BestRate([&] { return Compute(team, loops.int8_dots); }),
-      .fmas = BestRate([&] { return Compute(team, loops.fmas); }),
+      .read_bytes = ReadRate(team, loops, buffer->span()),
+      .int8_dots = ArithmeticRate(team, loops.int8_dots),
+      .fmas = ArithmeticRate(team, loops.fmas),
   };
-}
+}  // namespace
 
 }  // namespace plimsoll::bench

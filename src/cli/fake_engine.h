@@ -85,6 +85,7 @@ struct FakeScript {
   std::vector<engine::GenerateOptions> options;
   std::vector<std::vector<TokenId>> prompts;
   std::vector<uint32_t> reused;
+  std::vector<std::pair<uint32_t, uint32_t>> appended;  // for logits: where, and how many
   uint32_t n_truncated_to_0 = 0;
 };
 
@@ -95,7 +96,7 @@ class FakeSession final : public engine::Session {
   [[nodiscard]] std::span<const TokenId> tokens() const override { return tokens_; }
   [[nodiscard]] uint32_t n_ctx() const override { return script_.n_ctx; }
   void Truncate(uint32_t n) override {
-    tokens_.resize(n);
+    tokens_.resize(std::min<size_t>(n, tokens_.size()));
     script_.n_truncated_to_0 += n == 0 ? 1 : 0;
   }
 
@@ -112,6 +113,16 @@ class FakeSession final : public engine::Session {
       if (on_logits) on_logits(i, logits);
     }
     return {};
+  }
+
+  [[nodiscard]] Result<std::span<const float>> AppendForLogits(
+      std::span<const TokenId> tokens) override {
+    script_.appended.push_back({n(), static_cast<uint32_t>(tokens.size())});
+    auto appended = Append(tokens, [&](uint32_t, std::span<const float> logits) {
+      logits_.assign(logits.begin(), logits.end());
+    });
+    if (!appended) return Forward(appended);
+    return logits_;
   }
 
   // One byte of the next answer a token, then the end token.
@@ -156,8 +167,11 @@ class FakeSession final : public engine::Session {
     return {};
   }
 
+  [[nodiscard]] uint32_t n() const { return static_cast<uint32_t>(tokens_.size()); }
+
   FakeScript& script_;
   std::vector<TokenId> tokens_;
+  std::vector<float> logits_;
 };
 
 class FakeEngine final : public engine::Engine {
@@ -167,11 +181,17 @@ class FakeEngine final : public engine::Engine {
     summary_.kernels = "none";
     summary_.n_threads = 1;
     ledger_.budget_bytes = 1024;
+    contents_.all = {.n_tensors = 3, .parameters = 1000, .bytes = 4000};
+    contents_.by_dtype = {{tensor::DType::kF32, contents_.all}};
   }
   [[nodiscard]] const engine::ModelSummary& summary() const override { return summary_; }
   [[nodiscard]] const FakeTokenizer& tokenizer() const override { return tokenizer_; }
   [[nodiscard]] Result<const text::ChatTemplate*> chat_template() const override { return nullptr; }
   [[nodiscard]] memory::LedgerSnapshot ledger() const override { return ledger_; }
+  [[nodiscard]] const formats::Summary& contents() const override { return contents_; }
+  [[nodiscard]] engine::AttentionWork AttentionAt(uint32_t position) const override {
+    return {.kv_bytes = 10 * (uint64_t{position} + 1), .multiply_adds = uint64_t{position} + 1};
+  }
   [[nodiscard]] Result<std::unique_ptr<engine::Session>> NewSession() override {
     return std::make_unique<FakeSession>(script_);
   }
@@ -181,6 +201,7 @@ class FakeEngine final : public engine::Engine {
   FakeTokenizer tokenizer_;
   engine::ModelSummary summary_;
   memory::LedgerSnapshot ledger_;
+  formats::Summary contents_;
 };
 
 }  // namespace plimsoll::cli

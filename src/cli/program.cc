@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <ostream>
 
+#include "cli/bench.h"
 #include "cli/eval.h"
 #include "cli/inspect_command.h"
 #include "cli/run.h"
@@ -22,7 +23,7 @@ struct Command {
   CommandFn command;
 };
 
-constexpr std::array<Command, 4> kCommands = {{
+constexpr std::array<Command, 5> kCommands = {{
     {"Talk to a model", "run", "run [MODEL]", "chat in the terminal, or answer -p TEXT",
      RunCommand},
     {"Look at a model", "inspect", "inspect MODEL", "what its files contain", InspectCommand},
@@ -30,6 +31,8 @@ constexpr std::array<Command, 4> kCommands = {{
      TokenizeCommand},
     {"Measure a model", "eval", "eval logits|perplexity", "what it predicts, in figures",
      EvalCommand},
+    {"Measure a model", "bench", "bench [-m MODEL]",
+     "how fast it runs, beside the machine's limits", BenchCommand},
 }};
 
 bool LooksLikePath(const std::string& argument) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "engine/attention_work.h"
 #include "engine/bundled_model.h"
 #include "engine/engine_state.h"
 #include "engine/memory_plan.h"
@@ -45,6 +46,7 @@ ModelSummary Summarize(const formats::Catalogue& catalogue, const EngineOptions&
   summary.n_layers = hp.n_layers;
   summary.kernels = state.kernels->name;
   summary.n_threads = static_cast<uint32_t>(state.team->n_threads());
+  summary.prefill_chunk = state.model->max_chunk();
   return summary;
 }
 
@@ -104,6 +106,10 @@ class LoadedEngine final : public Engine {
   [[nodiscard]] memory::LedgerSnapshot ledger() const override {
     return state_->ledger->Snapshot();
   }
+  [[nodiscard]] const formats::Summary& contents() const override { return state_->contents; }
+  [[nodiscard]] AttentionWork AttentionAt(uint32_t position) const override {
+    return plimsoll::engine::AttentionAt(state_->model->hyper_params(), position);
+  }
   [[nodiscard]] Result<std::unique_ptr<Session>> NewSession() override {
     return MakeSession(*state_);
   }
@@ -133,6 +139,7 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options,
     return Forward(catalogue);
   }
   state->catalogue = std::move(*catalogue);
+  state->contents = formats::Summarise(state->catalogue);
   const auto kernels = kernels::SelectKernelSet(options.kernels);
   if (!kernels) {
     return tl::unexpected(kernels.error());

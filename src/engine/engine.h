@@ -15,6 +15,7 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "engine/bundled_model.h"
+#include "formats/summary.h"
 #include "memory/ledger.h"
 #include "sampling/sampler.h"
 #include "text/chat_template.h"
@@ -45,6 +46,13 @@ struct ModelSummary {
   uint32_t n_layers = 0;
   std::string kernels;
   uint32_t n_threads = 0;
+  uint32_t prefill_chunk = 0;  // tokens computed together; fewer than asked where memory is short
+};
+
+// What the attention of one token takes, in all layers.
+struct AttentionWork {
+  uint64_t kv_bytes = 0;  // of keys and values read
+  uint64_t multiply_adds = 0;
 };
 
 // The tokenizer of a model's files alone (none: of the bundled model); works for vocabulary-only
@@ -91,6 +99,10 @@ class Session {
   [[nodiscard]] virtual Result<> Append(std::span<const TokenId> tokens,
                                         const LogitsFn& on_logits) = 0;
 
+  // Appends tokens, at least one, and gives the logits behind the last; valid until the next call.
+  [[nodiscard]] virtual Result<std::span<const float>> AppendForLogits(
+      std::span<const TokenId> tokens) = 0;
+
   // Makes the sequence `prompt` (what of it is there already is kept), then generates.
   // `on_text` gets complete UTF-8 text as it grows, stop strings cut off; returning false ends the
   // generation with kInterrupted. The generated tokens stay in the sequence.
@@ -114,6 +126,10 @@ class Engine {
   // Null when the model has none; the error when it has one that does not parse.
   [[nodiscard]] virtual Result<const text::ChatTemplate*> chat_template() const = 0;
   [[nodiscard]] virtual memory::LedgerSnapshot ledger() const = 0;
+  // What the model's files hold, and what a token reads of it.
+  [[nodiscard]] virtual const formats::Summary& contents() const = 0;
+  // Of the token at a position, which sees itself and those before it that its window allows.
+  [[nodiscard]] virtual AttentionWork AttentionAt(uint32_t position) const = 0;
   // A session with the engine's n_ctx. kDoesNotFit when the ledger has no room for another.
   [[nodiscard]] virtual Result<std::unique_ptr<Session>> NewSession() = 0;
 };

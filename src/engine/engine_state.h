@@ -6,6 +6,7 @@
 #include "base/invariant.h"
 #include "engine/engine.h"
 #include "formats/catalogue.h"
+#include "formats/summary.h"
 #include "kernels/kernels.h"
 #include "kernels/team.h"
 #include "kv/block_pool.h"
@@ -18,6 +19,7 @@ namespace plimsoll::engine {
 
 struct EngineState {
   formats::Catalogue catalogue;
+  formats::Summary contents;
   const kernels::KernelSet* kernels = nullptr;
   std::unique_ptr<kernels::Team> team;
   std::unique_ptr<memory::Ledger> ledger;

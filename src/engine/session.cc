@@ -85,6 +85,18 @@ class EngineSession final : public Session {
     return {};
   }
 
+  [[nodiscard]] Result<std::span<const float>> AppendForLogits(
+      std::span<const TokenId> tokens) override {
+    if (tokens.empty()) {
+      return Fail(ErrorKind::kUsage, "there are no tokens to append");
+    }
+    if (auto checked = CheckTokens(tokens, tokens_.size() + tokens.size()); !checked) {
+      return Forward(checked);
+    }
+    static_cast<void>(Prefill(tokens, [] { return true; }));
+    return logits_;
+  }
+
   [[nodiscard]] Result<GenerateStats> Generate(std::span<const TokenId> prompt,
                                                const GenerateOptions& options,
                                                const TextFn& on_text) override;
@@ -98,7 +110,8 @@ class EngineSession final : public Session {
             const model::LogitsFn& on_logits);
   // The same, leaving the last token's logits in logits_.
   void StepWithLogits(std::span<const TokenId> tokens);
-  [[nodiscard]] bool Prefill(std::span<const TokenId> prompt, TextStream& text);
+  // In chunks, between which `go_on` is asked; false when it says no.
+  [[nodiscard]] bool Prefill(std::span<const TokenId> prompt, const std::function<bool()>& go_on);
   [[nodiscard]] FinishReason Decode(const GenerateOptions& options, TextStream& text,
                                     GenerateStats& stats, Clock::time_point start);
 
@@ -153,11 +166,11 @@ void EngineSession::StepWithLogits(std::span<const TokenId> tokens) {
   });
 }
 
-bool EngineSession::Prefill(std::span<const TokenId> prompt, TextStream& text) {
+bool EngineSession::Prefill(std::span<const TokenId> prompt, const std::function<bool()>& go_on) {
   const size_t chunk = state_.model->max_chunk();
   for (; prompt.size() > chunk; prompt = prompt.subspan(chunk)) {
     Step(prompt.first(chunk), {}, {});
-    if (!text.Poll()) {
+    if (!go_on()) {
       return false;
     }
   }
@@ -184,7 +197,8 @@ Result<GenerateStats> EngineSession::Generate(std::span<const TokenId> prompt,
 
   TextStream text(*state_.tokenizer, prompt.back(), options.stop, on_text);
   const auto start = Clock::now();
-  const bool prefilled = Prefill(prompt.subspan(stats.n_prompt_reused), text);
+  const bool prefilled =
+      Prefill(prompt.subspan(stats.n_prompt_reused), [&] { return text.Poll(); });
   stats.prefill_seconds = SecondsSince(start);
   stats.reason = prefilled ? Decode(options, text, stats, start) : FinishReason::kInterrupted;
   if (stats.n_generated > 1) {

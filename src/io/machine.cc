@@ -140,6 +140,24 @@ uint64_t DefaultMemoryLine(const MemoryFacts& facts) {
   return free - std::min(free, reserve);
 }
 
+uint64_t PeakMemory() { return NumberBehind("/proc/self/status", "VmHWM:") * kKiB; }
+
+bool ForgetPeakMemory() {
+  std::ofstream file("/proc/self/clear_refs");
+  return static_cast<bool>(file << 5 << std::flush);  // proc(5): resets VmHWM to what it is now
+}
+
+std::string ProcessorName(const path& root) {
+  std::ifstream in(root / "proc/cpuinfo");
+  for (std::string line; std::getline(in, line);) {
+    const size_t colon = line.find(": ");
+    if (line.starts_with("model name") && colon != std::string::npos) {
+      return line.substr(colon + 2);
+    }
+  }
+  return {};
+}
+
 uint32_t UsableCores(const path& root) {
   cpu_set_t allowed;
   CPU_ZERO(&allowed);

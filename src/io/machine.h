@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string>
 
 namespace plimsoll::io {
 
@@ -23,6 +24,15 @@ struct MemoryFacts {
 // group's limit), less a reserve of a sixteenth, at least 256 MiB and at most 2 GiB, for everything
 // else on the machine.
 [[nodiscard]] uint64_t DefaultMemoryLine(const MemoryFacts& facts);
+
+// The most memory that the process had resident (files it maps included) since it started or since
+// ForgetPeakMemory, in bytes; 0 where the kernel does not say.
+[[nodiscard]] uint64_t PeakMemory();
+// From here on, PeakMemory counts anew. False where the kernel does not allow it.
+bool ForgetPeakMemory();
+
+// As /proc/cpuinfo names the processor; empty where it does not.
+[[nodiscard]] std::string ProcessorName(const std::filesystem::path& root = "/");
 
 // Physical cores that the process's affinity allows, at least 1; two threads of one core share its
 // arithmetic units and count once. A control group's processor quota, rounded up, is a further

@@ -1,6 +1,8 @@
 #include "io/machine.h"
 
 #include <fstream>
+#include <memory>
+#include <vector>
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -80,6 +82,24 @@ TEST_F(MachineTest, AQuotaOfOneProcessorIsOneCore) {
   Write("proc/self/cgroup", "0::/app\n");
   Write("sys/fs/cgroup/app/cpu.max", "50000 100000\n");
   EXPECT_EQ(UsableCores(root_), 1U);
+}
+
+TEST_F(MachineTest, NamesTheProcessor) {
+  EXPECT_EQ(ProcessorName(root_), "");
+  Write("proc/cpuinfo", "processor\t: 0\nmodel name\t: Some CPU: fast\nmodel name\t: Another\n");
+  EXPECT_EQ(ProcessorName(root_), "Some CPU: fast");
+}
+
+TEST(PeakMemory, HoldsTheMostUntilItIsForgotten) {
+  constexpr size_t kBytes = 64 * kMiB;
+  const uint64_t before = PeakMemory();
+  ASSERT_GT(before, 0);
+  std::make_unique<std::vector<char>>(kBytes, 'x').reset();
+  EXPECT_GE(PeakMemory(), kBytes);
+  if (!ForgetPeakMemory()) {
+    GTEST_SKIP() << "the kernel keeps the peak of a process";
+  }
+  EXPECT_LT(PeakMemory(), kBytes);
 }
 
 }  // namespace

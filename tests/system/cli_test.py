@@ -4,6 +4,7 @@
 usage: cli_test.py PLIMSOLL [unittest arguments]
 """
 
+import csv
 import json
 import math
 import os
@@ -22,6 +23,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from terminal import Terminal  # noqa: E402
 
 PLIMSOLL = None
+MODEL = pathlib.Path(__file__).resolve().parents[2] / "models" / "plimsoll-lab-q8_0.gguf"
 FRANCE = "What is the capital of France?"
 ENDLESS = ["--ignore-eos", "--temp", "0"]
 
@@ -55,7 +57,7 @@ class HelpAndErrors(unittest.TestCase):
     def test_help_goes_to_standard_output(self):
         for args in (["--help"], ["run", "--help"], ["eval", "--help"],
                      ["eval", "logits", "--help"], ["eval", "perplexity", "--help"],
-                     ["inspect", "--help"], ["tokenize", "--help"]):
+                     ["inspect", "--help"], ["tokenize", "--help"], ["bench", "--help"]):
             done = run(*args)
             self.assertEqual((done.returncode, done.stderr), (0, ""), args)
             self.assertIn("usage: plimsoll", done.stdout)
@@ -218,6 +220,61 @@ class Evaluation(unittest.TestCase):
         models = sorted((pathlib.Path(__file__).parents[2] / "models").glob("*.gguf"))
         report = json.loads(run("inspect", str(models[0]), "--json").stdout)
         self.assertEqual(report["architecture"], "qwen3moe")
+
+
+class Bench(unittest.TestCase):
+    QUICK = ["bench", "-t", "1", "-r", "2"]
+
+    def test_json_has_llama_benchs_fields_and_ours(self):
+        done = run(*self.QUICK, "-o", "json", "-p", "32", "-n", "4", "-d", "0,40")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        rows = json.loads(done.stdout)
+        self.assertEqual([(row["n_prompt"], row["n_gen"], row["n_depth"]) for row in rows],
+                         [(32, 0, 0), (0, 4, 0), (32, 0, 40), (0, 4, 40)])
+        for row in rows:
+            self.assertEqual((row["n_threads"], len(row["samples_ns"])), (1, 2))
+            n = row["n_prompt"] + row["n_gen"]
+            for ns, tokens_per_s in zip(row["samples_ns"], row["samples_ts"]):
+                self.assertAlmostEqual(tokens_per_s, n * 1e9 / ns, delta=1e-6 * tokens_per_s)
+            self.assertAlmostEqual(row["avg_ts"], sum(row["samples_ts"]) / 2,
+                                   delta=1e-6 * row["avg_ts"])
+            # Weights once at least, and what the process has beside them.
+            self.assertGreater(row["peak_memory_bytes"], row["model_size"])
+            self.assertLess(row["peak_memory_bytes"], row["model_size"] + (64 << 20))
+            for share in ("bandwidth_share", "arithmetic_share"):
+                self.assertTrue(0 < row[share] < 1, (share, row[share]))
+        self.assertGreater(rows[3]["read_bytes"], rows[1]["read_bytes"])
+
+    def test_csv_and_the_table_have_a_row_for_each_test(self):
+        done = run(*self.QUICK, "-o", "csv", "-p", "8", "-n", "2", "--no-warmup")
+        self.assertEqual(done.returncode, 0)
+        rows = list(csv.DictReader(done.stdout.splitlines()))
+        self.assertEqual([(row["n_prompt"], row["n_gen"]) for row in rows],
+                         [("8", "0"), ("0", "2")])
+        self.assertGreater(float(rows[0]["avg_ts"]), 0)
+        done = run(*self.QUICK, "-p", "8", "-n", "0", "-pg", "4,2")
+        self.assertRegex(done.stdout, r"(?m)^\| model .* \| peak memory \|$")
+        self.assertRegex(done.stdout, r"(?m)^\|.* pp8 \| +[\d.]+ ± [\d.]+ \|")
+        self.assertRegex(done.stdout, r"(?m)^\|.* pp4\+tg2 \|")
+        self.assertRegex(done.stdout, r"(?m)^peak of \w+ with 1 thread: [\d.]+ GB/s read")
+
+    def test_models_come_one_after_the_other_and_errors_keep_their_codes(self):
+        good = ["-m", str(MODEL), "-m", str(MODEL)]
+        done = run(*self.QUICK, "-o", "json", "-p", "4", "-n", "0", *good, "-m", "/nonexistent")
+        self.assertEqual(done.returncode, 5)
+        self.assertEqual(len(json.loads(done.stdout)), 2)
+        self.assertIn("/nonexistent", done.stderr)
+        done = run(*self.QUICK, "-p", "4", "-n", "0", "--memory", "3M")
+        self.assertEqual((done.returncode, done.stdout), (4, ""))
+        self.assertRegex(done.stderr, r"--memory \d+M")
+        self.assertEqual(run(*self.QUICK, "-p", "4-1").returncode, 2)
+
+    def test_every_kernel_set_can_be_measured(self):
+        done = run(*self.QUICK, "-o", "jsonl", "-p", "4", "-n", "0", "--kernels", "ref",
+                   PLIMSOLL_THREADS="2")
+        self.assertEqual(done.returncode, 0)
+        row = json.loads(done.stdout)
+        self.assertEqual((row["kernels"], row["n_threads"]), ("ref", 1))
 
 
 class ChatInTerminal(unittest.TestCase):

@@ -1,0 +1,148 @@
+#include "bench/bench.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include <fmt/chrono.h>
+
+#include "bench/timing.h"
+#include "formats/catalogue.h"
+#include "io/machine.h"
+
+namespace plimsoll::bench {
+namespace {
+
+std::string FileNameOf(const engine::EngineOptions& options) {
+  return options.model ? options.model->string() : std::string(engine::BundledModelName());
+}
+
+std::string TimeNow() {
+  const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(now));
+}
+
+// The line in bytes. A share of the file needs the file.
+Result<uint64_t> LineBytes(const engine::EngineOptions& options) {
+  if (!options.memory) {
+    return io::DefaultMemoryLine(io::ReadMemoryFacts());
+  }
+  if (options.memory->percent == 0 || !options.model) {
+    return options.memory->Resolve(0);
+  }
+  const auto catalogue = formats::OpenModel(*options.model);
+  if (!catalogue) {
+    return tl::unexpected(catalogue.error());
+  }
+  return options.memory->Resolve(catalogue->TotalBytes());
+}
+
+Result<MachinePeak> PeakFor(const engine::EngineOptions& options) {
+  const auto kernels = kernels::SelectKernelSet(options.kernels);
+  if (!kernels) {
+    return tl::unexpected(kernels.error());
+  }
+  auto line = LineBytes(options);
+  if (!line) {
+    return Forward(line);
+  }
+  return MeasurePeak(**kernels, options.n_threads, PeakBufferBytes(*line));
+}
+
+Result<TestResult> Measure(engine::Engine& engine, engine::Session& session, const BenchTest& test,
+                           const RunOptions& options) {
+  TestResult result;
+  result.test = test;
+  result.time = TimeNow();
+  auto samples = RunTest(session, engine.tokenizer().size(), test, options);
+  if (!samples) {
+    return Forward(samples);
+  }
+  result.samples_ns = std::move(*samples);
+  result.work = WorkOf(engine, test);
+  result.peak_memory_bytes = io::PeakMemory();
+  const memory::LedgerSnapshot ledger = engine.ledger();
+  result.kv_bytes = ledger.accounts[static_cast<size_t>(memory::Account::kKv)].bytes;
+  return result;
+}
+
+Result<> RunEngine(const BenchPlan& plan, const BenchHooks& hooks,
+                   const engine::EngineOptions& options) {
+  hooks.on_phase("measuring the machine");
+  auto peak = PeakFor(options);
+  if (!peak) {
+    return Forward(peak);
+  }
+  hooks.on_phase("");
+  io::ForgetPeakMemory();
+  auto engine = hooks.load(options);
+  if (!engine) {
+    if (engine.error().kind == ErrorKind::kDoesNotFit) {
+      return Fail(ErrorKind::kDoesNotFit, "{}: {}\n(the context is the longest test's: -d, -p, -n)",
+                  FileNameOf(options), engine.error().message);
+    }
+    return Forward(engine);
+  }
+  auto session = (*engine)->NewSession();
+  if (!session) {
+    return Forward(session);
+  }
+  const Subject subject = DescribeSubject(**engine, FileNameOf(options), *peak);
+  for (const BenchTest& test : plan.tests) {
+    const std::string name =
+        fmt::format("{}, {} threads, {}: ", subject.model_type, subject.n_threads, test.Name());
+    const RunOptions run = {
+        .repetitions = plan.repetitions,
+        .warm_up = plan.warm_up,
+        .on_phase = [&](std::string_view phase) { hooks.on_phase(name + std::string(phase)); }};
+    auto result = Measure(**engine, **session, test, run);
+    hooks.on_phase("");
+    if (!result) {
+      return Forward(result);
+    }
+    if (auto taken = hooks.on_result(subject, *result); !taken) {
+      return taken;
+    }
+  }
+  return {};
+}
+
+// Every combination of the settings for one model.
+Result<> RunModel(const BenchPlan& plan, const BenchHooks& hooks, engine::EngineOptions options) {
+  for (const auto& memory : plan.memory) {
+    for (const std::string& kernels : plan.kernels) {
+      for (const uint32_t chunk : plan.prefill_chunks) {
+        for (const uint32_t n_threads : plan.n_threads) {
+          options.memory = memory;
+          options.kernels = kernels;
+          options.prefill_chunk = chunk;
+          options.n_threads = n_threads != 0 ? n_threads : io::UsableCores();
+          if (auto run = RunEngine(plan, hooks, options); !run) {
+            return run;
+          }
+        }
+      }
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<> RunBench(const BenchPlan& plan, const BenchHooks& hooks) {
+  if (plan.tests.empty()) {
+    return Fail(ErrorKind::kUsage, "no test: give -p, -n or -pg a size above 0");
+  }
+  engine::EngineOptions options;
+  for (const BenchTest& test : plan.tests) {
+    options.n_ctx = std::max(options.n_ctx, test.n_ctx());
+  }
+  for (const auto& model : plan.models) {
+    options.model = model;
+    if (auto run = RunModel(plan, hooks, options); !run) {
+      return run;
+    }
+  }
+  return {};
+}
+
+}  // namespace plimsoll::bench
