@@ -107,42 +107,6 @@ void DequantizeRow(State& state, const KernelSet& set, DType dtype) {
   state.counters["floats"] = Rate(kLength);
 }
 
-// One KV head, whose blocks lie one behind another.
-void Attention(State& state, const KernelSet& set, uint32_t n_group, uint32_t head_dim,
-               uint32_t n_slots) {
-  const size_t block_bytes = size_t{kernels::kKvBlockTokens} * head_dim * 4;
-  const size_t n_blocks = n_slots / kernels::kKvBlockTokens;
-  Random random(4);
-  Buffer memory(n_blocks * block_bytes);
-  for (size_t i = 0; i < memory.size() / 2; ++i) {
-    memory.as<uint16_t>()[i] = kernels::testing::AnyF16(random);
-  }
-  std::vector<const std::byte*> blocks;
-  for (size_t b = 0; b < n_blocks; ++b) {
-    blocks.push_back(memory.data() + b * block_bytes);
-  }
-  const auto q = kernels::testing::RandomFloats(random, size_t{n_group} * head_dim);
-  std::vector<float> out(q.size());
-  const kernels::AttentionArgs args{.q = q.data(),
-                                    .n_group = n_group,
-                                    .head_dim_k = head_dim,
-                                    .head_dim_v = head_dim,
-                                    .scale = 0.1F,
-                                    .blocks = blocks.data(),
-                                    .k_offset = 0,
-                                    .v_offset = block_bytes / 2,
-                                    .k_stride = size_t{head_dim} * 2,
-                                    .v_stride = size_t{head_dim} * 2,
-                                    .end = n_slots,
-                                    .out = out.data()};
-  for (auto _ : state) {
-    set.attention(args);
-    benchmark::ClobberMemory();
-  }
-  state.counters["kv"] = Rate(static_cast<double>(memory.size()));
-  state.counters["ops"] = Rate(4.0 * n_group * head_dim * n_slots);
-}
-
 using VectorFunction = std::function<void(const float* x, float* y, uint64_t n)>;
 
 void OnVector(State& state, const VectorFunction& function) {
@@ -205,15 +169,6 @@ void RegisterSet(const KernelSet& set) {
     const bool small = format == kernels::ActivationFormat::kQ8x32;
     benchmark::RegisterBenchmark((prefix + (small ? "pack/Q8x32" : "pack/Q8x256")).c_str(),
                                  [&set, format](State& state) { Pack(state, set, format); });
-  }
-  for (const uint32_t n_group : {1U, 2U, 4U, 8U}) {
-    for (const uint32_t n_slots : {512U, 4096U, 8192U}) {
-      const std::string name = prefix + "attention/group" + std::to_string(n_group) + "/dim128/" +
-                               std::to_string(n_slots);
-      benchmark::RegisterBenchmark(name.c_str(), [&set, n_group, n_slots](State& state) {
-        Attention(state, set, n_group, 128, n_slots);
-      });
-    }
   }
   RegisterVectorFunctions(set, prefix);
 }

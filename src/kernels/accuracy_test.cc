@@ -208,21 +208,21 @@ TEST(Accuracy, Attention) {
   const std::vector<uint32_t> mask = {~0U, 0x0F0FF0F0U, 0, 0xFU};
   std::vector<float> out(q.size());
   for (const bool extras : {false, true}) {
-    AttentionArgs args{.q = q.data(),
-                       .n_group = kGroup,
+    VisibleSlots visible{.begin = 3, .end = kSlots};
+    AttentionArgs args{.n_group = kGroup,
                        .head_dim_k = kDim,
                        .head_dim_v = kDim,
+                       .q = q.data(),
                        .scale = 0.25F,
                        .blocks = blocks.data(),
                        .v_offset = size_t{32} * kDim * 2,
                        .k_stride = size_t{kDim} * 2,
                        .v_stride = size_t{kDim} * 2,
-                       .begin = 3,
-                       .end = kSlots,
+                       .visible = &visible,
                        .out = out.data()};
     if (extras) {
       args.sinks = sinks.data();
-      args.mask = mask.data();
+      visible.mask = mask.data();
       args.logit_softcap = 2;
     }
     ref::Attention(args);

@@ -1,4 +1,5 @@
-// Every set gives the bits of `ref` in attention.
+// Every set gives the bits of `ref` in attention, whichever tokens come together.
+#include <algorithm>
 #include <limits>
 #include <string>
 
@@ -20,32 +21,33 @@ struct HeadShape {
 constexpr HeadShape kHeads[] = {{40, 40},   {64, 64},   {80, 80}, {96, 96}, {112, 112}, {128, 128},
                                 {192, 128}, {256, 256}, {16, 24}, {33, 17}, {576, 512}};
 constexpr uint16_t kF16Nan = 0x7E00;
+constexpr size_t kGap = 3;  // floats between the rows of one token and the next one's
 
 // Keys, values, queries and everything else of one call.
 class Problem {
  public:
-  Problem(Random& random, HeadShape head, uint32_t n_group, uint32_t n_slots)
-      : q_(testing::RandomFloats(random, size_t{n_group} * head.k)),
+  Problem(Random& random, HeadShape head, uint32_t n_tokens, uint32_t n_group, uint32_t n_slots)
+      : q_(testing::RandomFloats(random, n_tokens * (size_t{n_group} * head.k + kGap))),
         sinks_(n_group),
-        mask_(n_slots / 32 + 1) {
+        visible(n_tokens, {.begin = 0, .end = n_slots}) {
     const uint32_t n_blocks = (n_slots + kKvBlockTokens - 1) / kKvBlockTokens;
     const size_t k_bytes = size_t{kKvBlockTokens} * head.k * 2;
     const size_t v_bytes = size_t{kKvBlockTokens} * head.v * 2;
     for (float& sink : sinks_) {
       sink = random.Symmetric() * 8;
     }
-    for (uint32_t& bits : mask_) {
-      bits = random.OneIn(4) ? 0 : random.OneIn(3) ? ~0U : random.Bits();
-    }
-    args.q = q_.data();
+    args.n_tokens = n_tokens;
     args.n_group = n_group;
     args.head_dim_k = head.k;
     args.head_dim_v = head.v;
+    args.q = q_.data();
+    args.q_stride = size_t{n_group} * head.k + kGap;
+    args.out_stride = size_t{n_group} * head.v + kGap;
+    args.scale = 0.125F;
     args.k_offset = 64;
     args.v_offset = 64 + k_bytes;
     args.k_stride = size_t{head.k} * 2;
     args.v_stride = size_t{head.v} * 2;
-    args.end = n_slots;
     for (uint32_t b = 0; b < n_blocks; ++b) {
       memory_.emplace_back(64 + k_bytes + v_bytes);
       auto* halves = memory_.back().as<uint16_t>();
@@ -57,20 +59,42 @@ class Problem {
     args.blocks = blocks_.data();
   }
 
+  // As in a prompt: the last token sees everything, the one before it one slot less.
+  void MakeCausal(uint32_t window) {
+    for (uint32_t t = 0; t < args.n_tokens; ++t) {
+      VisibleSlots& v = visible[t];
+      v.end = v.end > args.n_tokens - 1 - t ? v.end - (args.n_tokens - 1 - t) : 0;
+      v.begin = window == 0 || v.end < window ? 0 : v.end - window;
+    }
+  }
+
+  // Each token sees an arbitrary set.
+  void MakeTree(Random& random) {
+    for (VisibleSlots& v : visible) {
+      auto& mask = masks_.emplace_back(blocks_.size());
+      for (uint32_t& bits : mask) {
+        bits = random.OneIn(4) ? 0 : random.OneIn(3) ? ~0U : random.Bits();
+      }
+      v.mask = mask.data();
+    }
+  }
+
   // What lies in invisible slots must not matter, not even NaN.
   void PoisonInvisible() {
     for (uint32_t slot = 0; slot < blocks_.size() * kKvBlockTokens; ++slot) {
-      const bool masked =
-          args.mask != nullptr && slot < args.end && (args.mask[slot / 32] >> (slot % 32) & 1) == 0;
-      if (slot >= args.begin && slot < args.end && !masked) {
-        continue;
+      if (!std::ranges::any_of(visible, [&](const VisibleSlots& v) { return Sees(v, slot); })) {
+        Poison(slot);
       }
-      std::byte* block = memory_[slot / kKvBlockTokens].data();
-      const uint32_t i = slot % kKvBlockTokens;
-      Fill(block + args.k_offset + i * args.k_stride, args.head_dim_k);
-      Fill(block + args.v_offset + i * args.v_stride, args.head_dim_v);
     }
   }
+  void Poison(uint32_t slot) {
+    std::byte* block = memory_[slot / kKvBlockTokens].data();
+    const uint32_t i = slot % kKvBlockTokens;
+    Fill(block + args.k_offset + i * args.k_stride, args.head_dim_k);
+    Fill(block + args.v_offset + i * args.v_stride, args.head_dim_v);
+  }
+  // Calls that touch blocks which no token sees a slot of die.
+  void HideBlock(uint32_t block) { blocks_[block] = nullptr; }
 
   // As in absorbed MLA: the values are the keys from dimension `first` on.
   void ValuesAreKeys(uint32_t first) {
@@ -78,19 +102,30 @@ class Problem {
     args.v_stride = args.k_stride;
   }
 
-  void UseMask() { args.mask = mask_.data(); }
   void UseSinks() { args.sinks = sinks_.data(); }
 
-  Buffer Run(const KernelSet& set) {
-    Buffer out((size_t{args.n_group} * args.head_dim_v + 4) * sizeof(float));
-    args.out = out.as<float>();
-    set.attention(args);
+  // In one call, or in one for each token.
+  [[nodiscard]] Buffer Run(const KernelSet& set) const { return Run(set, args.n_tokens); }
+  [[nodiscard]] Buffer Run(const KernelSet& set, uint32_t tokens_per_call) const {
+    Buffer out(args.n_tokens * args.out_stride * sizeof(float));
+    const Buffer workspace(set.attention_workspace_bytes(args.head_dim_k, args.head_dim_v));
+    for (uint32_t t = 0; t < args.n_tokens; t += tokens_per_call) {
+      AttentionArgs call = args;
+      call.n_tokens = std::min(tokens_per_call, args.n_tokens - t);
+      call.q += t * args.q_stride;
+      call.out = out.as<float>() + t * args.out_stride;
+      call.visible = visible.data() + t;
+      call.workspace = workspace.data();
+      set.attention(call);
+    }
     return out;
   }
 
-  AttentionArgs args;
-
  private:
+  static bool Sees(const VisibleSlots& v, uint32_t slot) {
+    return slot >= v.begin && slot < v.end &&
+           (v.mask == nullptr || (v.mask[slot / 32] >> (slot % 32) & 1) != 0);
+  }
   static void Fill(std::byte* row, uint32_t n) {
     for (uint32_t j = 0; j < n; ++j) {
       std::memcpy(row + size_t{j} * 2, &kF16Nan, 2);
@@ -99,9 +134,13 @@ class Problem {
 
   std::vector<float> q_;
   std::vector<float> sinks_;
-  std::vector<uint32_t> mask_;
+  std::vector<std::vector<uint32_t>> masks_;
   std::vector<Buffer> memory_;
   std::vector<const std::byte*> blocks_;
+
+ public:
+  AttentionArgs args;  // without `visible`, `out` and `workspace`
+  std::vector<VisibleSlots> visible;
 };
 
 class AttentionEquality : public ::testing::TestWithParam<const KernelSet*> {
@@ -112,13 +151,21 @@ class AttentionEquality : public ::testing::TestWithParam<const KernelSet*> {
     }
   }
 
-  static void Check(Problem& problem, const std::string& what) {
-    const Buffer want = problem.Run(ref::kKernelSet);
-    const Buffer got = problem.Run(*GetParam());
-    for (size_t i = 0; i < want.size() / sizeof(float); ++i) {
+  // The first n floats, whose gaps between tokens must be untouched.
+  static void ExpectSame(const Buffer& got, const Buffer& want, size_t n, const std::string& what) {
+    for (size_t i = 0; i < n; ++i) {
       ASSERT_EQ(std::memcmp(got.as<float>() + i, want.as<float>() + i, sizeof(float)), 0)
           << what << ", element " << i << ": " << got.as<float>()[i] << " instead of "
           << want.as<float>()[i];
+    }
+  }
+
+  static void Check(const Problem& problem, const std::string& what) {
+    const Buffer want = problem.Run(ref::kKernelSet);
+    const size_t n = want.size() / sizeof(float);
+    ExpectSame(problem.Run(*GetParam()), want, n, what);
+    if (problem.args.n_tokens > 1) {
+      ExpectSame(problem.Run(*GetParam(), 1), want, n, what + ", token by token");
     }
   }
 };
@@ -127,7 +174,7 @@ TEST_P(AttentionEquality, EveryHeadShapeAndGroup) {
   Random random(11);
   for (const HeadShape head : kHeads) {
     for (const uint32_t n_group : {1U, 2U, 3U, 4U, 5U, 7U, 8U, 16U}) {
-      Problem problem(random, head, n_group, 77);
+      Problem problem(random, head, 1, n_group, 77);
       problem.args.scale = 1.0F / 16;
       problem.PoisonInvisible();
       Check(problem, "head " + std::to_string(head.k) + "/" + std::to_string(head.v) + ", group " +
@@ -136,17 +183,41 @@ TEST_P(AttentionEquality, EveryHeadShapeAndGroup) {
   }
 }
 
+// From less than a tile's rows to more, tokens that begin anywhere in a block, tails of all kinds.
+TEST_P(AttentionEquality, TilesOfAPrompt) {
+  Random random(15);
+  for (const HeadShape head : kHeads) {
+    for (int i = 0; i < 6; ++i) {
+      const uint32_t n_group = random.Between(1, 5);
+      const uint32_t n_tokens = random.Between(2, head.k > 256 ? 20 : 80);
+      Problem problem(random, head, n_tokens, n_group, n_tokens + random.Below(60));
+      const uint32_t window = random.OneIn(2) ? 0 : random.Between(1, 70);
+      problem.MakeCausal(window);
+      if (random.OneIn(3)) {
+        problem.UseSinks();
+      }
+      problem.PoisonInvisible();
+      Check(problem, "head " + std::to_string(head.k) + "/" + std::to_string(head.v) + ", group " +
+                         std::to_string(n_group) + ", " + std::to_string(n_tokens) + " tokens");
+    }
+  }
+}
+
 TEST_P(AttentionEquality, RandomVisibility) {
   Random random(12);
-  for (int i = 0; i < 150; ++i) {
+  for (int i = 0; i < 200; ++i) {
     const HeadShape head = kHeads[random.Below(std::size(kHeads) - 1)];
     const uint32_t n_slots = random.Between(1, 150);
-    Problem problem(random, head, random.Between(1, 6), n_slots);
+    Problem problem(random, head, random.OneIn(2) ? 1 : random.Between(1, 24), random.Between(1, 6),
+                    n_slots);
     problem.args.scale = random.OneIn(4) ? 2.0F : 0.125F;  // 2: most exps underflow to 0
-    problem.args.begin = random.OneIn(2) ? 0 : random.Below(n_slots);
     problem.args.logit_softcap = random.OneIn(3) ? 30.0F : 0.0F;
+    for (VisibleSlots& v : problem.visible) {
+      v.begin = random.OneIn(2) ? 0 : random.Below(n_slots);
+      v.end = random.OneIn(2) ? n_slots : random.Between(v.begin, n_slots);
+    }
     if (random.OneIn(2)) {
-      problem.UseMask();
+      problem.MakeTree(random);
     }
     if (random.OneIn(3)) {
       problem.UseSinks();
@@ -160,27 +231,63 @@ TEST_P(AttentionEquality, ValuesThatAreAViewOfTheKeys) {
   Random random(14);
   struct View {
     HeadShape head;
+    uint32_t n_tokens;
     uint32_t n_group;
     uint32_t first;
   };
-  for (const View view :
-       {View{{576, 512}, 128, 0}, View{{576, 512}, 5, 64}, View{{40, 33}, 3, 7}}) {
-    Problem problem(random, view.head, view.n_group, 70);
+  for (const View view : {View{{576, 512}, 1, 128, 0}, View{{576, 512}, 2, 40, 0},
+                          View{{576, 512}, 1, 5, 64}, View{{40, 33}, 9, 3, 7}}) {
+    Problem problem(random, view.head, view.n_tokens, view.n_group, 70);
     problem.args.scale = 0.0625F;
-    problem.args.begin = 3;
+    problem.MakeCausal(65);
     problem.ValuesAreKeys(view.first);
     problem.PoisonInvisible();
     Check(problem, "group " + std::to_string(view.n_group));
   }
 }
 
+// A token of a tile does not notice what only the later ones see.
+TEST_P(AttentionEquality, LaterTokensDoNotMatter) {
+  Random random(16);
+  constexpr uint32_t kTokens = 21;
+  for (const uint32_t n_group : {1U, 3U}) {
+    Problem problem(random, {64, 48}, kTokens, n_group, 50);
+    problem.MakeCausal(0);
+    const Buffer want = problem.Run(*GetParam());
+    for (uint32_t left = 1; left < kTokens; ++left) {
+      problem.Poison(50 - left);
+      ExpectSame(problem.Run(*GetParam()), want, (kTokens - left) * problem.args.out_stride,
+                 "all but the last " + std::to_string(left));
+    }
+  }
+}
+
+TEST_P(AttentionEquality, BlocksThatNoTokenSeesAreNotTouched) {
+  Random random(17);
+  Problem problem(random, {64, 64}, 5, 2, 200);
+  problem.MakeCausal(60);  // slots 136 and on
+  std::vector<uint32_t> mask(7, ~0U);
+  mask[5] = 0;
+  for (VisibleSlots& v : problem.visible) {
+    v.mask = mask.data();
+  }
+  for (const uint32_t hidden : {0U, 1U, 2U, 3U, 5U}) {
+    problem.HideBlock(hidden);
+  }
+  Check(problem, "window and mask");
+}
+
 TEST_P(AttentionEquality, NothingVisibleGivesZeros) {
   Random random(13);
-  Problem problem(random, {64, 64}, 2, 40);
-  problem.args.begin = problem.args.end;
+  Problem problem(random, {64, 64}, 3, 2, 40);
+  for (VisibleSlots& v : problem.visible) {
+    v.begin = v.end;
+  }
   const Buffer out = problem.Run(*GetParam());
-  for (size_t i = 0; i < 128; ++i) {
-    ASSERT_EQ(out.as<float>()[i], 0.0F);
+  for (size_t t = 0; t < 3; ++t) {
+    for (size_t i = 0; i < 128; ++i) {
+      ASSERT_EQ(out.as<float>()[t * problem.args.out_stride + i], 0.0F);
+    }
   }
 }
 

@@ -45,32 +45,47 @@ struct Activations {
 // Keys and values lie in blocks of this many slots; attention merges them block by block.
 inline constexpr uint32_t kKvBlockTokens = 32;
 
-// Attention of one token over one KV head: `n_group` query heads share its keys and values.
+// Attention reads a block of keys and values once for so many (token, query head) pairs; a call
+// with fewer does more work than it needs to.
+inline constexpr uint32_t kAttentionTileRows = 64;
+
+// Slots [begin, end) are visible to a token, less those whose bit in `mask` is 0. mask[i] belongs
+// to slots 32 i .. 32 i + 31 (not relative to begin); null: all.
+struct VisibleSlots {
+  uint32_t begin = 0;
+  uint32_t end = 0;
+  const uint32_t* mask = nullptr;
+};
+
+// Attention of some tokens of one sequence over one KV head: `n_group` query heads share its keys
+// and values. What a token gets does not depend on which others come with it.
 struct AttentionArgs {
-  const float* q = nullptr;  // [n_group][head_dim_k], rope applied, not scaled
+  uint32_t n_tokens = 1;
   uint32_t n_group = 0;
   uint32_t head_dim_k = 0;
   uint32_t head_dim_v = 0;
-  float scale = 0;               // of the scores
-  float logit_softcap = 0;       // 0: none
+  const float* q = nullptr;  // token t: [n_group][head_dim_k] at q + t * q_stride; rope applied,
+  size_t q_stride = 0;       // not scaled. In floats
+  float scale = 0;           // of the scores
+  float logit_softcap = 0;   // 0: none
   const float* sinks = nullptr;  // [n_group]: a further score per head that has no value; or null
 
   // Slot s is in blocks[s / kKvBlockTokens]: its F16 key at k_offset + (s % kKvBlockTokens) *
   // k_stride bytes, its F16 value at v_offset + (s % kKvBlockTokens) * v_stride bytes. The two may
-  // overlap: in absorbed MLA the values are the first dimensions of the keys.
+  // overlap: in absorbed MLA the values are the first dimensions of the keys. Blocks of which no
+  // token sees a slot are not touched.
   const std::byte* const* blocks = nullptr;
   size_t k_offset = 0;
   size_t v_offset = 0;
   size_t k_stride = 0;
   size_t v_stride = 0;
+  const VisibleSlots* visible = nullptr;  // [n_tokens]
 
-  // Slots [begin, end) are visible, less those whose bit in `mask` is 0. mask[i] belongs to slots
-  // 32 i .. 32 i + 31 (not relative to begin); null: all.
-  uint32_t begin = 0;
-  uint32_t end = 0;
-  const uint32_t* mask = nullptr;
-
-  float* out = nullptr;  // [n_group][head_dim_v]
+  float* out = nullptr;  // token t: [n_group][head_dim_v] at out + t * out_stride
+  size_t out_stride = 0;
+  // attention_workspace_bytes(head_dim_k, head_dim_v) bytes, 64-byte aligned, used by no other
+  // thread.
+  std::byte* workspace = nullptr;
 };
 
 // One implementation of everything. An object, so that it can be listed, forced, named in logs and
@@ -94,6 +109,7 @@ struct KernelSet {
   void (*dequantize_row)(const tensor::Matrix& w, uint64_t r, float* out);
 
   void (*attention)(const AttentionArgs& args);
+  size_t (*attention_workspace_bytes)(uint32_t head_dim_k, uint32_t head_dim_v);
 
   // y = x / sqrt(mean(x^2) + eps) * weight; y may be x.
   void (*rms_norm)(const float* x, const float* weight, float eps, uint64_t n, float* y);

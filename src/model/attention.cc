@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "model/attend.h"
 #include "model/layer_pieces.h"
 #include "model/products.h"
 
@@ -13,7 +14,7 @@ void LayerPieces::Attention(const AttentionWeights& weights) {
     FinishQkv(weights, i);
     StoreKv(i);
   });
-  Attend(weights);
+  AttendAll(weights);
   ProjectOutput(weights.output, weights.output_bias);
   branch_pending_ = true;
 }
@@ -83,54 +84,23 @@ void LayerPieces::StoreKv(size_t token) {
   }
 }
 
-namespace {
-
-// The first slot that a window of `window` positions leaves visible.
-uint32_t FirstVisible(const ChunkToken& token, uint32_t window) {
-  if (window == 0 || token.position < window) {
-    return 0;
-  }
-  const auto positions = token.sequence->positions();
-  const auto first = std::ranges::lower_bound(positions, token.position - window + 1);
-  return static_cast<uint32_t>(first - positions.begin());
-}
-
-}  // namespace
-
-void LayerPieces::Attend(const AttentionWeights& weights) {
+void LayerPieces::AttendAll(const AttentionWeights& weights) {
   Scratch& s = step_.scratch;
   const LayerParams& p = params();
-  const uint32_t group = p.n_heads / p.n_kv_heads;
   const float scale = step_.hp.attention_scale > 0
                           ? step_.hp.attention_scale
                           : 1.0F / std::sqrt(static_cast<float>(p.head_dim_k));
+  Attend(step_, layer_idx_,
+         {.first = 0,
+          .n = step_.n(),
+          .q = s.q.data(),
+          .q_stride = p.q_dim(),
+          .out = s.attended.data(),
+          .out_stride = p.attention_dim(),
+          .scale = scale,
+          .sinks = weights.sinks.empty() ? nullptr : weights.sinks.data()});
   s.packed_in.floats = s.attended.data();
   s.packed_in.k = p.attention_dim();
-  // A head's keys are read by all tokens of the chunk in turn, while they are in the cache.
-  step_.team.Run(step_.n() * p.n_kv_heads, [&](size_t task, size_t /*thread*/) {
-    const auto kv_head = static_cast<uint32_t>(task / step_.n());
-    const size_t token = task % step_.n();
-    const ChunkToken& at = step_.tokens[token];
-    const kv::BlockLayout& layout = at.sequence->layout();
-    kernels::AttentionArgs args;
-    args.q = s.q.data() + token * p.q_dim() + size_t{kv_head} * group * p.head_dim_k;
-    args.n_group = group;
-    args.head_dim_k = p.head_dim_k;
-    args.head_dim_v = p.head_dim_v;
-    args.scale = scale;
-    args.sinks = weights.sinks.empty() ? nullptr : weights.sinks.data() + size_t{kv_head} * group;
-    args.blocks = at.sequence->block_table().data();
-    args.k_offset = layout.k_offset(layer_idx_, kv_head);
-    args.v_offset = layout.v_offset(layer_idx_, kv_head);
-    args.k_stride = layout.k_stride(layer_idx_);
-    args.v_stride = layout.v_stride(layer_idx_);
-    args.begin = FirstVisible(at, p.window);
-    args.end = at.slot + 1;
-    args.mask = at.mask;
-    args.out =
-        s.attended.data() + token * p.attention_dim() + size_t{kv_head} * group * p.head_dim_v;
-    step_.kernels.attention(args);
-  });
   step_.ForEachToken([&](size_t i) { s.packed_in.Pack(step_.kernels, i); });
 }
 

@@ -9,18 +9,12 @@
 // another one would give other bits.
 #include <algorithm>
 
-#include "base/checked.h"
+#include "model/attend.h"
 #include "model/layer_pieces.h"
 #include "model/products.h"
 
 namespace plimsoll::model {
 namespace {
-
-// Heads that one task of attention takes: as many as share the loading of a key, and fewer where
-// the threads would have nothing to do.
-constexpr uint32_t kMaxTaskHeads = 16;
-constexpr uint32_t kMinTaskHeads = 4;
-constexpr uint32_t kTasksPerThread = 2;
 
 // Some of the chunk's tokens.
 struct TokenRange {
@@ -46,7 +40,14 @@ class LatentLayer {
     for (size_t first = 0; first < step_.n(); first += kLatentTokens) {
       const TokenRange tokens = {first, std::min<size_t>(kLatentTokens, step_.n() - first)};
       ForEachHead([&](size_t head, size_t thread) { TakeToLatent(head, tokens, thread); });
-      Attend(tokens);
+      Attend(step_, layer_idx_,
+             {.first = tokens.first,
+              .n = tokens.n,
+              .q = rows_.q_latent.data(),
+              .q_stride = size_t{p_.n_heads} * p_.head_dim_k,
+              .out = rows_.mixed.data(),
+              .out_stride = size_t{p_.n_heads} * latent_.kv_rank,
+              .scale = step_.hp.attention_scale});
       ForEachHead([&](size_t head, size_t thread) { MakeValues(head, tokens, thread); });
     }
   }
@@ -157,37 +158,6 @@ class LatentLayer {
         step_.kernels.axpy(q, weights, latent_.kv_rank, latent_of(i));
       }
     }
-  }
-
-  void Attend(TokenRange tokens) {
-    const uint64_t even = CeilDiv(tokens.n * p_.n_heads, kTasksPerThread * step_.team.n_threads());
-    const auto task_heads = static_cast<uint32_t>(
-        std::clamp<uint64_t>(AlignUp<uint64_t>(even, kMinTaskHeads), kMinTaskHeads, kMaxTaskHeads));
-    const size_t tasks = CeilDiv(p_.n_heads, task_heads);
-    step_.team.Run(tokens.n * tasks, [&](size_t task, size_t /*thread*/) {
-      const auto head = static_cast<uint32_t>(task % tasks) * task_heads;
-      AttendHeads(tokens, task / tasks, head, std::min(task_heads, p_.n_heads - head));
-    });
-  }
-
-  void AttendHeads(TokenRange tokens, size_t i, uint32_t head, uint32_t n_heads) {
-    const ChunkToken& at = step_.tokens[tokens.first + i];
-    const kv::BlockLayout& layout = at.sequence->layout();
-    kernels::AttentionArgs args;
-    args.q = rows_.q_latent.data() + RowOf(i, head) * p_.head_dim_k;
-    args.n_group = n_heads;
-    args.head_dim_k = p_.head_dim_k;
-    args.head_dim_v = p_.head_dim_v;
-    args.scale = step_.hp.attention_scale;
-    args.blocks = at.sequence->block_table().data();
-    args.k_offset = layout.k_offset(layer_idx_, 0);
-    args.v_offset = layout.v_offset(layer_idx_, 0);
-    args.k_stride = layout.k_stride(layer_idx_);
-    args.v_stride = layout.v_stride(layer_idx_);
-    args.end = at.slot + 1;
-    args.mask = at.mask;
-    args.out = rows_.mixed.data() + RowOf(i, head) * latent_.kv_rank;
-    step_.kernels.attention(args);
   }
 
   // One head's output: v_up x its mixture of latents.

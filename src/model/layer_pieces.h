@@ -33,7 +33,7 @@ class LayerPieces {
   void FinishQkv(const AttentionWeights& weights, size_t token);
   void FinishHeads(float* heads, uint32_t n_heads, Vector bias, Vector norm, size_t token);
   void StoreKv(size_t token);
-  void Attend(const AttentionWeights& weights);
+  void AttendAll(const AttentionWeights& weights);
   void ProjectOutput(const tensor::Matrix& output, Vector bias);
 
   void Route(const FeedForwardWeights& weights);

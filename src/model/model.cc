@@ -61,6 +61,7 @@ ScratchShape Model::MakeScratchShape() const {
   shape.max_tokens = options_.max_chunk;
   shape.n_threads = static_cast<uint32_t>(team_.n_threads());
   shape.matmul_workspace_bytes = options_.kernels->matmul_workspace_bytes;
+  shape.attention_workspace_bytes = options_.kernels->attention_workspace_bytes;
   for (const BoundTensor& tensor : bound_) {
     const auto format = kernels::ActivationFormatFor(tensor.entry->dtype);
     shape.formats.q8x32 |= format == kernels::ActivationFormat::kQ8x32;

@@ -126,6 +126,8 @@ Scratch Scratch::Lay(const HyperParams& hp, const ScratchShape& shape, memory::C
   s.k = carver.Take<float>(n * w.k);
   s.v = carver.Take<float>(n * w.v);
   s.attended = carver.Take<float>(n * w.attended);
+  s.visible = carver.Take<kernels::VisibleSlots>(n);
+  s.attention_tiles = carver.Take<AttentionTile>(n);
   s.gate = carver.Take<float>(pairs * w.ff);
   s.up = carver.Take<float>(pairs * w.ff);
   s.shared_gate = carver.Take<float>(n * w.shared_ff);
@@ -153,9 +155,14 @@ Scratch Scratch::Lay(const HyperParams& hp, const ScratchShape& shape, memory::C
 
   const uint64_t max_k = std::max(
       {uint64_t{hp.hidden_dim}, w.attended, w.ff, w.shared_ff, w.q_rank, w.kv_rank, w.nope});
+  size_t workspace_bytes = shape.matmul_workspace_bytes(max_k);
+  for (const LayerParams& layer : hp.layers) {
+    workspace_bytes = std::max(workspace_bytes,
+                               shape.attention_workspace_bytes(layer.head_dim_k, layer.head_dim_v));
+  }
   s.threads = carver.Take<ThreadScratch>(shape.n_threads);
   for (uint32_t i = 0; i < shape.n_threads; ++i) {
-    std::byte* workspace = carver.TakeBytes(shape.matmul_workspace_bytes(max_k));
+    std::byte* workspace = carver.TakeBytes(workspace_bytes);
     const auto tile = carver.Take<float>(n * kDownRows);
     const auto latent_row = carver.Take<float>(w.kv_rank);
     if (!s.threads.empty()) {

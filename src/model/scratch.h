@@ -32,6 +32,7 @@ struct ScratchShape {
   uint32_t n_threads = 0;
   PackedFormats formats;
   size_t (*matmul_workspace_bytes)(uint64_t k) = nullptr;
+  size_t (*attention_workspace_bytes)(uint32_t head_dim_k, uint32_t head_dim_v) = nullptr;
 };
 
 // Rows of floats and their packed forms, made once and read by every matrix that wants them.
@@ -58,9 +59,16 @@ struct LatentScratch {
 };
 
 struct ThreadScratch {
-  std::byte* workspace = nullptr;  // matmul's
+  std::byte* workspace = nullptr;  // matmul's and attention's
   float* tile = nullptr;           // [max_tokens][kDownRows]
   float* latent_row = nullptr;     // [kv_rank]
+};
+
+// Tokens of a chunk that follow one another in a sequence and attend together.
+struct AttentionTile {
+  size_t first = 0;
+  size_t n = 0;
+  uint64_t n_slots = 0;  // that they see, all together
 };
 
 // Which experts a chunk's tokens chose. A pair is one token with one of its experts; pairs are
@@ -82,16 +90,18 @@ struct Routing {
 };
 
 struct Scratch {
-  std::span<float> x;                       // [n][hidden_dim]: the residual stream
-  std::span<float> branch;                  // [n][hidden_dim]: what the present branch adds to it
-  std::span<float> normed;                  // [n][hidden_dim]
-  std::span<float> q, k, v;                 // [n][heads * head_dim]
-  std::span<float> attended;                // [n][n_heads * head_dim_v]
-  std::span<float> gate, up;                // [pairs][expert_ff_dim]
-  std::span<float> shared_gate, shared_up;  // [n][shared_ff_dim]
-  std::span<float> shared_scale;            // [n]
-  std::span<float> cos, sin;                // [n][n_rotated_pairs]
-  std::span<float> logits;                  // [kLogitRows][vocab_size]
+  std::span<float> x;                        // [n][hidden_dim]: the residual stream
+  std::span<float> branch;                   // [n][hidden_dim]: what the present branch adds to it
+  std::span<float> normed;                   // [n][hidden_dim]
+  std::span<float> q, k, v;                  // [n][heads * head_dim]
+  std::span<float> attended;                 // [n][n_heads * head_dim_v]
+  std::span<kernels::VisibleSlots> visible;  // [n]
+  std::span<AttentionTile> attention_tiles;  // [n]
+  std::span<float> gate, up;                 // [pairs][expert_ff_dim]
+  std::span<float> shared_gate, shared_up;   // [n][shared_ff_dim]
+  std::span<float> shared_scale;             // [n]
+  std::span<float> cos, sin;                 // [n][n_rotated_pairs]
+  std::span<float> logits;                   // [kLogitRows][vocab_size]
   PackedRows packed_in, packed_ff, packed_shared;  // memory only; floats and k are set where used
   LatentScratch latent;
   Routing routing;

@@ -25,12 +25,17 @@ inline __m256i FirstLanes(size_t n, int first) {
 struct F32x8 {
   __m256 v;
 
+  static F32x8 Set(float x) { return {_mm256_set1_ps(x)}; }
   static F32x8 Load(const float* p) { return {_mm256_loadu_ps(p)}; }
+  static F32x8 LoadF16(const void* p) {
+    return {_mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p)))};
+  }
   void Store(float* p) const { _mm256_storeu_ps(p, v); }
 };
 // Loads `a` once. Compilers repeat a load as the memory operand of every use, which costs more than
 // the register where loads are the bottleneck.
 inline void KeepInRegister(F32x8& a) { asm("" : "+x"(a.v)); }
+inline F32x8 operator*(F32x8 a, F32x8 b) { return {_mm256_mul_ps(a.v, b.v)}; }
 inline F32x8 Fma(F32x8 a, F32x8 b, F32x8 c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
 
 struct F32x16 {
@@ -39,6 +44,8 @@ struct F32x16 {
   static constexpr int kRegisterLanes = 8;
   // How many vectors of accumulators a loop can hold beside its operands.
   static constexpr size_t kAccumulators = 4;
+  // How many registers of them a tile of attention has.
+  static constexpr size_t kTileRegisters = 8;
 
   __m256 low;
   __m256 high;
@@ -104,6 +111,9 @@ struct F32x16 {
     return _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   }
 };
+
+// Lanes 0-7 (lane 0) or 8-15 (lane 8) of a.
+inline void SetRegister(F32x16& a, size_t lane, F32x8 x) { (lane == 0 ? a.low : a.high) = x.v; }
 
 inline F32x16 operator+(F32x16 a, F32x16 b) {
   return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)};

@@ -19,6 +19,8 @@ struct F32x16 {
   static constexpr int kRegisterLanes = 16;
   // How many vectors of accumulators a loop can hold beside its operands.
   static constexpr size_t kAccumulators = 24;
+  // How many registers of them a tile of attention has.
+  static constexpr size_t kTileRegisters = 16;
 
   __m512 v;
 
@@ -68,6 +70,8 @@ struct F32x16 {
     return _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   }
 };
+
+inline void SetRegister(F32x16& a, size_t /*lane*/, F32x16 x) { a = x; }
 
 inline F32x16 operator+(F32x16 a, F32x16 b) { return {_mm512_add_ps(a.v, b.v)}; }
 inline F32x16 operator-(F32x16 a, F32x16 b) { return {_mm512_sub_ps(a.v, b.v)}; }

@@ -20,18 +20,19 @@ float LoadF16(const std::byte* p, uint64_t i) {
   return F16ToFloat(bits);
 }
 
-bool Visible(const AttentionArgs& args, uint32_t slot) {
-  return slot >= args.begin && slot < args.end &&
-         (args.mask == nullptr || (args.mask[slot / 32] >> (slot % 32) & 1) != 0);
+bool IsVisible(const VisibleSlots& visible, uint32_t slot) {
+  return slot >= visible.begin && slot < visible.end &&
+         (visible.mask == nullptr || (visible.mask[slot / 32] >> (slot % 32) & 1) != 0);
 }
 
-// One query head against all blocks. The accumulator is the output itself.
+// One query head of one token against all blocks. The accumulator is the output itself.
 class Head {
  public:
-  Head(const AttentionArgs& args, uint32_t h)
+  Head(const AttentionArgs& args, uint32_t token, uint32_t h)
       : args_(args),
-        q_(args.q + uint64_t{h} * args.head_dim_k),
-        out_(args.out + uint64_t{h} * args.head_dim_v) {
+        visible_(args.visible[token]),
+        q_(args.q + token * args.q_stride + uint64_t{h} * args.head_dim_k),
+        out_(args.out + token * args.out_stride + uint64_t{h} * args.head_dim_v) {
     std::fill(out_, out_ + args_.head_dim_v, 0.0F);
   }
 
@@ -41,7 +42,7 @@ class Head {
     bool any = false;
     float max = max_;
     for (uint32_t i = 0; i < kKvBlockTokens; ++i) {
-      visible[i] = Visible(args_, block * kKvBlockTokens + i);
+      visible[i] = IsVisible(visible_, block * kKvBlockTokens + i);
       if (visible[i]) {
         scores[i] = Score(block, i);
         max = std::max(max, scores[i]);
@@ -109,6 +110,7 @@ class Head {
   }
 
   const AttentionArgs& args_;
+  const VisibleSlots& visible_;
   const float* q_;
   float* out_;
   float max_ = -kInfinity;
@@ -118,17 +120,22 @@ class Head {
 }  // namespace
 
 void Attention(const AttentionArgs& args) {
-  for (uint32_t h = 0; h < args.n_group; ++h) {
-    Head head(args, h);
-    const uint32_t first = args.begin / kKvBlockTokens;
-    for (uint32_t block = first; block * kKvBlockTokens < args.end; ++block) {
-      head.MergeBlock(block);
+  for (uint32_t token = 0; token < args.n_tokens; ++token) {
+    const VisibleSlots& visible = args.visible[token];
+    for (uint32_t h = 0; h < args.n_group; ++h) {
+      Head head(args, token, h);
+      const uint32_t first = visible.begin / kKvBlockTokens;
+      for (uint32_t block = first; block * kKvBlockTokens < visible.end; ++block) {
+        head.MergeBlock(block);
+      }
+      if (args.sinks != nullptr) {
+        head.MergeSink(args.sinks[h]);
+      }
+      head.Finish();
     }
-    if (args.sinks != nullptr) {
-      head.MergeSink(args.sinks[h]);
-    }
-    head.Finish();
   }
 }
+
+size_t AttentionWorkspaceBytes(uint32_t /*head_dim_k*/, uint32_t /*head_dim_v*/) { return 0; }
 
 }  // namespace plimsoll::kernels::ref

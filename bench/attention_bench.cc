@@ -1,0 +1,208 @@
+// Speed of attention beside the memory bandwidth and the multiply-add peak measured in the same
+// run.
+//
+//   attention_bench --benchmark_filter='peak|avx512/prefill'
+//
+// prefill/<group>/<dim>/<n>: the last 512 tokens of a prompt of n over one KV head, in the tiles
+// that the model makes of them. decode/...: one token over as many KV heads as a model has, whose
+// blocks of all heads together exceed the caches; `kv` is bytes of keys and values a second.
+#include <algorithm>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <benchmark/benchmark.h>
+
+#include "kernels/kernels.h"
+#include "kernels/peak_loops.h"
+#include "kernels/test_data.h"
+
+namespace plimsoll::bench {
+namespace {
+
+using benchmark::Counter;
+using benchmark::State;
+using kernels::KernelSet;
+using kernels::kKvBlockTokens;
+using kernels::VisibleSlots;
+using kernels::testing::Buffer;
+using kernels::testing::Random;
+
+constexpr size_t kStreamBytes = size_t{256} << 20;  // beyond the last-level cache
+constexpr uint32_t kChunk = 512;
+
+Counter Rate(double per_iteration) {
+  return {per_iteration, Counter::kIsIterationInvariantRate, Counter::OneK::kIs1000};
+}
+
+void MemoryPeak(State& state, const KernelSet& set) {
+  const Buffer data(kStreamBytes);
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(kernels::PeakLoopsOf(set).read(data.data(), data.size()));
+  }
+  state.counters["kv"] = Rate(static_cast<double>(data.size()));
+}
+
+void FmaPeak(State& state, const KernelSet& set) {
+  uint64_t fmas = 0;
+  for (auto _ : state) {
+    fmas = kernels::PeakLoopsOf(set).fmas(100'000);
+    benchmark::DoNotOptimize(fmas);
+  }
+  state.counters["ops"] = Rate(2.0 * static_cast<double>(fmas));
+}
+
+struct Shape {
+  uint32_t n_kv_heads;
+  uint32_t n_group;
+  uint32_t head_dim;
+  uint32_t n_slots;
+
+  [[nodiscard]] size_t half_bytes() const { return size_t{kKvBlockTokens} * head_dim * 2; }
+  [[nodiscard]] size_t block_bytes() const { return half_bytes() * 2 * n_kv_heads; }
+  [[nodiscard]] size_t n_blocks() const { return n_slots / kKvBlockTokens; }
+};
+
+// The blocks of `n_layers` layers, each layer's after one another.
+class Cache {
+ public:
+  Cache(const Shape& shape, size_t n_layers)
+      : shape_(shape), memory_(n_layers * shape.n_blocks() * shape.block_bytes()) {
+    Random random(4);
+    const size_t few = std::min<size_t>(memory_.size() / 2, 1 << 20);
+    auto* halves = memory_.as<uint16_t>();
+    for (size_t i = 0; i < memory_.size() / 2; ++i) {
+      halves[i] = i < few ? kernels::testing::AnyF16(random) : halves[i - few];
+    }
+    for (size_t b = 0; b < n_layers * shape.n_blocks(); ++b) {
+      blocks_.push_back(memory_.data() + b * shape.block_bytes());
+    }
+  }
+
+  [[nodiscard]] size_t bytes() const { return memory_.size(); }
+  [[nodiscard]] kernels::AttentionArgs Args(size_t layer, uint32_t kv_head) const {
+    return {.n_group = shape_.n_group,
+            .head_dim_k = shape_.head_dim,
+            .head_dim_v = shape_.head_dim,
+            .scale = 0.1F,
+            .blocks = blocks_.data() + layer * shape_.n_blocks(),
+            .k_offset = kv_head * shape_.half_bytes(),
+            .v_offset = (shape_.n_kv_heads + kv_head) * shape_.half_bytes(),
+            .k_stride = size_t{shape_.head_dim} * 2,
+            .v_stride = size_t{shape_.head_dim} * 2};
+  }
+
+ private:
+  Shape shape_;
+  Buffer memory_;
+  std::vector<const std::byte*> blocks_;
+};
+
+void Prefill(State& state, const KernelSet& set, Shape shape, uint32_t tile) {
+  const Cache cache(shape, 1);
+  Random random(5);
+  // Rows of as many heads as a model has lie between a token's queries and the next one's.
+  const size_t stride = size_t{std::max(16U, shape.n_group)} * shape.head_dim;
+  const auto q = kernels::testing::RandomFloats(random, kChunk * stride);
+  std::vector<float> out(q.size());
+  std::vector<VisibleSlots> visible;
+  double ops = 0;
+  for (uint32_t t = 0; t < kChunk; ++t) {
+    visible.push_back({.begin = 0, .end = shape.n_slots - kChunk + t + 1});
+    ops += 4.0 * shape.n_group * shape.head_dim * visible.back().end;
+  }
+  const Buffer workspace(set.attention_workspace_bytes(shape.head_dim, shape.head_dim));
+  for (auto _ : state) {
+    for (uint32_t t = 0; t < kChunk; t += tile) {
+      auto args = cache.Args(0, 0);
+      args.n_tokens = std::min(tile, kChunk - t);
+      args.q = q.data() + t * stride;
+      args.out = out.data() + t * stride;
+      args.q_stride = args.out_stride = stride;
+      args.visible = visible.data() + t;
+      args.workspace = workspace.data();
+      set.attention(args);
+    }
+    benchmark::ClobberMemory();
+  }
+  state.counters["ops"] = Rate(ops);
+}
+
+void Decode(State& state, const KernelSet& set, Shape shape, size_t n_threads) {
+  const size_t layer_bytes = shape.n_blocks() * shape.block_bytes();
+  const size_t n_layers = (kStreamBytes + layer_bytes - 1) / layer_bytes;
+  const Cache cache(shape, n_layers);
+  Random random(6);
+  const auto q = kernels::testing::RandomFloats(random, size_t{shape.n_group} * shape.head_dim);
+  const VisibleSlots visible = {.begin = 0, .end = shape.n_slots};
+  const auto run = [&](size_t thread) {
+    std::vector<float> out(q.size());
+    const Buffer workspace(set.attention_workspace_bytes(shape.head_dim, shape.head_dim));
+    for (size_t layer = 0; layer < n_layers; ++layer) {
+      for (uint32_t head = 0; head < shape.n_kv_heads; ++head) {
+        if (head % n_threads != thread) {
+          continue;
+        }
+        auto args = cache.Args(layer, head);
+        args.q = q.data();
+        args.out = out.data();
+        args.visible = &visible;
+        args.workspace = workspace.data();
+        set.attention(args);
+        benchmark::ClobberMemory();
+      }
+    }
+  };
+  for (auto _ : state) {
+    std::vector<std::jthread> threads;
+    for (size_t thread = 1; thread < n_threads; ++thread) {
+      threads.emplace_back(run, thread);
+    }
+    run(0);
+  }
+  // By processor time, since others use this machine: what all threads do in a second of each.
+  const double bytes = static_cast<double>(cache.bytes() * n_threads);
+  state.counters["kv"] = Rate(bytes);
+  state.counters["ops"] = Rate(bytes * shape.n_group);
+}
+
+void RegisterSet(const KernelSet& set) {
+  const std::string prefix = std::string(set.name) + "/";
+  benchmark::RegisterBenchmark((prefix + "peak/memory").c_str(),
+                               [&set](State& state) { MemoryPeak(state, set); });
+  benchmark::RegisterBenchmark((prefix + "peak/fmas").c_str(),
+                               [&set](State& state) { FmaPeak(state, set); });
+  for (const uint32_t dim : {64U, 128U}) {
+    for (const uint32_t group : {1U, 4U, 8U}) {
+      const std::string what = "group" + std::to_string(group) + "/dim" + std::to_string(dim) + "/";
+      for (const uint32_t n : {512U, 4096U}) {
+        benchmark::RegisterBenchmark((prefix + "prefill/" + what + std::to_string(n)).c_str(),
+                                     [&set, group, dim, n](State& state) {
+                                       Prefill(state, set, {1, group, dim, n},
+                                               std::max(1U, kernels::kAttentionTileRows / group));
+                                     });
+      }
+      for (const size_t n_threads : {size_t{1}, size_t{2}}) {
+        benchmark::RegisterBenchmark(
+            (prefix + "decode/" + what + "8192/threads" + std::to_string(n_threads)).c_str(),
+            [&set, group, dim, n_threads](State& state) {
+              Decode(state, set, {16 / group, group, dim, 8192}, n_threads);
+            })
+            ->MeasureProcessCPUTime();
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace plimsoll::bench
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  for (const plimsoll::kernels::KernelSet* set : plimsoll::kernels::AllKernelSets()) {
+    if (set->supported() && set->name != "ref") {
+      plimsoll::bench::RegisterSet(*set);
+    }
+  }
+  benchmark::RunSpecifiedBenchmarks();
+}

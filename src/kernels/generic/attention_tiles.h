@@ -1,0 +1,206 @@
+// The inner loops of attention: products of query rows with the keys of a block, and sums of its
+// values, over the F32x16 `V` of an instruction set.
+//
+// `Slots` is where the loops read keys or values: the elements as they lie in a KV block, or the
+// floats that a block was widened to when many rows read it. An element type is one class like
+// F16Slots; nothing else knows what a block holds.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/kernels.h"
+
+namespace plimsoll::kernels {
+namespace {
+
+constexpr size_t kStripes = 16;
+constexpr size_t kTileRows = 4;     // rows that a key or value is loaded once for
+constexpr size_t kTileScores = 16;  // rows x keys whose stripes are folded together
+
+// The F16 keys or values of a block.
+template <class V>
+struct F16Slots {
+  const std::byte* data;
+  size_t stride;  // bytes from a slot to the next
+
+  // A register of dimensions from d on, or the first n of a vector of them.
+  typename V::Register Load(size_t slot, size_t d) const {
+    return V::Register::LoadF16(At(slot, d));
+  }
+  V LoadPart(size_t slot, size_t d, size_t n) const { return V::LoadF16Part(At(slot, d), n); }
+
+ private:
+  [[nodiscard]] const std::byte* At(size_t slot, size_t d) const {
+    return data + slot * stride + d * sizeof(uint16_t);
+  }
+};
+
+// The same as floats.
+template <class V>
+struct FloatSlots {
+  const float* data;
+  size_t stride;  // floats
+
+  typename V::Register Load(size_t slot, size_t d) const {
+    return V::Register::Load(data + slot * stride + d);
+  }
+  V LoadPart(size_t slot, size_t d, size_t n) const {
+    return V::LoadPart(data + slot * stride + d, n);
+  }
+};
+
+constexpr size_t WideStride(size_t dim) { return (dim + kStripes - 1) / kStripes * kStripes; }
+
+// Writes the `visible` slots as floats to `wide`.
+template <class V, class Slots>
+inline FloatSlots<V> Widen(const Slots& slots, uint32_t visible, size_t dim, float* wide) {
+  constexpr size_t kLanes = V::kRegisterLanes;
+  const size_t stride = WideStride(dim);
+  for (uint32_t bits = visible; bits != 0; bits &= bits - 1) {
+    const auto slot = static_cast<size_t>(__builtin_ctz(bits));
+    float* row = wide + slot * stride;
+    size_t d = 0;
+    for (; d + kLanes <= dim; d += kLanes) {
+      slots.Load(slot, d).Store(row + d);
+    }
+    if (d < dim) {
+      slots.LoadPart(slot, d, dim - d).StorePart(row + d, dim - d);
+    }
+  }
+  return {wide, stride};
+}
+
+// sums[r * kKeysApart + k] = the stripes of row r with the key of slot first + k.
+template <class V, size_t kRows, size_t kKeys, size_t kKeysApart, class Slots>
+inline void DotTile(const float* const* q, const Slots& keys, size_t first, size_t dim, V* sums) {
+  using Register = typename V::Register;
+  const size_t whole = dim / kStripes * kStripes;
+  for (size_t lane = 0; lane < kStripes; lane += V::kRegisterLanes) {
+    Register acc[kRows][kKeys];
+    for (auto& of_row : acc) {
+      for (Register& a : of_row) {
+        a = Register::Set(0);
+      }
+    }
+    for (size_t d = lane; d < whole; d += kStripes) {
+      Register key[kKeys];
+      for (size_t k = 0; k < kKeys; ++k) {
+        key[k] = keys.Load(first + k, d);
+      }
+      for (size_t r = 0; r < kRows; ++r) {
+        Register query = Register::Load(q[r] + d);
+        KeepInRegister(query);
+        for (size_t k = 0; k < kKeys; ++k) {
+          acc[r][k] = Fma(query, key[k], acc[r][k]);
+        }
+      }
+    }
+    for (size_t r = 0; r < kRows; ++r) {
+      for (size_t k = 0; k < kKeys; ++k) {
+        SetRegister(sums[r * kKeysApart + k], lane, acc[r][k]);
+      }
+    }
+  }
+}
+
+// The dimensions that do not fill a vector.
+template <class V, size_t kRows, size_t kKeys, class Slots>
+inline void DotTail(const float* const* q, const Slots& keys, size_t first, size_t dim, V* sums) {
+  const size_t d = dim / kStripes * kStripes;
+  const size_t n = dim - d;
+  for (size_t r = 0; r < kRows; ++r) {
+    for (size_t k = 0; k < kKeys; ++k) {
+      V& sum = sums[r * kKeys + k];
+      sum = FmaPart(V::LoadPart(q[r] + d, n), keys.LoadPart(first + k, d, n), sum, n);
+    }
+  }
+}
+
+// scores[r][i] = q_r . key_i for the kTileScores / kRows slots from `first` on.
+template <class V, size_t kRows, class Slots>
+inline void ScoreTile(const float* const* q, const Slots& keys, size_t first, size_t dim,
+                      float (*scores)[kKvBlockTokens]) {
+  constexpr size_t kKeys = kTileScores / kRows;
+  constexpr size_t kPartKeys = V::kTileRegisters / kRows;  // as many as the registers hold
+  V sums[kTileScores];
+  for (size_t k = 0; k < kKeys; k += kPartKeys) {
+    DotTile<V, kRows, kPartKeys, kKeys>(q, keys, first + k, dim, sums + k);
+  }
+  if (dim % kStripes != 0) {
+    DotTail<V, kRows, kKeys>(q, keys, first, dim, sums);
+  }
+  alignas(64) float totals[kTileScores];
+  TreeSums16(sums).Store(totals);
+  for (size_t r = 0; r < kRows; ++r) {
+    __builtin_memcpy(scores[r] + first, totals + r * kKeys, kKeys * sizeof(float));
+  }
+}
+
+// out_r = out_r * corrections_r + the sum over `slots` of p_r * value, for kChunks registers of
+// dimensions from d on.
+template <class V, size_t kRows, size_t kChunks, class Slots>
+inline void ValueTile(const Slots& values, uint32_t slots, size_t d,
+                      const float (*p)[kKvBlockTokens], const float* corrections,
+                      float* const* out) {
+  using Register = typename V::Register;
+  Register acc[kRows][kChunks];
+  for (size_t r = 0; r < kRows; ++r) {
+    for (size_t c = 0; c < kChunks; ++c) {
+      acc[r][c] =
+          Register::Load(out[r] + d + c * V::kRegisterLanes) * Register::Set(corrections[r]);
+    }
+  }
+  for (uint32_t bits = slots; bits != 0; bits &= bits - 1) {
+    const auto slot = static_cast<size_t>(__builtin_ctz(bits));
+    Register value[kChunks];
+    for (size_t c = 0; c < kChunks; ++c) {
+      value[c] = values.Load(slot, d + c * V::kRegisterLanes);
+    }
+    for (size_t r = 0; r < kRows; ++r) {
+      const Register weight = Register::Set(p[r][slot]);
+      for (size_t c = 0; c < kChunks; ++c) {
+        acc[r][c] = Fma(weight, value[c], acc[r][c]);
+      }
+    }
+  }
+  for (size_t r = 0; r < kRows; ++r) {
+    for (size_t c = 0; c < kChunks; ++c) {
+      acc[r][c].Store(out[r] + d + c * V::kRegisterLanes);
+    }
+  }
+}
+
+// The dimensions from d on, which do not fill a register.
+template <class V, class Slots>
+inline void ValueTail(const Slots& values, uint32_t slots, size_t d, size_t n, const float* p,
+                      float correction, float* out) {
+  V acc = V::LoadPart(out + d, n) * V::Set(correction);
+  for (uint32_t bits = slots; bits != 0; bits &= bits - 1) {
+    const auto slot = static_cast<size_t>(__builtin_ctz(bits));
+    acc = Fma(V::Set(p[slot]), values.LoadPart(slot, d, n), acc);
+  }
+  acc.StorePart(out + d, n);
+}
+
+// ValueTile over all dimensions.
+template <class V, size_t kRows, class Slots>
+inline void AddValues(const Slots& values, uint32_t slots, size_t dim,
+                      const float (*p)[kKvBlockTokens], const float* corrections,
+                      float* const* out) {
+  constexpr size_t kChunks = V::kTileRegisters / kRows < 8 ? V::kTileRegisters / kRows : 8;
+  constexpr size_t kLanes = V::kRegisterLanes;
+  size_t d = 0;
+  for (; d + kChunks * kLanes <= dim; d += kChunks * kLanes) {
+    ValueTile<V, kRows, kChunks>(values, slots, d, p, corrections, out);
+  }
+  for (; d + kLanes <= dim; d += kLanes) {
+    ValueTile<V, kRows, 1>(values, slots, d, p, corrections, out);
+  }
+  for (size_t r = 0; d < dim && r < kRows; ++r) {
+    ValueTail<V>(values, slots, d, dim - d, p[r], corrections[r], out[r]);
+  }
+}
+
+}  // namespace
+}  // namespace plimsoll::kernels

@@ -1,0 +1,125 @@
+#include "model/attend.h"
+
+#include <algorithm>
+
+#include "base/checked.h"
+
+namespace plimsoll::model {
+namespace {
+
+// The first slot that a window of `window` positions leaves visible.
+uint32_t FirstVisible(const ChunkToken& token, uint32_t window) {
+  if (window == 0 || token.position < window) {
+    return 0;
+  }
+  const auto positions = token.sequence->positions();
+  const auto first = std::ranges::lower_bound(positions, token.position - window + 1);
+  return static_cast<uint32_t>(first - positions.begin());
+}
+
+// How the work is cut: a task is a tile of tokens, one KV head, and some of its query heads.
+class AttendStage {
+ public:
+  AttendStage(const Step& step, uint32_t layer_idx, const AttendRows& rows)
+      : step_(step),
+        layer_idx_(layer_idx),
+        p_(step.hp.layers[layer_idx]),
+        rows_(rows),
+        group_(p_.n_heads / p_.n_kv_heads) {
+    FindVisible();
+    CutTiles();
+    CutGroup();
+  }
+
+  void Run() const {
+    const size_t tile_tasks = p_.n_kv_heads * n_parts_;
+    step_.team.Run(n_tiles_ * tile_tasks, [&](size_t task, size_t thread) {
+      const size_t part = task % tile_tasks;
+      RunTask(step_.scratch.attention_tiles[task / tile_tasks],
+              static_cast<uint32_t>(part / n_parts_),
+              static_cast<uint32_t>(part % n_parts_) * part_heads_, thread);
+    });
+  }
+
+ private:
+  void FindVisible() {
+    for (size_t i = 0; i < rows_.n; ++i) {
+      const ChunkToken& at = step_.tokens[rows_.first + i];
+      step_.scratch.visible[i] = {FirstVisible(at, p_.window), at.slot + 1, at.mask};
+    }
+  }
+
+  // The costly tiles come first: tasks are handed out in order, and the last ones decide how long
+  // the others wait.
+  void CutTiles() {
+    const size_t tile_tokens = std::max(1U, kernels::kAttentionTileRows / group_);
+    const auto tiles = step_.scratch.attention_tiles;
+    for (size_t i = 0; i < rows_.n;) {
+      AttentionTile& tile = tiles[n_tiles_++];
+      tile = {.first = i, .n = 0, .n_slots = 0};
+      const auto* sequence = step_.tokens[rows_.first + i].sequence;
+      while (i < rows_.n && tile.n < tile_tokens &&
+             step_.tokens[rows_.first + i].sequence == sequence) {
+        tile.n_slots += step_.scratch.visible[i].end - step_.scratch.visible[i].begin;
+        ++tile.n;
+        ++i;
+      }
+    }
+    std::ranges::sort(tiles.first(n_tiles_), [](const AttentionTile& a, const AttentionTile& b) {
+      return a.n_slots != b.n_slots ? a.n_slots > b.n_slots : a.first < b.first;
+    });
+  }
+
+  // Query heads that share a KV head go together, as many as the kernel takes at once, unless
+  // threads would have nothing to do.
+  void CutGroup() {
+    const uint64_t full = CeilDiv(group_, kernels::kAttentionTileRows);
+    const uint64_t wanted = CeilDiv(step_.team.n_threads(), n_tiles_ * p_.n_kv_heads);
+    const uint64_t parts = std::min<uint64_t>(std::max(full, wanted), group_);
+    part_heads_ = static_cast<uint32_t>(CeilDiv(group_, parts));
+    n_parts_ = CeilDiv(group_, part_heads_);
+  }
+
+  void RunTask(const AttentionTile& tile, uint32_t kv_head, uint32_t first_head,
+               size_t thread) const {
+    const kv::KvSequence& sequence = *step_.tokens[rows_.first + tile.first].sequence;
+    const kv::BlockLayout& layout = sequence.layout();
+    const size_t head = size_t{kv_head} * group_ + first_head;
+    kernels::AttentionArgs args;
+    args.n_tokens = static_cast<uint32_t>(tile.n);
+    args.n_group = std::min(part_heads_, group_ - first_head);
+    args.head_dim_k = p_.head_dim_k;
+    args.head_dim_v = p_.head_dim_v;
+    args.q = rows_.q + tile.first * rows_.q_stride + head * p_.head_dim_k;
+    args.q_stride = rows_.q_stride;
+    args.scale = rows_.scale;
+    args.sinks = rows_.sinks == nullptr ? nullptr : rows_.sinks + head;
+    args.blocks = sequence.block_table().data();
+    args.k_offset = layout.k_offset(layer_idx_, kv_head);
+    args.v_offset = layout.v_offset(layer_idx_, kv_head);
+    args.k_stride = layout.k_stride(layer_idx_);
+    args.v_stride = layout.v_stride(layer_idx_);
+    args.visible = step_.scratch.visible.data() + tile.first;
+    args.out = rows_.out + tile.first * rows_.out_stride + head * p_.head_dim_v;
+    args.out_stride = rows_.out_stride;
+    args.workspace = step_.scratch.threads[thread].workspace;
+    step_.kernels.attention(args);
+  }
+
+  const Step& step_;
+  uint32_t layer_idx_;
+  const LayerParams& p_;
+  const AttendRows& rows_;
+  uint32_t group_;
+  size_t n_tiles_ = 0;
+  uint32_t part_heads_ = 0;
+  size_t n_parts_ = 0;
+};
+
+}  // namespace
+
+void Attend(const Step& step, uint32_t layer_idx, const AttendRows& rows) {
+  AttendStage(step, layer_idx, rows).Run();
+}
+
+}  // namespace plimsoll::model
