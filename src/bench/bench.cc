@@ -115,7 +115,7 @@ Result<> RunModel(const BenchPlan& plan, const BenchHooks& hooks, engine::Engine
           options.memory = memory;
           options.kernels = kernels;
           options.prefill_chunk = chunk;
-          options.n_threads = n_threads != 0 ? n_threads : io::UsableCores();
+          options.n_threads = n_threads != 0 ? n_threads : io::ReadCoreFacts().n_usable;
           if (auto run = RunEngine(plan, hooks, options); !run) {
             return run;
           }

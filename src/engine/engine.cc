@@ -145,8 +145,9 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options,
     return tl::unexpected(kernels.error());
   }
   state->kernels = *kernels;
-  state->team = std::make_unique<kernels::Team>(options.n_threads != 0 ? options.n_threads
-                                                                       : io::UsableCores());
+  const io::CoreFacts cores = io::ReadCoreFacts();
+  state->team = std::make_unique<kernels::Team>(
+      options.n_threads != 0 ? options.n_threads : cores.n_usable, cores.processors);
   // The architecture is looked at first: of a file that can't run at all, say that.
   if (auto opened = model::Model::Open(state->catalogue, *state->team,
                                        {.max_chunk = 1, .kernels = state->kernels});

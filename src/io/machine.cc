@@ -158,14 +158,15 @@ std::string ProcessorName(const path& root) {
   return {};
 }
 
-uint32_t UsableCores(const path& root) {
+CoreFacts ReadCoreFacts(const path& root) {
+  CoreFacts facts;
   cpu_set_t allowed;
   CPU_ZERO(&allowed);
   if (::sched_getaffinity(0, sizeof(allowed), &allowed) != 0) {
-    return 1;
+    return facts;
   }
   std::set<std::string> cores;
-  for (size_t cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+  for (uint32_t cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
     if (!CPU_ISSET(cpu, &allowed)) {
       continue;
     }
@@ -176,11 +177,15 @@ uint32_t UsableCores(const path& root) {
     if (!std::getline(in, siblings)) {
       siblings = std::to_string(cpu);  // topology hidden: a core of its own
     }
-    cores.insert(siblings);
+    if (cores.insert(siblings).second) {
+      facts.processors.push_back(cpu);
+    }
   }
   const uint64_t quota = CpuQuota(root);
-  const uint64_t usable = quota == 0 ? cores.size() : std::min<uint64_t>(cores.size(), quota);
-  return static_cast<uint32_t>(std::max<uint64_t>(usable, 1));
+  const uint64_t n_cores = facts.processors.size();
+  const uint64_t n_usable = quota == 0 ? n_cores : std::min(n_cores, quota);
+  facts.n_usable = static_cast<uint32_t>(std::max<uint64_t>(n_usable, 1));
+  return facts;
 }
 
 }  // namespace plimsoll::io

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace plimsoll::io {
 
@@ -34,9 +35,15 @@ bool ForgetPeakMemory();
 // As /proc/cpuinfo names the processor; empty where it does not.
 [[nodiscard]] std::string ProcessorName(const std::filesystem::path& root = "/");
 
-// Physical cores that the process's affinity allows, at least 1; two threads of one core share its
-// arithmetic units and count once. A control group's processor quota, rounded up, is a further
-// limit.
-[[nodiscard]] uint32_t UsableCores(const std::filesystem::path& root = "/");
+struct CoreFacts {
+  // Of every physical core that the process's affinity allows, one processor: two threads of one
+  // core share its arithmetic units and count once. Ascending.
+  std::vector<uint32_t> processors;
+  // Cores worth of time: as many, or what a control group's quota, rounded up, leaves of them; at
+  // least 1.
+  uint32_t n_usable = 1;
+};
+
+[[nodiscard]] CoreFacts ReadCoreFacts(const std::filesystem::path& root = "/");
 
 }  // namespace plimsoll::io

@@ -68,20 +68,24 @@ TEST_F(MachineTest, ATinyLimitLeavesNothingRatherThanWrapping) {
   EXPECT_EQ(DefaultMemoryLine({.total = kGiB, .available = 100 * kMiB, .cgroup_limit = {}}), 0U);
 }
 
-TEST_F(MachineTest, SiblingsCountOnceAndTheQuotaHolds) {
-  const uint32_t without_topology = UsableCores(root_);
-  EXPECT_GE(without_topology, 1U);
+TEST_F(MachineTest, SiblingsCountOnce) {
+  const CoreFacts without_topology = ReadCoreFacts(root_);
+  EXPECT_GE(without_topology.n_usable, 1U);
+  EXPECT_EQ(without_topology.processors.size(), without_topology.n_usable);
   for (int cpu = 0; cpu < 1024; ++cpu) {
     Write("sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/thread_siblings_list",
           "0-1023\n");
   }
-  EXPECT_EQ(UsableCores(root_), 1U);
+  const CoreFacts one_core = ReadCoreFacts(root_);
+  EXPECT_EQ(one_core.n_usable, 1U);
+  EXPECT_EQ(one_core.processors.size(), 1U);
+  EXPECT_EQ(one_core.processors.front(), without_topology.processors.front());
 }
 
 TEST_F(MachineTest, AQuotaOfOneProcessorIsOneCore) {
   Write("proc/self/cgroup", "0::/app\n");
   Write("sys/fs/cgroup/app/cpu.max", "50000 100000\n");
-  EXPECT_EQ(UsableCores(root_), 1U);
+  EXPECT_EQ(ReadCoreFacts(root_).n_usable, 1U);
 }
 
 TEST_F(MachineTest, NamesTheProcessor) {

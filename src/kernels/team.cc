@@ -5,6 +5,9 @@
 #include <thread>
 #include <vector>
 
+#include <pthread.h>
+#include <sched.h>
+
 namespace plimsoll::kernels {
 namespace {
 
@@ -25,6 +28,14 @@ void WaitWhile(const std::atomic<uint32_t>& value, uint32_t old) {
   while (value.load(std::memory_order_acquire) == old) {
     value.wait(old, std::memory_order_acquire);
   }
+}
+
+// Without the right to, the thread goes where the kernel puts it: slower at worst.
+void StayOn(uint32_t processor) {
+  cpu_set_t only;
+  CPU_ZERO(&only);
+  CPU_SET(processor, &only);
+  static_cast<void>(::pthread_setaffinity_np(::pthread_self(), sizeof(only), &only));
 }
 
 }  // namespace
@@ -68,11 +79,20 @@ struct Team::State {
   }
 };
 
-Team::Team(size_t n_threads)
+Team::Team(size_t n_threads, std::span<const uint32_t> processors)
     : n_threads_(n_threads == 0 ? 1 : n_threads), state_(std::make_unique<State>()) {
+  const auto own_processor = [&](size_t thread) {
+    const bool pinned = processors.size() == n_threads_ && processors[thread] < CPU_SETSIZE;
+    return pinned ? std::optional(processors[thread]) : std::nullopt;
+  };
   state_->workers.reserve(n_threads_ - 1);
   for (size_t thread = 1; thread < n_threads_; ++thread) {
-    state_->workers.emplace_back([state = state_.get(), thread] { state->WorkerLoop(thread); });
+    state_->workers.emplace_back([state = state_.get(), thread, processor = own_processor(thread)] {
+      if (processor) {
+        StayOn(*processor);
+      }
+      state->WorkerLoop(thread);
+    });
   }
 }
 

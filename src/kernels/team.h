@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 
 namespace plimsoll::kernels {
 
@@ -27,8 +28,11 @@ class TaskRef {
 // owner runs stages. No stage allocates.
 class Team {
  public:
-  // n_threads >= 1 counts the caller, which works too.
-  explicit Team(size_t n_threads);
+  // n_threads >= 1 counts the caller, which works too. `processors` are one of each physical core:
+  // when there are exactly as many threads, each worker stays on the processor of its number, and
+  // the first is left to the caller. With fewer threads nothing is pinned, or two processes would
+  // crowd the same few cores.
+  explicit Team(size_t n_threads, std::span<const uint32_t> processors = {});
   Team(const Team&) = delete;
   Team& operator=(const Team&) = delete;
   ~Team();

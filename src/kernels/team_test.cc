@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <sched.h>
 
 namespace plimsoll::kernels {
 namespace {
@@ -37,6 +38,26 @@ TEST(Team, AStageSeesWhatTheStageBeforeWrote) {
     team.Run(1, [&](size_t, size_t) { values[0] += 1; });
   }
   EXPECT_EQ(std::accumulate(values.begin(), values.end(), 0), 2000 * (63 * 64 / 2 + 1));
+}
+
+TEST(Team, WorkersStayOnTheirProcessorsWhenEveryCoreHasOne) {
+  cpu_set_t allowed;
+  ASSERT_EQ(::sched_getaffinity(0, sizeof(allowed), &allowed), 0);
+  std::vector<uint32_t> processors;
+  for (uint32_t i = 0; i < CPU_SETSIZE; ++i) {
+    if (CPU_ISSET(i, &allowed)) {
+      processors.push_back(i);
+    }
+  }
+  Team team(processors.size(), processors);
+  std::atomic<bool> in_place = true;
+  for (int round = 0; round < 100; ++round) {
+    team.Run(8 * processors.size(), [&](size_t /*task*/, size_t thread) {
+      const auto at = static_cast<uint32_t>(::sched_getcpu());
+      in_place = in_place && (thread == 0 || at == processors[thread]);
+    });
+  }
+  EXPECT_TRUE(in_place);
 }
 
 TEST(Team, AnIdleTeamUsesNoProcessorTime) {
