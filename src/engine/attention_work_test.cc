@@ -24,5 +24,19 @@ TEST(AttentionWork, GrowsWithThePositionUpToEachLayersWindow) {
   EXPECT_EQ(AttentionAt(hp, 9).multiply_adds, (10 + 4) * kMultiplyAddsPerPosition);
 }
 
+TEST(AttentionWork, ReadsALatentOnce) {
+  model::LayerParams latent;
+  latent.latent.kv_rank = 512;
+  latent.n_heads = 16;
+  latent.n_kv_heads = 1;
+  latent.head_dim_k = 576;
+  latent.head_dim_v = 512;
+  ASSERT_TRUE(latent.is_latent());
+  model::HyperParams hp;
+  hp.layers = {latent};
+  EXPECT_EQ(AttentionAt(hp, 2).kv_bytes, 3 * 576 * 2);
+  EXPECT_EQ(AttentionAt(hp, 2).multiply_adds, 3 * 16 * (576 + 512));
+}
+
 }  // namespace
 }  // namespace plimsoll::engine

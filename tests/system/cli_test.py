@@ -238,9 +238,9 @@ class Bench(unittest.TestCase):
                 self.assertAlmostEqual(tokens_per_s, n * 1e9 / ns, delta=1e-6 * tokens_per_s)
             self.assertAlmostEqual(row["avg_ts"], sum(row["samples_ts"]) / 2,
                                    delta=1e-6 * row["avg_ts"])
-            # Weights once at least, and what the process has beside them.
+            # The weights are part of it, the 256 MiB of measuring the machine are not.
             self.assertGreater(row["peak_memory_bytes"], row["model_size"])
-            self.assertLess(row["peak_memory_bytes"], row["model_size"] + (64 << 20))
+            self.assertLess(row["peak_memory_bytes"], 256 << 20)
             for share in ("bandwidth_share", "arithmetic_share"):
                 self.assertTrue(0 < row[share] < 1, (share, row[share]))
         self.assertGreater(rows[3]["read_bytes"], rows[1]["read_bytes"])

@@ -1,0 +1,55 @@
+"""llama.cpp's own llama-bench, as the peer that speed is compared with.
+
+Inside node, llama.cpp's threads share the cores with node's and starve when there are as many threads as
+cores. So llama-bench's one source file is compiled from the sources that npm's node-llama-cpp brings, and
+linked with the very libraries that it brings: the same engine, without node. That takes ten seconds.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tools" / "fidelity"))
+
+import engines  # noqa: E402
+
+MODULES = ROOT / "tools" / "fidelity" / "node_modules"
+
+
+def run(*command, cwd=None):
+    done = subprocess.run([str(word) for word in command], cwd=cwd, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(str(w) for w in command)[:300]}\nexit code {done.returncode}: {done.stderr[-2000:]}")
+    return done.stdout
+
+
+def llama_bench(folder):
+    """The path of llama-bench in `folder`, made there on the first use."""
+    program = folder / "llama-bench"
+    if program.exists():
+        return program
+    engines.install_peer()
+    print("Building llama-bench ...", file=sys.stderr)
+    folder.mkdir(parents=True, exist_ok=True)
+    sources = folder / "source"
+    if not sources.exists():
+        run("git", "clone", "-q", MODULES / "node-llama-cpp" / "llama" / "gitRelease.bundle", sources)
+    # Its CPU libraries are looked for beside the program.
+    libraries = sorted((MODULES / "@node-llama-cpp" / "linux-x64" / "bins" / "linux-x64").glob("*.so"))
+    for library in libraries:
+        link = folder / library.name
+        link.unlink(missing_ok=True)
+        link.symlink_to(library)
+    linked = [folder / library.name for library in libraries if not library.name.startswith("libggml-cpu-")]
+    bench = sources / "tools" / "llama-bench"
+    includes = ["-I" + str(sources / name) for name in ("include", "ggml/include", "common", "vendor")]
+    command = ["g++-12", "-std=c++17", "-O2", "-DNDEBUG", "-w", bench / "llama-bench.cpp", bench / "main.cpp", *includes]
+    run(*command, "-o", program, *linked, "-Wl,-rpath,$ORIGIN")
+    return program
+
+
+def measure(program, model, threads, words):
+    """Rows of one run, as llama-bench and `plimsoll bench` both print them."""
+    return json.loads(run(program, "-m", model, "-t", threads, "-o", "json", *words))
