@@ -76,6 +76,14 @@ std::vector<Case> VariantCases() {
     s.rope_scaling = random_model::RopeScaling::kYarn;
     s.rope_log_multiplier = 0.1F;
   });
+  // Widths as in gpt-oss-20b, whose 2880 is no multiple of 64.
+  add("odd_widths", "gpt-oss", [](ModelSpec& s) {
+    s.type = DType::kMXFP4;
+    s.hidden_dim = 160;
+    s.head_dim = 32;
+    s.expert_ffn_dim = 96;
+    s.rope_scaling = random_model::RopeScaling::kYarn;
+  });
   add("queries_made_directly", "deepseek2", [](ModelSpec& s) { s.q_rank = 0; });
   add("joined_keys_and_values", "deepseek2", [](ModelSpec& s) { s.joined_kv = true; });
   // More heads than one task of attention takes, and more tokens than go to the latent at a time.

@@ -39,6 +39,8 @@ void ApplyOlmoeLike(ModelSpec& spec) {
   spec.n_experts_active = 8;
   spec.expert_ffn_dim = 1024;
   spec.shared_ffn_dim = 2048;
+  spec.q_rank = 1536;  // DeepSeek-V2's
+  spec.kv_rank = 512;
   spec.vocab_size = 50304;
 }
 
@@ -50,6 +52,8 @@ void Apply1Gb(ModelSpec& spec) {
   spec.ffn_dim = 4096;
   spec.expert_ffn_dim = 512;
   spec.shared_ffn_dim = 1024;
+  spec.q_rank = 768;
+  spec.kv_rank = 256;
   spec.vocab_size = 32000;
 }
 
