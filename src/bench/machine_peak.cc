@@ -19,9 +19,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr double kSecondsEach = 0.15;
+constexpr double kReadSeconds = 0.4;  // the memory is shared, with other machines even
+constexpr double kArithmeticSeconds = 0.15;
 constexpr size_t kRoundsMin = 8;
-constexpr size_t kWindows = 8;
+constexpr uint64_t kWindowPerThread = 8 * kMiB;  // a quarter of a millisecond
 constexpr size_t kSlicesPerThread = 8;
 constexpr size_t kArithmeticRounds = 20'000;  // well under a millisecond
 
@@ -30,9 +31,9 @@ double SecondsSince(Clock::time_point start) {
 }
 
 template <class Round>
-void Repeat(const Round& round) {
+void RepeatFor(double seconds, const Round& round) {
   const auto start = Clock::now();
-  for (size_t i = 0; i < kRoundsMin || SecondsSince(start) < kSecondsEach; ++i) {
+  for (size_t i = 0; i < kRoundsMin || SecondsSince(start) < seconds; ++i) {
     round(i);
   }
 }
@@ -41,13 +42,14 @@ void Repeat(const Round& round) {
 // comes again the others have pushed it out of the caches.
 double ReadRate(kernels::Team& team, const kernels::PeakLoops& loops,
                 std::span<const std::byte> buffer) {
-  const size_t window = buffer.size() / kWindows;
+  const size_t window = std::min(buffer.size(), team.n_threads() * kWindowPerThread);
+  const size_t n_windows = buffer.size() / window;
   const size_t n_slices =
       std::min(team.n_threads() * kSlicesPerThread, window / kernels::kPeakReadBytes);
   const size_t slice = window / n_slices / kernels::kPeakReadBytes * kernels::kPeakReadBytes;
   double best = 0;
-  Repeat([&](size_t i) {
-    const std::byte* const begin = buffer.data() + i % kWindows * window;
+  RepeatFor(kReadSeconds, [&](size_t i) {
+    const std::byte* const begin = buffer.data() + i % n_windows * window;
     const auto start = Clock::now();
     team.Run(n_slices, [&](size_t s, size_t /*thread*/) {
       [[maybe_unused]] const volatile uint64_t sum = loops.read(begin + s * slice, slice);
@@ -60,7 +62,7 @@ double ReadRate(kernels::Team& team, const kernels::PeakLoops& loops,
 // Nothing is shared, so each thread's best round counts, and not the best round of all at once.
 double ArithmeticRate(kernels::Team& team, uint64_t (*loop)(size_t)) {
   std::vector<double> best(team.n_threads());
-  Repeat([&](size_t /*round*/) {
+  RepeatFor(kArithmeticSeconds, [&](size_t /*round*/) {
     team.Run(best.size(), [&](size_t i, size_t /*thread*/) {
       const auto start = Clock::now();
       const auto multiply_adds = static_cast<double>(loop(kArithmeticRounds));

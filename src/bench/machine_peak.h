@@ -22,7 +22,7 @@ struct MachinePeak {
 // last-level cache, at most 1 GiB; no more than `line_bytes`, unless that is less than 64 MiB.
 [[nodiscard]] uint64_t PeakBufferBytes(uint64_t line_bytes);
 
-// Takes about half a second, and `buffer_bytes` of memory meanwhile. kDoesNotFit when the system
+// Takes less than a second, and `buffer_bytes` of memory meanwhile. kDoesNotFit when the system
 // has not that much.
 [[nodiscard]] Result<MachinePeak> MeasurePeak(const kernels::KernelSet& kernels, size_t n_threads,
                                               uint64_t buffer_bytes);

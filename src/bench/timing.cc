@@ -45,8 +45,8 @@ Result<> Compute(engine::Session& session, std::span<const TokenId> prompt,
 
 }  // namespace
 
-Result<std::vector<uint64_t>> RunTest(engine::Session& session, size_t vocab_size, const BenchTest& test,
-                                      const RunOptions& options) {
+Result<std::vector<uint64_t>> RunTest(engine::Session& session, size_t vocab_size,
+                                      const BenchTest& test, const RunOptions& options) {
   if (test.n_depth > session.tokens().size()) {
     options.on_phase("filling the depth");
   }

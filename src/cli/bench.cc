@@ -175,7 +175,7 @@ Result<> Run(const BenchFlags& flags, const CommandContext& context) {
             has_begun = true;
             return console.Write(head + (*report)->Row(subject, result));
           }};
-  const auto run = bench::RunBench(flags.plan, hooks);
+  auto run = bench::RunBench(flags.plan, hooks);
   ShowPhase(console, flags.common, "");
   // What was measured before an error is still a whole document.
   if (has_begun) {
