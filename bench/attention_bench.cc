@@ -16,6 +16,7 @@
 #include "kernels/kernels.h"
 #include "kernels/peak_loops.h"
 #include "kernels/test_data.h"
+#include "memory/buffer.h"
 
 namespace plimsoll::bench {
 namespace {
@@ -35,12 +36,32 @@ Counter Rate(double per_iteration) {
   return {per_iteration, Counter::kIsIterationInvariantRate, Counter::OneK::kIs1000};
 }
 
-void MemoryPeak(State& state, const KernelSet& set) {
-  const Buffer data(kStreamBytes);
-  for (auto _ : state) {
-    benchmark::DoNotOptimize(kernels::PeakLoopsOf(set).read(data.data(), data.size()));
+// Memory as the KV pool takes it: in huge pages where there are any.
+class Memory {
+ public:
+  explicit Memory(size_t bytes)
+      : ledger_(bytes + (1 << 20)),
+        buffer_(memory::Buffer::Allocate(ledger_, memory::Account::kScratch, bytes, "bench")) {
+    Random random(4);
+    const size_t few = std::min<size_t>(bytes / 2, 1 << 20);
+    auto* halves = reinterpret_cast<uint16_t*>(data());
+    for (size_t i = 0; i < bytes / 2; ++i) {
+      halves[i] = i < few ? kernels::testing::AnyF16(random) : halves[i - few];
+    }
   }
-  state.counters["kv"] = Rate(static_cast<double>(data.size()));
+  [[nodiscard]] std::byte* data() { return buffer_.value().data(); }
+
+ private:
+  memory::Ledger ledger_;
+  Result<memory::Buffer> buffer_;
+};
+
+void MemoryPeak(State& state, const KernelSet& set) {
+  Memory memory(kStreamBytes);
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(kernels::PeakLoopsOf(set).read(memory.data(), kStreamBytes));
+  }
+  state.counters["kv"] = Rate(static_cast<double>(kStreamBytes));
 }
 
 void FmaPeak(State& state, const KernelSet& set) {
@@ -63,38 +84,34 @@ struct Shape {
   [[nodiscard]] size_t n_blocks() const { return n_slots / kKvBlockTokens; }
 };
 
-// The blocks of `n_layers` layers, each layer's after one another.
+// A block holds its slots of all layers, one after another.
 class Cache {
  public:
   Cache(const Shape& shape, size_t n_layers)
-      : shape_(shape), memory_(n_layers * shape.n_blocks() * shape.block_bytes()) {
-    Random random(4);
-    const size_t few = std::min<size_t>(memory_.size() / 2, 1 << 20);
-    auto* halves = memory_.as<uint16_t>();
-    for (size_t i = 0; i < memory_.size() / 2; ++i) {
-      halves[i] = i < few ? kernels::testing::AnyF16(random) : halves[i - few];
-    }
-    for (size_t b = 0; b < n_layers * shape.n_blocks(); ++b) {
-      blocks_.push_back(memory_.data() + b * shape.block_bytes());
+      : shape_(shape), bytes_(n_layers * shape.n_blocks() * shape.block_bytes()), memory_(bytes_) {
+    for (size_t b = 0; b < shape.n_blocks(); ++b) {
+      blocks_.push_back(memory_.data() + b * n_layers * shape.block_bytes());
     }
   }
 
-  [[nodiscard]] size_t bytes() const { return memory_.size(); }
+  [[nodiscard]] size_t bytes() const { return bytes_; }
   [[nodiscard]] kernels::AttentionArgs Args(size_t layer, uint32_t kv_head) const {
+    const size_t offset = layer * shape_.block_bytes();
     return {.n_group = shape_.n_group,
             .head_dim_k = shape_.head_dim,
             .head_dim_v = shape_.head_dim,
             .scale = 0.1F,
-            .blocks = blocks_.data() + layer * shape_.n_blocks(),
-            .k_offset = kv_head * shape_.half_bytes(),
-            .v_offset = (shape_.n_kv_heads + kv_head) * shape_.half_bytes(),
+            .blocks = blocks_.data(),
+            .k_offset = offset + kv_head * shape_.half_bytes(),
+            .v_offset = offset + (shape_.n_kv_heads + kv_head) * shape_.half_bytes(),
             .k_stride = size_t{shape_.head_dim} * 2,
             .v_stride = size_t{shape_.head_dim} * 2};
   }
 
  private:
   Shape shape_;
-  Buffer memory_;
+  size_t bytes_;
+  Memory memory_;
   std::vector<const std::byte*> blocks_;
 };
 

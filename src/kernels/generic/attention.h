@@ -88,7 +88,7 @@ inline float MergeScores(const AttentionArgs& args, Row* row, float* scores) {
 }
 
 template <class V, size_t kRows, class Slots>
-inline void ScoreRows(const Slots& keys, size_t dim, Row* const* rows,
+inline void ScoreRows(const Slots& keys, size_t dim, Row* const* rows, Ahead& ahead,
                       float (*scores)[kKvBlockTokens]) {
   constexpr uint32_t kKeys = kTileScores / kRows;
   const float* q[kRows];
@@ -99,7 +99,7 @@ inline void ScoreRows(const Slots& keys, size_t dim, Row* const* rows,
   }
   for (uint32_t i = 0; i < kKvBlockTokens; i += kKeys) {
     if (((visible >> i) & ((1U << kKeys) - 1)) != 0) {
-      ScoreTile<V, kRows>(q, keys, i, dim, scores);
+      ScoreTile<V, kRows>(q, keys, i, dim, ahead, scores);
     }
   }
 }
@@ -108,7 +108,8 @@ inline void ScoreRows(const Slots& keys, size_t dim, Row* const* rows,
 // of its own by itself.
 template <class V, size_t kRows, class Slots>
 inline void AddValuesOfRows(const Slots& values, size_t dim, Row* const* rows,
-                            const float (*p)[kKvBlockTokens], const float* corrections) {
+                            const float (*p)[kKvBlockTokens], const float* corrections,
+                            Ahead& ahead) {
   float* out[kRows];
   uint32_t any = 0;
   uint32_t all = ~0U;
@@ -119,49 +120,64 @@ inline void AddValuesOfRows(const Slots& values, size_t dim, Row* const* rows,
   }
   const uint32_t differing = any & ~all;
   const uint32_t together = differing == 0 ? ~0U : (differing & (0U - differing)) - 1;
-  AddValues<V, kRows>(values, any & together, dim, p, corrections, out);
+  AddValues<V, kRows>(values, any & together, dim, p, corrections, ahead, out);
   if constexpr (kRows > 1) {
     constexpr float kAlreadyCorrected = 1;
     for (size_t r = 0; r < kRows; ++r) {
       if (const uint32_t others = rows[r]->visible & ~together; others != 0) {
-        AddValues<V, 1>(values, others, dim, p + r, &kAlreadyCorrected, out + r);
+        AddValues<V, 1>(values, others, dim, p + r, &kAlreadyCorrected, ahead, out + r);
       }
     }
   }
 }
 
 template <class V, class Slots>
-inline void ScoreBatch(const Slots& keys, size_t dim, Batch& batch, size_t n) {
+inline void ScoreBatch(const Slots& keys, size_t dim, Batch& batch, size_t n, Ahead ahead) {
   size_t r = 0;
   for (; r + kTileRows <= n; r += kTileRows) {
-    ScoreRows<V, kTileRows>(keys, dim, batch.active + r, batch.scores + r);
+    ScoreRows<V, kTileRows>(keys, dim, batch.active + r, ahead, batch.scores + r);
   }
   for (; r + 2 <= n; r += 2) {
-    ScoreRows<V, 2>(keys, dim, batch.active + r, batch.scores + r);
+    ScoreRows<V, 2>(keys, dim, batch.active + r, ahead, batch.scores + r);
   }
   if (r < n) {
-    ScoreRows<V, 1>(keys, dim, batch.active + r, batch.scores + r);
+    ScoreRows<V, 1>(keys, dim, batch.active + r, ahead, batch.scores + r);
   }
 }
 
 template <class V, class Slots>
 inline void AddValuesOfBatch(const Slots& values, size_t dim, Batch& batch, size_t n,
-                             const float* corrections) {
+                             const float* corrections, Ahead ahead) {
   size_t r = 0;
   for (; r + kTileRows <= n; r += kTileRows) {
-    AddValuesOfRows<V, kTileRows>(values, dim, batch.active + r, batch.scores + r, corrections + r);
+    AddValuesOfRows<V, kTileRows>(values, dim, batch.active + r, batch.scores + r, corrections + r,
+                                  ahead);
   }
   for (; r + 2 <= n; r += 2) {
-    AddValuesOfRows<V, 2>(values, dim, batch.active + r, batch.scores + r, corrections + r);
+    AddValuesOfRows<V, 2>(values, dim, batch.active + r, batch.scores + r, corrections + r, ahead);
   }
   if (r < n) {
-    AddValuesOfRows<V, 1>(values, dim, batch.active + r, batch.scores + r, corrections + r);
+    AddValuesOfRows<V, 1>(values, dim, batch.active + r, batch.scores + r, corrections + r, ahead);
   }
 }
 
+struct BlockAhead {
+  Ahead keys;
+  Ahead values;
+
+  BlockAhead() = default;
+  BlockAhead(const AttentionArgs& args, const std::byte* block)
+      : keys(block, args.k_offset, kKvBlockTokens * args.k_stride) {
+    if (args.v_offset < args.k_offset || args.v_offset >= args.k_offset + args.k_stride) {
+      values = Ahead(block, args.v_offset, kKvBlockTokens * args.v_stride);
+    }
+  }
+};
+
 // Merges a block into the n active rows.
 template <class V, template <class> class Slots>
-inline void MergeBlock(const AttentionArgs& args, const std::byte* block, Batch& batch, size_t n) {
+inline void MergeBlock(const AttentionArgs& args, const std::byte* block, Batch& batch, size_t n,
+                       const BlockAhead& ahead) {
   const Slots<V> keys = {block + args.k_offset, args.k_stride};
   const Slots<V> values = {block + args.v_offset, args.v_stride};
   auto* wide = reinterpret_cast<float*>(args.workspace);
@@ -170,19 +186,20 @@ inline void MergeBlock(const AttentionArgs& args, const std::byte* block, Batch&
     visible |= batch.active[r]->visible;
   }
   if (n <= kFewRows) {
-    ScoreBatch<V>(keys, args.head_dim_k, batch, n);
+    ScoreBatch<V>(keys, args.head_dim_k, batch, n, ahead.keys);
   } else {
-    ScoreBatch<V>(Widen<V>(keys, visible, args.head_dim_k, wide), args.head_dim_k, batch, n);
+    ScoreBatch<V>(Widen<V>(keys, visible, args.head_dim_k, wide), args.head_dim_k, batch, n,
+                  ahead.keys);
   }
   float corrections[kBatchRows];
   for (size_t r = 0; r < n; ++r) {
     corrections[r] = MergeScores<V>(args, batch.active[r], batch.scores[r]);
   }
   if (n <= kFewRows) {
-    AddValuesOfBatch<V>(values, args.head_dim_v, batch, n, corrections);
+    AddValuesOfBatch<V>(values, args.head_dim_v, batch, n, corrections, ahead.values);
   } else {
     AddValuesOfBatch<V>(Widen<V>(values, visible, args.head_dim_v, wide), args.head_dim_v, batch, n,
-                        corrections);
+                        corrections, ahead.values);
   }
 }
 
@@ -222,6 +239,15 @@ inline void BeginRows(const AttentionArgs& args, size_t first, size_t n, Row* ro
   }
 }
 
+inline bool SeenByAny(const AttentionArgs& args, size_t first, size_t n, uint32_t block) {
+  for (size_t t = first / args.n_group; t <= (first + n - 1) / args.n_group; ++t) {
+    if (SlotsOf(args.visible[t], block) != 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
 // Finds the rows that see anything of a block; returns how many.
 inline size_t Activate(const AttentionArgs& args, size_t first, size_t n, uint32_t block,
                        Batch& batch) {
@@ -248,7 +274,10 @@ inline void AttendRows(const AttentionArgs& args, size_t first, size_t n) {
   }
   for (uint32_t block = begin / kKvBlockTokens; block * kKvBlockTokens < end; ++block) {
     if (const size_t n_active = Activate(args, first, n, block, batch); n_active > 0) {
-      MergeBlock<V, Slots>(args, args.blocks[block], batch, n_active);
+      const uint32_t next = block + 1;
+      const bool goes_on = next * kKvBlockTokens < end && SeenByAny(args, first, n, next);
+      MergeBlock<V, Slots>(args, args.blocks[block], batch, n_active,
+                           goes_on ? BlockAhead(args, args.blocks[next]) : BlockAhead());
     }
   }
   for (size_t r = 0; r < n; ++r) {

@@ -18,6 +18,39 @@ constexpr size_t kStripes = 16;
 constexpr size_t kTileRows = 4;     // rows that a key or value is loaded once for
 constexpr size_t kTileScores = 16;  // rows x keys whose stripes are folded together
 
+// Registers of accumulators that a tile has for each of its rows. More than eight for a single row
+// would ask for too much memory at a time.
+template <class V, size_t kRows>
+constexpr size_t kRowRegisters = V::kTileRegisters / kRows < 8 ? V::kTileRegisters / kRows : 8;
+
+// Memory that the next block is in, asked for a few lines at a time between the arithmetic of the
+// present one: hardware does not follow from block to block, and all at once would hold up the
+// loads that are wanted now. Addresses are numbers since nothing is read.
+class Ahead {
+ public:
+  Ahead() = default;
+  Ahead(const std::byte* begin, size_t offset, size_t bytes)
+      : at_(reinterpret_cast<uintptr_t>(begin) + offset), end_(at_ + bytes) {}
+
+  // Asks for what lies ahead while `bytes` bytes of the present block are used.
+  void Step(size_t bytes) {
+    if (at_ < end_) {
+      for (size_t i = 0; i < bytes; i += kLineBytes) {
+        __builtin_prefetch(reinterpret_cast<const void*>(at_ + i), 0, kSecondLevel);
+      }
+      at_ += bytes < kLineBytes ? kLineBytes : bytes;
+    }
+  }
+
+ private:
+  static constexpr size_t kLineBytes = 64;
+  // The first level has no room: the present block, queries, scores and results fill it.
+  static constexpr int kSecondLevel = 2;
+
+  uintptr_t at_ = 0;
+  uintptr_t end_ = 0;
+};
+
 // The F16 keys or values of a block.
 template <class V>
 struct F16Slots {
@@ -73,7 +106,8 @@ inline FloatSlots<V> Widen(const Slots& slots, uint32_t visible, size_t dim, flo
 
 // sums[r * kKeysApart + k] = the stripes of row r with the key of slot first + k.
 template <class V, size_t kRows, size_t kKeys, size_t kKeysApart, class Slots>
-inline void DotTile(const float* const* q, const Slots& keys, size_t first, size_t dim, V* sums) {
+inline void DotTile(const float* const* q, const Slots& keys, size_t first, size_t dim,
+                    Ahead& ahead, V* sums) {
   using Register = typename V::Register;
   const size_t whole = dim / kStripes * kStripes;
   for (size_t lane = 0; lane < kStripes; lane += V::kRegisterLanes) {
@@ -84,6 +118,7 @@ inline void DotTile(const float* const* q, const Slots& keys, size_t first, size
       }
     }
     for (size_t d = lane; d < whole; d += kStripes) {
+      ahead.Step(kKeys * V::kRegisterLanes * sizeof(uint16_t));
       Register key[kKeys];
       for (size_t k = 0; k < kKeys; ++k) {
         key[k] = keys.Load(first + k, d);
@@ -120,12 +155,12 @@ inline void DotTail(const float* const* q, const Slots& keys, size_t first, size
 // scores[r][i] = q_r . key_i for the kTileScores / kRows slots from `first` on.
 template <class V, size_t kRows, class Slots>
 inline void ScoreTile(const float* const* q, const Slots& keys, size_t first, size_t dim,
-                      float (*scores)[kKvBlockTokens]) {
+                      Ahead& ahead, float (*scores)[kKvBlockTokens]) {
   constexpr size_t kKeys = kTileScores / kRows;
-  constexpr size_t kPartKeys = V::kTileRegisters / kRows;  // as many as the registers hold
+  constexpr size_t kPartKeys = kRowRegisters<V, kRows>;  // as many as the registers hold
   V sums[kTileScores];
   for (size_t k = 0; k < kKeys; k += kPartKeys) {
-    DotTile<V, kRows, kPartKeys, kKeys>(q, keys, first + k, dim, sums + k);
+    DotTile<V, kRows, kPartKeys, kKeys>(q, keys, first + k, dim, ahead, sums + k);
   }
   if (dim % kStripes != 0) {
     DotTail<V, kRows, kKeys>(q, keys, first, dim, sums);
@@ -141,7 +176,7 @@ inline void ScoreTile(const float* const* q, const Slots& keys, size_t first, si
 // dimensions from d on.
 template <class V, size_t kRows, size_t kChunks, class Slots>
 inline void ValueTile(const Slots& values, uint32_t slots, size_t d,
-                      const float (*p)[kKvBlockTokens], const float* corrections,
+                      const float (*p)[kKvBlockTokens], const float* corrections, Ahead& ahead,
                       float* const* out) {
   using Register = typename V::Register;
   Register acc[kRows][kChunks];
@@ -153,6 +188,7 @@ inline void ValueTile(const Slots& values, uint32_t slots, size_t d,
   }
   for (uint32_t bits = slots; bits != 0; bits &= bits - 1) {
     const auto slot = static_cast<size_t>(__builtin_ctz(bits));
+    ahead.Step(kChunks * V::kRegisterLanes * sizeof(uint16_t));
     Register value[kChunks];
     for (size_t c = 0; c < kChunks; ++c) {
       value[c] = values.Load(slot, d + c * V::kRegisterLanes);
@@ -186,16 +222,16 @@ inline void ValueTail(const Slots& values, uint32_t slots, size_t d, size_t n, c
 // ValueTile over all dimensions.
 template <class V, size_t kRows, class Slots>
 inline void AddValues(const Slots& values, uint32_t slots, size_t dim,
-                      const float (*p)[kKvBlockTokens], const float* corrections,
+                      const float (*p)[kKvBlockTokens], const float* corrections, Ahead& ahead,
                       float* const* out) {
-  constexpr size_t kChunks = V::kTileRegisters / kRows < 8 ? V::kTileRegisters / kRows : 8;
+  constexpr size_t kChunks = kRowRegisters<V, kRows>;
   constexpr size_t kLanes = V::kRegisterLanes;
   size_t d = 0;
   for (; d + kChunks * kLanes <= dim; d += kChunks * kLanes) {
-    ValueTile<V, kRows, kChunks>(values, slots, d, p, corrections, out);
+    ValueTile<V, kRows, kChunks>(values, slots, d, p, corrections, ahead, out);
   }
   for (; d + kLanes <= dim; d += kLanes) {
-    ValueTile<V, kRows, 1>(values, slots, d, p, corrections, out);
+    ValueTile<V, kRows, 1>(values, slots, d, p, corrections, ahead, out);
   }
   for (size_t r = 0; d < dim && r < kRows; ++r) {
     ValueTail<V>(values, slots, d, dim - d, p[r], corrections[r], out[r]);
