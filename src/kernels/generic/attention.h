@@ -18,7 +18,7 @@ namespace plimsoll::kernels {
 namespace {
 
 constexpr size_t kBatchRows = kAttentionTileRows;  // rows that go through the blocks together
-constexpr size_t kFewRows = 4;                     // up to so many, widening a block does not pay
+constexpr size_t kFewRows = 8;                     // up to so many, widening a block does not pay
 
 // One query head of one token, with its running softmax.
 struct Row {
@@ -77,7 +77,7 @@ inline float MergeScores(const AttentionArgs& args, Row* row, float* scores) {
   const V high = Select(row->visible >> 16, FinishScores(args, V::Load(scores + 16)), hidden);
   const float block_max = MaxOf(Max(low, high));
   const float max = row->max < block_max ? block_max : row->max;
-  const float correction = Correction<V>(row->max, max);
+  const float correction = max == row->max ? 1.0F : Correction<V>(row->max, max);  // exp(0) is 1
   const V p_low = ExpOf(low - V::Set(max));
   const V p_high = ExpOf(high - V::Set(max));
   p_low.Store(scores);
