@@ -1,5 +1,6 @@
 #include "kernels/team.h"
 
+#include <algorithm>
 #include <atomic>
 #include <optional>
 #include <thread>
@@ -38,6 +39,16 @@ void StayOn(uint32_t processor) {
   static_cast<void>(::pthread_setaffinity_np(::pthread_self(), sizeof(only), &only));
 }
 
+// Moves the calling thread off a worker's processor to `own`, without tying it there: threads that
+// it starts later must not inherit an affinity.
+void StepAside(uint32_t own) {
+  cpu_set_t before;
+  if (::pthread_getaffinity_np(::pthread_self(), sizeof(before), &before) == 0) {
+    StayOn(own);
+    static_cast<void>(::pthread_setaffinity_np(::pthread_self(), sizeof(before), &before));
+  }
+}
+
 }  // namespace
 
 // A stage begins when the owner raises `stage` and ends when every worker has taken itself off
@@ -50,6 +61,7 @@ struct Team::State {
   size_t n_tasks = 0;
   std::optional<TaskRef> task;
   bool stopping = false;
+  std::vector<uint32_t> processors;  // of each thread; empty: not pinned
   std::vector<std::jthread> workers;
 
   void Work(size_t thread) {
@@ -81,15 +93,15 @@ struct Team::State {
 
 Team::Team(size_t n_threads, std::span<const uint32_t> processors)
     : n_threads_(n_threads == 0 ? 1 : n_threads), state_(std::make_unique<State>()) {
-  const auto own_processor = [&](size_t thread) {
-    const bool pinned = processors.size() == n_threads_ && processors[thread] < CPU_SETSIZE;
-    return pinned ? std::optional(processors[thread]) : std::nullopt;
-  };
+  const bool valid = std::ranges::all_of(processors, [](uint32_t p) { return p < CPU_SETSIZE; });
+  if (processors.size() == n_threads_ && valid) {
+    state_->processors.assign(processors.begin(), processors.end());
+  }
   state_->workers.reserve(n_threads_ - 1);
   for (size_t thread = 1; thread < n_threads_; ++thread) {
-    state_->workers.emplace_back([state = state_.get(), thread, processor = own_processor(thread)] {
-      if (processor) {
-        StayOn(*processor);
+    state_->workers.emplace_back([state = state_.get(), thread] {
+      if (!state->processors.empty()) {
+        StayOn(state->processors[thread]);
       }
       state->WorkerLoop(thread);
     });
@@ -109,6 +121,11 @@ void Team::Run(size_t n_tasks, TaskRef task) {
     return;
   }
   State& s = *state_;
+  // The kernel may have put the caller beside a worker; the two would take turns.
+  if (const auto at = static_cast<uint32_t>(::sched_getcpu());
+      !s.processors.empty() && at != s.processors[0] && std::ranges::count(s.processors, at) > 0) {
+    StepAside(s.processors[0]);
+  }
   s.n_tasks = n_tasks;
   s.task = task;
   s.next_task.store(0, std::memory_order_relaxed);

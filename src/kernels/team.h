@@ -30,8 +30,8 @@ class Team {
  public:
   // n_threads >= 1 counts the caller, which works too. `processors` are one of each physical core:
   // when there are exactly as many threads, each worker stays on the processor of its number, and
-  // the first is left to the caller. With fewer threads nothing is pinned, or two processes would
-  // crowd the same few cores.
+  // the caller, which stays free, moves to the first when it finds itself beside a worker. With
+  // fewer threads nothing is pinned, or two processes would crowd the same few cores.
   explicit Team(size_t n_threads, std::span<const uint32_t> processors = {});
   Team(const Team&) = delete;
   Team& operator=(const Team&) = delete;

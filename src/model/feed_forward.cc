@@ -30,6 +30,14 @@ void AddBias(const Step& step, Vector bias, RowRange rows, float* y) {
   }
 }
 
+// Rows of the down projections that a task makes: with few tokens many, because where a task goes
+// on to the next expert's rows, nothing has been prefetched. `fits`: what the tile has room for.
+uint64_t DownRowsPerTask(uint64_t rows, size_t n_threads, uint64_t fits) {
+  constexpr uint64_t kMost = uint64_t{4} * kDownRows;
+  const uint64_t even = AlignUp<uint64_t>(CeilDiv(rows, 4 * n_threads), kDownRows);
+  return std::min({even, fits / kDownRows * kDownRows, kMost});
+}
+
 // One expert's biases, and gate = activation(gate, up), for the rows that the task made.
 void Activate(const Step& step, Vector gate_bias, Vector up_bias, float* gate, float* up,
               size_t n_rows, size_t stride, RowRange rows) {
@@ -135,10 +143,13 @@ void LayerPieces::RunDown(const FeedForwardWeights& weights) {
   const uint64_t d = step_.hp.hidden_dim;
   ScaleSharedExpert(weights.shared);
 
-  step_.team.Run(CeilDiv(d, kDownRows), [&](size_t task, size_t thread) {
-    const RowRange rows = TaskRows(task, kDownRows, d);
+  const uint64_t rows_per_task =
+      DownRowsPerTask(d, step_.team.n_threads(), s.threads.front().tile.size() / step_.n());
+  step_.team.Run(CeilDiv(d, rows_per_task), [&](size_t task, size_t thread) {
+    const RowRange rows = TaskRows(task, rows_per_task, d);
     const uint64_t n_rows = rows.last - rows.first;
     const ThreadScratch& own = s.threads[thread];
+    float* const tile = own.tile.data();  // [n][n_rows]
     for (size_t i = 0; i < step_.n(); ++i) {
       std::fill_n(s.branch.data() + i * d + rows.first, n_rows, 0.0F);
     }
@@ -147,21 +158,21 @@ void LayerPieces::RunDown(const FeedForwardWeights& weights) {
       const Vector bias = BiasOf(weights.down_bias, routing.active[a], d);
       const uint32_t begin = routing.active_begin[a];
       const size_t n = routing.active_begin[a + 1] - begin;
-      step_.kernels.matmul(down, rows.first, rows.last, s.packed_ff.For(down.dtype, begin, n),
-                           own.tile, kDownRows, own.workspace);
+      step_.kernels.matmul(down, rows.first, rows.last, s.packed_ff.For(down.dtype, begin, n), tile,
+                           n_rows, own.workspace);
       for (size_t i = 0; i < n; ++i) {
-        AddBias(step_, bias, rows, own.tile + i * kDownRows);
-        step_.kernels.axpy(routing.pair_weight[begin + i], own.tile + i * kDownRows, n_rows,
+        AddBias(step_, bias, rows, tile + i * n_rows);
+        step_.kernels.axpy(routing.pair_weight[begin + i], tile + i * n_rows, n_rows,
                            s.branch.data() + routing.pair_token[begin + i] * d + rows.first);
       }
     }
     if (p.shared_ff_dim != 0) {
       const tensor::Matrix down = weights.shared.down[0];
       step_.kernels.matmul(down, rows.first, rows.last,
-                           s.packed_shared.For(down.dtype, 0, step_.n()), own.tile, kDownRows,
+                           s.packed_shared.For(down.dtype, 0, step_.n()), tile, n_rows,
                            own.workspace);
       for (size_t i = 0; i < step_.n(); ++i) {
-        step_.kernels.axpy(s.shared_scale[i], own.tile + i * kDownRows, n_rows,
+        step_.kernels.axpy(s.shared_scale[i], tile + i * n_rows, n_rows,
                            s.branch.data() + i * d + rows.first);
       }
     }

@@ -166,7 +166,7 @@ Scratch Scratch::Lay(const HyperParams& hp, const ScratchShape& shape, memory::C
     const auto tile = carver.Take<float>(n * kDownRows);
     const auto latent_row = carver.Take<float>(w.kv_rank);
     if (!s.threads.empty()) {
-      s.threads[i] = {workspace, tile.data(), latent_row.data()};
+      s.threads[i] = {workspace, tile, latent_row.data()};
     }
   }
   return s;

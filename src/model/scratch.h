@@ -18,7 +18,7 @@ inline constexpr uint32_t kLogitRows = 16;
 // Tokens whose queries latent attention takes to the latent at a time: there a head is several
 // times as wide as its query.
 inline constexpr uint32_t kLatentTokens = 64;
-// Rows of an expert's down projection that one task makes for all its tokens.
+// Rows of an expert's down projection that one task makes for all its tokens, at the least.
 inline constexpr uint32_t kDownRows = 64;
 
 // Which packed forms the model's weights read.
@@ -60,7 +60,7 @@ struct LatentScratch {
 
 struct ThreadScratch {
   std::byte* workspace = nullptr;  // matmul's and attention's
-  float* tile = nullptr;           // [max_tokens][kDownRows]
+  std::span<float> tile;           // max_tokens * kDownRows
   float* latent_row = nullptr;     // [kv_rank]
 };
 
