@@ -22,6 +22,9 @@ struct Declaration {
   memory::Account account = memory::Account::kWeights;
   // Where the view goes. A vector is converted to float, whatever float type the file has.
   std::variant<Vector*, tensor::Matrix*, tensor::MatrixStack*> target;
+  // Quantized matrices are rearranged for the kernels (tensor::Layout::kRows16), but not those of
+  // which the model takes ranges of rows that are no whole groups.
+  bool keep_native = false;
 };
 
 class Declarations {
@@ -41,6 +44,9 @@ class Declarations {
   // The same with one matrix a head.
   void AddHeads(std::string name, uint64_t in, uint64_t out, uint64_t n_heads,
                 tensor::MatrixStack& target);
+
+  // The tensor declared last stays in GGUF's arrangement.
+  void KeepLastNative() { all_.back().keep_native = true; }
 
   [[nodiscard]] const std::vector<Declaration>& all() const { return all_; }
 

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <optional>
 
 #include "base/bytes.h"
 #include "base/checked.h"
 #include "kernels/half.h"
+#include "tensor/rows16.h"
 
 namespace plimsoll::model {
 namespace {
@@ -16,7 +18,7 @@ using memory::Account;
 using tensor::DType;
 
 // One read call: large enough for full bandwidth, small enough for a lively progress bar.
-constexpr uint64_t kReadBytes = 16 * kMiB;
+constexpr uint64_t kReadBytes = 4 * kMiB;
 
 constexpr std::array<Account, 3> kWeightAccounts = {Account::kWeights, Account::kVocab,
                                                     Account::kExperts};
@@ -59,9 +61,21 @@ Result<> CheckEntry(const Declaration& declaration, const TensorEntry& entry) {
   return {};
 }
 
-// Reads all ranges of `entry`, one behind another, to `out`.
-Result<> ReadEntry(const formats::Catalogue& catalogue, const TensorEntry& entry, std::byte* out,
-                   const std::function<void(uint64_t)>& on_bytes) {
+// Whether a tensor is turned to rows16 as it comes in. Floats have no blocks to keep together.
+bool IsInterleaved(const BoundTensor& tensor) {
+  return !IsVector(*tensor.declaration) && !IsFloat(tensor.entry->dtype) &&
+         !tensor.declaration->keep_native;
+}
+
+// Reads all ranges of a tensor, one behind another, to `out`.
+Result<> ReadTensor(const formats::Catalogue& catalogue, const BoundTensor& tensor, std::byte* out,
+                    const std::function<void(uint64_t)>& on_bytes) {
+  const TensorEntry& entry = *tensor.entry;
+  std::optional<tensor::Rows16Interleaver> interleaver;
+  if (IsInterleaved(tensor)) {
+    interleaver.emplace(entry.dtype, entry.shape.dims[0], entry.shape.dims[1], out);
+  }
+  uint64_t n_read = 0;
   for (const formats::FileRange& range : entry.ranges) {
     const auto& file = catalogue.files[range.file_idx];
     for (uint64_t done = 0; done < range.bytes;) {
@@ -72,6 +86,10 @@ Result<> ReadEntry(const formats::Catalogue& catalogue, const TensorEntry& entry
       }
       done += n;
       out += n;
+      n_read += n;
+      if (interleaver) {
+        interleaver->Advance(n_read);  // while it is in the cache
+      }
       on_bytes(n);
     }
   }
@@ -95,11 +113,13 @@ void WidenInPlace(DType dtype, std::byte* at, uint64_t n) {
 
 void PointTarget(const BoundTensor& tensor, const std::byte* at) {
   const TensorEntry& entry = *tensor.entry;
-  const tensor::Matrix matrix = {.dtype = entry.dtype,
-                                 .layout = tensor::Layout::kNative,
-                                 .k = entry.shape.dims[0],
-                                 .rows = entry.shape.dims[1],
-                                 .data = at};
+  using tensor::Layout;
+  const tensor::Matrix matrix = {
+      .dtype = entry.dtype,
+      .layout = IsInterleaved(tensor) ? Layout::kRows16 : Layout::kNative,
+      .k = entry.shape.dims[0],
+      .rows = entry.shape.dims[1],
+      .data = at};
   if (auto* const* vector = std::get_if<Vector*>(&tensor.declaration->target)) {
     **vector = Vector(reinterpret_cast<const float*>(at), entry.shape.Elements());
   } else if (auto* const* target = std::get_if<tensor::Matrix*>(&tensor.declaration->target)) {
@@ -167,7 +187,7 @@ Result<std::vector<memory::Buffer>> LoadTensors(const formats::Catalogue& catalo
       if (tensor.declaration->account != account) {
         continue;
       }
-      if (auto read = ReadEntry(catalogue, *tensor.entry, at, on_bytes); !read) {
+      if (auto read = ReadTensor(catalogue, tensor, at, on_bytes); !read) {
         return Forward(read);
       }
       if (IsVector(*tensor.declaration)) {

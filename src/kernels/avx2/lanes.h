@@ -69,6 +69,22 @@ struct Avx2Lanes {
     return _mm256_broadcastsi128_si256(_mm_loadu_si128(static_cast<const __m128i*>(p)));
   }
 
+  // Sixteen bytes of each row: a[i] has the rows i and i + 4, so that a transpose inside 16-byte
+  // lanes puts the rows in ascending order.
+  static void LoadRows(const std::byte* p, size_t stride, Int* a) {
+#pragma GCC unroll 4
+    for (size_t i = 0; i < 4; ++i) {
+      const std::byte* row = p + i * stride;
+      a[i] =
+          _mm256_inserti128_si256(_mm256_castsi128_si256(Load16(row)), Load16(row + 4 * stride), 1);
+    }
+  }
+  // Adds the four dwords that each row has in LoadRows' arrangement: the sum of row r in lane r.
+  static Int SumOfRows(const Int* a) {
+    const Int rows01 = Add(_mm256_unpacklo_epi32(a[0], a[1]), _mm256_unpackhi_epi32(a[0], a[1]));
+    const Int rows23 = Add(_mm256_unpacklo_epi32(a[2], a[3]), _mm256_unpackhi_epi32(a[2], a[3]));
+    return Add(_mm256_unpacklo_epi64(rows01, rows23), _mm256_unpackhi_epi64(rows01, rows23));
+  }
   // Sixteen bytes of each row, p + r * stride: out[i] has dword i of row r in lane r.
   static void LoadColumns(const std::byte* p, size_t stride, Int* out) {
     Int a[4];
@@ -88,6 +104,13 @@ struct Avx2Lanes {
     LoadRows(p, stride, a);
     return _mm256_unpacklo_epi64(_mm256_unpacklo_epi32(a[0], a[1]),
                                  _mm256_unpacklo_epi32(a[2], a[3]));
+  }
+
+  template <class Block>
+  static constexpr bool kHasDenseRows = false;
+  // The F16 at the start of each row.
+  static Float GatherHalves(const std::byte* p, size_t stride) {
+    return _mm256_cvtph_ps(Words8(p, stride));
   }
 
   // Adds the products of unsigned weights and signed activations, two a 16-bit half lane.
@@ -157,18 +180,25 @@ struct Avx2Lanes {
     return _mm256_cmpgt_epi32(Set(static_cast<int32_t>(n)),
                               _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
   }
+  static uint16_t LoadWord(const std::byte* p) {
+    uint16_t x;
+    __builtin_memcpy(&x, p, sizeof x);
+    return x;
+  }
+  // The 16 bits at the start of each of eight rows. One insert after the other: two chains at once
+  // keep the units busy, and copying through memory waits for the stores.
+  static __m128i Words8(const std::byte* p, size_t stride) {
+    __m128i words = _mm_cvtsi32_si128(LoadWord(p));
+    words = _mm_insert_epi16(words, LoadWord(p + stride), 1);
+    words = _mm_insert_epi16(words, LoadWord(p + 2 * stride), 2);
+    words = _mm_insert_epi16(words, LoadWord(p + 3 * stride), 3);
+    words = _mm_insert_epi16(words, LoadWord(p + 4 * stride), 4);
+    words = _mm_insert_epi16(words, LoadWord(p + 5 * stride), 5);
+    words = _mm_insert_epi16(words, LoadWord(p + 6 * stride), 6);
+    return _mm_insert_epi16(words, LoadWord(p + 7 * stride), 7);
+  }
   static __m128i Load16(const std::byte* p) {
     return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-  }
-  // a[i] has the rows i and i + 4, so that a transpose inside 16-byte lanes puts the rows in
-  // ascending order.
-  static void LoadRows(const std::byte* p, size_t stride, Int* a) {
-#pragma GCC unroll 4
-    for (size_t i = 0; i < 4; ++i) {
-      const std::byte* row = p + i * stride;
-      a[i] =
-          _mm256_inserti128_si256(_mm256_castsi128_si256(Load16(row)), Load16(row + 4 * stride), 1);
-    }
   }
 };
 

@@ -58,29 +58,15 @@ template <class V, class Type, size_t kSlices, size_t kGroups, size_t kTokens, c
   }
 }
 
-// One block of 32 for a tile. w[r] are its kSlices32 slices, d and m its scales and minima.
+// The float step of a block of 32, once its integer sums are whole. d and m: scales and minima.
 template <class V, class Type, size_t kGroups, size_t kTokens>
-[[gnu::always_inline]] inline void Accumulate32(const typename V::Int* const (&w)[kGroups],
-                                                const typename V::Float (&d)[kGroups],
-                                                const typename V::Float (&m)[kGroups],
-                                                const BlockQ8x32* const (&x)[kTokens],
-                                                FloatTile<V, kGroups, kTokens>& acc) {
+[[gnu::always_inline]] inline void Finish32(const typename V::Float (&d)[kGroups],
+                                            const typename V::Float (&m)[kGroups],
+                                            const BlockQ8x32* const (&x)[kTokens],
+                                            const IntTile<V, kGroups, kTokens>& isum,
+                                            FloatTile<V, kGroups, kTokens>& acc) {
   using Int = typename V::Int;
   using Float = typename V::Float;
-  const int8_t* q[kTokens];
-  IntTile<V, kGroups, kTokens> isum;
-#pragma GCC unroll 8
-  for (size_t t = 0; t < kTokens; ++t) {
-    q[t] = x[t]->q;
-#pragma GCC unroll 2
-    for (size_t r = 0; r < kGroups; ++r) {
-      isum[r][t] = V::Zero();
-    }
-  }
-  DotSlices<V, Type, kSlices32, kGroups, kTokens>(
-      w, q, [&](size_t r, size_t t, Int partial) __attribute__((always_inline)) {
-        isum[r][t] = V::Flush(isum[r][t], partial);
-      });
 #pragma GCC unroll 8
   for (size_t t = 0; t < kTokens; ++t) {
     const Float da = V::FloatSet(x[t]->d);
@@ -97,6 +83,31 @@ template <class V, class Type, size_t kGroups, size_t kTokens>
       }
     }
   }
+}
+
+// One block of 32 for a tile. w[r] are its kSlices32 slices, d and m its scales and minima.
+template <class V, class Type, size_t kGroups, size_t kTokens>
+[[gnu::always_inline]] inline void Accumulate32(const typename V::Int* const (&w)[kGroups],
+                                                const typename V::Float (&d)[kGroups],
+                                                const typename V::Float (&m)[kGroups],
+                                                const BlockQ8x32* const (&x)[kTokens],
+                                                FloatTile<V, kGroups, kTokens>& acc) {
+  using Int = typename V::Int;
+  const int8_t* q[kTokens];
+  IntTile<V, kGroups, kTokens> isum;
+#pragma GCC unroll 8
+  for (size_t t = 0; t < kTokens; ++t) {
+    q[t] = x[t]->q;
+#pragma GCC unroll 2
+    for (size_t r = 0; r < kGroups; ++r) {
+      isum[r][t] = V::Zero();
+    }
+  }
+  DotSlices<V, Type, kSlices32, kGroups, kTokens>(
+      w, q, [&](size_t r, size_t t, Int partial) __attribute__((always_inline)) {
+        isum[r][t] = V::Flush(isum[r][t], partial);
+      });
+  Finish32<V, Type, kGroups, kTokens>(d, m, x, isum, acc);
 }
 
 // One chunk of a super-block for a tile: adds scale * (weights . activations) of its sub-blocks.

@@ -1,21 +1,16 @@
-// Matrix products with one quantized type, in the two forms that give the same bits:
-//
-// - MatVec, for a few tokens (decode): a block of a row group is unpacked in registers and meets
-// all
-//   tokens at once. Memory bandwidth is the limit, so the next group is prefetched meanwhile.
-// - MatMat, for many (prefill): kTileGroups row groups by a panel of k are unpacked into the
-//   workspace once, then met by all tokens, tile after tile. Accumulators pass from panel to panel
-//   through y; storing a float is exact.
-//
-// Their inner functions are flattened: a call that passes vectors through memory costs more than
-// the work (decode of Q4_0 took twice the time where the compiler chose not to inline).
+// Matrix products with one quantized type, in two forms that give the same bits: MatVec for a few
+// tokens (quantized_matvec.h), and MatMat for many (prefill): kTileGroups row groups by a panel of
+// k are unpacked into the workspace once, then met by all tokens, tile after tile. Accumulators
+// pass from panel to panel through y; storing a float is exact.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
 #include "kernels/generic/quantized_accumulate.h"
+#include "kernels/generic/quantized_matvec.h"
 #include "kernels/generic/quantized_rows.h"
+#include "kernels/generic/quantized_tokens.h"
 #include "kernels/kernels.h"
 
 namespace plimsoll::kernels {
@@ -46,119 +41,6 @@ constexpr size_t QuantizedWorkspaceBytes() {
   constexpr size_t kOf32 = kPanelBlocks32 * sizeof(PanelBlock32<V>);
   constexpr size_t kOf256 = kPanelBlocks256 * sizeof(PanelBlock256<V, LanesQ2_K<V>>);
   return V::kTileGroups * (kOf32 > kOf256 ? kOf32 : kOf256);
-}
-
-// What a product of one call is about, with the group of tokens in hand.
-struct Product {
-  const Activations* x;
-  float* y;  // of row row_begin
-  size_t y_stride;
-  std::byte* workspace;
-};
-
-// Packed blocks of kTokens tokens from token_begin; the last one stands in for those past the end.
-template <class ActivationBlock, size_t kTokens>
-void FindTokens(const Activations& x, size_t token_begin, const ActivationBlock* (&rows)[kTokens]) {
-  for (size_t t = 0; t < kTokens; ++t) {
-    const size_t token = token_begin + t < x.n_rows ? token_begin + t : x.n_rows - 1;
-    const size_t row = x.row_idx == nullptr ? token : x.row_idx[token];
-    rows[t] = reinterpret_cast<const ActivationBlock*>(x.data + row * x.row_stride);
-  }
-}
-
-// Moves to block b of each token.
-template <class ActivationBlock, size_t kTokens>
-[[gnu::always_inline]] inline void AtBlock(const ActivationBlock* const (&rows)[kTokens],
-                                           uint64_t b, const ActivationBlock* (&blocks)[kTokens]) {
-#pragma GCC unroll 8
-  for (size_t t = 0; t < kTokens; ++t) {
-    blocks[t] = rows[t] + b;
-  }
-}
-
-// One row group, kTokens tokens, all of k.
-template <class V, class Type, size_t kTokens>
-[[gnu::flatten]] void MatVec32(const RowGroup& group, const std::byte* next_group, uint64_t k,
-                               const Product& product) {
-  using Int = typename V::Int;
-  using Float = typename V::Float;
-  GroupReader<V, Type> reader(group);
-  Prefetcher prefetcher(next_group,
-                        next_group == nullptr ? nullptr : next_group + (next_group - group.base));
-  const BlockQ8x32* rows[kTokens];
-  FindTokens(*product.x, 0, rows);
-  FloatTile<V, 1, kTokens> acc;
-#pragma GCC unroll 8
-  for (size_t t = 0; t < kTokens; ++t) {
-    acc[0][t] = V::FloatZero();
-  }
-  for (uint64_t b = 0; b < k / 32; ++b) {
-    prefetcher.Step(V::kLanes * sizeof(typename Type::Block));
-    size_t stride;
-    const std::byte* p = reader.At(b, &stride);
-    Int w[kSlices32];
-    Type::Unpack(p, stride, w);
-    Float d;
-    Float m;
-    Type::ReadScales(p, stride, &d, &m);
-    const BlockQ8x32* blocks[kTokens];
-    AtBlock(rows, b, blocks);
-    Accumulate32<V, Type, 1, kTokens>({w}, {d}, {m}, blocks, acc);
-  }
-  for (size_t t = 0; t < kTokens && t < product.x->n_rows; ++t) {
-    V::StoreFloats(product.y + t * product.y_stride, acc[0][t], group.n_rows);
-  }
-}
-
-template <class V, class Type, size_t kTokens>
-[[gnu::flatten]] void MatVec256(const RowGroup& group, const std::byte* next_group, uint64_t k,
-                                const Product& product) {
-  using Int = typename V::Int;
-  constexpr size_t kPrefetchBytes =
-      V::kLanes * sizeof(typename Type::Block) / (Type::kCount / kChunks * (kChunks - 1));
-  GroupReader<V, Type> reader(group);
-  Prefetcher prefetcher(next_group,
-                        next_group == nullptr ? nullptr : next_group + (next_group - group.base));
-  const BlockQ8x256* rows[kTokens];
-  FindTokens(*product.x, 0, rows);
-  FloatTile<V, 1, kTokens> acc;
-#pragma GCC unroll 8
-  for (size_t t = 0; t < kTokens; ++t) {
-    acc[0][t] = V::FloatZero();
-  }
-  for (uint64_t b = 0; b < k / 256; ++b) {
-    size_t stride;
-    const std::byte* p = reader.At(b, &stride);
-    SuperHeader<V, Type::kCount> header;
-    Type::ReadHeader(p, stride, &header);
-    const BlockQ8x256* blocks[kTokens];
-    AtBlock(rows, b, blocks);
-    IntTile<V, 1, kTokens> isum;
-#pragma GCC unroll 8
-    for (size_t t = 0; t < kTokens; ++t) {
-      isum[0][t] = V::Zero();
-    }
-#pragma GCC unroll 4
-    for (size_t chunk = 0; chunk < kChunks; ++chunk) {
-      Int w[kSlicesPerChunk];
-      Type::UnpackChunk(p, stride, chunk, w);
-      const auto scale_of = [&](size_t /*group*/, size_t sub) {
-        // A few lines at a time, and none while the first chunk brings most of the super-block's
-        // lines to the level 1 cache: both wait for the same miss buffers.
-        if (chunk > 0) {
-          prefetcher.Step(kPrefetchBytes);
-        }
-        return ScaleOf<V, Type>(header, sub);
-      };
-      AccumulateChunk<V, Type, 1, kTokens>({w}, scale_of, chunk, blocks, isum);
-    }
-    Int pairs[Type::kCount / 2];
-    ExpandPairs<V, Type>(header, pairs);
-    Finish256<V, Type, 1, kTokens>({header.d}, {header.dmin}, {pairs}, blocks, isum, acc);
-  }
-  for (size_t t = 0; t < kTokens && t < product.x->n_rows; ++t) {
-    V::StoreFloats(product.y + t * product.y_stride, acc[0][t], group.n_rows);
-  }
 }
 
 // A panel as MatMat keeps it: block b of group r at blocks[r * panel blocks + b].
@@ -359,16 +241,6 @@ void MatMat256(const RowGroup* groups, uint64_t k, const Product& product) {
   }
 }
 
-template <class V, class Type, size_t kTokens>
-void MatVec(const RowGroup& group, const std::byte* next_group, uint64_t k,
-            const Product& product) {
-  if constexpr (Type::Block::kElements == 32) {
-    MatVec32<V, Type, kTokens>(group, next_group, k, product);
-  } else {
-    MatVec256<V, Type, kTokens>(group, next_group, k, product);
-  }
-}
-
 template <class V, class Type, size_t kGroups>
 void MatMat(const RowGroup* groups, uint64_t k, const Product& product) {
   if constexpr (Type::Block::kElements == 32) {
@@ -387,13 +259,13 @@ void MatMulType(const tensor::Matrix& w, uint64_t row_begin, uint64_t row_end, c
     const Product product = {&x, y + (row - row_begin), y_stride, workspace};
     const RowGroup groups[2] = {MakeRowGroup<V, Type>(w, row, row_end),
                                 MakeRowGroup<V, Type>(w, row + V::kLanes, row_end)};
-    const std::byte* next_group = row + step < row_end ? groups[1].base : nullptr;
+    const ByteRange next = NextRows<V, Type>(w, row, row_end);
     if (x.n_rows == 1) {
-      MatVec<V, Type, 1>(groups[0], next_group, w.k, product);
+      MatVec<V, Type, 1>(groups[0], next, w.k, product);
     } else if (x.n_rows == 2) {
-      MatVec<V, Type, 2>(groups[0], next_group, w.k, product);
+      MatVec<V, Type, 2>(groups[0], next, w.k, product);
     } else if (x.n_rows < kMatMatTokens) {
-      MatVec<V, Type, 4>(groups[0], next_group, w.k, product);
+      MatVec<V, Type, 4>(groups[0], next, w.k, product);
     } else if (groups[1].n_rows > 0) {
       MatMat<V, Type, 2>(groups, w.k, product);
     } else {

@@ -1,9 +1,10 @@
 // The types whose blocks hold 32 weights, unpacked for as many rows at once as V has lanes.
 //
-// Each type says how its weights meet the activations and turns one block of kLanes rows into eight
-// slices: slice i holds the elements 4 i .. 4 i + 3 of every row, a row a lane, as bytes. Unsigned
-// bytes stand for w + kZero; signed ones (kSigned) for w. Bit layouts are those of tensor/blocks.h;
-// facts of the packing from ggml's ggml-common.h and ggml-quants.c.
+// Each type says how its weights meet the activations and turns one block of kLanes rows into bytes
+// in two arrangements: eight slices, of which slice i holds the elements 4 i .. 4 i + 3 of every
+// row, a row a lane (Unpack); and two times kRowPieces pieces, a row's sixteen elements side by
+// side (UnpackPieces). Unsigned bytes stand for w + kZero; signed ones (kSigned) for w. Bit layouts
+// are those of tensor/blocks.h; facts of the packing from ggml's ggml-common.h and ggml-quants.c.
 //
 // V is the Lanes of an instruction set; everything here is a template over it, so it has internal
 // linkage, as those have.
@@ -19,6 +20,8 @@ namespace plimsoll::kernels {
 namespace {
 
 inline constexpr size_t kSlices32 = 8;
+// Vectors that hold sixteen bytes of each row: number i has rows i, i + 4 and on.
+inline constexpr size_t kRowPieces = 4;
 
 inline constexpr int32_t kLowNibbles = 0x0f0f0f0f;
 inline constexpr int32_t kSignBits = static_cast<int32_t>(0x80808080);
@@ -38,6 +41,42 @@ void LoadNibbles(const std::byte* p, size_t stride, typename V::Int* w) {
   }
 }
 
+// One block of each row of a group, for UnpackPieces: rows any distance apart. V::DenseRows is the
+// same for blocks that follow one another. Values by lane come in the source's own order of rows,
+// which InRowOrder undoes.
+template <class V, class Type>
+class StridedRows {
+ public:
+  StridedRows(const std::byte* p, size_t stride) : p_(p), stride_(stride) {}
+
+  void Pieces(size_t offset, typename V::Int* a) const { V::LoadRows(p_ + offset, stride_, a); }
+  void Scales(typename V::Float* d, typename V::Float* m) const {
+    if constexpr (Type::kOneHalfScale) {
+      *d = V::GatherHalves(p_, stride_);
+      *m = *d;
+    } else {
+      Type::ReadScales(p_, stride_, d, m);
+    }
+  }
+  static typename V::Float InRowOrder(typename V::Float x) { return x; }
+
+ private:
+  const std::byte* p_;
+  size_t stride_;
+};
+
+// The same as pieces.
+template <class V, class Rows>
+void LoadNibblePieces(const Rows& rows, size_t offset, typename V::Int (&w)[2][kRowPieces]) {
+  typename V::Int packed[kRowPieces];
+  rows.Pieces(offset, packed);
+#pragma GCC unroll 4
+  for (size_t i = 0; i < kRowPieces; ++i) {
+    w[0][i] = V::And(packed[i], V::Set(kLowNibbles));
+    w[1][i] = V::And(V::ShiftRight(packed[i], 4), V::Set(kLowNibbles));
+  }
+}
+
 // Adds 16 to element i where bit i of the row's 32 bits is set.
 template <class V>
 void AddFifthBits(typename V::Int bits, typename V::Int* w) {
@@ -53,6 +92,24 @@ void AddFifthBits(typename V::Int bits, typename V::Int* w) {
     const typename V::Int own_bit =
         V::Set(i % 2 == 0 ? 0x08040201 : static_cast<int32_t>(0x80402010));
     w[i] = V::AddWhereSet(w[i], byte, own_bit, 16);
+  }
+}
+
+// The same as pieces; the bits begin at `offset`.
+template <class V, class Rows>
+void AddFifthBitsToPieces(const Rows& rows, size_t offset, typename V::Int (&w)[2][kRowPieces]) {
+  static constexpr uint8_t kByte[2][16] = {{0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1},
+                                           {2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3}};
+  static constexpr uint8_t kBit[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+  typename V::Int bits[kRowPieces];
+  rows.Pieces(offset, bits);
+#pragma GCC unroll 2
+  for (size_t h = 0; h < 2; ++h) {
+#pragma GCC unroll 4
+    for (size_t i = 0; i < kRowPieces; ++i) {
+      const typename V::Int byte = V::ShuffleBytes(bits[i], V::Repeat16(kByte[h]));
+      w[h][i] = V::AddWhereSet(w[h][i], byte, V::Repeat16(kBit), 16);
+    }
   }
 }
 
@@ -88,6 +145,7 @@ struct UnsignedWeights {
 // Blocks that start with an F16 scale, and with a scale and a minimum.
 template <class V>
 struct HalfScale {
+  static constexpr bool kOneHalfScale = true;
   static constexpr bool kHasMin = false;
   static void ReadScales(const std::byte* p, size_t stride, typename V::Float* d,
                          typename V::Float* /*m*/) {
@@ -97,6 +155,7 @@ struct HalfScale {
 
 template <class V>
 struct HalfScaleAndMin {
+  static constexpr bool kOneHalfScale = false;
   static constexpr bool kHasMin = true;
   static void ReadScales(const std::byte* p, size_t stride, typename V::Float* d,
                          typename V::Float* m) {
@@ -120,6 +179,17 @@ struct LanesQ8_0 : HalfScale<V>, ByteWeights<V> {
       }
     }
   }
+  template <class Rows>
+  static void UnpackPieces(const Rows& rows, typename V::Int (&w)[2][kRowPieces]) {
+#pragma GCC unroll 2
+    for (size_t h = 0; h < 2; ++h) {
+      rows.Pieces(offsetof(Block, qs) + 16 * h, w[h]);
+#pragma GCC unroll 4
+      for (size_t i = 0; i < kRowPieces && V::kUnsignedBytes; ++i) {
+        w[h][i] = V::Xor(w[h][i], V::Set(kSignBits));
+      }
+    }
+  }
 };
 
 template <class V>
@@ -129,6 +199,10 @@ struct LanesQ4_0 : HalfScale<V>, UnsignedWeights<8, 15> {
   static void Unpack(const std::byte* p, size_t stride, typename V::Int* w) {
     LoadNibbles<V>(p + offsetof(Block, qs), stride, w);
   }
+  template <class Rows>
+  static void UnpackPieces(const Rows& rows, typename V::Int (&w)[2][kRowPieces]) {
+    LoadNibblePieces<V>(rows, offsetof(Block, qs), w);
+  }
 };
 
 template <class V>
@@ -137,6 +211,10 @@ struct LanesQ4_1 : HalfScaleAndMin<V>, UnsignedWeights<0, 15> {
 
   static void Unpack(const std::byte* p, size_t stride, typename V::Int* w) {
     LoadNibbles<V>(p + offsetof(Block, qs), stride, w);
+  }
+  template <class Rows>
+  static void UnpackPieces(const Rows& rows, typename V::Int (&w)[2][kRowPieces]) {
+    LoadNibblePieces<V>(rows, offsetof(Block, qs), w);
   }
 };
 
@@ -148,6 +226,11 @@ struct LanesQ5_0 : HalfScale<V>, UnsignedWeights<16, 31> {
     LoadNibbles<V>(p + offsetof(Block, qs), stride, w);
     AddFifthBits<V>(V::LoadColumn(p + offsetof(Block, qh), stride), w);
   }
+  template <class Rows>
+  static void UnpackPieces(const Rows& rows, typename V::Int (&w)[2][kRowPieces]) {
+    LoadNibblePieces<V>(rows, offsetof(Block, qs), w);
+    AddFifthBitsToPieces<V>(rows, offsetof(Block, qh), w);
+  }
 };
 
 template <class V>
@@ -157,6 +240,11 @@ struct LanesQ5_1 : HalfScaleAndMin<V>, UnsignedWeights<0, 31> {
   static void Unpack(const std::byte* p, size_t stride, typename V::Int* w) {
     LoadNibbles<V>(p + offsetof(Block, qs), stride, w);
     AddFifthBits<V>(V::LoadColumn(p + offsetof(Block, qh), stride), w);
+  }
+  template <class Rows>
+  static void UnpackPieces(const Rows& rows, typename V::Int (&w)[2][kRowPieces]) {
+    LoadNibblePieces<V>(rows, offsetof(Block, qs), w);
+    AddFifthBitsToPieces<V>(rows, offsetof(Block, qh), w);
   }
 };
 
@@ -168,22 +256,24 @@ struct LanesIQ4_NL : HalfScale<V>, ByteWeights<V> {
     LoadNibbles<V>(p + offsetof(Block, qs), stride, w);
     LookUpIQ4<V>(kSlices32, w);
   }
+  template <class Rows>
+  static void UnpackPieces(const Rows& rows, typename V::Int (&w)[2][kRowPieces]) {
+    LoadNibblePieces<V>(rows, offsetof(Block, qs), w);
+    LookUpIQ4<V>(kRowPieces, w[0]);
+    LookUpIQ4<V>(kRowPieces, w[1]);
+  }
 };
 
 template <class V>
 struct LanesMXFP4 : UnsignedWeights<12, 24> {
   using Block = tensor::BlockMXFP4;
+  static constexpr bool kOneHalfScale = false;
   static constexpr bool kHasMin = false;
 
-  // 2^(e - 128); the lowest two are subnormal.
   static void ReadScales(const std::byte* p, size_t stride, typename V::Float* d,
-                         typename V::Float* /*m*/) {
-    const typename V::Int e = V::And(V::LoadColumn(p, stride), V::Set(0xff));
-    const typename V::Int one = V::Set(1);
-    const typename V::Int normal = V::ShiftLeft(V::Sub(V::Max(e, one), one), 23);
-    // A shift count of 32 and more gives 0, so only e < 2 has anything here.
-    const typename V::Int shift = V::Add(e, V::ShiftLeft(V::ShiftRight(e, 1), 5));
-    *d = V::AsFloat(V::Or(normal, V::ShiftLeftEach(V::Set(0x00200000), shift)));
+                         typename V::Float* m) {
+    *d = PowerOfTwo(V::And(V::LoadColumn(p, stride), V::Set(0xff)));
+    *m = *d;
   }
   static void Unpack(const std::byte* p, size_t stride, typename V::Int* w) {
     LoadNibbles<V>(p + offsetof(Block, qs), stride, w);
@@ -192,6 +282,26 @@ struct LanesMXFP4 : UnsignedWeights<12, 24> {
     for (size_t i = 0; i < kSlices32; ++i) {
       w[i] = V::ShuffleBytes(values, w[i]);
     }
+  }
+  template <class Rows>
+  static void UnpackPieces(const Rows& rows, typename V::Int (&w)[2][kRowPieces]) {
+    LoadNibblePieces<V>(rows, offsetof(Block, qs), w);
+    const typename V::Int values = V::Repeat16(kE2M1PlusTwelve);
+#pragma GCC unroll 4
+    for (size_t i = 0; i < kRowPieces; ++i) {
+      w[0][i] = V::ShuffleBytes(values, w[0][i]);
+      w[1][i] = V::ShuffleBytes(values, w[1][i]);
+    }
+  }
+
+ private:
+  // 2^(e - 128); the lowest two are subnormal.
+  static typename V::Float PowerOfTwo(typename V::Int e) {
+    const typename V::Int one = V::Set(1);
+    const typename V::Int normal = V::ShiftLeft(V::Sub(V::Max(e, one), one), 23);
+    // A shift count of 32 and more gives 0, so only e < 2 has anything here.
+    const typename V::Int shift = V::Add(e, V::ShiftLeft(V::ShiftRight(e, 1), 5));
+    return V::AsFloat(V::Or(normal, V::ShiftLeftEach(V::Set(0x00200000), shift)));
   }
 };
 

@@ -111,6 +111,7 @@ void DeclareLatentAttention(const HyperParams& hp, uint32_t layer_idx, Declarati
   if (latent.joined) {
     declarations.AddMatrix(name("attn_kv_b"), latent.kv_rank,
                            uint64_t{p.n_heads} * (latent.nope_dim + latent.v_dim), weights.kv_up);
+    declarations.KeepLastNative();
   } else {
     declarations.AddHeads(name("attn_k_b"), latent.nope_dim, latent.kv_rank, p.n_heads,
                           weights.k_up);
