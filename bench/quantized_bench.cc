@@ -2,7 +2,7 @@
 // token) against the bandwidth of reading memory, prefill (512 tokens) against the peak of the
 // 8-bit dot products. Both limits are measured in the same run.
 //
-//   quantized_bench [--sets avx512,avx2] [--types Q4_0,Q8_0] [--k 2048] [--tokens 512]
+//   quantized_bench [--sets avx512,avx2] [--types Q4_0,Q8_0] [--k 2048] [--tokens 512] [--native]
 //
 // Figures are the best of many short runs, so that other work on the machine disturbs them least.
 #include <algorithm>
@@ -61,9 +61,9 @@ void OrdinaryScales(Random& random, const tensor::Matrix& m) {
 class Weights {
  public:
   // A matrix of `bytes` or a little more: 64 random rows again and again.
-  Weights(DType dtype, uint64_t k, size_t bytes) {
+  Weights(DType dtype, tensor::Layout layout, uint64_t k, size_t bytes) {
     Random random(1);
-    const auto few = kernels::testing::RandomMatrix(random, dtype, tensor::Layout::kNative, k, 64);
+    const auto few = kernels::testing::RandomMatrix(random, dtype, layout, k, 64);
     const size_t few_bytes = few.bytes.size();
     const size_t n = bytes / few_bytes + 1;
     OrdinaryScales(random, few.matrix);
@@ -123,12 +123,14 @@ struct Options {
   uint64_t k = 2048;
   size_t tokens = 512;
   size_t decode_tokens = 1;
+  bool native = false;
 };
 
 void Run(const Options& options) {
   for (const std::string& type : options.types) {
     const DType dtype = tensor::DTypeFromName(type).value();
-    const Weights weights(dtype, options.k, kDecodeBytes);
+    const auto layout = options.native ? tensor::Layout::kNative : tensor::Layout::kRows16;
+    const Weights weights(dtype, layout, options.k, kDecodeBytes);
     const tensor::Matrix& w = weights.matrix();
     for (const std::string& name : options.sets) {
       const KernelSet& set = *kernels::SelectKernelSet(name).value();
@@ -162,6 +164,7 @@ int main(int argc, char** argv) {
   app.add_option("--k", options.k);
   app.add_option("--tokens", options.tokens);
   app.add_option("--decode-tokens", options.decode_tokens);
+  app.add_flag("--native", options.native, "weights as GGUF has them, not turned to rows16");
   CLI11_PARSE(app, argc, argv);
   plimsoll::bench::Run(options);
   return 0;
