@@ -10,8 +10,8 @@
 
 namespace plimsoll::bench {
 
-// Of all threads together, a second; the best of many short rounds (well under 10 ms), for a peak is
-// what was possible while nothing disturbed it.
+// Of all threads together, a second; the best of many short rounds (well under 10 ms), for a peak
+// is what was possible while nothing disturbed it.
 struct MachinePeak {
   double read_bytes = 0;  // from memory, with the widest loads of the kernel set
   double int8_dots = 0;   // multiply-adds of 8-bit integers, as the quantized kernels make them

@@ -23,6 +23,7 @@ struct RunOptions {
 // a depth, and of a vocabulary of `vocab_size`. What fills the depth is computed once, and kept: a
 // session must hold nothing else when the first test begins, and is left so.
 [[nodiscard]] Result<std::vector<uint64_t>> RunTest(engine::Session& session, size_t vocab_size,
-                                                    const BenchTest& test, const RunOptions& options);
+                                                    const BenchTest& test,
+                                                    const RunOptions& options);
 
 }  // namespace plimsoll::bench
