@@ -11,6 +11,8 @@
 
 #include <immintrin.h>
 
+#include "kernels/generic/gather_words.h"
+
 namespace plimsoll::kernels {
 namespace {
 
@@ -110,7 +112,7 @@ struct Avx2Lanes {
   static constexpr bool kHasDenseRows = false;
   // The F16 at the start of each row.
   static Float GatherHalves(const std::byte* p, size_t stride) {
-    return _mm256_cvtph_ps(Words8(p, stride));
+    return _mm256_cvtph_ps(GatherWords8(p, stride));
   }
 
   // Adds the products of unsigned weights and signed activations, two a 16-bit half lane.
@@ -179,23 +181,6 @@ struct Avx2Lanes {
   static Int FirstLanes(size_t n) {
     return _mm256_cmpgt_epi32(Set(static_cast<int32_t>(n)),
                               _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-  }
-  static uint16_t LoadWord(const std::byte* p) {
-    uint16_t x;
-    __builtin_memcpy(&x, p, sizeof x);
-    return x;
-  }
-  // The 16 bits at the start of each of eight rows. One insert after the other: two chains at once
-  // keep the units busy, and copying through memory waits for the stores.
-  static __m128i Words8(const std::byte* p, size_t stride) {
-    __m128i words = _mm_cvtsi32_si128(LoadWord(p));
-    words = _mm_insert_epi16(words, LoadWord(p + stride), 1);
-    words = _mm_insert_epi16(words, LoadWord(p + 2 * stride), 2);
-    words = _mm_insert_epi16(words, LoadWord(p + 3 * stride), 3);
-    words = _mm_insert_epi16(words, LoadWord(p + 4 * stride), 4);
-    words = _mm_insert_epi16(words, LoadWord(p + 5 * stride), 5);
-    words = _mm_insert_epi16(words, LoadWord(p + 6 * stride), 6);
-    return _mm_insert_epi16(words, LoadWord(p + 7 * stride), 7);
   }
   static __m128i Load16(const std::byte* p) {
     return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));

@@ -11,6 +11,8 @@
 
 #include <immintrin.h>
 
+#include "kernels/generic/gather_words.h"
+
 namespace plimsoll::kernels {
 namespace {
 
@@ -113,8 +115,8 @@ struct Avx512Lanes {
   class DenseRows;
   // The F16 at the start of each row.
   static Float GatherHalves(const std::byte* p, size_t stride) {
-    return _mm512_cvtph_ps(_mm256_inserti128_si256(_mm256_castsi128_si256(Words8(p, stride)),
-                                                   Words8(p + 8 * stride, stride), 1));
+    return _mm512_cvtph_ps(_mm256_inserti128_si256(_mm256_castsi128_si256(GatherWords8(p, stride)),
+                                                   GatherWords8(p + 8 * stride, stride), 1));
   }
 
   // Adds the products of unsigned weights and signed activations, four a lane.
@@ -165,23 +167,6 @@ struct Avx512Lanes {
     return x;
   }
   static __mmask16 FirstLanes(size_t n) { return static_cast<__mmask16>((1U << n) - 1); }
-  static uint16_t LoadWord(const std::byte* p) {
-    uint16_t x;
-    __builtin_memcpy(&x, p, sizeof x);
-    return x;
-  }
-  // The 16 bits at the start of each of eight rows. One insert after the other: two chains at once
-  // keep the units busy, and copying through memory waits for the stores.
-  static __m128i Words8(const std::byte* p, size_t stride) {
-    __m128i words = _mm_cvtsi32_si128(LoadWord(p));
-    words = _mm_insert_epi16(words, LoadWord(p + stride), 1);
-    words = _mm_insert_epi16(words, LoadWord(p + 2 * stride), 2);
-    words = _mm_insert_epi16(words, LoadWord(p + 3 * stride), 3);
-    words = _mm_insert_epi16(words, LoadWord(p + 4 * stride), 4);
-    words = _mm_insert_epi16(words, LoadWord(p + 5 * stride), 5);
-    words = _mm_insert_epi16(words, LoadWord(p + 6 * stride), 6);
-    return _mm_insert_epi16(words, LoadWord(p + 7 * stride), 7);
-  }
   static __m128i Load16(const std::byte* p) {
     return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   }

@@ -1,6 +1,6 @@
 // Matrix products with one quantized type for a few tokens (decode): a block of a row group is
-// unpacked in registers and meets all tokens at once. Memory bandwidth is the limit, so the next
-// group is prefetched meanwhile.
+// unpacked in registers and meets all tokens at once. Memory bandwidth is the limit, so what comes
+// next is prefetched meanwhile where the processor would not do so by itself (NextRows).
 //
 // The functions are flattened: a call that passes vectors through memory costs more than the work
 // (decode of Q4_0 took twice the time where the compiler chose not to inline).
