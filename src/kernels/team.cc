@@ -122,9 +122,11 @@ void Team::Run(size_t n_tasks, TaskRef task) {
   }
   State& s = *state_;
   // The kernel may have put the caller beside a worker; the two would take turns.
-  if (const auto at = static_cast<uint32_t>(::sched_getcpu());
-      !s.processors.empty() && at != s.processors[0] && std::ranges::count(s.processors, at) > 0) {
-    StepAside(s.processors[0]);
+  if (!s.processors.empty()) {
+    const auto at = static_cast<uint32_t>(::sched_getcpu());
+    if (std::ranges::count(s.processors.begin() + 1, s.processors.end(), at) > 0) {
+      StepAside(s.processors[0]);
+    }
   }
   s.n_tasks = n_tasks;
   s.task = task;

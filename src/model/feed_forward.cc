@@ -34,7 +34,7 @@ void AddBias(const Step& step, Vector bias, RowRange rows, float* y) {
 // on to the next expert's rows, nothing has been prefetched. `fits`: what the tile has room for.
 uint64_t DownRowsPerTask(uint64_t rows, size_t n_threads, uint64_t fits) {
   constexpr uint64_t kMost = uint64_t{4} * kDownRows;
-  const uint64_t even = AlignUp<uint64_t>(CeilDiv(rows, 4 * n_threads), kDownRows);
+  const uint64_t even = AlignUp<uint64_t>(CeilDiv(rows, kTasksPerThread * n_threads), kDownRows);
   return std::min({even, fits / kDownRows * kDownRows, kMost});
 }
 

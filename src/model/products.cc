@@ -9,7 +9,6 @@
 namespace plimsoll::model {
 namespace {
 
-constexpr uint64_t kTasksPerThread = 4;
 // Less is not worth waking a thread for: some microseconds of streaming.
 constexpr uint64_t kMinTaskBytes = 32 * kKiB;
 constexpr size_t kMaxProducts = 4;

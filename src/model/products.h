@@ -18,6 +18,9 @@ struct Product {
   size_t y_stride = 0;
 };
 
+// Of a stage: so many that no thread waits long for the last one.
+inline constexpr uint64_t kTasksPerThread = 4;
+
 // Rows that a task takes so that `n_threads` threads share `rows` rows of `row_bytes` well: a
 // multiple of 16, several tasks a thread, none too small to be worth handing out.
 [[nodiscard]] uint64_t RowsPerTask(uint64_t rows, uint64_t row_bytes, size_t n_threads);
