@@ -40,6 +40,7 @@ Result<std::shared_ptr<const File>> File::OpenWindow(const std::filesystem::path
                 whole, size, offset);
   }
   file->size_ = size == UINT64_MAX ? whole - offset : size;
+  file->identity_ = IdentityOf(status);
   return std::shared_ptr<const File>(std::move(file));
 }
 
@@ -59,6 +60,11 @@ Result<std::shared_ptr<const File>> File::FromBytes(const std::string& name,
       return Fail(ErrorKind::kIo, "cannot fill an anonymous file: {}", std::strerror(errno));
     }
   }
+  struct stat status = {};
+  if (::fstat(fd, &status) != 0) {
+    return Fail(ErrorKind::kIo, "cannot stat an anonymous file: {}", std::strerror(errno));
+  }
+  file->identity_ = IdentityOf(status);
   return std::shared_ptr<const File>(std::move(file));
 }
 
@@ -84,6 +90,49 @@ Result<> File::ReadAt(uint64_t offset, std::span<std::byte> out) const {
     }
   }
   return {};
+}
+
+File::Identity File::IdentityOf(const struct stat& status) {
+  return {.device = status.st_dev,
+          .inode = status.st_ino,
+          .bytes = static_cast<uint64_t>(status.st_size),
+          .modified_seconds = status.st_mtim.tv_sec,
+          .modified_nanoseconds = status.st_mtim.tv_nsec};
+}
+
+FileChange File::Changed() const {
+  struct stat status = {};
+  if (::fstat(fd_, &status) != 0) {
+    return FileChange::kModified;  // a file system that went away
+  }
+  const Identity now = IdentityOf(status);
+  if (now.bytes < base_ + size_) {
+    return FileChange::kTruncated;
+  }
+  const bool same = now.bytes == identity_.bytes &&
+                    now.modified_seconds == identity_.modified_seconds &&
+                    now.modified_nanoseconds == identity_.modified_nanoseconds;
+  return same ? FileChange::kNone : FileChange::kModified;
+}
+
+bool File::IsReplaced() const {
+  struct stat status = {};
+  if (::stat(path_.c_str(), &status) != 0) {
+    return true;
+  }
+  const Identity there = IdentityOf(status);
+  return there.device != identity_.device || there.inode != identity_.inode;
+}
+
+Error File::DescribeChange(FileChange change) const {
+  const std::string what =
+      change == FileChange::kTruncated
+          ? fmt::format("was cut short; it had {} bytes when it was opened", identity_.bytes)
+          : std::string("was written to since it was opened");
+  return {ErrorKind::kIo,
+          fmt::format("{} {}.\nNothing read from it can be trusted any more; load the model again "
+                      "when the file is whole",
+                      name_, what)};
 }
 
 Result<std::string> ReadWhole(const std::filesystem::path& path, uint64_t limit) {

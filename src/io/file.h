@@ -8,9 +8,18 @@
 #include <span>
 #include <string>
 
+#include <sys/stat.h>
+
 #include "base/result.h"
 
 namespace plimsoll::io {
+
+// What became of a file since it was opened.
+enum class FileChange : uint8_t {
+  kNone,
+  kTruncated,  // bytes that were there are not
+  kModified,   // written to: its length or time of modification is another
+};
 
 // A regular file, or a window of one (a model embedded in the executable). Immutable and
 // thread-safe once open; closes itself.
@@ -38,15 +47,40 @@ class File {
   // there (a file truncated since it was opened is named as such).
   [[nodiscard]] Result<> ReadAt(uint64_t offset, std::span<std::byte> out) const;
 
+  // What was read before a call that says kNone is what the file held when it was opened. One
+  // fstat: well under a microsecond.
+  [[nodiscard]] FileChange Changed() const;
+  // The path leads to another file now, or to none; this one is still open, and whole.
+  [[nodiscard]] bool IsReplaced() const;
+  // kIo, naming the file, what happened and what to do; `change` is not kNone.
+  [[nodiscard]] Error DescribeChange(FileChange change) const;
+
+  // For those who read by themselves: byte `offset` of this File is at window_begin() + offset of
+  // the descriptor, which stays this object's.
+  [[nodiscard]] int descriptor() const { return fd_; }
+  [[nodiscard]] uint64_t window_begin() const { return base_; }
+
  private:
+  // What fstat said when it was opened.
+  struct Identity {
+    uint64_t device = 0;
+    uint64_t inode = 0;
+    uint64_t bytes = 0;  // of the whole file
+    int64_t modified_seconds = 0;
+    int64_t modified_nanoseconds = 0;
+  };
+
   File(int fd, std::filesystem::path path, std::string name, uint64_t base, uint64_t size)
       : fd_(fd), path_(std::move(path)), name_(std::move(name)), base_(base), size_(size) {}
+
+  [[nodiscard]] static Identity IdentityOf(const struct stat& status);
 
   int fd_;
   std::filesystem::path path_;
   std::string name_;
   uint64_t base_;
   uint64_t size_;
+  Identity identity_;
 };
 
 // The whole of a small file as text; kBadModel when it is larger than `limit`.

@@ -1,0 +1,237 @@
+// What reader.h promises, over every real backend and real files.
+#include "io/reader.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "base/rng.h"
+
+namespace plimsoll::io {
+namespace {
+
+using std::filesystem::path;
+using namespace std::chrono_literals;
+
+constexpr auto kPatience = 20s;
+
+struct FreeFrame {
+  void operator()(std::byte* frame) const { std::free(frame); }
+};
+using Frame = std::unique_ptr<std::byte, FreeFrame>;
+
+Frame MakeFrame(uint64_t bytes) {
+  return Frame(static_cast<std::byte*>(std::aligned_alloc(kIoAlignment, bytes)));
+}
+
+std::byte ByteAt(uint64_t offset) {
+  return static_cast<std::byte>((offset * 0x9E3779B97F4A7C15U) >> 56);
+}
+
+struct Setup {
+  const char* name;
+  BackendOptions backend;
+};
+
+class ReaderTest : public testing::TestWithParam<Setup> {
+ protected:
+  static constexpr uint64_t kFileBytes = 3'000'017;  // no multiple of anything
+
+  void SetUp() override {
+    path_ = path(testing::TempDir()) /
+            ("plimsoll_reader_" + std::string(GetParam().name) + std::to_string(::getpid()));
+    Write(path_, kFileBytes);
+  }
+  void TearDown() override { std::filesystem::remove(path_); }
+
+  static void Write(const path& file, uint64_t bytes) {
+    std::string text(bytes, '\0');
+    for (uint64_t i = 0; i < bytes; ++i) {
+      text[i] = static_cast<char>(ByteAt(i));
+    }
+    std::ofstream(file, std::ios::binary) << text;
+  }
+
+  static std::unique_ptr<Reader> Make(const ReaderOptions& options = {}) {
+    auto reader = MakeReader(GetParam().backend, options);
+    EXPECT_TRUE(reader) << reader.error().message;
+    return reader ? std::move(*reader) : nullptr;
+  }
+
+  static ReadFileId Add(Reader& reader, const path& file) {
+    auto opened = File::Open(file);
+    EXPECT_TRUE(opened);
+    auto id = reader.AddFile(*opened);
+    EXPECT_TRUE(id);
+    return *id;
+  }
+
+  // Reads one range and returns its completion.
+  static ReadCompletion ReadOne(Reader& reader, ReadFileId file, uint64_t offset, uint64_t bytes,
+                                std::byte* frame, uint64_t frame_bytes) {
+    EXPECT_TRUE(reader.Submit(
+        {.file = file, .offset = offset, .bytes = bytes, .frame = {frame, frame_bytes}}));
+    ReadCompletion completion;
+    EXPECT_EQ(reader.Wait({&completion, 1}, kPatience), 1U);
+    return completion;
+  }
+
+  path path_;
+};
+
+TEST_P(ReaderTest, AnyRangeLandsWhereTheArithmeticSays) {
+  constexpr uint64_t kRanges = 200;
+  const auto reader = Make({.segment_bytes = 64 * 1024});
+  const ReadFileId file = Add(*reader, path_);
+  std::vector<Frame> frames;
+  std::vector<ReadRequest> requests;
+  for (uint64_t i = 0; i < kRanges; ++i) {
+    const auto random = Philox(7, i, 0);
+    const uint64_t offset = random[0] % kFileBytes;
+    const uint64_t bytes = 1 + random[1] % std::min<uint64_t>(kFileBytes - offset, 300'000);
+    const AlignedRange range = reader->RangeOf(file, offset, bytes);
+    EXPECT_LE(range.bytes, FrameBytesMax(bytes));
+    frames.push_back(MakeFrame(range.bytes));
+    requests.push_back({.file = file,
+                        .offset = offset,
+                        .bytes = bytes,
+                        .frame = {frames.back().get(), range.bytes},
+                        .read_class = static_cast<ReadClass>(i % kNReadClasses),
+                        .tag = i});
+    ASSERT_TRUE(reader->Submit(requests.back()));
+  }
+  std::vector<bool> seen(kRanges);
+  while (reader->n_outstanding() > 0) {
+    std::array<ReadCompletion, 16> completions;
+    const size_t n = reader->Wait(completions, kPatience);
+    ASSERT_GT(n, 0U);
+    for (size_t i = 0; i < n; ++i) {
+      const ReadCompletion& completion = completions[i];
+      ASSERT_EQ(completion.outcome, ReadOutcome::kDone);
+      ASSERT_FALSE(seen[completion.tag]);
+      seen[completion.tag] = true;
+      const ReadRequest& request = requests[completion.tag];
+      const std::byte* const data =
+          request.frame.data() + reader->RangeOf(file, request.offset, request.bytes).data_offset;
+      for (uint64_t b = 0; b < request.bytes; ++b) {
+        ASSERT_EQ(data[b], ByteAt(request.offset + b));
+      }
+    }
+  }
+  EXPECT_EQ(reader->n_in_flight(), 0U);
+}
+
+TEST_P(ReaderTest, AWindowCountsFromItsOwnBeginning) {
+  const auto reader = Make();
+  auto window = File::OpenWindow(path_, 100'001, 50'000);
+  ASSERT_TRUE(window);
+  auto file = reader->AddFile(*window);
+  ASSERT_TRUE(file);
+  const AlignedRange range = reader->RangeOf(*file, 49'990, 10);
+  const Frame frame = MakeFrame(range.bytes);
+  const auto completion = ReadOne(*reader, *file, 49'990, 10, frame.get(), range.bytes);
+  EXPECT_EQ(completion.outcome, ReadOutcome::kDone);
+  for (uint64_t i = 0; i < 10; ++i) {
+    EXPECT_EQ(frame.get()[range.data_offset + i], ByteAt(149'991 + i));
+  }
+}
+
+TEST_P(ReaderTest, ARangeOutsideTheFileFailsAlone) {
+  const auto reader = Make();
+  const ReadFileId file = Add(*reader, path_);
+  const Frame frame = MakeFrame(8192);
+  const auto outside = ReadOne(*reader, file, kFileBytes - 1, 2, frame.get(), 8192);
+  EXPECT_EQ(outside.outcome, ReadOutcome::kFailed);
+  EXPECT_NE(reader->Describe(outside).message.find(path_.filename().string()), std::string::npos);
+  EXPECT_EQ(ReadOne(*reader, file, kFileBytes - 1, 1, frame.get(), 8192).outcome,
+            ReadOutcome::kDone);
+}
+
+TEST_P(ReaderTest, ATruncatedFileIsNamed) {
+  const auto reader = Make();
+  const ReadFileId file = Add(*reader, path_);
+  std::filesystem::resize_file(path_, 1'000'000);
+  const Frame frame = MakeFrame(8192);
+  for (const uint64_t offset : {2'000'000UL, 999'999UL, 5UL}) {
+    const auto completion = ReadOne(*reader, file, offset, 4, frame.get(), 8192);
+    EXPECT_EQ(completion.outcome, ReadOutcome::kFileChanged);
+    EXPECT_EQ(completion.change, FileChange::kTruncated);
+    const std::string message = reader->Describe(completion).message;
+    EXPECT_NE(message.find("it had 3000017 bytes"), std::string::npos) << message;
+  }
+}
+
+TEST_P(ReaderTest, AFileWrittenToIsNotTrusted) {
+  const auto reader = Make();
+  const ReadFileId file = Add(*reader, path_);
+  std::filesystem::last_write_time(path_, std::filesystem::last_write_time(path_) - 5s);
+  const Frame frame = MakeFrame(4096);
+  const auto completion = ReadOne(*reader, file, 0, 4096, frame.get(), 4096);
+  EXPECT_EQ(completion.outcome, ReadOutcome::kFileChanged);
+  EXPECT_EQ(completion.change, FileChange::kModified);
+}
+
+TEST_P(ReaderTest, AFileReplacedOrRemovedIsStillServed) {
+  const auto reader = Make();
+  auto opened = File::Open(path_);
+  ASSERT_TRUE(opened);
+  auto file = reader->AddFile(*opened);
+  ASSERT_TRUE(file);
+  EXPECT_FALSE((*opened)->IsReplaced());
+  const std::string other = path_.string() + ".other";
+  Write(other, 10);
+  std::filesystem::rename(other, path_);
+  EXPECT_TRUE((*opened)->IsReplaced());
+  std::filesystem::remove(path_);
+  EXPECT_TRUE((*opened)->IsReplaced());
+  const Frame frame = MakeFrame(4096);
+  const auto completion = ReadOne(*reader, *file, 8192, 4096, frame.get(), 4096);
+  EXPECT_EQ(completion.outcome, ReadOutcome::kDone);
+  EXPECT_EQ(frame.get()[17], ByteAt(8192 + 17));
+}
+
+TEST_P(ReaderTest, FullIsPressureAndEveryRequestEndsOnce) {
+  const auto reader = Make({.n_requests_max = 3});
+  const ReadFileId file = Add(*reader, path_);
+  const Frame frame = MakeFrame(4 * 4096);
+  ReadRequest request{.file = file, .bytes = 4096};
+  for (uint64_t i = 0; i < 3; ++i) {
+    request.offset = i * 4096;
+    request.tag = i;
+    request.frame = {frame.get() + i * 4096, 4096};
+    EXPECT_TRUE(reader->Submit(request));
+  }
+  EXPECT_FALSE(reader->Submit(request));
+  EXPECT_EQ(reader->n_outstanding(), 3U);
+  uint64_t tags = 0;
+  for (int i = 0; i < 3; ++i) {
+    ReadCompletion completion;
+    ASSERT_EQ(reader->Wait({&completion, 1}, kPatience), 1U);
+    EXPECT_EQ(completion.outcome, ReadOutcome::kDone);
+    tags |= 1U << completion.tag;
+  }
+  EXPECT_EQ(tags, 7U);
+  ReadCompletion none;
+  EXPECT_EQ(reader->Wait({&none, 1}, kPatience), 0U) << "nothing is left to wait for";
+  EXPECT_TRUE(reader->Submit(request));
+}  // and a reader that goes with a request under way waits for it
+
+std::vector<Setup> Setups() {
+  return {{"threads", {.kind = BackendKind::kThreads}},
+          {"threads_buffered", {.kind = BackendKind::kThreads, .direct = false}}};
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, ReaderTest, testing::ValuesIn(Setups()),
+                         [](const auto& instance) { return std::string(instance.param.name); });
+
+}  // namespace
+}  // namespace plimsoll::io
