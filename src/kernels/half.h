@@ -48,6 +48,16 @@ namespace plimsoll::kernels {
   return std::bit_cast<float>(static_cast<uint32_t>(h) << 16);
 }
 
+// Overflow gives infinity, NaN a quiet NaN.
+[[nodiscard]] constexpr uint16_t FloatToBF16(float x) {
+  const auto bits = std::bit_cast<uint32_t>(x);
+  if ((bits & 0x7FFFFFFFU) > 0x7F800000U) {
+    return static_cast<uint16_t>(bits >> 16 | 0x0040U);
+  }
+  // Half less one, plus the last bit that stays: ties to even. A carry moves into the exponent.
+  return static_cast<uint16_t>((bits + 0x7FFFU + (bits >> 16 & 1U)) >> 16);
+}
+
 // Half of an E8M0 scale, 2^(e - 128), for every e: the values that it multiplies are doubled
 // (docs/numerics.md, MXFP4). The lowest two are subnormal.
 [[nodiscard]] constexpr float E8M0HalfToFloat(uint8_t e) {

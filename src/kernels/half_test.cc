@@ -1,5 +1,6 @@
 #include "kernels/half.h"
 
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -71,6 +72,19 @@ TEST(BF16, EveryValueIsTheUpperHalfOfAFloat) {
     ASSERT_EQ(static_cast<double>(BF16ToFloat(static_cast<uint16_t>(i))),
               (i & 0x8000) != 0 ? -magnitude : magnitude);
   }
+}
+
+TEST(BF16, NarrowingRoundsToNearestEven) {
+  for (uint32_t h = 0; h < 0x7F80; ++h) {
+    const auto middle = std::bit_cast<float>(h << 16 | 0x8000U);
+    const uint32_t even = h + (h & 1U);
+    ASSERT_EQ(FloatToBF16(middle), even) << h;
+    ASSERT_EQ(FloatToBF16(-middle), even | 0x8000U) << h;
+    ASSERT_EQ(FloatToBF16(std::nextafter(middle, 0.0F)), h) << h;
+    ASSERT_EQ(FloatToBF16(std::nextafter(middle, std::numeric_limits<float>::infinity())), h + 1);
+  }
+  EXPECT_EQ(FloatToBF16(-std::numeric_limits<float>::infinity()), 0xFF80);
+  EXPECT_TRUE(std::isnan(BF16ToFloat(FloatToBF16(std::numeric_limits<float>::quiet_NaN()))));
 }
 
 TEST(E8M0, IsHalfAPowerOfTwo) {

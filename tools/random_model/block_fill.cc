@@ -34,11 +34,6 @@ double RandomSign(RandomStream& random) { return (random.Next() >> 63) != 0 ? -1
 
 uint16_t ScaleBits(double scale) { return kernels::FloatToF16(static_cast<float>(scale)); }
 
-uint16_t FloatToBf16(float value) {
-  const auto bits = std::bit_cast<uint32_t>(value);
-  return static_cast<uint16_t>((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
-}
-
 template <class Block>
 void RandomBytes(RandomStream& random, Block& block) {
   std::array<uint8_t, sizeof(Block)> bytes = {};
@@ -201,7 +196,7 @@ void FillWeights(DType dtype, RandomStream& random, double rms, double mean,
     case DType::kF16:
       return FillFloats<uint16_t>(random, rms, mean, out, kernels::FloatToF16);
     case DType::kBF16:
-      return FillFloats<uint16_t>(random, rms, mean, out, FloatToBf16);
+      return FillFloats<uint16_t>(random, rms, mean, out, kernels::FloatToBF16);
     case DType::kQ8_0:
       return FillBlocks<tensor::BlockQ8_0>(random, rms, out);
     case DType::kQ4_0:
