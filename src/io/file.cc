@@ -44,28 +44,56 @@ Result<std::shared_ptr<const File>> File::OpenWindow(const std::filesystem::path
   return std::shared_ptr<const File>(std::move(file));
 }
 
-Result<std::shared_ptr<const File>> File::FromBytes(const std::string& name,
-                                                    std::span<const std::byte> bytes) {
+Result<std::shared_ptr<File>> File::Anonymous(const std::string& name, uint64_t size) {
   const int fd = ::memfd_create("plimsoll", MFD_CLOEXEC);
   if (fd < 0) {
     return Fail(ErrorKind::kIo, "cannot make an anonymous file: {}", std::strerror(errno));
   }
-  std::shared_ptr<File> file(new File(fd, name, name, 0, bytes.size()));
+  return std::shared_ptr<File>(new File(fd, name, name, 0, size));
+}
+
+Result<> File::RememberIdentity() {
+  struct stat status = {};
+  if (::fstat(fd_, &status) != 0) {
+    return Fail(ErrorKind::kIo, "cannot stat {}: {}", name_, std::strerror(errno));
+  }
+  identity_ = IdentityOf(status);
+  return {};
+}
+
+Result<std::shared_ptr<const File>> File::FromBytes(const std::string& name,
+                                                    std::span<const std::byte> bytes) {
+  auto file = Anonymous(name, bytes.size());
+  if (!file) {
+    return Forward(file);
+  }
   size_t done = 0;
   while (done < bytes.size()) {
-    const ssize_t n = ::write(fd, bytes.data() + done, bytes.size() - done);
+    const ssize_t n = ::write((*file)->fd_, bytes.data() + done, bytes.size() - done);
     if (n > 0) {
       done += static_cast<size_t>(n);
     } else if (n == 0 || errno != EINTR) {
       return Fail(ErrorKind::kIo, "cannot fill an anonymous file: {}", std::strerror(errno));
     }
   }
-  struct stat status = {};
-  if (::fstat(fd, &status) != 0) {
-    return Fail(ErrorKind::kIo, "cannot stat an anonymous file: {}", std::strerror(errno));
+  if (auto remembered = (*file)->RememberIdentity(); !remembered) {
+    return Forward(remembered);
   }
-  file->identity_ = IdentityOf(status);
-  return std::shared_ptr<const File>(std::move(file));
+  return std::shared_ptr<const File>(std::move(*file));
+}
+
+Result<std::shared_ptr<const File>> File::Placeholder(const std::string& name, uint64_t size) {
+  auto file = Anonymous(name, size);
+  if (!file) {
+    return Forward(file);
+  }
+  if (::ftruncate((*file)->fd_, static_cast<off_t>(size)) != 0) {
+    return Fail(ErrorKind::kIo, "cannot size an anonymous file: {}", std::strerror(errno));
+  }
+  if (auto remembered = (*file)->RememberIdentity(); !remembered) {
+    return Forward(remembered);
+  }
+  return std::shared_ptr<const File>(std::move(*file));
 }
 
 File::~File() { ::close(fd_); }

@@ -35,6 +35,10 @@ class File {
   [[nodiscard]] static Result<std::shared_ptr<const File>> FromBytes(
       const std::string& name, std::span<const std::byte> bytes);
 
+  // A file of `size` zeros that takes no memory: for simulations, which make its bytes up.
+  [[nodiscard]] static Result<std::shared_ptr<const File>> Placeholder(const std::string& name,
+                                                                       uint64_t size);
+
   File(const File&) = delete;
   File& operator=(const File&) = delete;
   ~File();
@@ -73,6 +77,9 @@ class File {
   File(int fd, std::filesystem::path path, std::string name, uint64_t base, uint64_t size)
       : fd_(fd), path_(std::move(path)), name_(std::move(name)), base_(base), size_(size) {}
 
+  [[nodiscard]] static Result<std::shared_ptr<File>> Anonymous(const std::string& name,
+                                                               uint64_t size);
+  [[nodiscard]] Result<> RememberIdentity();
   [[nodiscard]] static Identity IdentityOf(const struct stat& status);
 
   int fd_;

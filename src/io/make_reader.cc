@@ -1,12 +1,16 @@
 // Which backend this system allows.
 #include "io/reader.h"
 #include "io/thread_backend.h"
+#include "io/uring_backend.h"
 
 namespace plimsoll::io {
 
 Result<std::unique_ptr<ReadBackend>> MakeBackend(const BackendOptions& options) {
-  if (options.kind == BackendKind::kUring) {
-    return Fail(ErrorKind::kFailed, "io_uring is not compiled in");
+  if (options.kind != BackendKind::kThreads) {
+    auto ring = MakeUringBackend(options.depth, options.direct);
+    if (ring || options.kind == BackendKind::kUring) {
+      return ring;
+    }
   }
   return MakeThreadBackend(options.depth, options.n_threads, options.direct);
 }

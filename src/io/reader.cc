@@ -15,8 +15,10 @@ using std::chrono::nanoseconds;
 // For the destructor: what is under way ends when the device answers.
 constexpr nanoseconds kDrainStep = std::chrono::milliseconds(100);
 
+// Nothing is wrong with the disk: try again. ECANCELED: the thread that had begun the read ended.
 bool IsInterruption(int error_number) {
-  return error_number == EINTR || error_number == EAGAIN || error_number == EBUSY;
+  return error_number == EINTR || error_number == EAGAIN || error_number == EBUSY ||
+         error_number == ECANCELED;
 }
 
 }  // namespace
@@ -245,6 +247,7 @@ void Reader::OnBytes(uint32_t segment_idx, uint64_t bytes) {
   Request& request = requests_[segment.request];
   segment.done += bytes;
   segment.n_interruptions = 0;
+  segment.n_errors = 0;
   stats_.classes[static_cast<size_t>(request.request.read_class)].bytes_read += bytes;
   const bool wanted = request.completion.outcome == ReadOutcome::kDone;
   if (wanted && segment.done < Needed(segment)) {

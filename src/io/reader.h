@@ -86,7 +86,8 @@ struct ReadCompletion {
   std::chrono::nanoseconds latency{};     // since Submit
 };
 
-// A read error is tried again after kErrorPause, then twice that, and so on: 70 ms in all.
+// A read error at one place is tried again after kErrorPause, then twice that, and so on: 70 ms in
+// all.
 inline constexpr uint32_t kErrorRetries = 3;
 inline constexpr std::chrono::milliseconds kErrorPause{10};
 // Of interruptions and refusals (EINTR, EAGAIN) in a row, without a byte read between them.

@@ -1,12 +1,7 @@
 // What reader.h promises, over every real backend and real files.
 #include "io/reader.h"
 
-#include <algorithm>
-#include <cerrno>
-#include <cstdlib>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,27 +10,13 @@
 #include <unistd.h>
 
 #include "base/rng.h"
+#include "io/read_test_support.h"
 
 namespace plimsoll::io {
 namespace {
 
 using std::filesystem::path;
 using namespace std::chrono_literals;
-
-constexpr auto kPatience = 20s;
-
-struct FreeFrame {
-  void operator()(std::byte* frame) const { std::free(frame); }
-};
-using Frame = std::unique_ptr<std::byte, FreeFrame>;
-
-Frame MakeFrame(uint64_t bytes) {
-  return Frame(static_cast<std::byte*>(std::aligned_alloc(kIoAlignment, bytes)));
-}
-
-std::byte ByteAt(uint64_t offset) {
-  return static_cast<std::byte>((offset * 0x9E3779B97F4A7C15U) >> 56);
-}
 
 struct Setup {
   const char* name;
@@ -49,17 +30,9 @@ class ReaderTest : public testing::TestWithParam<Setup> {
   void SetUp() override {
     path_ = path(testing::TempDir()) /
             ("plimsoll_reader_" + std::string(GetParam().name) + std::to_string(::getpid()));
-    Write(path_, kFileBytes);
+    WriteTestFile(path_, kFileBytes);
   }
   void TearDown() override { std::filesystem::remove(path_); }
-
-  static void Write(const path& file, uint64_t bytes) {
-    std::string text(bytes, '\0');
-    for (uint64_t i = 0; i < bytes; ++i) {
-      text[i] = static_cast<char>(ByteAt(i));
-    }
-    std::ofstream(file, std::ios::binary) << text;
-  }
 
   static std::unique_ptr<Reader> Make(const ReaderOptions& options = {}) {
     auto reader = MakeReader(GetParam().backend, options);
@@ -120,11 +93,7 @@ TEST_P(ReaderTest, AnyRangeLandsWhereTheArithmeticSays) {
       ASSERT_FALSE(seen[completion.tag]);
       seen[completion.tag] = true;
       const ReadRequest& request = requests[completion.tag];
-      const std::byte* const data =
-          request.frame.data() + reader->RangeOf(file, request.offset, request.bytes).data_offset;
-      for (uint64_t b = 0; b < request.bytes; ++b) {
-        ASSERT_EQ(data[b], ByteAt(request.offset + b));
-      }
+      ASSERT_TRUE(HoldsTestBytes(*reader, request));
     }
   }
   EXPECT_EQ(reader->n_in_flight(), 0U);
@@ -188,7 +157,7 @@ TEST_P(ReaderTest, AFileReplacedOrRemovedIsStillServed) {
   ASSERT_TRUE(file);
   EXPECT_FALSE((*opened)->IsReplaced());
   const std::string other = path_.string() + ".other";
-  Write(other, 10);
+  WriteTestFile(other, 10);
   std::filesystem::rename(other, path_);
   EXPECT_TRUE((*opened)->IsReplaced());
   std::filesystem::remove(path_);
@@ -226,7 +195,9 @@ TEST_P(ReaderTest, FullIsPressureAndEveryRequestEndsOnce) {
 }  // and a reader that goes with a request under way waits for it
 
 std::vector<Setup> Setups() {
-  return {{"threads", {.kind = BackendKind::kThreads}},
+  return {{"uring", {.kind = BackendKind::kUring}},
+          {"uring_buffered", {.kind = BackendKind::kUring, .direct = false}},
+          {"threads", {.kind = BackendKind::kThreads}},
           {"threads_buffered", {.kind = BackendKind::kThreads, .direct = false}}};
 }
 

@@ -1,0 +1,229 @@
+// Injected faults over the real backends, and systems that refuse them.
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/rng.h"
+#include "io/faulty_backend.h"
+#include "io/read_test_support.h"
+#include "io/reader.h"
+#include "io/uring_backend.h"
+
+namespace plimsoll::io {
+namespace {
+
+using std::filesystem::path;
+
+constexpr uint64_t kFileBytes = 1'000'003;
+
+class ReaderFaultsTest : public testing::TestWithParam<BackendOptions> {
+ protected:
+  void SetUp() override {
+    path_ = path(testing::TempDir()) / ("plimsoll_faults_" + std::to_string(::getpid()));
+    WriteTestFile(path_, kFileBytes);
+  }
+  void TearDown() override { std::filesystem::remove(path_); }
+
+  void Make(const FaultPlan& plan) {
+    auto backend = MakeBackend(GetParam());
+    ASSERT_TRUE(backend) << backend.error().message;
+    auto faulty = std::make_unique<FaultyBackend>(std::move(*backend), plan);
+    faulty_ = faulty.get();
+    reader_ =
+        std::make_unique<Reader>(std::move(faulty), ReaderOptions{.segment_bytes = 16 * 1024});
+    file_ = *reader_->AddFile(*File::Open(path_));
+  }
+
+  // Reads the file in slices of no round size; how many ended in each way.
+  std::array<size_t, 4> ReadAll() {
+    constexpr uint64_t kSlice = 50'021;
+    std::vector<Frame> frames;
+    std::vector<ReadRequest> requests;
+    for (uint64_t at = 0; at < kFileBytes; at += kSlice) {
+      const uint64_t bytes = std::min(kSlice, kFileBytes - at);
+      const AlignedRange range = reader_->RangeOf(file_, at, bytes);
+      frames.push_back(MakeFrame(range.bytes));
+      requests.push_back({.file = file_,
+                          .offset = at,
+                          .bytes = bytes,
+                          .frame = {frames.back().get(), range.bytes},
+                          .tag = requests.size()});
+      EXPECT_TRUE(reader_->Submit(requests.back()));
+    }
+    std::array<size_t, 4> outcomes = {};
+    while (reader_->n_outstanding() > 0) {
+      ReadCompletion completion;
+      if (reader_->Wait({&completion, 1}, kPatience) == 0) {
+        ADD_FAILURE() << "nothing came";
+        break;
+      }
+      ++outcomes[static_cast<size_t>(completion.outcome)];
+      if (completion.outcome == ReadOutcome::kDone) {
+        EXPECT_TRUE(HoldsTestBytes(*reader_, requests[completion.tag]));
+      }
+    }
+    return outcomes;
+  }
+
+  static constexpr size_t kSlices = 20;
+  path path_;
+  FaultyBackend* faulty_ = nullptr;
+  std::unique_ptr<Reader> reader_;
+  ReadFileId file_;
+};
+
+TEST_P(ReaderFaultsTest, ShortAndInterruptedReadsGoOn) {
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    Make({.seed = seed, .short_share = 0.4, .interrupted_share = 0.2, .again_share = 0.2});
+    EXPECT_EQ(ReadAll()[static_cast<size_t>(ReadOutcome::kDone)], kSlices);
+    EXPECT_GT(reader_->stats().short_reads, 0U);
+    EXPECT_GT(reader_->stats().interruptions, 0U);
+  }
+}
+
+TEST_P(ReaderFaultsTest, AnErrorAtEachNthReadIsOvercomeOrFailsOneRequest) {
+  Make({});
+  ReadAll();
+  const uint64_t n_reads = faulty_->n_reads();
+  ASSERT_GT(n_reads, kSlices);
+  for (uint64_t n = 1; n <= n_reads; n += 13) {
+    faulty_->Change({.error_at = n, .lasting = true});
+    const auto outcomes = ReadAll();
+    // Slices overlap in blocks, so that a bad block at a border fails both.
+    const size_t n_failed = outcomes[static_cast<size_t>(ReadOutcome::kFailed)];
+    EXPECT_TRUE(n_failed == 1 || n_failed == 2) << n_failed << " at read " << n;
+    EXPECT_EQ(outcomes[static_cast<size_t>(ReadOutcome::kDone)], kSlices - n_failed);
+  }
+  faulty_->Change({.error_every = 5});
+  EXPECT_EQ(ReadAll()[static_cast<size_t>(ReadOutcome::kDone)], kSlices);
+}
+
+TEST_P(ReaderFaultsTest, DirectIoThatIsRefusedAtTheReadIsReplaced) {
+  Make({.error_at = 3, .error_number = EINVAL});
+  const bool was_direct = reader_->is_direct(file_);
+  EXPECT_EQ(ReadAll()[static_cast<size_t>(ReadOutcome::kDone)], kSlices);
+  EXPECT_FALSE(reader_->is_direct(file_));
+  EXPECT_EQ(reader_->stats().error_retries, was_direct ? 0U : 1U);
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, ReaderFaultsTest,
+                         testing::Values(BackendOptions{.kind = BackendKind::kBest},
+                                         BackendOptions{.kind = BackendKind::kThreads},
+                                         BackendOptions{.kind = BackendKind::kThreads,
+                                                        .direct = false}));
+
+TEST(RegisteredBuffers, HoldWhatIsRead) {
+  auto reader = MakeReader({}, {});
+  ASSERT_TRUE(reader);
+  const path file_path =
+      path(testing::TempDir()) / ("plimsoll_registered_" + std::to_string(::getpid()));
+  WriteTestFile(file_path, kFileBytes);
+  auto file = (*reader)->AddFile(*File::Open(file_path));
+  ASSERT_TRUE(file);
+  constexpr uint64_t kChunk = 2 << 20;
+  const Frame memory = MakeFrame(2 * kChunk);
+  for (int round = 0; round < 3; ++round) {  // given back and taken again
+    const auto buffer = (*reader)->RegisterBuffer({memory.get(), kChunk});
+    const auto other = (*reader)->RegisterBuffer({memory.get() + kChunk, kChunk});
+    if (!buffer || !other) {
+      GTEST_SKIP() << "no memory may be registered here (" << (*reader)->backend_name() << ")";
+    }
+    for (uint64_t i = 0; i < 2; ++i) {
+      ReadRequest request{.file = *file,
+                          .offset = 12'345 + i,
+                          .bytes = 700'000,
+                          .frame = {memory.get() + i * kChunk + 4096, kChunk - 4096},
+                          .buffer = i == 0 ? *buffer : *other};
+      ASSERT_TRUE((*reader)->Submit(request));
+      ReadCompletion completion;
+      ASSERT_EQ((*reader)->Wait({&completion, 1}, kPatience), 1U);
+      ASSERT_EQ(completion.outcome, ReadOutcome::kDone);
+      EXPECT_TRUE(HoldsTestBytes(**reader, request));
+    }
+    (*reader)->UnregisterBuffer(*buffer);
+    (*reader)->UnregisterBuffer(*other);
+  }
+  std::filesystem::remove(file_path);
+}
+
+TEST(RefusedDirectIo, AnAnonymousFileIsReadAllTheSame) {
+  std::vector<std::byte> bytes(100'000);
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    bytes[i] = ByteAt(i);
+  }
+  for (const BackendKind kind : {BackendKind::kBest, BackendKind::kThreads}) {
+    auto reader = MakeReader({.kind = kind}, {});
+    ASSERT_TRUE(reader);
+    auto file = (*reader)->AddFile(*File::FromBytes("made up", bytes));
+    ASSERT_TRUE(file);
+    const Frame frame = MakeFrame(128 * 1024);
+    const ReadRequest request{
+        .file = *file, .offset = 777, .bytes = 99'000, .frame = {frame.get(), 128 * 1024}};
+    ASSERT_TRUE((*reader)->Submit(request));
+    ReadCompletion completion;
+    ASSERT_EQ((*reader)->Wait({&completion, 1}, kPatience), 1U);
+    EXPECT_EQ(completion.outcome, ReadOutcome::kDone);
+    EXPECT_TRUE(HoldsTestBytes(**reader, request));
+  }
+}
+
+// For the calling thread and those that it starts: the system call fails with this error.
+bool Forbid(uint32_t system_call, uint32_t error_number) {
+  std::array<sock_filter, 4> program = {{
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, system_call, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error_number),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  }};
+  const sock_fprog filter = {.len = program.size(), .filter = program.data()};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+TEST(RefusedRing, APoolOfThreadsTakesItsPlace) {
+  for (const int error_number : {EPERM, ENOSYS}) {
+    std::thread([error_number] {
+      if (!Forbid(SYS_io_uring_setup, static_cast<uint32_t>(error_number))) {
+        GTEST_SKIP() << "no seccomp here";
+      }
+      EXPECT_FALSE(ProbeUring());
+      EXPECT_FALSE(MakeReader({.kind = BackendKind::kUring}, {}));
+      auto reader = MakeReader({}, {});
+      ASSERT_TRUE(reader);
+      EXPECT_EQ((*reader)->backend_name(), "threads");
+    }).join();
+  }
+}
+
+TEST(RefusedRing, AReadBegunByAThreadThatEndsIsStillRead) {
+  auto reader = MakeReader({}, {});
+  ASSERT_TRUE(reader);
+  auto file = (*reader)->AddFile(*File::Placeholder("zeros", 64 << 20));
+  ASSERT_TRUE(file);
+  const Frame frame = MakeFrame(64 << 20);
+  std::thread([&] {
+    EXPECT_TRUE(
+        (*reader)->Submit({.file = *file, .bytes = 64 << 20, .frame = {frame.get(), 64 << 20}}));
+    (*reader)->Issue();
+  }).join();
+  ReadCompletion completion;
+  ASSERT_EQ((*reader)->Wait({&completion, 1}, kPatience), 1U);
+  EXPECT_EQ(completion.outcome, ReadOutcome::kDone);
+}
+
+}  // namespace
+}  // namespace plimsoll::io
