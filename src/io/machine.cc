@@ -10,52 +10,12 @@
 
 #include "base/bytes.h"
 #include "base/checked.h"
+#include "io/kernel_files.h"
 
 namespace plimsoll::io {
 namespace {
 
 using std::filesystem::path;
-
-std::optional<uint64_t> ReadNumber(const path& file) {
-  std::ifstream in(file);
-  uint64_t value = 0;
-  return in >> value ? std::optional(value) : std::nullopt;
-}
-
-// The value behind `key` in lines such as "MemTotal:  123 kB" or "inactive_file 456".
-uint64_t NumberBehind(const path& file, const std::string& key) {
-  std::ifstream in(file);
-  for (std::string line; std::getline(in, line);) {
-    std::istringstream words(line);
-    std::string name;
-    uint64_t value = 0;
-    if (words >> name >> value && name == key) {
-      return value;
-    }
-  }
-  return 0;
-}
-
-// Where /proc/self/cgroup says that the process is; `controller` is empty for version 2.
-std::optional<path> CgroupPath(const path& root, std::string_view controller) {
-  std::ifstream in(root / "proc/self/cgroup");
-  for (std::string line; std::getline(in, line);) {
-    const auto first = line.find(':');
-    const auto second = line.find(':', first + 1);
-    if (second == std::string::npos) {
-      continue;
-    }
-    std::istringstream controllers(line.substr(first + 1, second - first - 1));
-    bool matches = controller.empty() && controllers.peek() == EOF;
-    for (std::string name; std::getline(controllers, name, ',');) {
-      matches = matches || (!controller.empty() && name == controller);
-    }
-    if (matches) {
-      return path(line.substr(second + 1)).relative_path();
-    }
-  }
-  return std::nullopt;
-}
 
 struct CgroupFiles {
   path mount;
@@ -132,13 +92,16 @@ MemoryFacts ReadMemoryFacts(const path& root) {
 }
 
 uint64_t DefaultMemoryLine(const MemoryFacts& facts) {
-  uint64_t free = facts.available;
-  if (facts.cgroup_limit) {
-    free = std::min(free, *facts.cgroup_limit - std::min(*facts.cgroup_limit, facts.cgroup_used));
+  const auto less = [](uint64_t a, uint64_t b) { return a - std::min(a, b); };
+  const uint64_t reserve = std::clamp(facts.available / 16, 256 * kMiB, 2 * kGiB);
+  const uint64_t line = less(facts.available, reserve);
+  if (!facts.cgroup_limit) {
+    return line;
   }
-  const uint64_t reserve = std::clamp(free / 16, 256 * kMiB, 2 * kGiB);
-  return free - std::min(free, reserve);
+  return std::min(line, less(less(*facts.cgroup_limit, facts.cgroup_used), kCgroupReserve));
 }
+
+uint64_t ResidentMemory() { return NumberBehind("/proc/self/status", "VmRSS:") * kKiB; }
 
 uint64_t PeakMemory() { return NumberBehind("/proc/self/status", "VmHWM:") * kKiB; }
 

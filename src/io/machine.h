@@ -21,11 +21,18 @@ struct MemoryFacts {
 // `root` is "/" but in tests.
 [[nodiscard]] MemoryFacts ReadMemoryFacts(const std::filesystem::path& root = "/");
 
-// What a process may take without pushing others out: what is available (or left of the control
-// group's limit), less a reserve of a sixteenth, at least 256 MiB and at most 2 GiB, for everything
-// else on the machine.
+// Left below a control group's limit: the 64 MiB by which a process may pass its line, and what the
+// kernel charges to the group on top (page tables, sockets).
+inline constexpr uint64_t kCgroupReserve = 96 << 20;
+
+// What a process may take without pushing others out: what is available less a reserve of a
+// sixteenth, at least 256 MiB and at most 2 GiB, for everything else on the machine; or, if that is
+// less, what is left of the control group's limit less kCgroupReserve.
 [[nodiscard]] uint64_t DefaultMemoryLine(const MemoryFacts& facts);
 
+// What the process has resident now (files it maps included), in bytes; 0 where the kernel does not
+// say.
+[[nodiscard]] uint64_t ResidentMemory();
 // The most memory that the process had resident (files it maps included) since it started or since
 // ForgetPeakMemory, in bytes; 0 where the kernel does not say.
 [[nodiscard]] uint64_t PeakMemory();

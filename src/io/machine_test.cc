@@ -61,11 +61,18 @@ TEST_F(MachineTest, Version1IsReadToo) {
   const MemoryFacts facts = ReadMemoryFacts(root_);
   EXPECT_EQ(facts.cgroup_limit, kGiB);
   EXPECT_EQ(facts.cgroup_used, 100U);
-  EXPECT_EQ(DefaultMemoryLine(facts), kGiB - 100 - 256 * kMiB);
+  EXPECT_EQ(DefaultMemoryLine(facts), kGiB - 100 - 96 * kMiB);
 }
 
 TEST_F(MachineTest, ATinyLimitLeavesNothingRatherThanWrapping) {
   EXPECT_EQ(DefaultMemoryLine({.total = kGiB, .available = 100 * kMiB, .cgroup_limit = {}}), 0U);
+  EXPECT_EQ(DefaultMemoryLine({.total = 8 * kGiB, .available = 8 * kGiB, .cgroup_limit = kMiB}),
+            0U);
+}
+
+TEST_F(MachineTest, AMachineWithLessThanTheControlGroupAllowsIsTheLimit) {
+  const MemoryFacts facts = {.total = 16 * kGiB, .available = kGiB, .cgroup_limit = 8 * kGiB};
+  EXPECT_EQ(DefaultMemoryLine(facts), kGiB - 256 * kMiB);
 }
 
 TEST_F(MachineTest, SiblingsCountOnce) {
@@ -104,6 +111,8 @@ TEST(PeakMemory, HoldsTheMostUntilItIsForgotten) {
   std::memset(pages, 1, kBytes);
   ::munmap(pages, kBytes);
   const uint64_t peak = PeakMemory();
+  EXPECT_LT(ResidentMemory(), peak);
+  EXPECT_GT(ResidentMemory(), 0U);
   EXPECT_GE(peak, kBytes);
   if (!ForgetPeakMemory()) {
     GTEST_SKIP() << "the kernel keeps the peak of a process";
