@@ -10,7 +10,8 @@ constexpr double kUnitMax = 1e100;  // then counts are expressed anew, long befo
 }  // namespace
 
 DecayedLfu::DecayedLfu(const PageLayout& layout, Scope scope, double half_life)
-    : scope_(scope),
+    : layout_(layout),
+      scope_(scope),
       growth_(std::exp2(1 / half_life)),
       shares_(layout),
       counts_(layout.n_pages(), 0) {}
@@ -31,8 +32,8 @@ void DecayedLfu::Visit(const LayerVisit& visit) {
   if (visit.step > step_) {
     AdvanceTo(visit.step);
   }
-  for (const PageUse& use : visit.uses) {
-    counts_[use.page.value] += unit_ * use.n_tokens;
+  for (const uint32_t expert : visit.experts) {
+    counts_[layout_.page(visit.layer, expert).value] += unit_;
   }
 }
 

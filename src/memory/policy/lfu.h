@@ -22,6 +22,7 @@ class DecayedLfu final : public Policy {
  private:
   void AdvanceTo(uint64_t step);
 
+  const PageLayout& layout_;
   const Scope scope_;
   const double growth_;  // of the unit of counts, a pass
   LayerShares shares_;

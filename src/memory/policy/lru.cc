@@ -3,17 +3,19 @@
 namespace plimsoll::memory::policy {
 
 Lru::Lru(const PageLayout& layout, Scope scope)
-    : scope_(scope), shares_(layout), list_(layout.n_pages()), last_use_(layout.n_pages(), 0) {}
+    : layout_(layout),
+      scope_(scope),
+      shares_(layout),
+      list_(layout.n_pages()),
+      last_use_(layout.n_pages(), 0) {}
 
 void Lru::Visit(const LayerVisit& visit) {
-  for (const PageUse& use : visit.uses) {
-    if (use.n_tokens == 0) {
-      continue;
-    }
-    last_use_[use.page.value] = ++clock_;
-    if (list_.Contains(use.page)) {
-      list_.Remove(use.page);
-      list_.PushFront(use.page);
+  for (const uint32_t expert : visit.experts) {
+    const PageId page = layout_.page(visit.layer, expert);
+    last_use_[page.value] = ++clock_;
+    if (list_.Contains(page)) {
+      list_.Remove(page);
+      list_.PushFront(page);
     }
   }
 }

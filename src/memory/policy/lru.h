@@ -20,6 +20,7 @@ class Lru final : public Policy {
   void SetCapacity(uint32_t n_slots) override { shares_.SetCapacity(n_slots); }
 
  private:
+  const PageLayout& layout_;
   const Scope scope_;
   LayerShares shares_;
   RecencyList list_;

@@ -86,20 +86,24 @@ class PageSet {
 
 enum class Phase : uint8_t { kDecode, kPrefill };
 
-// What a router gave one page in one pass.
-struct PageUse {
-  PageId page;
-  uint32_t n_tokens = 1;  // of the pass that go to it; 0: a near-miss, ranked but not chosen
-  float probability = 0;  // the highest over the tokens; 0 where it is not known
-};
-
-// One layer of one pass through the model.
+// One layer of one pass through the model: what its router said, as the router's own arrays.
 struct LayerVisit {
   uint32_t layer = 0;
-  uint64_t step = 0;  // passes so far: the same for all layers of a pass, never falling
+  uint64_t step = 0;  // the pass: the same for all its layers, and never falling
   Phase phase = Phase::kDecode;
-  uint32_t n_tokens = 1;          // of the pass
-  std::span<const PageUse> uses;  // each page at most once
+  // In prefill consecutive tokens of one sequence; in decode one token of each sequence.
+  uint32_t n_tokens = 1;
+  // The chosen experts, by their index in the layer: [n_tokens][experts of a token].
+  std::span<const uint32_t> experts;
+  std::span<const float> probabilities;  // of those, the same shape; or empty
+  // What was ranked behind them: [n_tokens][near-misses of a token]; or empty.
+  std::span<const uint32_t> near_experts;
+  std::span<const float> near_probabilities;
+
+  [[nodiscard]] size_t n_active() const { return n_tokens == 0 ? 0 : experts.size() / n_tokens; }
+  [[nodiscard]] std::span<const uint32_t> experts_of(uint32_t token) const {
+    return experts.subspan(token * n_active(), n_active());
+  }
 };
 
 // Not thread-safe. Allocates when it is made and never after.

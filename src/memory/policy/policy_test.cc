@@ -35,27 +35,27 @@ class Cache {
   }
 
   void Serve(uint32_t layer, uint64_t step, Phase phase, const std::set<uint32_t>& experts) {
-    std::vector<PageUse> uses;
-    for (const uint32_t expert : experts) {
-      uses.push_back({layout_.page(layer, expert), 1, 0.1F});
-    }
-    uses.push_back({layout_.page(layer, *experts.begin() == 0 ? kExperts - 1 : 0), 0, 0.05F});
-    policy_.Visit({layer, step, phase, 1, uses});
-    uses.pop_back();
-    for (const PageUse& use : uses) {
-      if (resident_.contains(use.page)) {
+    const std::vector<uint32_t> chosen(experts.begin(), experts.end());
+    const uint32_t near = *experts.begin() == 0 ? kExperts - 1 : 0;
+    const std::vector<float> probabilities(chosen.size(), 0.1F);
+    const float near_probability = 0.05F;
+    policy_.Visit({layer, step, phase, 1, chosen, probabilities, std::span(&near, 1),
+                   std::span(&near_probability, 1)});
+    for (const uint32_t expert : chosen) {
+      if (resident_.contains(layout_.page(layer, expert))) {
         ++n_hits_;
-        pinned_.insert(use.page);
+        pinned_.insert(layout_.page(layer, expert));
       }
     }
-    for (const PageUse& use : uses) {
-      if (!resident_.contains(use.page)) {
+    for (const uint32_t expert : chosen) {
+      const PageId page = layout_.page(layer, expert);
+      if (!resident_.contains(page)) {
         while (resident_.size() >= n_slots_) {
-          EvictOne(use.page);
+          EvictOne(page);
         }
-        policy_.Admit(use.page);
-        resident_.insert(use.page);
-        pinned_.insert(use.page);
+        policy_.Admit(page);
+        resident_.insert(page);
+        pinned_.insert(page);
       }
     }
     pinned_.clear();

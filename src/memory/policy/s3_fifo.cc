@@ -11,7 +11,8 @@ constexpr uint32_t kSmallPart = 10;  // a tenth of the slots, as in the paper
 }  // namespace
 
 S3Fifo::S3Fifo(const PageLayout& layout)
-    : small_(layout.n_pages()),
+    : layout_(layout),
+      small_(layout.n_pages()),
       main_(layout.n_pages()),
       ghosts_(layout.n_pages()),
       uses_(layout.n_pages(), 0) {}
@@ -23,9 +24,10 @@ void S3Fifo::SetCapacity(uint32_t n_slots) {
 }
 
 void S3Fifo::Visit(const LayerVisit& visit) {
-  for (const PageUse& use : visit.uses) {
-    if (use.n_tokens != 0 && (small_.Contains(use.page) || main_.Contains(use.page))) {
-      uint8_t& uses = uses_[use.page.value];
+  for (const uint32_t expert : visit.experts) {
+    const PageId page = layout_.page(visit.layer, expert);
+    if (small_.Contains(page) || main_.Contains(page)) {
+      uint8_t& uses = uses_[page.value];
       uses = std::min<uint8_t>(kUsesMax, static_cast<uint8_t>(uses + 1));
     }
   }

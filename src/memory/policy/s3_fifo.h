@@ -26,6 +26,7 @@ class S3Fifo final : public Policy {
   [[nodiscard]] std::optional<PageId> FromSmall(const PageSet& candidates);
   [[nodiscard]] std::optional<PageId> FromMain(const PageSet& candidates);
 
+  const PageLayout& layout_;
   RecencyList small_;
   RecencyList main_;
   RecencyList ghosts_;
