@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "io/measurement_cache.h"
 #include "kernels/peak_loops.h"
 #include "kernels/team.h"
 #include "memory/buffer.h"
@@ -19,6 +20,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr std::chrono::seconds kAge = std::chrono::hours(30 * 24);
 constexpr double kReadSeconds = 0.4;  // the memory is shared, with other machines even
 constexpr double kArithmeticSeconds = 0.15;
 constexpr size_t kRoundsMin = 8;
@@ -98,6 +100,23 @@ Result<MachinePeak> MeasurePeak(const kernels::KernelSet& kernels, size_t n_thre
       .int8_dots = ArithmeticRate(team, loops.int8_dots),
       .fmas = ArithmeticRate(team, loops.fmas),
   };
-}  // namespace
+}
+
+Result<MachinePeak> CachedPeak(const kernels::KernelSet& kernels, size_t n_threads,
+                               uint64_t buffer_bytes, bool anew) {
+  const io::MeasurementCache cache = io::MeasurementCache::OfUser();
+  const std::string key = fmt::format("memory {} {} {}", io::MachineKey(), kernels.name, n_threads);
+  const auto known = anew ? std::nullopt : cache.Load(key, kAge);
+  if (known && known->size() == 3) {
+    return MachinePeak{
+        .read_bytes = (*known)[0].value, .int8_dots = (*known)[1].value, .fmas = (*known)[2].value};
+  }
+  auto peak = MeasurePeak(kernels, n_threads, buffer_bytes);
+  if (peak) {
+    static_cast<void>(
+        cache.Store(key, {{0, 0, peak->read_bytes}, {1, 0, peak->int8_dots}, {2, 0, peak->fmas}}));
+  }
+  return peak;
+}
 
 }  // namespace plimsoll::bench

@@ -27,4 +27,9 @@ struct MachinePeak {
 [[nodiscard]] Result<MachinePeak> MeasurePeak(const kernels::KernelSet& kernels, size_t n_threads,
                                               uint64_t buffer_bytes);
 
+// Measures what was not measured within 30 days on this machine with these kernels and threads, and
+// remembers it (io/measurement_cache.h). `anew`: whatever is remembered.
+[[nodiscard]] Result<MachinePeak> CachedPeak(const kernels::KernelSet& kernels, size_t n_threads,
+                                             uint64_t buffer_bytes, bool anew = false);
+
 }  // namespace plimsoll::bench

@@ -5,6 +5,7 @@
 #include <ostream>
 
 #include "cli/bench.h"
+#include "cli/doctor.h"
 #include "cli/eval.h"
 #include "cli/inspect_command.h"
 #include "cli/run.h"
@@ -23,7 +24,7 @@ struct Command {
   CommandFn command;
 };
 
-constexpr std::array<Command, 5> kCommands = {{
+constexpr std::array<Command, 6> kCommands = {{
     {"Talk to a model", "run", "run [MODEL]", "chat in the terminal, or answer -p TEXT",
      RunCommand},
     {"Look at a model", "inspect", "inspect MODEL", "what its files contain", InspectCommand},
@@ -33,6 +34,8 @@ constexpr std::array<Command, 5> kCommands = {{
      EvalCommand},
     {"Measure a model", "bench", "bench [-m MODEL]",
      "how fast it runs, beside the machine's limits", BenchCommand},
+    {"Look at the machine", "doctor", "doctor [-m MODEL]", "what it offers, and what to change",
+     DoctorCommand},
 }};
 
 bool LooksLikePath(const std::string& argument) {

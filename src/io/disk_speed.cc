@@ -6,11 +6,16 @@
 #include <cmath>
 #include <cstdlib>
 #include <numeric>
+#include <optional>
+#include <system_error>
 
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "base/bytes.h"
+#include "io/atomic_file.h"
+#include "io/fake_disk.h"
 #include "io/measurement_cache.h"
 
 namespace plimsoll::io {
@@ -97,6 +102,17 @@ Result<double> MeasureCell(Reader& reader, ReadFileId file, uint64_t file_bytes,
   return static_cast<double>(n_pages * plan.page_bytes) / seconds;
 }
 
+// Larger pages and more of them at once are never slower but for other work on the disk meanwhile.
+void Smooth(std::vector<DiskSpeed::Cell>& cells) {
+  for (DiskSpeed::Cell& cell : cells) {
+    for (const DiskSpeed::Cell& smaller : cells) {
+      if (smaller.page_bytes <= cell.page_bytes && smaller.depth <= cell.depth) {
+        cell.bytes_per_second = std::max(cell.bytes_per_second, smaller.bytes_per_second);
+      }
+    }
+  }
+}
+
 // Of this machine, this device, this way of reading and these cells.
 std::string KeyOf(const File& file, const DiskSpeedOptions& options) {
   struct stat status = {};
@@ -114,6 +130,67 @@ std::string KeyOf(const File& file, const DiskSpeedOptions& options) {
   }
   return key;
 }
+
+// Row 0 has what is not a cell: how the file was read, and the sustained rate.
+std::optional<DiskSpeed> Remembered(const File& file, const DiskSpeedOptions& options) {
+  const auto known =
+      options.anew ? std::nullopt : MeasurementCache::OfUser().Load(KeyOf(file, options), kAge);
+  if (!known || known->size() < 3) {
+    return std::nullopt;
+  }
+  DiskSpeed speed;
+  for (const Measurement& m : *known) {
+    if (m.row == 0 && m.column == 0) {
+      speed.direct = m.value != 0;
+    } else if (m.row == 0) {
+      speed.sustained = m.value;
+    } else {
+      speed.cells.push_back({m.row, static_cast<uint32_t>(m.column), m.value});
+    }
+  }
+  return speed;
+}
+
+void Remember(const File& file, const DiskSpeedOptions& options, const DiskSpeed& speed) {
+  std::vector<Measurement> measurements = {{0, 0, speed.direct ? 1.0 : 0.0},
+                                           {0, 1, speed.sustained}};
+  for (const DiskSpeed::Cell& cell : speed.cells) {
+    measurements.push_back({cell.page_bytes, cell.depth, cell.bytes_per_second});
+  }
+  static_cast<void>(MeasurementCache::OfUser().Store(KeyOf(file, options), measurements));
+}
+
+// A file that is removed again.
+class Scratch {
+ public:
+  explicit Scratch(std::filesystem::path path) : path_(std::move(path)) {}
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  ~Scratch() {
+    std::error_code ignored;
+    std::filesystem::remove(path_, ignored);
+  }
+
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  // Writes it anew, with bytes that nothing can compress, and to the disk.
+  [[nodiscard]] Result<> Fill(uint64_t bytes) const {
+    auto file = AtomicFile::Create(path_);
+    if (!file) {
+      return Forward(file);
+    }
+    std::vector<std::byte> block(std::min<uint64_t>(bytes, 4 << 20));
+    for (uint64_t at = 0; at < bytes; at += block.size()) {
+      FakeBytes(0, at, block);
+      if (auto written = file->Append(block); !written) {
+        return written;
+      }
+    }
+    return file->Commit();
+  }
+
+ private:
+  std::filesystem::path path_;
+};
 
 // Where x lies between the sorted values: the index below and the part of the way to the next, in
 // logarithms.
@@ -218,6 +295,7 @@ Result<DiskSpeed> MeasureDisk(const std::shared_ptr<const File>& file,
   if (speed.cells.empty()) {
     return Fail(ErrorKind::kFailed, "{} is too short to measure the disk with", file->name());
   }
+  Smooth(speed.cells);
   best.time = options.time_sustained;
   auto sustained = measure(best);
   if (!sustained) {
@@ -229,33 +307,39 @@ Result<DiskSpeed> MeasureDisk(const std::shared_ptr<const File>& file,
 
 Result<DiskSpeed> CachedDiskSpeed(const std::shared_ptr<const File>& file,
                                   const DiskSpeedOptions& options) {
-  // Row 0 has what is not a cell: how the file was read, and the sustained rate.
-  const MeasurementCache cache = MeasurementCache::OfUser();
-  const std::string key = KeyOf(*file, options);
-  if (const auto known = cache.Load(key, kAge); known && known->size() > 2) {
-    DiskSpeed speed;
-    for (const Measurement& m : *known) {
-      if (m.row == 0 && m.column == 0) {
-        speed.direct = m.value != 0;
-      } else if (m.row == 0) {
-        speed.sustained = m.value;
-      } else {
-        speed.cells.push_back({m.row, static_cast<uint32_t>(m.column), m.value});
-      }
-    }
-    return speed;
+  if (auto known = Remembered(*file, options)) {
+    return std::move(*known);
   }
   auto speed = MeasureDisk(file, options);
-  if (!speed) {
-    return speed;
+  if (speed) {
+    Remember(*file, options, *speed);
   }
-  std::vector<Measurement> measurements = {{0, 0, speed->direct ? 1.0 : 0.0},
-                                           {0, 1, speed->sustained}};
-  for (const DiskSpeed::Cell& cell : speed->cells) {
-    measurements.push_back({cell.page_bytes, cell.depth, cell.bytes_per_second});
-  }
-  static_cast<void>(cache.Store(key, measurements));
   return speed;
+}
+
+Result<DiskSpeed> CachedFolderSpeed(const std::filesystem::path& folder,
+                                    const DiskSpeedOptions& options) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) {
+    return Fail(ErrorKind::kIo, "cannot make {}: {}", folder.string(), error.message());
+  }
+  const Scratch scratch(folder / fmt::format("measuring-{}.tmp", ::getpid()));
+  if (auto touched = scratch.Fill(kIoAlignment); !touched) {
+    return Forward(touched);
+  }
+  auto file = File::Open(scratch.path());
+  if (!file) {
+    return Forward(file);
+  }
+  if (auto known = Remembered(**file, options)) {
+    return std::move(*known);
+  }
+  if (auto filled = scratch.Fill(kScratchBytes); !filled) {
+    return Forward(filled);
+  }
+  file = File::Open(scratch.path());
+  return file ? CachedDiskSpeed(*file, options) : Result<DiskSpeed>(Forward(file));
 }
 
 }  // namespace plimsoll::io

@@ -39,6 +39,7 @@ struct DiskSpeedOptions {
   std::chrono::milliseconds time_sustained{1500};
   uint64_t memory_bytes = 32 << 20;  // a cell whose pages under way would need more is left out
   BackendOptions backend;
+  bool anew = false;  // whatever is remembered
 };
 
 // Reads pages of the file in an order that no read-ahead guesses, and each as seldom as the file's
@@ -51,5 +52,11 @@ struct DiskSpeedOptions {
 // remembers it in the cache folder (measurement_cache.h).
 [[nodiscard]] Result<DiskSpeed> CachedDiskSpeed(const std::shared_ptr<const File>& file,
                                                 const DiskSpeedOptions& options);
+
+// The same for the device that a folder is on: what is known of it, or measured on a file of
+// kScratchBytes that is written there and removed again. kIo when it cannot be written.
+inline constexpr uint64_t kScratchBytes = 256 << 20;
+[[nodiscard]] Result<DiskSpeed> CachedFolderSpeed(const std::filesystem::path& folder,
+                                                  const DiskSpeedOptions& options);
 
 }  // namespace plimsoll::io

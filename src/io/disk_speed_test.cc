@@ -73,6 +73,8 @@ TEST_F(DiskSpeedTest, IsMeasuredOnceAndRemembered) {
     EXPECT_GT(cell.bytes_per_second, 1e4);
     EXPECT_LT(cell.bytes_per_second, 1e12);
   }
+  EXPECT_GE(speed->cells[1].bytes_per_second, speed->cells[0].bytes_per_second);
+  EXPECT_GE(speed->cells[2].bytes_per_second, speed->cells[0].bytes_per_second);
   EXPECT_GT(speed->sustained, 1e4);
   const auto again = CachedDiskSpeed(file, options);
   ASSERT_TRUE(again);

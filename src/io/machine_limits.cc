@@ -1,10 +1,14 @@
 #include "io/machine_limits.h"
 
+#include <array>
 #include <cstdio>
 #include <fstream>
+#include <utility>
 
+#include <fmt/format.h>
 #include <linux/capability.h>
 #include <sys/resource.h>
+#include <sys/vfs.h>
 
 #include "io/kernel_files.h"
 
@@ -96,6 +100,36 @@ HugePages ReadHugePages(const path& root) {
 
 std::optional<uint64_t> ReadUringDisabled(const path& root) {
   return ReadNumber(root / "proc/sys/kernel/io_uring_disabled");
+}
+
+std::string FileSystemOf(const path& file) {
+  struct statfs status = {};
+  if (::statfs(file.c_str(), &status) != 0) {
+    return "?";
+  }
+  // linux/magic.h and statfs(2).
+  static constexpr std::array<std::pair<uint32_t, const char*>, 13> kNames = {{
+      {0xEF53, "ext4"},
+      {0x58465342, "xfs"},
+      {0x9123683E, "btrfs"},
+      {0x01021994, "tmpfs"},
+      {0x794C7630, "overlay"},
+      {0x6969, "nfs"},
+      {0x2FC12FC1, "zfs"},
+      {0xF2F52010, "f2fs"},
+      {0xCA451A4E, "bcachefs"},
+      {0x65735546, "fuse"},
+      {0xFF534D42, "cifs"},
+      {0x01021997, "9p"},
+      {0x4D44, "fat"},
+  }};
+  const auto type = static_cast<uint32_t>(status.f_type);
+  for (const auto& [number, name] : kNames) {
+    if (number == type) {
+      return name;
+    }
+  }
+  return fmt::format("{:#x}", type);
 }
 
 }  // namespace plimsoll::io

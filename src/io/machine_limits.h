@@ -43,4 +43,8 @@ struct HugePages {
 // Linux 6.6.
 [[nodiscard]] std::optional<uint64_t> ReadUringDisabled(const std::filesystem::path& root = "/");
 
+// The type of the file system that the path is on: "ext4", "overlay", "tmpfs"; its number in
+// hexadecimal where this does not know its name.
+[[nodiscard]] std::string FileSystemOf(const std::filesystem::path& path);
+
 }  // namespace plimsoll::io

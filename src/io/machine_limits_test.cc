@@ -74,5 +74,11 @@ TEST_F(MachineLimitsTest, AnOldKernelHasNoSwitchForRings) {
   EXPECT_EQ(ReadUringDisabled(root_), 2U);
 }
 
+TEST_F(MachineLimitsTest, NamesFileSystems) {
+  EXPECT_EQ(FileSystemOf("/proc"), "0x9fa0");
+  EXPECT_EQ(FileSystemOf(root_ / "missing"), "?");
+  EXPECT_FALSE(FileSystemOf("/").empty());
+}
+
 }  // namespace
 }  // namespace plimsoll::io
