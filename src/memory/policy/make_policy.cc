@@ -4,6 +4,7 @@
 #include <array>
 #include <string>
 
+#include "memory/policy/forecast.h"
 #include "memory/policy/lfu.h"
 #include "memory/policy/lru.h"
 #include "memory/policy/s3_fifo.h"
@@ -23,6 +24,10 @@ std::unique_ptr<Policy> Make(const PageLayout& layout) {
 
 // Half-lives in passes; docs/paging.md has the misses for others.
 constexpr std::array kEntries = {
+    Entry{{"forecast", "the least likely to be used soon, by a fitted forecast (the default)"},
+          [](const PageLayout& layout) -> std::unique_ptr<Policy> {
+            return std::make_unique<Forecast>(layout);
+          }},
     Entry{{"lfu-layer", "decayed counts, half-life 16 passes, equal shares for the layers"},
           Make<DecayedLfu, Scope::kPerLayer, 16>},
     Entry{{"lfu", "decayed counts, half-life 16 passes"}, Make<DecayedLfu, Scope::kGlobal, 16>},

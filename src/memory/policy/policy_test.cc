@@ -3,6 +3,7 @@
 #include "memory/policy/policy.h"
 
 #include <algorithm>
+#include <numeric>
 #include <set>
 #include <string>
 #include <vector>
@@ -61,6 +62,23 @@ class Cache {
     pinned_.clear();
   }
 
+  // A prompt of one token for each of a layer's pages, each read, used and given up.
+  void ServePrompt(uint32_t layer, uint64_t step) {
+    std::vector<uint32_t> chosen(layout_.n_pages(layer));
+    std::iota(chosen.begin(), chosen.end(), 0U);
+    policy_.Visit({layer, step, Phase::kPrefill, layout_.n_pages(layer), chosen, {}, {}, {}});
+    for (const uint32_t expert : chosen) {
+      const PageId page = layout_.page(layer, expert);
+      if (!resident_.contains(page)) {
+        while (resident_.size() >= n_slots_) {
+          EvictOne(page);
+        }
+        policy_.Admit(page);
+        resident_.insert(page);
+      }
+    }
+  }
+
   [[nodiscard]] const std::vector<PageId>& victims() const { return victims_; }
   [[nodiscard]] uint64_t n_hits() const { return n_hits_; }
 
@@ -92,6 +110,12 @@ class Cache {
 PageLayout SmallLayout() {
   const std::vector<uint32_t> n_pages(kLayers, kExperts);
   return PageLayout(n_pages);
+}
+
+// Three of twelve experts; four steps use them all.
+std::set<uint32_t> Three(uint64_t step) {
+  const auto i = static_cast<uint32_t>(step % 4);
+  return {i, i + 4, i + 8};
 }
 
 struct Pass {
@@ -192,7 +216,36 @@ TEST(PolicyTest, OnlyAGlobalLruFallsOffTheCliff) {
   };
   EXPECT_EQ(hits("lru"), 0U);
   EXPECT_GE(hits("lru-layer"), 49U * kLayers);
-  EXPECT_GE(hits(PolicyNames().front().name), 49U * kLayers);
+  EXPECT_GE(hits(PolicyNames().front().name), 49U * 2 * kLayers);
+}
+
+// A prompt that touches every page once must not cost the decode its pages.
+TEST(PolicyTest, APromptDoesNotFlushWhatDecodingUses) {
+  const std::vector<uint32_t> n_pages(kLayers, 64);
+  const PageLayout layout(n_pages);
+  const auto misses_after_prompt = [&](std::string_view name) {
+    const auto policy = MakePolicy(name, layout).value();
+    Cache cache(*policy, layout, 16 * kLayers);
+    uint64_t step = 0;
+    const auto decode = [&](uint32_t n) {
+      for (uint32_t i = 0; i < n; ++i) {
+        ++step;
+        for (uint32_t layer = 0; layer < kLayers; ++layer) {
+          cache.Serve(layer, step, Phase::kDecode, Three(step));
+        }
+      }
+    };
+    decode(60);
+    ++step;
+    for (uint32_t layer = 0; layer < kLayers; ++layer) {
+      cache.ServePrompt(layer, step);
+    }
+    const uint64_t hits = cache.n_hits();
+    decode(4);  // each of the 12 pages of a layer once
+    return 12 * kLayers - (cache.n_hits() - hits);
+  };
+  EXPECT_GE(misses_after_prompt("lru"), 11 * kLayers);
+  EXPECT_LE(misses_after_prompt("forecast"), kLayers);
 }
 
 TEST(PageSetTest, ForEachInVisitsARangeOfAnyPosition) {
