@@ -1,6 +1,6 @@
 // Injected faults over the real backends, and systems that refuse them.
+#include <algorithm>
 #include <array>
-#include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <filesystem>
@@ -10,10 +10,11 @@
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -158,6 +159,38 @@ TEST(RegisteredBuffers, HoldWhatIsRead) {
     (*reader)->UnregisterBuffer(*other);
   }
   std::filesystem::remove(file_path);
+}
+
+// Without CAP_IPC_LOCK and with a small RLIMIT_MEMLOCK, in a thread of its own: capabilities are a
+// thread's.
+TEST(RegisteredBuffers, PastTheLimitReadsGoOnWithoutThem) {
+  std::thread([] {
+    __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+    std::array<__user_cap_data_struct, 2> capabilities = {};
+    ASSERT_EQ(::syscall(SYS_capget, &header, capabilities.data()), 0);
+    capabilities[0].effective &= ~(1U << CAP_IPC_LOCK);
+    ASSERT_EQ(::syscall(SYS_capset, &header, capabilities.data()), 0);
+    rlimit before = {};
+    ASSERT_EQ(::getrlimit(RLIMIT_MEMLOCK, &before), 0);
+    rlimit small = before;
+    small.rlim_cur = 1 << 20;
+    ASSERT_EQ(::setrlimit(RLIMIT_MEMLOCK, &small), 0);
+    constexpr uint64_t kBytes = 8 << 20;
+    const Frame memory = MakeFrame(kBytes);
+    auto reader = MakeReader({}, {});
+    ASSERT_TRUE(reader);
+    EXPECT_FALSE((*reader)->RegisterBuffer({memory.get(), kBytes}));
+    auto file = (*reader)->AddFile(*File::Placeholder("zeros", kBytes));
+    ASSERT_TRUE(file);
+    std::fill_n(memory.get(), kBytes, std::byte{1});
+    ASSERT_TRUE(
+        (*reader)->Submit({.file = *file, .bytes = kBytes, .frame = {memory.get(), kBytes}}));
+    ReadCompletion completion;
+    ASSERT_EQ((*reader)->Wait({&completion, 1}, kPatience), 1U);
+    EXPECT_EQ(completion.outcome, ReadOutcome::kDone);
+    EXPECT_EQ(memory.get()[kBytes - 1], std::byte{0});
+    EXPECT_EQ(::setrlimit(RLIMIT_MEMLOCK, &before), 0);
+  }).join();
 }
 
 TEST(RefusedDirectIo, AnAnonymousFileIsReadAllTheSame) {

@@ -1,6 +1,8 @@
 // What reader.h promises, over every real backend and real files.
 #include "io/reader.h"
 
+#include <algorithm>
+#include <array>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -193,6 +195,32 @@ TEST_P(ReaderTest, FullIsPressureAndEveryRequestEndsOnce) {
   EXPECT_EQ(reader->Wait({&none, 1}, kPatience), 0U) << "nothing is left to wait for";
   EXPECT_TRUE(reader->Submit(request));
 }  // and a reader that goes with a request under way waits for it
+
+TEST_P(ReaderTest, NothingIsWrittenToAFrameOnceItsRequestHasEnded) {
+  constexpr uint64_t kBytes = 512 * 1024;
+  constexpr std::byte kPoison{0xA5};
+  const auto reader = Make({.segment_bytes = 64 * 1024, .in_flight_max = {2, 1, 1, 1, 1}});
+  const ReadFileId file = Add(*reader, path_);
+  const Frame cancelled = MakeFrame(kBytes);
+  const Frame other = MakeFrame(kBytes);
+  for (int round = 0; round < 20; ++round) {
+    const auto id = reader->Submit(
+        {.file = file, .bytes = kBytes, .frame = {cancelled.get(), kBytes}, .tag = 1});
+    ASSERT_TRUE(id);
+    reader->Issue();
+    reader->Cancel(*id);
+    ReadCompletion completion;
+    ASSERT_EQ(reader->Wait({&completion, 1}, kPatience), 1U);
+    EXPECT_EQ(completion.outcome, ReadOutcome::kCancelled);
+    std::fill_n(cancelled.get(), kBytes, kPoison);
+    EXPECT_EQ(ReadOne(*reader, file, 4096, kBytes, other.get(), kBytes).outcome,
+              ReadOutcome::kDone);
+    const auto* const end = cancelled.get() + kBytes;
+    ASSERT_EQ(std::find_if(static_cast<const std::byte*>(cancelled.get()), end,
+                           [](std::byte b) { return b != kPoison; }),
+              end);
+  }
+}
 
 std::vector<Setup> Setups() {
   return {{"uring", {.kind = BackendKind::kUring}},
