@@ -32,7 +32,6 @@ std::vector<std::string> ProcessorFeatures() {
   };
   add(__builtin_cpu_supports("avx2") != 0, "AVX2");
   add(__builtin_cpu_supports("fma") != 0, "FMA");
-  add(__builtin_cpu_supports("avxvnni") != 0, "AVX-VNNI");
   add(__builtin_cpu_supports("avx512f") != 0, "AVX-512");
   add(__builtin_cpu_supports("avx512vnni") != 0, "AVX-512 VNNI");
   add(__builtin_cpu_supports("avx512bf16") != 0, "AVX-512 BF16");
