@@ -1,15 +1,18 @@
-// How fast the reader gives pages of a file, beside what the device is seen to do: by backend, page
-// size, depth and class.
+// How fast the reader gives pages of a file, beside bare preads by as many threads as pages are
+// under way: by page size, depth, backend and class.
 //
-//   reader_bench --file F [--pages 64K,1M] [--depths 1,4,16,64] [--backends io_uring,threads]
-//   [--seconds 0.5]
+//   reader_bench [--file F] [--pages 64K,1M] [--depths 1,8,64] [--backends io_uring,threads]
+//                [--seconds 0.3] [--rounds 5]
 //
-// Without a file it writes one of 2 GiB to --folder. Pages start at any multiple of 32 bytes, as
-// those of a GGUF do. The columns: GB/s of wanted bytes; what the alignment reads on top; the share
-// of the time in which the device had work (as the reader sees it, and by /proc/diskstats, which
-// counts what others do too); processor time per GB; the longest wait of a page.
+// Without a file it writes one of 2 GiB to --folder. The ways of reading take turns, so that a disk
+// whose speed changes is the same for all of them; figures are medians of the rounds. Pages start
+// at any multiple of 32 bytes, as those of a GGUF do. The columns: GB/s of wanted bytes; the ratio
+// to the bare preads of the same round; the share of the time in which the device had work, by
+// /proc/diskstats (which counts what others do too); processor time per GB; the longest wait of a
+// page.
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
@@ -18,6 +21,7 @@
 #include <memory>
 #include <sstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -42,11 +46,12 @@ struct Settings {
   std::string file;
   std::string folder = ".";
   std::vector<std::string> pages = {"64K", "256K", "1M", "4M"};
-  std::vector<uint32_t> depths = {1, 4, 16, 64};
+  std::vector<uint32_t> depths = {1, 8, 32};
   std::vector<std::string> backends = {"io_uring", "io_uring-registered", "threads",
                                        "io_uring-buffered"};
   uint64_t segment_bytes = 1 << 20;
-  double seconds = 0.5;
+  double seconds = 0.3;
+  uint32_t rounds = 5;
 };
 
 double Seconds(std::chrono::nanoseconds time) {
@@ -85,6 +90,24 @@ double DeviceBusySeconds(const File& file) {
   return 0;
 }
 
+struct Sample {
+  double bytes_per_second = 0;
+  double ratio = 0;
+  double device_busy = 0;
+  double processor_ms_per_gb = 0;
+  double longest_ms = 0;
+};
+
+double MedianOf(const std::vector<Sample>& samples, double Sample::*field) {
+  std::vector<double> values;
+  for (const Sample& sample : samples) {
+    values.push_back(sample.*field);
+  }
+  std::nth_element(values.begin(), values.begin() + static_cast<ptrdiff_t>(values.size() / 2),
+                   values.end());
+  return values[values.size() / 2];
+}
+
 struct Row {
   std::string backend;
   uint64_t page_bytes = 0;
@@ -97,7 +120,10 @@ class Bench {
   Bench(std::shared_ptr<const File> file, const Settings& settings)
       : file_(std::move(file)), settings_(settings) {}
 
-  Result<> Run(const Row& row) {
+  Result<Sample> Run(const Row& row) {
+    if (row.backend == "pread") {
+      return Bare(row);
+    }
     const bool buffered = row.backend == "io_uring-buffered";
     auto reader =
         MakeReader({.kind = row.backend == "threads" ? BackendKind::kThreads : BackendKind::kUring,
@@ -144,10 +170,62 @@ class Bench {
                                      .tag = slot}));
   }
 
-  Result<> Measure(Reader& reader, ReadFileId file, const Row& row) {
-    const double device_before = DeviceBusySeconds(*file_);
-    const double processor_before = ProcessorSeconds();
-    const auto start = Clock::now();
+  // What the device was doing before, for the figures afterwards.
+  struct Before {
+    double device = 0;
+    double processor = ProcessorSeconds();
+    Clock::time_point start = Clock::now();
+  };
+
+  Sample SampleOf(const Before& before, double bytes, double longest) const {
+    const double seconds = Seconds(Clock::now() - before.start);
+    return {.bytes_per_second = bytes / seconds,
+            .device_busy = (DeviceBusySeconds(*file_) - before.device) / seconds,
+            .processor_ms_per_gb = 1e3 * (ProcessorSeconds() - before.processor) / (bytes / 1e9),
+            .longest_ms = 1e3 * longest};
+  }
+
+  // No reader: as many threads as pages under way, each reading aligned pages as fast as it can.
+  Result<Sample> Bare(const Row& row) {
+    const std::string path = fmt::format("/proc/self/fd/{}", file_->descriptor());
+    const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT);
+    if (descriptor < 0) {
+      return Fail(ErrorKind::kIo, "no direct reads here");
+    }
+    const Before before{.device = DeviceBusySeconds(*file_)};
+    std::atomic<uint64_t> bytes = 0;
+    std::atomic<bool> failed = false;
+    const auto work = [&](uint32_t thread) {
+      const std::unique_ptr<std::byte, FreeMemory> memory(
+          static_cast<std::byte*>(std::aligned_alloc(kIoAlignment, row.page_bytes)));
+      for (uint64_t i = 0; Seconds(Clock::now() - before.start) < settings_.seconds; ++i) {
+        const auto at = static_cast<uint64_t>(UniformAt(thread + 1, i) *
+                                              static_cast<double>(file_->size() - row.page_bytes));
+        const ssize_t n = ::pread(descriptor, memory.get(), row.page_bytes,
+                                  static_cast<off_t>(at / kIoAlignment * kIoAlignment));
+        if (n < 0) {
+          failed = true;
+          return;
+        }
+        bytes += static_cast<uint64_t>(n);
+      }
+    };
+    std::vector<std::thread> threads;
+    for (uint32_t i = 0; i < row.depth; ++i) {
+      threads.emplace_back(work, i);
+    }
+    for (std::thread& thread : threads) {
+      thread.join();
+    }
+    ::close(descriptor);
+    if (failed) {
+      return Fail(ErrorKind::kIo, "a read failed");
+    }
+    return SampleOf(before, static_cast<double>(bytes.load()), 0);
+  }
+
+  Result<Sample> Measure(Reader& reader, ReadFileId file, const Row& row) {
+    const Before before{.device = DeviceBusySeconds(*file_)};
     for (uint32_t i = 0; i < row.depth; ++i) {
       Submit(reader, file, row, i);
     }
@@ -158,7 +236,7 @@ class Bench {
       if (n == 0) {
         return Fail(ErrorKind::kIo, "the disk does not answer");
       }
-      const bool is_over = Seconds(Clock::now() - start) >= settings_.seconds;
+      const bool is_over = Seconds(Clock::now() - before.start) >= settings_.seconds;
       for (size_t i = 0; i < n; ++i) {
         if (completions[i].outcome != ReadOutcome::kDone) {
           return tl::unexpected(reader.Describe(completions[i]));
@@ -169,18 +247,8 @@ class Bench {
         }
       }
     }
-    const double seconds = Seconds(Clock::now() - start);
     const ReadClassStats& stats = reader.stats().classes[static_cast<size_t>(row.read_class)];
-    const auto wanted = static_cast<double>(stats.bytes_wanted);
-    fmt::print(
-        "| {} | {} | {} | {} | {:.2f} | {:.1f} % | {:.0f} % | {:.0f} % | {:.0f} | {:.1f} |\n",
-        row.backend, FormatBytes(row.page_bytes), row.depth, ReadClassName(row.read_class),
-        wanted / seconds / 1e9, 100 * (static_cast<double>(stats.bytes_read) / wanted - 1),
-        100 * Seconds(reader.stats().busy) / seconds,
-        100 * (DeviceBusySeconds(*file_) - device_before) / seconds,
-        1e3 * (ProcessorSeconds() - processor_before) / (wanted / 1e9), 1e3 * longest);
-    std::fflush(stdout);
-    return {};
+    return SampleOf(before, static_cast<double>(stats.bytes_wanted), longest);
   }
 
   std::shared_ptr<const File> file_;
@@ -215,32 +283,62 @@ void DropFromCache(const File& file) {
   ::posix_fadvise(file.descriptor(), 0, 0, POSIX_FADV_DONTNEED);
 }
 
+// The rows take turns; the first is what the others are compared with.
+Result<> RunRows(const Settings& settings, Bench& bench, const File& file,
+                 const std::vector<Row>& rows) {
+  std::vector<std::vector<Sample>> samples(rows.size());
+  for (uint32_t round = 0; round < settings.rounds; ++round) {
+    for (size_t i = 0; i < rows.size(); ++i) {
+      DropFromCache(file);
+      auto sample = bench.Run(rows[i]);
+      if (!sample) {
+        return Forward(sample);
+      }
+      samples[i].push_back(*sample);
+      samples[i].back().ratio = sample->bytes_per_second / samples[0].back().bytes_per_second;
+    }
+  }
+  for (size_t i = 0; i < rows.size(); ++i) {
+    fmt::print("| {} | {} | {} | {} | {:.2f} | {:.2f} | {:.0f} % | {:.0f} | {:.1f} |\n",
+               FormatBytes(rows[i].page_bytes), rows[i].depth, rows[i].backend,
+               rows[i].backend == "pread" ? "" : ReadClassName(rows[i].read_class),
+               MedianOf(samples[i], &Sample::bytes_per_second) / 1e9,
+               MedianOf(samples[i], &Sample::ratio),
+               100 * MedianOf(samples[i], &Sample::device_busy),
+               MedianOf(samples[i], &Sample::processor_ms_per_gb),
+               MedianOf(samples[i], &Sample::longest_ms));
+  }
+  std::fflush(stdout);
+  return {};
+}
+
 Result<> RunAll(const Settings& settings, const std::shared_ptr<const File>& file) {
   Bench bench(file, settings);
   fmt::print(
-      "| backend | page | depth | class | GB/s | read on top | reader busy | device busy | ms of "
-      "processor a GB | longest ms |\n|---|---:|---:|---|---:|---:|---:|---:|---:|---:|\n");
-  for (const std::string& backend : settings.backends) {
-    for (const std::string& page : settings.pages) {
-      auto size = ParseSize(page);
-      if (!size) {
-        return Forward(size);
+      "| page | depth | by | class | GB/s | of pread | device busy | ms of processor a GB | "
+      "longest "
+      "ms |\n|---:|---:|---|---|---:|---:|---:|---:|---:|\n");
+  for (const std::string& page : settings.pages) {
+    auto size = ParseSize(page);
+    if (!size) {
+      return Forward(size);
+    }
+    for (const uint32_t depth : settings.depths) {
+      std::vector<Row> rows = {{"pread", size->Resolve(0), depth}};
+      for (const std::string& backend : settings.backends) {
+        rows.push_back({backend, size->Resolve(0), depth});
       }
-      for (const uint32_t depth : settings.depths) {
-        DropFromCache(*file);
-        if (auto done = bench.Run({backend, size->Resolve(0), depth, ReadClass::kDemand}); !done) {
-          return done;
-        }
+      if (auto done = RunRows(settings, bench, *file, rows); !done) {
+        return done;
       }
     }
   }
   // What the limits of the lower classes cost.
-  for (size_t c = 1; c < kNReadClasses; ++c) {
-    if (auto done = bench.Run({"io_uring", 1 << 20, 64, static_cast<ReadClass>(c)}); !done) {
-      return done;
-    }
+  std::vector<Row> rows = {{"pread", 1 << 20, 16}};
+  for (size_t c = 0; c < kNReadClasses; ++c) {
+    rows.push_back({"io_uring-registered", 1 << 20, 16, static_cast<ReadClass>(c)});
   }
-  return {};
+  return RunRows(settings, bench, *file, rows);
 }
 
 int Main(int argc, char** argv) {
@@ -253,6 +351,7 @@ int Main(int argc, char** argv) {
   app.add_option("--backends", settings.backends)->delimiter(',');
   app.add_option("--segment", settings.segment_bytes);
   app.add_option("--seconds", settings.seconds);
+  app.add_option("--rounds", settings.rounds);
   CLI11_PARSE(app, argc, argv);
   std::filesystem::path path = settings.file;
   const auto run = [&]() -> Result<> {

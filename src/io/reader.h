@@ -100,7 +100,7 @@ struct ReaderOptions {
   uint64_t segment_bytes = 1 << 20;
   // A class begins a segment only while fewer than this many are under way, of all classes: the
   // first is the depth of the queue. At least 1, and none above the first.
-  std::array<uint32_t, kNReadClasses> in_flight_max = {64, 8, 8, 2, 1};
+  std::array<uint32_t, kNReadClasses> in_flight_max = {64, 16, 8, 2, 1};
 };
 
 struct ReadClassStats {
