@@ -7,6 +7,7 @@
 #include "formats/gguf/raw_file.h"
 #include "formats/safetensors/test_files.h"
 #include "fuzz/seeds.h"
+#include "memory/trace/binary_trace.h"
 
 namespace plimsoll::fuzz {
 namespace {
@@ -164,6 +165,27 @@ void WriteSafetensors(const fs::path& folder) {
   Write(folder, "nothing", Parts({kYarnConfig, "", TensorsJson().File()}));
 }
 
+void WriteTraces(const fs::path& folder) {
+  using memory::policy::Phase;
+  const std::vector<memory::trace::TraceLayer> layers = {{0, 0, 0, 0}, {16, 2, 3, 4096}};
+  memory::trace::BlockEncoder encoder;
+  const std::vector<memory::trace::Choice> ranked = {{1, 0.5F}, {9, 0.25F}, {15, 0.125F},
+                                                     {9, 0.5F}, {0, 0.25F}, {3, 0.125F}};
+  encoder.Add(1, 0, Phase::kPrefill, 2, ranked);
+  encoder.Add(1, 1, Phase::kDecode, 1, std::span(ranked).first(3));
+  const std::string block = encoder.TakeBlock();
+  const std::string header = memory::trace::EncodeTraceHeader("m", "moe", layers);
+  Write(folder, "binary", header + block);
+  Write(folder, "visits", "VISITS:" + block.substr(12));
+  Write(folder, "binary-cut", header + block + block.substr(0, 9));
+  Write(folder, "route-trace-v1",
+        "# route_trace v1\n# model=m arch=a n_layer=2 n_expert=4 n_expert_used=1\n"
+        "# layer=1 expert_bytes=9\n"
+        "turn,phase,step,layer,slot,expert,weight,residency,expert_bytes\n"
+        "0,0,0,0,0,3,0.5,0,10\n0,0,1,0,0,1,0.25,0,10\n0,1,2,1,0,2,1e-3,1,0\n");
+  Write(folder, "colibri", "0 0 1 5:0.75 2:0.25\n0 1 1 5:0.6 3:0.4\n1 0 1 1:0.5 0:0.5\n");
+}
+
 }  // namespace
 }  // namespace plimsoll::fuzz
 
@@ -175,5 +197,6 @@ int main(int argc, char** argv) {
   const std::filesystem::path folder = argv[1];
   plimsoll::fuzz::WriteGguf(folder / "gguf");
   plimsoll::fuzz::WriteSafetensors(folder / "safetensors");
+  plimsoll::fuzz::WriteTraces(folder / "trace");
   return 0;
 }

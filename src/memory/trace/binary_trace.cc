@@ -206,6 +206,14 @@ std::string EncodeTraceHeader(std::string_view model, std::string_view architect
   return out;
 }
 
+std::string EncodeBlock(std::string_view payload) {
+  std::string block;
+  Put(block, static_cast<uint32_t>(payload.size()));
+  Put(block, Checksum(payload));
+  block += payload;
+  return block;
+}
+
 void BlockEncoder::Add(uint32_t layer, uint32_t pass, Phase phase, uint32_t n_tokens,
                        std::span<const Choice> ranked) {
   PutVarint(payload_, pass - last_pass_);
@@ -219,12 +227,10 @@ void BlockEncoder::Add(uint32_t layer, uint32_t pass, Phase phase, uint32_t n_to
   }
 }
 
-void BlockEncoder::TakeBlock(std::string& block) {
-  block.clear();
-  Put(block, static_cast<uint32_t>(payload_.size()));
-  Put(block, Checksum(payload_));
-  block += payload_;
+std::string BlockEncoder::TakeBlock() {
+  std::string block = EncodeBlock(payload_);
   payload_.clear();
+  return block;
 }
 
 Result<Trace> ParseBinaryTrace(std::string_view bytes, std::string_view name,

@@ -29,6 +29,8 @@ inline constexpr uint32_t kBlockBytesMax = uint32_t{1} << 26;
 [[nodiscard]] std::string EncodeTraceHeader(std::string_view model, std::string_view architecture,
                                             std::span<const TraceLayer> layers);
 
+[[nodiscard]] std::string EncodeBlock(std::string_view payload);
+
 // Collects visits into one block.
 class BlockEncoder {
  public:
@@ -36,8 +38,8 @@ class BlockEncoder {
   void Add(uint32_t layer, uint32_t pass, policy::Phase phase, uint32_t n_tokens,
            std::span<const Choice> ranked);
   [[nodiscard]] size_t payload_bytes() const { return payload_.size(); }
-  // The block, and starts the next. Keeps its memory.
-  void TakeBlock(std::string& block);
+  // The block, and starts the next.
+  [[nodiscard]] std::string TakeBlock();
 
  private:
   std::string payload_;

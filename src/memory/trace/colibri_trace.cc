@@ -39,6 +39,22 @@ std::optional<Line> ParseLine(std::string_view text, std::vector<Choice>& ranked
   return Line{*call, *row, *layer};
 }
 
+// A pass with a call of several rows is a prompt.
+void MarkPrompts(Trace& trace) {
+  const std::span<Visit> visits = trace.visits;
+  for (size_t begin = 0; begin < visits.size();) {
+    size_t end = begin;
+    bool prompt = false;
+    for (; end < visits.size() && visits[end].pass == visits[begin].pass; ++end) {
+      prompt = prompt || visits[end].n_tokens > 1;
+    }
+    for (Visit& visit : visits.subspan(begin, end - begin)) {
+      visit.phase = prompt ? Phase::kPrefill : Phase::kDecode;
+    }
+    begin = end;
+  }
+}
+
 }  // namespace
 
 Result<Trace> ParseColibriRouteTrace(std::string_view text, std::string_view name) {
@@ -72,9 +88,7 @@ Result<Trace> ParseColibriRouteTrace(std::string_view text, std::string_view nam
   if (const Complaint complaint = builder.Finish(); !complaint.empty()) {
     return Fail(ErrorKind::kFailed, "{}: {}", name, complaint);
   }
-  for (Visit& visit : builder.trace().visits) {
-    visit.phase = visit.n_tokens > 1 ? Phase::kPrefill : Phase::kDecode;
-  }
+  MarkPrompts(builder.trace());
   return std::move(builder.trace());
 }
 

@@ -66,8 +66,8 @@ class Parser {
       const auto layers = ParseNumber<uint32_t>(*n_layers);
       const auto experts = ParseNumber<uint32_t>(*n_experts);
       if (!layers || !experts || *layers > kLayersMax || *experts > kExpertsMax) {
-        return fmt::format("{} layers with {} experts; at most {} and {} are read", *n_layers,
-                           *n_experts, kLayersMax, kExpertsMax);
+        return fmt::format("n_layer and n_expert are not numbers up to {} and {}", kLayersMax,
+                           kExpertsMax);
       }
       return builder_.SetLayers(std::vector<TraceLayer>(*layers, {*experts, 0, 0, 0}));
     }
@@ -80,7 +80,7 @@ class Parser {
     return {};
   }
 
-  [[nodiscard]] Complaint Record(std::string_view text) {
+  [[nodiscard]] Complaint Record(std::string_view text, uint64_t number) {
     const auto line = ParseLine(text);
     if (!line) {
       return fmt::format("not a row of {}", kColumns);
@@ -100,6 +100,7 @@ class Parser {
     first_ = false;
     last_ = *line;
     ranked_.assign(1, line->choice);
+    token_line_ = number;
     return {};
   }
 
@@ -112,7 +113,9 @@ class Parser {
                           last_.phase == 0 ? Phase::kPrefill : Phase::kDecode};
     Complaint complaint = builder_.AddRow(row, ranked_, ranked_.size());
     ranked_.clear();
-    return complaint;
+    return complaint.empty()
+               ? complaint
+               : fmt::format("the token that begins in line {}: {}", token_line_, complaint);
   }
 
   [[nodiscard]] TraceBuilder& builder() { return builder_; }
@@ -126,6 +129,7 @@ class Parser {
   TraceBuilder builder_;
   std::vector<Choice> ranked_;  // of the token that is being read
   Line last_;
+  uint64_t token_line_ = 0;
   uint32_t pass_ = 0;
   uint32_t first_step_ = 0;  // of the pass
   bool first_ = true;
@@ -147,12 +151,12 @@ Result<Trace> ParseRouteTraceV1(std::string_view text, std::string_view name) {
     ++number;
     Complaint complaint;
     if (line.starts_with('#')) {
-      complaint = parser.Comment(line.substr(1));
+      complaint = header ? "" : parser.Comment(line.substr(1));
     } else if (!header) {
       header = true;
       complaint = line == kColumns ? "" : fmt::format("the columns are not {}", kColumns);
     } else if (!line.empty()) {
-      complaint = parser.Record(line);
+      complaint = parser.Record(line, number);
     }
     if (!complaint.empty()) {
       return fail(complaint);

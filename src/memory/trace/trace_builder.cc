@@ -107,6 +107,10 @@ Complaint TraceBuilder::Finish() {
   trace_.choices.reserve(choices_.size());
   for (const Row& row : rows_) {
     const TokenRow& token = row.token;
+    if (!trace_.visits.empty() && trace_.visits.back().pass == token.pass &&
+        trace_.visits.back().phase != token.phase) {
+      return fmt::format("pass {} is both a prompt's and a decoded token's", token.pass);
+    }
     if (trace_.visits.empty() || trace_.visits.back().pass != token.pass ||
         trace_.visits.back().layer != token.layer) {
       trace_.visits.push_back({token.layer, token.pass, token.phase, 0, trace_.choices.size()});

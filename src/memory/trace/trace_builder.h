@@ -10,9 +10,9 @@
 namespace plimsoll::memory::trace {
 
 // No model comes near them; they keep what a file can make us allocate small.
-inline constexpr uint32_t kLayersMax = 4096;
-inline constexpr uint32_t kExpertsMax = 65536;
-inline constexpr uint64_t kPagesMax = uint64_t{1} << 20;
+inline constexpr uint32_t kLayersMax = 1024;
+inline constexpr uint32_t kExpertsMax = 2048;
+inline constexpr uint64_t kPagesMax = uint64_t{1} << 17;
 inline constexpr uint32_t kRankedMax = 1024;
 
 // What is wrong, to be put behind a file's name and a place in it; empty: nothing.
