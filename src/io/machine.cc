@@ -20,10 +20,19 @@ using std::filesystem::path;
 struct CgroupFiles {
   path mount;
   const char* limit;
+  const char* throttle;  // above it a group is slowed down; null where there is no such thing
   const char* usage;
   const char* inactive_file;
   const char* active_file;
 };
+
+// Without a limit version 2 says "max" and version 1 a number beyond any memory.
+uint64_t LimitIn(const path& folder, const CgroupFiles& files) {
+  const uint64_t limit = ReadNumber(folder / files.limit).value_or(UINT64_MAX);
+  return files.throttle == nullptr
+             ? limit
+             : std::min(limit, ReadNumber(folder / files.throttle).value_or(UINT64_MAX));
+}
 
 // Limits hold for a group and all above it; the tightest headroom wins.
 void ReadCgroup(const path& root, std::string_view controller, const CgroupFiles& files,
@@ -34,16 +43,15 @@ void ReadCgroup(const path& root, std::string_view controller, const CgroupFiles
   }
   for (path at = *group;; at = at.parent_path()) {
     const path folder = root / files.mount / at;
-    const auto limit = ReadNumber(folder / files.limit);
-    // Without a limit version 2 says "max" and version 1 a number beyond any memory.
-    if (limit && *limit < facts.total) {
+    const uint64_t limit = LimitIn(folder, files);
+    if (limit < facts.total) {
       const uint64_t usage = ReadNumber(folder / files.usage).value_or(0);
       const uint64_t cached = NumberBehind(folder / "memory.stat", files.inactive_file) +
                               NumberBehind(folder / "memory.stat", files.active_file);
       const uint64_t used = usage - std::min(usage, cached);
       const auto headroom = [](uint64_t l, uint64_t u) { return l - std::min(l, u); };
       if (!facts.cgroup_limit ||
-          headroom(*limit, used) < headroom(*facts.cgroup_limit, facts.cgroup_used)) {
+          headroom(limit, used) < headroom(*facts.cgroup_limit, facts.cgroup_used)) {
         facts.cgroup_limit = limit;
         facts.cgroup_used = used;
       }
@@ -82,23 +90,25 @@ MemoryFacts ReadMemoryFacts(const path& root) {
   facts.total = NumberBehind(root / "proc/meminfo", "MemTotal:") * kKiB;
   facts.available = NumberBehind(root / "proc/meminfo", "MemAvailable:") * kKiB;
   ReadCgroup(root, "",
-             {"sys/fs/cgroup", "memory.max", "memory.current", "inactive_file", "active_file"},
+             {"sys/fs/cgroup", "memory.max", "memory.high", "memory.current", "inactive_file",
+              "active_file"},
              facts);
   ReadCgroup(root, "memory",
-             {"sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
+             {"sys/fs/cgroup/memory", "memory.limit_in_bytes", nullptr, "memory.usage_in_bytes",
               "total_inactive_file", "total_active_file"},
              facts);
   return facts;
 }
 
-uint64_t DefaultMemoryLine(const MemoryFacts& facts) {
+uint64_t DefaultMemoryLine(const MemoryFacts& facts, uint64_t held_bytes) {
   const auto less = [](uint64_t a, uint64_t b) { return a - std::min(a, b); };
-  const uint64_t reserve = std::clamp(facts.available / 16, 256 * kMiB, 2 * kGiB);
-  const uint64_t line = less(facts.available, reserve);
+  const uint64_t available = facts.available + held_bytes;
+  const uint64_t line = less(available, std::clamp(available / 16, 256 * kMiB, 2 * kGiB));
   if (!facts.cgroup_limit) {
     return line;
   }
-  return std::min(line, less(less(*facts.cgroup_limit, facts.cgroup_used), kCgroupReserve));
+  const uint64_t used = less(facts.cgroup_used, held_bytes);
+  return std::min(line, less(less(*facts.cgroup_limit, used), kCgroupReserve));
 }
 
 uint64_t ResidentMemory() { return NumberBehind("/proc/self/status", "VmRSS:") * kKiB; }

@@ -12,7 +12,8 @@ namespace plimsoll::io {
 struct MemoryFacts {
   uint64_t total = 0;      // of the machine
   uint64_t available = 0;  // what the kernel could give without swapping
-  // The tightest limit of the process's control groups (v1 or v2), and what they use of it that
+  // The tightest limit of the process's control groups (v1 or v2, where memory.high counts too, for
+  // above it a process is slowed down to nothing), and what they use of it that
   // cannot be reclaimed: cached file pages do not count.
   std::optional<uint64_t> cgroup_limit;
   uint64_t cgroup_used = 0;
@@ -27,8 +28,10 @@ inline constexpr uint64_t kCgroupReserve = 96 << 20;
 
 // What a process may take without pushing others out: what is available less a reserve of a
 // sixteenth, at least 256 MiB and at most 2 GiB, for everything else on the machine; or, if that is
-// less, what is left of the control group's limit less kCgroupReserve.
-[[nodiscard]] uint64_t DefaultMemoryLine(const MemoryFacts& facts);
+// less, what is left of the control group's limit less kCgroupReserve. `held_bytes`: what the
+// process has under its line already, when the line is drawn anew; it is not free, but it is the
+// line's.
+[[nodiscard]] uint64_t DefaultMemoryLine(const MemoryFacts& facts, uint64_t held_bytes = 0);
 
 // What the process has resident now (files it maps included), in bytes; 0 where the kernel does not
 // say.

@@ -53,6 +53,25 @@ TEST_F(MachineTest, Version2CountsNoCachedFilesAsUsed) {
   EXPECT_LT(DefaultMemoryLine(facts), 4 * kGiB - 500000000U);
 }
 
+TEST_F(MachineTest, AGroupThatIsSlowedDownAboveItsThresholdIsLimitedByIt) {
+  Write("proc/self/cgroup", "0::/app\n");
+  Write("sys/fs/cgroup/app/memory.max", "4294967296\n");
+  Write("sys/fs/cgroup/app/memory.high", "max\n");
+  EXPECT_EQ(ReadMemoryFacts(root_).cgroup_limit, 4 * kGiB);
+  Write("sys/fs/cgroup/app/memory.high", "1073741824\n");
+  EXPECT_EQ(ReadMemoryFacts(root_).cgroup_limit, kGiB);
+}
+
+TEST_F(MachineTest, ALineDrawnAnewKeepsWhatIsUnderIt) {
+  MemoryFacts facts = {.total = 16 * kGiB, .available = 8 * kGiB};
+  const uint64_t line = DefaultMemoryLine(facts);
+  facts.available -= 6 * kGiB;  // which the process took
+  EXPECT_EQ(DefaultMemoryLine(facts, 6 * kGiB), line);
+  facts.cgroup_limit = 7 * kGiB;
+  facts.cgroup_used = 6 * kGiB + 5;
+  EXPECT_EQ(DefaultMemoryLine(facts, 6 * kGiB), 7 * kGiB - 5 - kCgroupReserve);
+}
+
 TEST_F(MachineTest, Version1IsReadToo) {
   Write("proc/self/cgroup", "12:cpu,cpuacct:/x\n5:memory:/box\n0::/\n");
   Write("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");

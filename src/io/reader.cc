@@ -346,17 +346,32 @@ void Reader::EndRequest(uint32_t request_idx) {
   ended_[(ended_begin_ + n_ended_++) % ended_.size()] = request_idx;
 }
 
-void Reader::Cancel(ReadId id) {
+uint32_t Reader::QueuedRequest(ReadId id) const {
   const auto request_idx = static_cast<uint32_t>(id.value % requests_.size());
-  Request& request = requests_[request_idx];
-  if (!request.in_use || request.id != id || !request.queued) {
+  const Request& request = requests_[request_idx];
+  return request.in_use && request.id == id && request.queued ? request_idx : kNone;
+}
+
+void Reader::Cancel(ReadId id) {
+  const uint32_t request_idx = QueuedRequest(id);
+  if (request_idx == kNone) {
     return;
   }
   Unlink(request_idx);
-  Fail(request, ReadOutcome::kCancelled);
-  if (request.n_segments == 0) {
+  Fail(requests_[request_idx], ReadOutcome::kCancelled);
+  if (requests_[request_idx].n_segments == 0) {
     EndRequest(request_idx);
   }
+}
+
+void Reader::Promote(ReadId id, ReadClass read_class) {
+  const uint32_t request_idx = QueuedRequest(id);
+  if (request_idx == kNone || requests_[request_idx].request.read_class <= read_class) {
+    return;
+  }
+  Unlink(request_idx);
+  requests_[request_idx].request.read_class = read_class;
+  Enqueue(request_idx);
 }
 
 size_t Reader::HandOut(std::span<ReadCompletion> completions) {

@@ -150,6 +150,10 @@ class Reader {
   // had ended before; of a request that is already over nothing happens.
   void Cancel(ReadId id);
 
+  // A guess that turned out to be wanted: what has not begun of it goes to the end of this class's
+  // queue. Nothing happens to a request that is over, all under way, or of a class as early.
+  void Promote(ReadId id, ReadClass read_class);
+
   // The completions so far, oldest first, at most completions.size(). Also issues.
   size_t Poll(std::span<ReadCompletion> completions);
   // The same, but waits until there is at least one, `bound` is over, or nothing is left to wait
@@ -202,6 +206,8 @@ class Reader {
     uint32_t last = kNone;
   };
 
+  // Of a request of which something has not begun; kNone otherwise.
+  [[nodiscard]] uint32_t QueuedRequest(ReadId id) const;
   void Enqueue(uint32_t request_idx);
   void Unlink(uint32_t request_idx);
   void BeginSegment(Request& request, uint32_t request_idx);

@@ -180,6 +180,21 @@ TEST_F(ReaderOrderTest, ACancelledRequestEndsOnceWhateverOfItHadBegun) {
   }
 }
 
+TEST_F(ReaderOrderTest, APromotedGuessIsReadWithTheDemands) {
+  Make({.in_flight_max = {1, 1, 1, 1, 1}});
+  const ReadId guess = Submit(1, ReadClass::kPrefetch);
+  Submit(2, ReadClass::kPrefetch);
+  const ReadId last = Submit(3, ReadClass::kPrefetch);
+  Submit(4, ReadClass::kDemand);
+  Submit(5, ReadClass::kRestore);
+  reader_->Promote(last, ReadClass::kDemand);
+  reader_->Promote(guess, ReadClass::kBackground);  // never later
+  EXPECT_EQ(Tags(Drain()), (std::vector<uint64_t>{4, 3, 5, 1, 2}));
+  EXPECT_EQ(reader_->stats().classes[0].requests_done, 2U);
+  reader_->Promote(last, ReadClass::kDemand);  // long over
+  EXPECT_EQ(reader_->n_outstanding(), 0U);
+}
+
 TEST_F(ReaderOrderTest, AWaitEndsAtItsBound) {
   Make({}, {.latency = 10s, .made_up = true});
   Submit(0, ReadClass::kDemand);
