@@ -23,22 +23,16 @@ Codes NearestCodes(std::span<const float, kN> x, float scale) {
 
 // The scale that makes the sum of squares of x - scale * codes least; 0 when all codes are 0.
 double FittedScale(std::span<const float, kN> x, const Codes& codes) {
-  double products = 0;
-  double squares = 0;
-  for (size_t i = 0; i < kN; ++i) {
-    products += double{codes[i]} * x[i];
-    squares += double{codes[i]} * codes[i];
-  }
+  const double products = SumOf32([&](size_t i) { return double{codes[i]} * x[i]; });
+  const double squares = SumOf32([&](size_t i) { return double{codes[i]} * codes[i]; });
   return squares == 0 ? 0 : products / squares;
 }
 
 double SquaredError(std::span<const float, kN> x, const Codes& codes, double scale) {
-  double sum = 0;
-  for (size_t i = 0; i < kN; ++i) {
+  return SumOf32([&](size_t i) {
     const double difference = x[i] - scale * codes[i];
-    sum += difference * difference;
-  }
-  return sum;
+    return difference * difference;
+  });
 }
 
 float SignedLargest(std::span<const float, kN> x) {

@@ -33,32 +33,26 @@ Codes NearestCodes(SubBlock x, const Line& line) {
 }
 
 double SquaredError(SubBlock x, const Line& line, const Codes& codes) {
-  double sum = 0;
-  for (size_t i = 0; i < kN; ++i) {
+  return SumOf32([&](size_t i) {
     const double difference = double{line.scale} * codes[i] - line.minimum - x[i];
-    sum += difference * difference;
-  }
-  return sum;
+    return difference * difference;
+  });
 }
 
 // The line of least squares through the values at their codes.
 Line FittedLine(SubBlock x, const Codes& codes) {
-  double code_sum = 0;
-  double code_squares = 0;
-  double value_sum = 0;
-  double products = 0;
-  for (size_t i = 0; i < kN; ++i) {
-    code_sum += codes[i];
-    code_squares += double{codes[i]} * codes[i];
-    value_sum += x[i];
-    products += double{codes[i]} * x[i];
-  }
+  const double code_sum = SumOf32([&](size_t i) { return codes[i]; });
+  const double code_squares = SumOf32([&](size_t i) { return double{codes[i]} * codes[i]; });
+  const double value_sum = SumOf32([&](size_t i) { return x[i]; });
+  const double products = SumOf32([&](size_t i) { return double{codes[i]} * x[i]; });
   const double determinant = kN * code_squares - code_sum * code_sum;
-  if (determinant == 0) {  // all codes are equal
+  if (code_squares == 0) {
     return {};
   }
-  const double offset = (code_squares * value_sum - code_sum * products) / determinant;
-  if (offset > 0) {  // a minimum only ever takes away
+  // Equal codes fix no offset.
+  const double offset =
+      determinant == 0 ? 0 : (code_squares * value_sum - code_sum * products) / determinant;
+  if (offset >= 0) {  // a minimum only ever takes away
     return {static_cast<float>(std::max(0.0, products / code_squares)), 0};
   }
   const double scale = (kN * products - code_sum * value_sum) / determinant;
@@ -72,16 +66,14 @@ Line BestLine(SubBlock x) {
   const float bottom = std::min(least, 0.0F);
   Line best = {0, -bottom};  // right when all values are equal and not positive
   double best_error = SquaredError(x, best, {});
-  for (int step = -8; step <= 8 && best_error > 0; ++step) {
+  for (int step = -6; step <= 6 && best_error > 0; ++step) {
     const float levels = kHighestCode + 0.25F * static_cast<float>(step);
     const Line guess = {(most - bottom) / levels, -bottom};
     const Line fitted = FittedLine(x, NearestCodes(x, guess));
-    for (const Line& line : {guess, fitted}) {
-      const double error = SquaredError(x, line, NearestCodes(x, line));
-      if (error < best_error) {
-        best_error = error;
-        best = line;
-      }
+    const double error = SquaredError(x, fitted, NearestCodes(x, fitted));
+    if (error < best_error) {
+      best_error = error;
+      best = fitted;
     }
   }
   return best;
