@@ -6,9 +6,12 @@
 #include <fstream>
 #include <iterator>
 #include <limits>
+#include <string>
+#include <system_error>
 
 #include <gmock/gmock.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "formats/gguf/writer.h"
 #include "tools/inflate/plan.h"
@@ -19,6 +22,23 @@ namespace {
 using formats::Catalogue;
 using tensor::DType;
 using testing::HasSubstr;
+
+// For this run alone, and gone with it.
+const std::filesystem::path& Folder() {
+  struct Temporary {
+    std::filesystem::path path =
+        std::filesystem::path(testing::TempDir()) / ("inflate_test_" + std::to_string(::getpid()));
+    Temporary() { std::filesystem::create_directories(path); }
+    ~Temporary() {
+      std::error_code ignored;
+      std::filesystem::remove_all(path, ignored);
+    }
+    Temporary(const Temporary&) = delete;
+    Temporary& operator=(const Temporary&) = delete;
+  };
+  static const Temporary folder;
+  return folder.path;
+}
 
 // A model of the architecture, without a tokenizer; every weight is 0.5.
 struct TestModel {
@@ -58,7 +78,7 @@ struct TestModel {
   }
 
   [[nodiscard]] Catalogue Open() const {
-    const auto path = std::filesystem::path(testing::TempDir()) / "inflate_test_small.gguf";
+    const auto path = Folder() / "small.gguf";
     auto writer = formats::gguf::Writer::Create(path, metadata, tensors);
     EXPECT_TRUE(writer) << writer.error().message;
     for (const auto& tensor : tensors) {
@@ -86,9 +106,7 @@ constexpr Dimensions kWide = {.n_layers = 5,
                               .head_dim = 64,
                               .expert_ff_dim = 96};
 
-std::filesystem::path OutPath() {
-  return std::filesystem::path(testing::TempDir()) / "inflate_test_wide.gguf";
-}
+std::filesystem::path OutPath() { return Folder() / "wide.gguf"; }
 
 Result<> Write(const Catalogue& small, const Target& target) {
   std::filesystem::remove(OutPath());
@@ -247,7 +265,7 @@ class FileSizeLimit {
 
 TEST(Inflate, LeavesNothingWhenADiskFillsUp) {
   const Catalogue small = TestModel().Open();
-  const auto folder = std::filesystem::path(testing::TempDir()) / "inflate_test_full";
+  const auto folder = Folder() / "full";
   std::filesystem::create_directory(folder);
   {
     const FileSizeLimit limit(100000);
