@@ -11,6 +11,7 @@
 #include "cli/run.h"
 #include "cli/suggest.h"
 #include "cli/tokenize_command.h"
+#include "cli/trace_command.h"
 #include "cli/version.h"
 
 namespace plimsoll::cli {
@@ -24,7 +25,7 @@ struct Command {
   CommandFn command;
 };
 
-constexpr std::array<Command, 6> kCommands = {{
+constexpr std::array<Command, 7> kCommands = {{
     {"Talk to a model", "run", "run [MODEL]", "chat in the terminal, or answer -p TEXT",
      RunCommand},
     {"Look at a model", "inspect", "inspect MODEL", "what its files contain", InspectCommand},
@@ -34,6 +35,8 @@ constexpr std::array<Command, 6> kCommands = {{
      EvalCommand},
     {"Measure a model", "bench", "bench [-m MODEL]",
      "how fast it runs, beside the machine's limits", BenchCommand},
+    {"Measure a model", "trace", "trace replay|show TRACE", "how it routes, and what caches miss",
+     TraceCommand},
     {"Look at the machine", "doctor", "doctor [-m MODEL]", "what it offers, and what to change",
      DoctorCommand},
 }};

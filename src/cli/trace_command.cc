@@ -1,0 +1,53 @@
+#include "cli/trace_command.h"
+
+#include <array>
+
+#include "cli/suggest.h"
+
+namespace plimsoll::cli {
+namespace {
+
+struct TraceAction {
+  std::string_view name;
+  std::string_view summary;
+  CommandFn command;
+};
+
+constexpr std::array<TraceAction, 2> kActions = {{
+    {"replay", "what each eviction policy would have missed, and the optimum", TraceReplayCommand},
+    {"show", "how a model routes: reuse, skew, working set", TraceShowCommand},
+}};
+
+std::string Help() {
+  std::string help =
+      "Study how a model's routers chose experts, from a recorded trace.\n\n"
+      "usage: plimsoll trace COMMAND [options] TRACE\n\nCommands:\n";
+  for (const TraceAction& action : kActions) {
+    help += fmt::format("  {:<12} {}\n", action.name, action.summary);
+  }
+  return help + "\nplimsoll trace COMMAND --help lists the options of one.\n";
+}
+
+}  // namespace
+
+Result<> TraceCommand(std::vector<std::string> args, const CommandContext& context) {
+  const std::string name = args.empty() ? "" : args.front();
+  if (name == "-h" || name == "--help") {
+    return context.console.Write(Help());
+  }
+  std::vector<std::string> names;
+  for (const TraceAction& action : kActions) {
+    if (name == action.name) {
+      args.erase(args.begin());
+      return action.command(std::move(args), context);
+    }
+    names.emplace_back(action.name);
+  }
+  if (name.empty()) {
+    return Fail(ErrorKind::kUsage, "trace what? {}", fmt::join(names, " or "));
+  }
+  return Fail(ErrorKind::kUsage, "unknown command trace {}.{}\nThere are: {}.", name,
+              DidYouMean(name, names), fmt::join(names, ", "));
+}
+
+}  // namespace plimsoll::cli

@@ -1,0 +1,14 @@
+// plimsoll trace: recorded routing, without a model.
+#pragma once
+
+#include "cli/command.h"
+
+namespace plimsoll::cli {
+
+[[nodiscard]] Result<> TraceCommand(std::vector<std::string> args, const CommandContext& context);
+[[nodiscard]] Result<> TraceReplayCommand(std::vector<std::string> args,
+                                          const CommandContext& context);
+[[nodiscard]] Result<> TraceShowCommand(std::vector<std::string> args,
+                                        const CommandContext& context);
+
+}  // namespace plimsoll::cli
