@@ -2,20 +2,20 @@
 // under way: by page size, depth, backend and class.
 //
 //   reader_bench [--file F] [--pages 64K,1M] [--depths 1,8,64] [--backends io_uring,threads]
-//                [--seconds 0.3] [--rounds 5]
+//                [--seconds 0.3] [--rounds 5] [--small-pages]
 //
-// Without a file it writes one of 2 GiB to --folder. The ways of reading take turns, so that a disk
-// whose speed changes is the same for all of them; figures are medians of the rounds. Pages start
-// at any multiple of 32 bytes, as those of a GGUF do. The columns: GB/s of wanted bytes; the ratio
-// to the bare preads of the same round; the share of the time in which the device had work, by
-// /proc/diskstats (which counts what others do too); processor time per GB; the longest wait of a
-// page.
+// Frames are in huge pages, as the engine's are, or with --small-pages not, to see what that is
+// worth. Without a file it writes one of 2 GiB to --folder. The ways of reading take turns, so that
+// a disk whose speed changes is the same for all of them; figures are medians of the rounds. Pages
+// start at any multiple of 32 bytes, as those of a GGUF do. The columns: GB/s of wanted bytes; the
+// ratio to the bare preads of the same round; the share of the time in which the device had work,
+// by /proc/diskstats (which counts what others do too); processor time per GB; the longest wait of
+// a page.
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -35,6 +35,7 @@
 #include "base/bytes.h"
 #include "base/rng.h"
 #include "io/atomic_file.h"
+#include "io/frame_memory.h"
 #include "io/reader.h"
 
 namespace plimsoll::io {
@@ -52,6 +53,7 @@ struct Settings {
   uint64_t segment_bytes = 1 << 20;
   double seconds = 0.3;
   uint32_t rounds = 5;
+  bool small_pages = false;
 };
 
 double Seconds(std::chrono::nanoseconds time) {
@@ -138,12 +140,14 @@ class Bench {
       return Forward(file);
     }
     frame_bytes_ = FrameBytesMax(row.page_bytes, 32);
-    memory_.reset(
-        static_cast<std::byte*>(std::aligned_alloc(kIoAlignment, frame_bytes_ * row.depth)));
-    std::fill_n(memory_.get(), frame_bytes_ * row.depth, std::byte{1});
+    auto memory = FrameMemory::Allocate(frame_bytes_ * row.depth, !settings_.small_pages);
+    if (!memory) {
+      return Forward(memory);
+    }
+    memory_ = std::move(*memory);
     buffer_ = kNoReadBuffer;
     if (row.backend == "io_uring-registered") {
-      const auto buffer = (*reader)->RegisterBuffer({memory_.get(), frame_bytes_ * row.depth});
+      const auto buffer = (*reader)->RegisterBuffer(memory_.span());
       if (!buffer) {
         return Fail(ErrorKind::kFailed, "no memory may be registered");
       }
@@ -153,10 +157,6 @@ class Bench {
   }
 
  private:
-  struct FreeMemory {
-    void operator()(std::byte* memory) const { std::free(memory); }
-  };
-
   void Submit(Reader& reader, ReadFileId file, const Row& row, uint64_t slot) {
     const uint64_t random =
         static_cast<uint64_t>(UniformAt(settings_.pages.size(), n_submitted_++) *
@@ -164,7 +164,7 @@ class Bench {
     static_cast<void>(reader.Submit({.file = file,
                                      .offset = random / 32 * 32,
                                      .bytes = row.page_bytes,
-                                     .frame = {memory_.get() + slot * frame_bytes_, frame_bytes_},
+                                     .frame = {memory_.data() + slot * frame_bytes_, frame_bytes_},
                                      .buffer = buffer_,
                                      .read_class = row.read_class,
                                      .tag = slot}));
@@ -192,17 +192,20 @@ class Bench {
     if (descriptor < 0) {
       return Fail(ErrorKind::kIo, "no direct reads here");
     }
+    auto memory = FrameMemory::Allocate(row.page_bytes * row.depth, !settings_.small_pages);
+    if (!memory) {
+      return Forward(memory);
+    }
     const Before before{.device = DeviceBusySeconds(*file_)};
     std::atomic<uint64_t> bytes = 0;
     std::atomic<bool> failed = false;
     const auto work = [&](uint32_t thread) {
-      const std::unique_ptr<std::byte, FreeMemory> memory(
-          static_cast<std::byte*>(std::aligned_alloc(kIoAlignment, row.page_bytes)));
       for (uint64_t i = 0; Seconds(Clock::now() - before.start) < settings_.seconds; ++i) {
         const auto at = static_cast<uint64_t>(UniformAt(thread + 1, i) *
                                               static_cast<double>(file_->size() - row.page_bytes));
-        const ssize_t n = ::pread(descriptor, memory.get(), row.page_bytes,
-                                  static_cast<off_t>(at / kIoAlignment * kIoAlignment));
+        const ssize_t n =
+            ::pread(descriptor, memory->data() + thread * row.page_bytes, row.page_bytes,
+                    static_cast<off_t>(at / kIoAlignment * kIoAlignment));
         if (n < 0) {
           failed = true;
           return;
@@ -253,7 +256,7 @@ class Bench {
 
   std::shared_ptr<const File> file_;
   const Settings& settings_;
-  std::unique_ptr<std::byte, FreeMemory> memory_;
+  FrameMemory memory_;
   uint64_t frame_bytes_ = 0;
   uint64_t n_submitted_ = 0;
   ReadBufferId buffer_ = kNoReadBuffer;
@@ -352,6 +355,7 @@ int Main(int argc, char** argv) {
   app.add_option("--segment", settings.segment_bytes);
   app.add_option("--seconds", settings.seconds);
   app.add_option("--rounds", settings.rounds);
+  app.add_flag("--small-pages", settings.small_pages);
   CLI11_PARSE(app, argc, argv);
   std::filesystem::path path = settings.file;
   const auto run = [&]() -> Result<> {

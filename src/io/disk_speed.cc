@@ -4,7 +4,6 @@
 #include <array>
 #include <chrono>
 #include <cmath>
-#include <cstdlib>
 #include <numeric>
 #include <optional>
 #include <system_error>
@@ -13,9 +12,9 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "base/bytes.h"
 #include "io/atomic_file.h"
 #include "io/fake_disk.h"
+#include "io/frame_memory.h"
 #include "io/measurement_cache.h"
 
 namespace plimsoll::io {
@@ -25,11 +24,6 @@ constexpr std::chrono::seconds kPatience{30};  // for one read
 constexpr std::chrono::seconds kAge = std::chrono::hours(30 * 24);
 
 using Clock = std::chrono::steady_clock;
-
-struct FreeMemory {
-  void operator()(std::byte* memory) const { std::free(memory); }
-};
-using Memory = std::unique_ptr<std::byte, FreeMemory>;
 
 // Visits the pages of a file once each in an order without neighbours, and then again.
 class PageOrder {
@@ -252,11 +246,9 @@ Result<DiskSpeed> MeasureDisk(const std::shared_ptr<const File>& file,
   if (file->window_begin() % kIoAlignment != 0) {
     return Fail(ErrorKind::kFailed, "{} does not begin at a block", file->name());
   }
-  const Memory memory(
-      static_cast<std::byte*>(std::aligned_alloc(kIoAlignment, options.memory_bytes)));
-  if (memory == nullptr) {
-    return Fail(ErrorKind::kDoesNotFit, "measuring the disk takes {} of memory",
-                FormatBytes(options.memory_bytes));
+  auto memory = FrameMemory::Allocate(options.memory_bytes);
+  if (!memory) {
+    return Forward(memory);
   }
   DiskSpeed speed;
   CellPlan best;
@@ -272,7 +264,7 @@ Result<DiskSpeed> MeasureDisk(const std::shared_ptr<const File>& file,
     }
     seed = seed * 6364136223846793005U + 1442695040888963407U;
     plan.seed = seed >> 16;
-    auto rate = MeasureCell(**reader, *id, file->size(), plan, memory.get());
+    auto rate = MeasureCell(**reader, *id, file->size(), plan, memory->data());
     speed.direct = (*reader)->is_direct(*id);
     return rate;
   };

@@ -31,22 +31,23 @@ std::string_view ReadClassName(ReadClass read_class) {
 
 Reader::Reader(std::unique_ptr<ReadBackend> backend, const ReaderOptions& options)
     : backend_(std::move(backend)), options_(options) {
-  auto& in_flight_max = options_.in_flight_max;
-  in_flight_max[0] = std::clamp(in_flight_max[0], 1U, backend_->depth());
-  for (uint32_t& limit : in_flight_max) {
-    limit = std::clamp(limit, 1U, in_flight_max[0]);
+  auto& segments_max = options_.segments_in_flight_max;
+  segments_max[0] = std::clamp(segments_max[0], 1U, backend_->depth());
+  for (size_t c = 0; c < kNReadClasses; ++c) {
+    segments_max[c] = std::clamp(segments_max[c], 1U, segments_max[0]);
+    Invariant(options_.bytes_in_flight_max[c] > 0, "of every class something may be under way");
   }
   Invariant(options_.segment_bytes > 0 && options_.segment_bytes % kIoAlignment == 0 &&
                 options_.segment_bytes <= INT32_MAX,
             "a segment is a multiple of the alignment");
   requests_.resize(options_.n_requests_max);
   ended_.resize(options_.n_requests_max);
-  segments_.resize(in_flight_max[0]);
-  results_.resize(in_flight_max[0]);
+  segments_.resize(segments_max[0]);
+  results_.resize(segments_max[0]);
   for (uint32_t i = options_.n_requests_max; i > 0; --i) {
     free_requests_.push_back(i - 1);
   }
-  for (uint32_t i = in_flight_max[0]; i > 0; --i) {
+  for (uint32_t i = segments_max[0]; i > 0; --i) {
     free_segments_.push_back(i - 1);
   }
 }
@@ -139,9 +140,13 @@ void Reader::Unlink(uint32_t request_idx) {
 
 void Reader::Issue() {
   ResumePaused();
+  uint32_t n_segments = 0;  // under way, of this class and those before it
+  uint64_t bytes = 0;
   for (size_t c = 0; c < kNReadClasses; ++c) {
     Queue& queue = queues_[c];
-    while (queue.first != kNone && n_in_flight_ < options_.in_flight_max[c]) {
+    while (queue.first != kNone && !free_segments_.empty() &&
+           n_segments + queue.n_in_flight < options_.segments_in_flight_max[c] &&
+           bytes + queue.bytes_in_flight < options_.bytes_in_flight_max[c]) {
       const uint32_t request_idx = queue.first;
       Request& request = requests_[request_idx];
       BeginSegment(request, request_idx);
@@ -152,6 +157,8 @@ void Reader::Issue() {
     if (queue.first != kNone) {
       break;  // what is left of this class goes before any later one
     }
+    n_segments += queue.n_in_flight;
+    bytes += queue.bytes_in_flight;
   }
   backend_->Begin();
 }
@@ -160,9 +167,13 @@ void Reader::BeginSegment(Request& request, uint32_t request_idx) {
   const uint32_t segment_idx = free_segments_.back();
   free_segments_.pop_back();
   const uint64_t bytes = std::min(request.range.bytes - request.issued, options_.segment_bytes);
-  segments_[segment_idx] = {.request = request_idx, .offset = request.issued, .bytes = bytes};
+  const ReadClass read_class = request.request.read_class;
+  segments_[segment_idx] = {
+      .request = request_idx, .read_class = read_class, .offset = request.issued, .bytes = bytes};
   request.issued += bytes;
   ++request.n_segments;
+  ++queues_[static_cast<size_t>(read_class)].n_in_flight;
+  queues_[static_cast<size_t>(read_class)].bytes_in_flight += bytes;
   if (n_in_flight_++ == 0) {
     busy_since_ = backend_->Now();
   }
@@ -311,6 +322,9 @@ void Reader::EndSegment(uint32_t segment_idx) {
   const uint32_t request_idx = segments_[segment_idx].request;
   Request& request = requests_[request_idx];
   free_segments_.push_back(segment_idx);
+  Queue& queue = queues_[static_cast<size_t>(segments_[segment_idx].read_class)];
+  --queue.n_in_flight;
+  queue.bytes_in_flight -= segments_[segment_idx].bytes;
   if (--n_in_flight_ == 0) {
     stats_.busy += backend_->Now() - busy_since_;
   }

@@ -98,9 +98,16 @@ struct ReaderOptions {
   // What a request is cut into, so that one large request keeps the device busy and a demand read
   // never waits for more than what is under way. A multiple of kIoAlignment.
   uint64_t segment_bytes = 1 << 20;
-  // A class begins a segment only while fewer than this many are under way, of all classes: the
-  // first is the depth of the queue. At least 1, and none above the first.
-  std::array<uint32_t, kNReadClasses> in_flight_max = {64, 16, 8, 2, 1};
+  // A class begins a segment only while fewer segments and bytes than these are under way of it and
+  // of the classes before it. The segments of the first class are the depth of the queue. All at
+  // least 1.
+  //
+  // A device shares its bandwidth among what it has: of large pages that are all under way the
+  // first arrives no sooner than the last. So a token's demands go few at a time; a stream goes
+  // deeper, because its owner computes for longer between two looks at the reader.
+  std::array<uint32_t, kNReadClasses> segments_in_flight_max = {64, 32, 16, 4, 1};
+  std::array<uint64_t, kNReadClasses> bytes_in_flight_max = {8 << 20, 32 << 20, 8 << 20, 2 << 20,
+                                                             1 << 20};
 };
 
 struct ReadClassStats {
@@ -192,7 +199,8 @@ class Reader {
   };
   struct Segment {
     uint32_t request = kNone;
-    uint64_t offset = 0;  // in the request's frame
+    ReadClass read_class = ReadClass::kDemand;  // when it began
+    uint64_t offset = 0;                        // in the request's frame
     uint64_t bytes = 0;
     uint64_t done = 0;
     uint32_t n_errors = 0;
@@ -204,6 +212,8 @@ class Reader {
   struct Queue {
     uint32_t first = kNone;
     uint32_t last = kNone;
+    uint32_t n_in_flight = 0;  // segments
+    uint64_t bytes_in_flight = 0;
   };
 
   // Of a request of which something has not begun; kNone otherwise.

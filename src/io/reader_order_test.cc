@@ -79,7 +79,7 @@ class ReaderOrderTest : public testing::Test {
 };
 
 TEST_F(ReaderOrderTest, ClassesGoStrictlyInOrder) {
-  Make({.in_flight_max = {1, 1, 1, 1, 1}});
+  Make({.segments_in_flight_max = {1, 1, 1, 1, 1}});
   for (uint64_t i = 0; i < kNReadClasses; ++i) {
     Submit(2 * i, static_cast<ReadClass>(kNReadClasses - 1 - i));
     Submit(2 * i + 1, static_cast<ReadClass>(kNReadClasses - 1 - i));
@@ -88,7 +88,7 @@ TEST_F(ReaderOrderTest, ClassesGoStrictlyInOrder) {
 }
 
 TEST_F(ReaderOrderTest, ADemandOvertakesTheRestOfALongRead) {
-  Make({.segment_bytes = kPage, .in_flight_max = {4, 4, 4, 2, 1}});
+  Make({.segment_bytes = kPage, .segments_in_flight_max = {4, 4, 4, 2, 1}});
   ReadRequest stream = Page(100, ReadClass::kPrefill);
   stream.bytes = 64 * kPage;
   stream.frame = {memory_.get(), 64 * kPage};
@@ -106,7 +106,7 @@ TEST_F(ReaderOrderTest, ADemandOvertakesTheRestOfALongRead) {
 }
 
 TEST_F(ReaderOrderTest, LowerClassesLeaveRoomInTheQueue) {
-  Make({.in_flight_max = {8, 8, 4, 2, 1}});
+  Make({.segments_in_flight_max = {8, 8, 4, 2, 1}});
   for (uint64_t i = 0; i < 20; ++i) {
     Submit(i, ReadClass::kPrefetch);
   }
@@ -116,22 +116,48 @@ TEST_F(ReaderOrderTest, LowerClassesLeaveRoomInTheQueue) {
     Submit(i, ReadClass::kRestore);
   }
   reader_->Issue();
-  EXPECT_EQ(reader_->n_in_flight(), 4U);
+  EXPECT_EQ(reader_->n_in_flight(), 2U + 4U);
   for (uint64_t i = 40; i < 60; ++i) {
     Submit(i, ReadClass::kDemand);
   }
   reader_->Issue();
-  EXPECT_EQ(reader_->n_in_flight(), 8U);
+  EXPECT_EQ(reader_->n_in_flight(), 8U) << "the depth of the queue";
   const auto tags = Tags(Drain());
   const auto end_of = [&](uint64_t tag) { return std::find(tags.begin(), tags.end(), tag); };
   EXPECT_LT(end_of(59), end_of(24)) << "of the restores only what was under way precedes";
   EXPECT_LT(end_of(39), end_of(2));
 }
 
+TEST_F(ReaderOrderTest, BytesUnderWayAreLimitedByClass) {
+  Make({.segment_bytes = kPage,
+        .segments_in_flight_max = {64, 64, 64, 64, 64},
+        .bytes_in_flight_max = {6 * kPage, 12 * kPage, 4 * kPage, kPage, 1}});
+  for (uint64_t i = 0; i < 20; ++i) {
+    Submit(i, ReadClass::kBackground);
+  }
+  reader_->Issue();
+  EXPECT_EQ(reader_->n_in_flight(), 1U);
+  for (uint64_t i = 20; i < 40; ++i) {
+    Submit(i, ReadClass::kPrefill);
+  }
+  reader_->Issue();
+  EXPECT_EQ(reader_->n_in_flight(), 1U + 12U) << "a class counts those before it, not those behind";
+  for (uint64_t i = 40; i < 50; ++i) {
+    Submit(i, ReadClass::kDemand);
+  }
+  reader_->Issue();
+  EXPECT_EQ(reader_->n_in_flight(), 1U + 12U + 6U);
+  const auto tags = Tags(Drain());
+  EXPECT_EQ(tags.size(), 50U);
+  const auto end_of = [&](uint64_t tag) { return std::find(tags.begin(), tags.end(), tag); };
+  EXPECT_LT(end_of(49), end_of(32)) << "of the stream only what was under way precedes";
+  EXPECT_LT(end_of(39), end_of(1));
+}
+
 TEST_F(ReaderOrderTest, ADeepQueueReachesTheBandwidthAndAShallowOneWaits) {
   constexpr double kBytesPerSecond = 2e9;
   const auto rate = [&](uint32_t depth) {
-    Make({.in_flight_max = {depth, 1, 1, 1, 1}},
+    Make({.segments_in_flight_max = {depth, 1, 1, 1, 1}},
          {.latency = 200us, .bytes_per_second = kBytesPerSecond, .made_up = true});
     const nanoseconds begin = clock_.now();
     for (uint64_t i = 0; i < 100; ++i) {
@@ -145,7 +171,7 @@ TEST_F(ReaderOrderTest, ADeepQueueReachesTheBandwidthAndAShallowOneWaits) {
 }
 
 TEST_F(ReaderOrderTest, ACancelledRequestEndsOnceWhateverOfItHadBegun) {
-  Make({.segment_bytes = kPage, .in_flight_max = {1, 1, 1, 1, 1}});
+  Make({.segment_bytes = kPage, .segments_in_flight_max = {1, 1, 1, 1, 1}});
   ReadRequest large = Page(0, ReadClass::kDemand);
   large.bytes = 4 * kPage;
   large.frame = {memory_.get(), 4 * kPage};
@@ -181,7 +207,7 @@ TEST_F(ReaderOrderTest, ACancelledRequestEndsOnceWhateverOfItHadBegun) {
 }
 
 TEST_F(ReaderOrderTest, APromotedGuessIsReadWithTheDemands) {
-  Make({.in_flight_max = {1, 1, 1, 1, 1}});
+  Make({.segments_in_flight_max = {1, 1, 1, 1, 1}});
   const ReadId guess = Submit(1, ReadClass::kPrefetch);
   Submit(2, ReadClass::kPrefetch);
   const ReadId last = Submit(3, ReadClass::kPrefetch);
@@ -269,7 +295,9 @@ TEST_F(ReaderOrderTest, AFileCutShortWhileReadIsNoticed) {
 
 TEST_F(ReaderOrderTest, AnyMixtureOfFaultsEndsWithTheRightBytes) {
   for (uint64_t seed = 1; seed <= 50; ++seed) {
-    Make({.n_requests_max = 64, .segment_bytes = kPage / 8, .in_flight_max = {8, 8, 4, 2, 1}},
+    Make({.n_requests_max = 64,
+          .segment_bytes = kPage / 8,
+          .segments_in_flight_max = {8, 8, 4, 2, 1}},
          {.seed = seed, .slow_share = 0.05, .made_up = true},
          {.seed = seed,
           .short_share = 0.3,

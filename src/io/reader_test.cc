@@ -199,7 +199,7 @@ TEST_P(ReaderTest, FullIsPressureAndEveryRequestEndsOnce) {
 TEST_P(ReaderTest, NothingIsWrittenToAFrameOnceItsRequestHasEnded) {
   constexpr uint64_t kBytes = 512 * 1024;
   constexpr std::byte kPoison{0xA5};
-  const auto reader = Make({.segment_bytes = 64 * 1024, .in_flight_max = {2, 1, 1, 1, 1}});
+  const auto reader = Make({.segment_bytes = 64 * 1024, .segments_in_flight_max = {2, 1, 1, 1, 1}});
   const ReadFileId file = Add(*reader, path_);
   const Frame cancelled = MakeFrame(kBytes);
   const Frame other = MakeFrame(kBytes);
