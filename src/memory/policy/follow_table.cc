@@ -10,44 +10,39 @@ constexpr uint8_t kCountMax = 255;
 
 }  // namespace
 
-FollowTable::FollowTable(uint32_t n_experts, uint32_t n_lags)
-    : n_(n_experts), n_lags_(n_lags), counts_(size_t{n_experts} * n_experts, 0), n_seen_(n_, 0) {}
+FollowTable::FollowTable(uint32_t n_experts)
+    : n_(n_experts), counts_(size_t{n_experts} * n_experts, 0), n_seen_(n_experts, 0) {}
 
-// Old pairs fade when a count is full.
+// A pair is counted at most once an occurrence, so no count outgrows n_seen_. When that is full,
+// all of the expert's are halved: old pairs fade.
 void FollowTable::Halve(uint16_t expert) {
   n_seen_[expert] = static_cast<uint8_t>(n_seen_[expert] / 2);
-  std::for_each_n(row(expert), n_, [](uint8_t& count) { count = static_cast<uint8_t>(count / 2); });
+  std::for_each_n(counts_.begin() + static_cast<ptrdiff_t>(size_t{expert} * n_), n_,
+                  [](uint8_t& count) { count = static_cast<uint8_t>(count / 2); });
 }
 
-void FollowTable::Add(std::span<const uint16_t> context, std::span<const uint16_t> followers,
-                      uint32_t lag) {
-  for (const uint16_t expert : context) {
-    uint8_t* const counts = row(expert);
-    if (lag == 1) {
-      if (n_seen_[expert] == kCountMax) {
-        Halve(expert);
-      }
-      ++n_seen_[expert];
+void FollowTable::Add(std::span<const uint16_t> before, std::span<const uint16_t> now) {
+  for (const uint16_t expert : before) {
+    if (n_seen_[expert] == kCountMax) {
+      Halve(expert);
     }
-    for (const uint16_t follower : followers) {
-      if (counts[follower] == kCountMax) {
-        Halve(expert);
-      }
+    ++n_seen_[expert];
+    uint8_t* const counts = counts_.data() + size_t{expert} * n_;
+    for (const uint16_t follower : now) {
       ++counts[follower];
     }
   }
 }
 
-void FollowTable::Expect(std::span<const uint16_t> context, std::span<const float> rate,
+void FollowTable::Expect(std::span<const uint16_t> now, std::span<const float> rate,
                          std::span<float> expected) const {
-  const float prior = kPriorOccurrences * static_cast<float>(n_lags_);
   std::ranges::fill(expected, 0.0F);
-  for (const uint16_t expert : context) {
-    const uint8_t* const counts = row(expert);
-    const float share = 1 / (static_cast<float>(context.size()) *
+  for (const uint16_t expert : now) {
+    const uint8_t* const counts = counts_.data() + size_t{expert} * n_;
+    const float share = 1 / (static_cast<float>(now.size()) *
                              (static_cast<float>(n_seen_[expert]) + kPriorOccurrences));
     for (uint32_t i = 0; i < n_; ++i) {
-      expected[i] += share * (static_cast<float>(counts[i]) + prior * rate[i]);
+      expected[i] += share * (static_cast<float>(counts[i]) + kPriorOccurrences * rate[i]);
     }
   }
 }

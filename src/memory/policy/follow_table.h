@@ -1,5 +1,5 @@
-// Which experts of a layer follow which: counts of pairs (an expert of a token, an expert of one of
-// the next tokens), learned as the routers speak.
+// Which experts of a layer follow which: counts of pairs (an expert of a token, an expert of the
+// next one), learned as the routers speak.
 #pragma once
 
 #include <cstdint>
@@ -10,28 +10,23 @@ namespace plimsoll::memory::policy {
 
 class FollowTable {
  public:
-  // Counts the followers within `n_lags` tokens. Takes n_experts * (n_experts + 1) bytes.
-  FollowTable(uint32_t n_experts, uint32_t n_lags);
+  // Takes n_experts * (n_experts + 1) bytes.
+  explicit FollowTable(uint32_t n_experts);
 
-  // `followers` came `lag` tokens behind `context`, 1 ... n_lags.
-  void Add(std::span<const uint16_t> context, std::span<const uint16_t> followers, uint32_t lag);
-  // Writes to `expected` how many of the next n_lags tokens use each expert after `context`, a mean
-  // over its experts. Where little has been seen, `rate` (uses a token) stands in: it counts as
-  // much as two occurrences.
-  void Expect(std::span<const uint16_t> context, std::span<const float> rate,
+  // A token went to `now`, the one before it to `before`.
+  void Add(std::span<const uint16_t> before, std::span<const uint16_t> now);
+  // Writes to `expected` each expert's chance to be used by the token behind one that went to
+  // `now`, a mean over its experts. Where little has been seen, `rate` (uses a token) stands in: it
+  // counts as much as two occurrences.
+  void Expect(std::span<const uint16_t> now, std::span<const float> rate,
               std::span<float> expected) const;
 
  private:
-  [[nodiscard]] uint8_t* row(uint16_t expert) { return counts_.data() + size_t{expert} * n_; }
-  [[nodiscard]] const uint8_t* row(uint16_t expert) const {
-    return counts_.data() + size_t{expert} * n_;
-  }
   void Halve(uint16_t expert);
 
   uint32_t n_;
-  uint32_t n_lags_;
   std::vector<uint8_t> counts_;  // [n_experts][n_experts]
-  std::vector<uint8_t> n_seen_;  // [n_experts]: occurrences that had a follower
+  std::vector<uint8_t> n_seen_;  // [n_experts]: occurrences that had a next token
 };
 
 }  // namespace plimsoll::memory::policy

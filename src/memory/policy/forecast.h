@@ -28,7 +28,7 @@ struct ForecastWeights {
 
 class Forecast final : public Policy {
  public:
-  // "Soon": within so many tokens.
+  // "Soon", to which the weights are fitted: within so many tokens.
   static constexpr uint32_t kHorizon = 3;
 
   explicit Forecast(const PageLayout& layout,
@@ -36,36 +36,33 @@ class Forecast final : public Policy {
   [[nodiscard]] static uint64_t Bytes(const PageLayout& layout);
 
   void Visit(const LayerVisit& visit) override;
-  void Admit(PageId /*page*/) override {}
-  void Evict(PageId /*page*/) override {}
+  void Admit(PageId page) override { ForgetLowest(layout_.layer_of(page)); }
+  void Evict(PageId page) override { ForgetLowest(layout_.layer_of(page)); }
   [[nodiscard]] std::optional<PageId> ChooseVictim(std::optional<PageId> incoming,
                                                    const PageSet& candidates) override;
   void SetCapacity(uint32_t /*n_slots*/) override {}
   void Warm(std::span<const float> popularity) override { features_.Warm(popularity); }
 
  private:
-  // What was expected when a layer's pages were scored, to be compared with what came.
-  struct Expectation {
-    bool made = false;
-    float n_used = 0;      // pages, of those used before, that are used within the horizon
-    uint32_t n_known = 0;  // pages used before
-  };
-  struct Layer {
-    bool stale = true;  // visited since its pages were scored
-    float level = 0;    // added to the score of all of its pages
-    uint32_t n_visits = 0;
-    std::array<Expectation, kHorizon> expectations = {};  // of the last visits, in a ring
+  // The candidate of a layer with the lowest score, as it was found last. It stands until the layer
+  // is visited, gains or loses a page, or the page is no candidate any more; a page that another
+  // user unpins meanwhile is not missed for longer than that.
+  struct Lowest {
+    std::optional<PageId> page;
+    float score = 0;
   };
 
+  void ForgetLowest(uint32_t layer) { lowest_[layer].page.reset(); }
   void Score(uint32_t layer);
-  void Correct(uint32_t layer);
+  void FindLowest(uint32_t layer, const PageSet& candidates);
 
   const PageLayout& layout_;
   ForecastWeights weights_;
   ReuseFeatures features_;
-  std::vector<Layer> layers_;
-  std::vector<float> scores_;  // [n_pages]
-  std::vector<float> values_;  // scratch: the features of a layer's pages
+  std::vector<Lowest> lowest_;  // [n_layers]
+  std::vector<uint8_t> stale_;  // [n_layers]: visited since its pages were scored
+  std::vector<float> scores_;   // [n_pages]
+  std::vector<float> values_;   // scratch: the features of a layer's pages
   std::array<std::span<float>, kNReuseFeatures> value_of_;
   uint32_t current_layer_ = 0;
 };

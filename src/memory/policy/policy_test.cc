@@ -248,6 +248,27 @@ TEST(PolicyTest, APromptDoesNotFlushWhatDecodingUses) {
   EXPECT_LE(misses_after_prompt("forecast"), kLayers);
 }
 
+TEST(PolicyTest, APopularityProfileIsAHintUntilRoutersSpeak) {
+  const PageLayout layout = SmallLayout();
+  const auto policy = MakePolicy("forecast", layout).value();
+  policy->SetCapacity(layout.n_pages());
+  std::vector<float> popularity(layout.n_pages(), 100);
+  popularity[layout.page(2, 7).value] = 1;
+  policy->Warm(popularity);
+  const std::vector<uint64_t> all(1, (uint64_t{1} << layout.n_pages()) - 1);
+  EXPECT_EQ(policy->ChooseVictim(std::nullopt, PageSet(all)), layout.page(2, 7));
+
+  Cache cache(*policy, layout, layout.n_pages());
+  for (uint64_t step = 1; step <= 100; ++step) {
+    for (uint32_t layer = 0; layer < kLayers; ++layer) {
+      cache.Serve(layer, step, Phase::kDecode, {5, 6, 7});
+    }
+  }
+  const auto victim = policy->ChooseVictim(std::nullopt, PageSet(all));
+  ASSERT_TRUE(victim);
+  EXPECT_FALSE(std::set<uint32_t>({5, 6, 7}).contains(victim->value % kExperts));
+}
+
 TEST(PageSetTest, ForEachInVisitsARangeOfAnyPosition) {
   EXPECT_TRUE(rc::check([] {
     const auto words =

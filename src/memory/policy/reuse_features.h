@@ -3,7 +3,6 @@
 // one.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -16,21 +15,19 @@
 namespace plimsoll::memory::policy {
 
 enum class ReuseFeature : uint8_t {
-  kRate4,      // log of uses a token, with a half-life of 4 tokens
-  kRate8,      // ... of 8 tokens
-  kRate32,     // ... of 32 tokens
-  kAge,        // log of 1 + tokens since the last use
-  kAlike,      // log of uses a token behind moments like this one
-  kFollow,     // log of uses in the next token, given the present one's experts
-  kFollowFar,  // log of uses in the next 4 tokens, given the same
+  kRate,    // log of uses a token, with a half-life of kRateHalfLife tokens
+  kAge,     // log of 1 + tokens since the last use
+  kAlike,   // log of uses a token behind moments like this one
+  kFollow,  // log of the chance to be used by the next token, given the present one's experts
 };
-inline constexpr size_t kNReuseFeatures = 7;
+inline constexpr size_t kNReuseFeatures = 4;
 [[nodiscard]] std::string_view ReuseFeatureName(size_t feature);
 
 // Learns from visits. A pass of decoding is one token of time; a chunk of a prompt is at most
 // kPromptTokens, however long it is, so that a prompt does not wipe out what decoding has shown.
 class ReuseFeatures {
  public:
+  static constexpr float kRateHalfLife = 12;
   static constexpr uint32_t kPromptTokens = 16;
   static constexpr uint32_t kPromptTail = 32;  // the tokens of a chunk whose uses make its rates
 
@@ -46,19 +43,14 @@ class ReuseFeatures {
   // Tokens of time since the page's last use; kNever for a page that was not used yet.
   static constexpr uint32_t kNever = UINT32_MAX;
   [[nodiscard]] uint32_t Age(PageId page) const;
-  // Pages of the layer that were used at all, and within the last `n` tokens of time.
-  [[nodiscard]] uint32_t n_used(uint32_t layer) const { return layers_[layer].n_used; }
-  [[nodiscard]] uint32_t CountUsedWithin(uint32_t layer, uint32_t n) const;
-  // Uses in the memory of the slow rate, for a popularity profile.
-  [[nodiscard]] float SlowRate(PageId page) const { return rates_[2][page.value]; }
+  // Uses a token, lately.
+  [[nodiscard]] float Rate(PageId page) const { return rates_[page.value]; }
   void Warm(std::span<const float> popularity);
 
  private:
   struct Layer {
-    uint32_t now = 0;     // tokens of time that the layer has seen
-    uint32_t n_used = 0;  // pages that were used at all
+    uint32_t now = 0;  // tokens of time that the layer has seen
     FollowTable follow;
-    FollowTable follow_far;
   };
 
   void BeginPass(const LayerVisit& visit);
@@ -70,11 +62,10 @@ class ReuseFeatures {
   const PageLayout& layout_;
   RoutingHistory history_;
   std::vector<Layer> layers_;
-  std::array<std::vector<float>, 3> rates_;  // [n_pages] each
-  std::vector<uint32_t> last_use_;           // [n_pages], in the layer's time; kNever
-  std::vector<float> alike_;                 // [n_pages], as of the layer's last visit
+  std::vector<float> rates_;        // [n_pages]
+  std::vector<uint32_t> last_use_;  // [n_pages], in the layer's time; kNever
+  std::vector<float> alike_;        // [n_pages], as of the layer's last visit
   std::vector<float> follow_;
-  std::vector<float> follow_far_;
   std::vector<float> share_;  // scratch: a layer's pages
   uint64_t step_ = UINT64_MAX;
   uint64_t next_token_ = 0;  // number of the first token of the next pass
