@@ -327,7 +327,7 @@ Result<DiskSpeed> CachedFolderSpeed(const std::filesystem::path& folder,
   if (auto known = Remembered(**file, options)) {
     return std::move(*known);
   }
-  if (auto filled = scratch.Fill(kScratchBytes); !filled) {
+  if (auto filled = scratch.Fill(options.scratch_bytes); !filled) {
     return Forward(filled);
   }
   file = File::Open(scratch.path());

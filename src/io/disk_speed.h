@@ -39,7 +39,8 @@ struct DiskSpeedOptions {
   std::chrono::milliseconds time_sustained{1500};
   uint64_t memory_bytes = 32 << 20;  // a cell whose pages under way would need more is left out
   BackendOptions backend;
-  bool anew = false;  // whatever is remembered
+  bool anew = false;                   // whatever is remembered
+  uint64_t scratch_bytes = 256 << 20;  // where there is no file to measure with
 };
 
 // Reads pages of the file in an order that no read-ahead guesses, and each as seldom as the file's
@@ -54,8 +55,7 @@ struct DiskSpeedOptions {
                                                 const DiskSpeedOptions& options);
 
 // The same for the device that a folder is on: what is known of it, or measured on a file of
-// kScratchBytes that is written there and removed again. kIo when it cannot be written.
-inline constexpr uint64_t kScratchBytes = 256 << 20;
+// scratch_bytes that is written there and removed again. kIo when it cannot be written.
 [[nodiscard]] Result<DiskSpeed> CachedFolderSpeed(const std::filesystem::path& folder,
                                                   const DiskSpeedOptions& options);
 

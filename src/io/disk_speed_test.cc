@@ -90,6 +90,24 @@ TEST_F(DiskSpeedTest, IsMeasuredOnceAndRemembered) {
   EXPECT_NE(anew->sustained, speed->sustained);
 }
 
+TEST_F(DiskSpeedTest, AFolderIsMeasuredOnAFileThatGoesAway) {
+  const path folder = folder_ / "models";
+  const DiskSpeedOptions options = {.page_bytes = {64 << 10},
+                                    .depths = {4},
+                                    .time_a_cell = 5ms,
+                                    .time_sustained = 5ms,
+                                    .memory_bytes = 1 << 20,
+                                    .scratch_bytes = 2 << 20};
+  const auto speed = CachedFolderSpeed(folder, options);
+  ASSERT_TRUE(speed) << speed.error().message;
+  EXPECT_GT(speed->sustained, 1e4);
+  EXPECT_TRUE(std::filesystem::is_empty(folder));
+  EXPECT_EQ(CachedFolderSpeed(folder, options)->sustained, speed->sustained);
+  EXPECT_TRUE(std::filesystem::is_empty(folder));
+  std::ofstream(folder_ / "file") << "in the way";
+  EXPECT_EQ(CachedFolderSpeed(folder_ / "file/below", options).error().kind, ErrorKind::kIo);
+}
+
 TEST_F(DiskSpeedTest, AFileWithoutAPageSaysSo) {
   WriteTestFile(folder_ / "file", 100);
   EXPECT_FALSE(MeasureDisk(*File::Open(folder_ / "file"), {}));

@@ -98,7 +98,7 @@ TEST_F(MachineTest, SiblingsCountOnce) {
   const CoreFacts without_topology = ReadCoreFacts(root_);
   EXPECT_GE(without_topology.n_usable, 1U);
   EXPECT_EQ(without_topology.processors.size(), without_topology.n_usable);
-  for (int cpu = 0; cpu < 1024; ++cpu) {
+  for (const uint32_t cpu : without_topology.processors) {
     Write("sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/thread_siblings_list",
           "0-1023\n");
   }

@@ -221,6 +221,29 @@ class Evaluation(unittest.TestCase):
         report = json.loads(run("inspect", str(models[0]), "--json").stdout)
         self.assertEqual(report["architecture"], "qwen3moe")
 
+    def test_doctor_reports_this_machine(self):
+        report = json.loads(run("doctor", "-m", str(MODEL), "--quick", "--json").stdout)
+        self.assertGreater(report["memory"]["bytes"], report["memory"]["default_line_bytes"])
+        self.assertEqual(sum(k["chosen"] for k in report["processor"]["kernels"]), 1)
+        self.assertIn(report["disk"]["direct_io"], (True, False))
+        done = run("doctor", "--quick")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        for heading in ("Processor", "Memory", "Disk", "What to change"):
+            self.assertIn("\n" + heading + "\n", "\n" + done.stdout)
+        self.assertEqual(run("doctor", "-m", "/no/such/file").returncode, 5)
+
+    def test_doctor_measures_once_and_keeps_nothing_else(self):
+        with tempfile.TemporaryDirectory() as cache:
+            first = run("doctor", "-m", str(MODEL), "--json", XDG_CACHE_HOME=cache)
+            self.assertEqual((first.returncode, first.stderr), (0, ""))
+            files = list((pathlib.Path(cache) / "plimsoll").iterdir())
+            self.assertEqual(len(files), 2, "the disk's table and the memory's")
+            self.assertLess(sum(f.stat().st_size for f in files), 10_000)
+            disk = json.loads(first.stdout)["disk"]
+            again = run("doctor", "-m", str(MODEL), "--json", XDG_CACHE_HOME=cache)
+            self.assertEqual(disk, json.loads(again.stdout)["disk"])
+            self.assertGreater(disk["sustained_bytes_per_second"], 0)
+
 
 class Bench(unittest.TestCase):
     QUICK = ["bench", "-t", "1", "-r", "2"]
