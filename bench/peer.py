@@ -28,14 +28,35 @@ def run(*command, cwd=None):
 def llama_bench(folder):
     """The path of llama-bench in `folder`, made there on the first use."""
     program = folder / "llama-bench"
-    if program.exists():
-        return program
+    if not program.exists():
+        print("Building llama-bench ...", file=sys.stderr)
+        sources = peer_sources(folder)
+        bench = sources / "tools" / "llama-bench"
+        compile_against_peer(folder, program, bench / "llama-bench.cpp", bench / "main.cpp")
+    return program
+
+
+def peer_text(folder):
+    """The path of bench/peer_text.cc's program in `folder`, made there when it is missing or older than its source."""
+    program, source = folder / "peer-text", ROOT / "bench" / "peer_text.cc"
+    if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
+        print("Building peer-text ...", file=sys.stderr)
+        compile_against_peer(folder, program, source)
+    return program
+
+
+def peer_sources(folder):
+    """llama.cpp's sources of the release whose libraries the npm package brings."""
     engines.install_peer()
-    print("Building llama-bench ...", file=sys.stderr)
-    folder.mkdir(parents=True, exist_ok=True)
     sources = folder / "source"
     if not sources.exists():
+        folder.mkdir(parents=True, exist_ok=True)
         run("git", "clone", "-q", MODULES / "node-llama-cpp" / "llama" / "gitRelease.bundle", sources)
+    return sources
+
+
+def compile_against_peer(folder, program, *files):
+    sources = peer_sources(folder)
     # Its CPU libraries are looked for beside the program.
     libraries = sorted((MODULES / "@node-llama-cpp" / "linux-x64" / "bins" / "linux-x64").glob("*.so"))
     for library in libraries:
@@ -43,11 +64,9 @@ def llama_bench(folder):
         link.unlink(missing_ok=True)
         link.symlink_to(library)
     linked = [folder / library.name for library in libraries if not library.name.startswith("libggml-cpu-")]
-    bench = sources / "tools" / "llama-bench"
     includes = ["-I" + str(sources / name) for name in ("include", "ggml/include", "common", "vendor")]
-    command = ["g++-12", "-std=c++17", "-O2", "-DNDEBUG", "-w", bench / "llama-bench.cpp", bench / "main.cpp", *includes]
+    command = ["g++-12", "-std=c++17", "-O2", "-DNDEBUG", "-w", *files, *includes]
     run(*command, "-o", program, *linked, "-Wl,-rpath,$ORIGIN")
-    return program
 
 
 def measure(program, model, threads, words):
