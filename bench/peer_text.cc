@@ -14,8 +14,8 @@
 #include <iterator>
 #include <vector>
 
-#include "ggml-backend.h"
-#include "llama.h"
+#include <ggml-backend.h>
+#include <llama.h>
 
 namespace {
 
