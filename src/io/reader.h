@@ -267,6 +267,9 @@ struct BackendOptions {
 };
 // kFailed when a kind was asked for by name and the system refuses it.
 [[nodiscard]] Result<std::unique_ptr<ReadBackend>> MakeBackend(const BackendOptions& options);
+// By a name that a user gives: "best", "io_uring", "threads", and "buffered" or "threads-buffered"
+// for the same through the page cache. kUsage lists them.
+[[nodiscard]] Result<BackendOptions> BackendNamed(std::string_view name);
 // Both with the same depth.
 [[nodiscard]] Result<std::unique_ptr<Reader>> MakeReader(const BackendOptions& backend,
                                                          const ReaderOptions& options);

@@ -242,6 +242,18 @@ TEST(RefusedRing, APoolOfThreadsTakesItsPlace) {
   }
 }
 
+TEST(BackendNamed, KnowsTheFallbacksAndSaysWhichThereAre) {
+  EXPECT_EQ(BackendNamed("best")->kind, BackendKind::kBest);
+  EXPECT_EQ(BackendNamed("threads")->kind, BackendKind::kThreads);
+  EXPECT_TRUE(BackendNamed("threads")->direct);
+  EXPECT_FALSE(BackendNamed("threads-buffered")->direct);
+  EXPECT_FALSE(BackendNamed("buffered")->direct);
+  const auto unknown = BackendNamed("mmap");
+  ASSERT_FALSE(unknown);
+  EXPECT_EQ(unknown.error().kind, ErrorKind::kUsage);
+  EXPECT_NE(unknown.error().message.find("io_uring, threads"), std::string::npos);
+}
+
 TEST(RefusedRing, AReadBegunByAThreadThatEndsIsStillRead) {
   auto reader = MakeReader({}, {});
   ASSERT_TRUE(reader);
