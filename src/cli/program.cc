@@ -35,7 +35,7 @@ constexpr std::array<Command, 7> kCommands = {{
      EvalCommand},
     {"Measure a model", "bench", "bench [-m MODEL]",
      "how fast it runs, beside the machine's limits", BenchCommand},
-    {"Measure a model", "trace", "trace replay|show TRACE", "how it routes, and what caches miss",
+    {"Measure a model", "trace", "trace record|replay|show", "how it routes, and what caches miss",
      TraceCommand},
     {"Look at the machine", "doctor", "doctor [-m MODEL]", "what it offers, and what to change",
      DoctorCommand},

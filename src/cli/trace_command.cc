@@ -13,7 +13,8 @@ struct TraceAction {
   CommandFn command;
 };
 
-constexpr std::array<TraceAction, 2> kActions = {{
+constexpr std::array<TraceAction, 3> kActions = {{
+    {"record", "run a model and write down what its routers choose", TraceRecordCommand},
     {"replay", "what each eviction policy would have missed, and the optimum", TraceReplayCommand},
     {"show", "how a model routes: reuse, skew, working set", TraceShowCommand},
 }};
@@ -21,7 +22,7 @@ constexpr std::array<TraceAction, 2> kActions = {{
 std::string Help() {
   std::string help =
       "Study how a model's routers chose experts, from a recorded trace.\n\n"
-      "usage: plimsoll trace COMMAND [options] TRACE\n\nCommands:\n";
+      "usage: plimsoll trace COMMAND [options]\n\nCommands:\n";
   for (const TraceAction& action : kActions) {
     help += fmt::format("  {:<12} {}\n", action.name, action.summary);
   }

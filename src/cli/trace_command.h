@@ -6,6 +6,8 @@
 namespace plimsoll::cli {
 
 [[nodiscard]] Result<> TraceCommand(std::vector<std::string> args, const CommandContext& context);
+[[nodiscard]] Result<> TraceRecordCommand(std::vector<std::string> args,
+                                          const CommandContext& context);
 [[nodiscard]] Result<> TraceReplayCommand(std::vector<std::string> args,
                                           const CommandContext& context);
 [[nodiscard]] Result<> TraceShowCommand(std::vector<std::string> args,

@@ -91,6 +91,22 @@ Result<> LoadWeights(EngineState& state, const Engine::ProgressFn& on_progress) 
   });
 }
 
+Result<> RecordTrace(EngineState& state, const std::filesystem::path& path) {
+  const model::HyperParams& hp = state.model->hyper_params();
+  if (std::ranges::none_of(hp.layers, &model::LayerParams::is_moe)) {
+    return Fail(ErrorKind::kUsage, "{} has no experts: there is no routing to record",
+                state.summary.name);
+  }
+  auto recorder = memory::trace::Recorder::Create(path, state.summary.name, hp.architecture,
+                                                  model::RoutedLayers(hp));
+  if (!recorder) {
+    return Forward(recorder);
+  }
+  state.recorder = *std::move(recorder);
+  state.model->Observe(*state.recorder);
+  return {};
+}
+
 class LoadedEngine final : public Engine {
  public:
   explicit LoadedEngine(std::unique_ptr<EngineState> state) : state_(std::move(state)) {}
@@ -112,6 +128,9 @@ class LoadedEngine final : public Engine {
   }
   [[nodiscard]] Result<std::unique_ptr<Session>> NewSession() override {
     return MakeSession(*state_);
+  }
+  [[nodiscard]] Result<> FinishTrace() override {
+    return state_->recorder == nullptr ? Result<>() : state_->recorder->Finish();
   }
 
  private:
@@ -185,6 +204,11 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options,
     return Forward(loaded);
   }
   state->kv_pool = std::make_unique<kv::BlockPool>(*state->ledger, state->model->KvLayout());
+  if (options.trace) {
+    if (auto recording = RecordTrace(*state, *options.trace); !recording) {
+      return Forward(recording);
+    }
+  }
   return std::make_unique<LoadedEngine>(std::move(state));
 }
 

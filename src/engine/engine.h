@@ -30,6 +30,7 @@ struct EngineOptions {
   uint32_t n_threads = 0;                      // 0: the physical cores this process may use
   uint32_t prefill_chunk = 512;                // tokens computed together
   std::string kernels;                         // "": the fastest this CPU supports
+  std::optional<std::filesystem::path> trace;  // where to record what the routers choose
 };
 
 struct LoadProgress {
@@ -132,6 +133,8 @@ class Engine {
   [[nodiscard]] virtual AttentionWork AttentionAt(uint32_t position) const = 0;
   // A session with the engine's n_ctx. kDoesNotFit when the ledger has no room for another.
   [[nodiscard]] virtual Result<std::unique_ptr<Session>> NewSession() = 0;
+  // Writes the rest of EngineOptions::trace. kIo when its disk was full: the run went on without.
+  [[nodiscard]] virtual Result<> FinishTrace() { return {}; }
 };
 
 }  // namespace plimsoll::engine

@@ -11,6 +11,7 @@
 #include "kernels/team.h"
 #include "kv/block_pool.h"
 #include "memory/ledger.h"
+#include "memory/trace/recorder.h"
 #include "model/model.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -26,6 +27,7 @@ struct EngineState {
   std::unique_ptr<const text::Tokenizer> tokenizer;
   memory::Reservation tokenizer_memory;
   Result<std::unique_ptr<const text::ChatTemplate>> chat_template;
+  std::unique_ptr<memory::trace::Recorder> recorder;  // null: no trace
   std::unique_ptr<model::Model> model;
   std::unique_ptr<kv::BlockPool> kv_pool;
   ModelSummary summary;

@@ -113,7 +113,10 @@ void Model::Forward(const ForwardInput& input, const LogitsFn& on_logits) {
   if (input.tokens.empty()) {
     return;
   }
-  const Step step = {hp_, *options_.kernels, team_, scratch_, input.tokens};
+  if (report_ != nullptr) {
+    report_->BeginPass();
+  }
+  const Step step = {hp_, *options_.kernels, team_, scratch_, input.tokens, report_.get()};
   const LayerRange layers = input.layers.value_or(LayerRange{0, hp_.n_layers});
   if (layers.begin == 0) {
     Embed(step);
@@ -132,6 +135,10 @@ void Model::Forward(const ForwardInput& input, const LogitsFn& on_logits) {
   if (!input.hidden_out.empty()) {
     std::ranges::copy(scratch_.x.first(step.n() * hp_.hidden_dim), input.hidden_out.begin());
   }
+}
+
+void Model::Observe(memory::trace::RoutingObserver& observer) {
+  report_ = std::make_unique<RoutingReport>(observer, hp_, options_.max_chunk);
 }
 
 void Model::Embed(const Step& step) {

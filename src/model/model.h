@@ -13,9 +13,11 @@
 #include "kernels/team.h"
 #include "kv/block_pool.h"
 #include "memory/buffer.h"
+#include "memory/trace/routing_observer.h"
 #include "model/architecture.h"
 #include "model/loader.h"
 #include "model/rope.h"
+#include "model/routing_report.h"
 #include "model/scratch.h"
 #include "model/step.h"
 
@@ -76,6 +78,9 @@ class Model {
   [[nodiscard]] Result<> Load(memory::Ledger& ledger,
                               const std::function<void(uint64_t)>& on_bytes);
 
+  // From now on `observer`, which outlives the model, hears of every routed layer.
+  void Observe(memory::trace::RoutingObserver& observer);
+
   // After Load. Keys and values of the tokens are written to their slots.
   void Forward(const ForwardInput& input, const LogitsFn& on_logits);
 
@@ -99,6 +104,7 @@ class Model {
   std::vector<memory::Buffer> buffers_;
   std::optional<RopeTable> rope_;
   Scratch scratch_;
+  std::unique_ptr<RoutingReport> report_;  // null: nobody observes
 };
 
 }  // namespace plimsoll::model

@@ -4,6 +4,7 @@
 #include "model/expert_choice.h"
 #include "model/layer_pieces.h"
 #include "model/products.h"
+#include "model/routing_report.h"
 
 namespace plimsoll::model {
 
@@ -16,6 +17,9 @@ void LayerPieces::Route(const FeedForwardWeights& weights) {
                              routing.scores.data(), p.n_experts};
     RunProducts(step_, {&product, 1});
     step_.ForEachToken([&](size_t i) { ChooseExpertsOf(weights, i); });
+    if (step_.report != nullptr) {
+      step_.report->Report(step_, layer_idx_);
+    }
   } else {
     std::fill_n(routing.chosen.begin(), step_.n(), 0U);
     std::fill_n(routing.chosen_weights.begin(), step_.n(), 1.0F);

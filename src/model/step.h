@@ -25,12 +25,15 @@ struct ChunkToken {
   const uint32_t* mask = nullptr;
 };
 
+class RoutingReport;
+
 struct Step {
   const HyperParams& hp;
   const kernels::KernelSet& kernels;
   kernels::Team& team;
   Scratch& scratch;
   std::span<const ChunkToken> tokens;
+  RoutingReport* report = nullptr;  // null: nobody watches the routers
 
   [[nodiscard]] size_t n() const { return tokens.size(); }
 
