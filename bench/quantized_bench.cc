@@ -3,6 +3,7 @@
 // 8-bit dot products. Both limits are measured in the same run.
 //
 //   quantized_bench [--sets avx512,avx2] [--types Q4_0,Q8_0] [--k 2048] [--tokens 512] [--native]
+//                   [--decode-tokens 1] [--weights-mib 192]
 //
 // Figures are the best of many short runs, so that other work on the machine disturbs them least.
 #include <algorithm>
@@ -31,8 +32,8 @@ using kernels::testing::Buffer;
 using kernels::testing::Random;
 using tensor::DType;
 
-constexpr size_t kDecodeBytes = size_t{192} << 20;  // of weights: far more than the caches
-constexpr size_t kChunkBytes = size_t{4} << 20;     // timed together
+constexpr size_t kMiB = size_t{1} << 20;
+constexpr size_t kChunkBytes = 4 * kMiB;  // of weights, timed together
 
 template <class F>
 double Seconds(const F& f) {
@@ -63,10 +64,13 @@ class Weights {
   // A matrix of `bytes` or a little more: 64 random rows again and again.
   Weights(DType dtype, tensor::Layout layout, uint64_t k, size_t bytes) {
     Random random(1);
-    const auto few = kernels::testing::RandomMatrix(random, dtype, layout, k, 64);
+    auto few = kernels::testing::RandomMatrix(random, dtype, tensor::Layout::kNative, k, 64);
+    OrdinaryScales(random, few.matrix);
+    if (layout == tensor::Layout::kRows16) {
+      few = kernels::testing::AsRows16(few.matrix);
+    }
     const size_t few_bytes = few.bytes.size();
     const size_t n = bytes / few_bytes + 1;
-    OrdinaryScales(random, few.matrix);
     matrix_ = few.matrix;
     matrix_.rows = 64 * n;
     bytes_ = AlignUp(n * few_bytes + tensor::kReadablePadding, kHugePage);
@@ -94,12 +98,17 @@ class Weights {
 // Bytes of weights a second.
 double Decode(const KernelSet& set, const tensor::Matrix& w, const Activations& x,
               std::byte* workspace) {
-  const uint64_t step = kChunkBytes / w.row_bytes() / 16 * 16;
+  const uint64_t step = std::min(kChunkBytes / w.row_bytes() / 16 * 16, w.rows);
   std::vector<float> y(step * x.n_rows);
   double best = 0;
+  const size_t passes = std::max<size_t>(1, 16 * kMiB / w.bytes());  // a small matrix: in the cache
   for (uint64_t row = 0; row + step <= w.rows; row += step) {
-    const double s = Seconds([&] { set.matmul(w, row, row + step, x, y.data(), step, workspace); });
-    best = std::max(best, static_cast<double>(step * w.row_bytes()) / s);
+    const double s = Seconds([&] {
+      for (size_t i = 0; i < passes; ++i) {
+        set.matmul(w, row, row + step, x, y.data(), step, workspace);
+      }
+    });
+    best = std::max(best, static_cast<double>(passes * step * w.row_bytes()) / s);
   }
   return best;
 }
@@ -123,6 +132,7 @@ struct Options {
   uint64_t k = 2048;
   size_t tokens = 512;
   size_t decode_tokens = 1;
+  size_t weights_mib = 192;
   bool native = false;
 };
 
@@ -130,7 +140,7 @@ void Run(const Options& options) {
   for (const std::string& type : options.types) {
     const DType dtype = tensor::DTypeFromName(type).value();
     const auto layout = options.native ? tensor::Layout::kNative : tensor::Layout::kRows16;
-    const Weights weights(dtype, layout, options.k, kDecodeBytes);
+    const Weights weights(dtype, layout, options.k, options.weights_mib * kMiB);
     const tensor::Matrix& w = weights.matrix();
     for (const std::string& name : options.sets) {
       const KernelSet& set = *kernels::SelectKernelSet(name).value();
@@ -164,6 +174,7 @@ int main(int argc, char** argv) {
   app.add_option("--k", options.k);
   app.add_option("--tokens", options.tokens);
   app.add_option("--decode-tokens", options.decode_tokens);
+  app.add_option("--weights-mib", options.weights_mib, "0: as few as fit the cache");
   app.add_flag("--native", options.native, "weights as GGUF has them, not turned to rows16");
   CLI11_PARSE(app, argc, argv);
   plimsoll::bench::Run(options);

@@ -99,7 +99,7 @@ TEST_P(MatMulEquality, ProductsOfRandomShapes) {
     activations.row_idx = c.gather ? row_idx.data() : nullptr;
 
     const auto native = testing::RandomMatrix(random, dtype(), Layout::kNative, c.k, c.rows);
-    const auto rows16 = testing::WithLayout(native.matrix, Layout::kRows16);
+    const auto rows16 = testing::AsRows16(native.matrix);
     const Buffer want = Product(ref::kKernelSet, native.matrix, c, activations);
     EXPECT_TRUE(SameBytes(Product(set(), native.matrix, c, activations), want))
         << "native, " << c.Describe();
@@ -114,7 +114,7 @@ TEST_P(MatMulEquality, LongRows) {
     const Case c{.k = 4096 + block(), .rows = 37, .row_end = 37, .n_tokens = n_tokens};
     const auto x = testing::RandomActivations(random, ref::kKernelSet, dtype(), c.k, n_tokens);
     const auto native = testing::RandomMatrix(random, dtype(), Layout::kNative, c.k, c.rows);
-    const auto rows16 = testing::WithLayout(native.matrix, Layout::kRows16);
+    const auto rows16 = testing::AsRows16(native.matrix);
     const Buffer want = Product(ref::kKernelSet, native.matrix, c, x.activations);
     EXPECT_TRUE(SameBytes(Product(set(), native.matrix, c, x.activations), want)) << c.Describe();
     EXPECT_TRUE(SameBytes(Product(set(), rows16.matrix, c, x.activations), want)) << c.Describe();

@@ -17,6 +17,7 @@
 #include "kernels/half.h"
 #include "kernels/kernels.h"
 #include "tensor/matrix.h"
+#include "tensor/rows16.h"
 
 namespace plimsoll::kernels::testing {
 
@@ -169,32 +170,29 @@ struct OwnedMatrix {
   tensor::Matrix matrix;
 };
 
-// Every code of every field occurs; scales are small so that sums stay finite.
-inline OwnedMatrix RandomMatrix(Random& random, tensor::DType dtype, tensor::Layout layout,
-                                uint64_t k, uint64_t rows) {
-  tensor::Matrix m{.dtype = dtype, .layout = layout, .k = k, .rows = rows};
-  Buffer bytes(m.bytes());
+// The same matrix, which is native, as rows16.
+inline OwnedMatrix AsRows16(const tensor::Matrix& native) {
+  Buffer bytes(native.bytes());
+  std::memcpy(bytes.data(), native.data, native.bytes());
+  tensor::Rows16Interleaver(native.dtype, native.k, native.rows, bytes.data())
+      .Advance(native.bytes());
+  tensor::Matrix m = native;
+  m.layout = tensor::Layout::kRows16;
   m.data = bytes.data();
-  const uint64_t n_blocks = k / tensor::Traits(dtype).block_elements;
-  for (uint64_t r = 0; r < rows; ++r) {
-    for (uint64_t b = 0; b < n_blocks; ++b) {
-      internal::FillBlock(random, dtype, bytes.data() + (m.block(r, b) - m.data));
-    }
-  }
   return {std::move(bytes), m};
 }
 
-// The same matrix in the other layout.
-inline OwnedMatrix WithLayout(const tensor::Matrix& from, tensor::Layout layout) {
-  tensor::Matrix m = from;
-  m.layout = layout;
+// Every code of every field occurs; scales are small so that sums stay finite.
+inline OwnedMatrix RandomMatrix(Random& random, tensor::DType dtype, tensor::Layout layout,
+                                uint64_t k, uint64_t rows) {
+  tensor::Matrix m{.dtype = dtype, .k = k, .rows = rows};
   Buffer bytes(m.bytes());
   m.data = bytes.data();
-  const tensor::DTypeTraits& traits = tensor::Traits(m.dtype);
-  for (uint64_t r = 0; r < m.rows; ++r) {
-    for (uint64_t b = 0; b < m.k / traits.block_elements; ++b) {
-      std::memcpy(bytes.data() + (m.block(r, b) - m.data), from.block(r, b), traits.block_bytes);
-    }
+  for (size_t at = 0; at < m.bytes(); at += tensor::Traits(dtype).block_bytes) {
+    internal::FillBlock(random, dtype, bytes.data() + at);
+  }
+  if (layout == tensor::Layout::kRows16) {
+    return AsRows16(m);
   }
   return {std::move(bytes), m};
 }

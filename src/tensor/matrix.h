@@ -11,7 +11,10 @@ namespace plimsoll::tensor {
 // How the blocks of a matrix are arranged. Both give the same bits in every kernel.
 enum class Layout : uint8_t {
   kNative,  // row after row, each in GGUF's own blocks
-  kRows16,  // groups of sixteen rows, interleaved: block 0 of all sixteen, then block 1, ...
+  // Groups of sixteen rows, interleaved: block 0 of all sixteen, then block 1, ... And of these
+  // blocks the units (tensor/rows16.h): the first of all sixteen, then the second, ... A last group
+  // of fewer rows is interleaved by their number.
+  kRows16,
 };
 inline constexpr uint64_t kRowsPerGroup = 16;
 
@@ -31,25 +34,8 @@ struct Matrix {
     return k / t.block_elements * t.block_bytes;
   }
   [[nodiscard]] uint64_t bytes() const { return row_bytes() * rows; }
-  // Block b of row r. Both layouts are two strides, so a kernel reads either with the same code.
-  // In kRows16 a last group of fewer than sixteen rows is interleaved by their number.
-  [[nodiscard]] const std::byte* block(uint64_t r, uint64_t b) const {
-    const uint64_t group = r / kRowsPerGroup * kRowsPerGroup;
-    return data + group * row_bytes() + (r - group) * row_stride(r) + b * block_stride(r);
-  }
-  // Between a block and the same block of the next row; r and r + 1 must be of one group.
-  [[nodiscard]] uint64_t row_stride(uint64_t /*r*/) const {
-    return layout == Layout::kNative ? row_bytes() : Traits(dtype).block_bytes;
-  }
-  // Between a block and the next one of the same row.
-  [[nodiscard]] uint64_t block_stride(uint64_t r) const {
-    if (layout == Layout::kNative) {
-      return Traits(dtype).block_bytes;
-    }
-    const uint64_t group = r / kRowsPerGroup * kRowsPerGroup;
-    const uint64_t group_rows = rows - group < kRowsPerGroup ? rows - group : kRowsPerGroup;
-    return group_rows * Traits(dtype).block_bytes;
-  }
+  // Block b of row r, as GGUF has it.
+  void CopyBlock(uint64_t r, uint64_t b, std::byte* out) const;
   [[nodiscard]] bool empty() const { return data == nullptr; }
 };
 

@@ -8,42 +8,89 @@
 namespace plimsoll::tensor {
 namespace {
 
-// From n rows behind one another to block 0 of each, block 1 of each, and on. Copies of a size that
-// the compiler knows are several times as fast.
-template <uint64_t kBlockBytes>
-void Interleave(const std::byte* rows, uint64_t n, uint64_t row_bytes, std::byte* out) {
-  for (uint64_t b = 0; b < row_bytes; b += kBlockBytes) {
-    for (uint64_t r = 0; r < n; ++r, out += kBlockBytes) {
-      std::memcpy(out, rows + r * row_bytes + b, kBlockBytes);
+using FourDwords = uint32_t __attribute__((vector_size(16)));
+
+// Rows of a group, block for block, to their units.
+struct Group {
+  const DTypeTraits& traits;
+  const std::byte* rows;
+  uint64_t n;
+  uint64_t row_bytes;
+
+  [[nodiscard]] const std::byte* Block(uint64_t r, uint64_t b) const {
+    return rows + r * row_bytes + b * traits.block_bytes;
+  }
+};
+
+template <size_t kBytes>
+void CopyUnits(const std::byte* from, uint64_t stride, uint64_t n, std::byte* out) {
+  for (uint64_t r = 0; r < n; ++r) {
+    std::memcpy(out + r * kBytes, from + r * stride, kBytes);
+  }
+}
+
+// One unit of each of n rows, `stride` apart. Copies of a size that the compiler knows are several
+// times as fast.
+void CopyUnits(const std::byte* from, uint64_t stride, uint64_t n, uint32_t bytes, std::byte* out) {
+  switch (bytes) {
+    case 1:
+      return CopyUnits<1>(from, stride, n, out);
+    case 2:
+      return CopyUnits<2>(from, stride, n, out);
+    default:
+      return CopyUnits<4>(from, stride, n, out);
+  }
+}
+
+// Four dwords of each of sixteen rows: all rows' first, all rows' second, and on.
+void TransposeDwords(const std::byte* from, uint64_t stride, std::byte* out) {
+  for (uint64_t r = 0; r < kRowsPerGroup; r += 4) {
+    FourDwords a[4];
+    for (uint64_t i = 0; i < 4; ++i) {
+      std::memcpy(&a[i], from + (r + i) * stride, sizeof a[i]);
+    }
+    const FourDwords low01 = __builtin_shufflevector(a[0], a[1], 0, 4, 1, 5);
+    const FourDwords low23 = __builtin_shufflevector(a[2], a[3], 0, 4, 1, 5);
+    const FourDwords high01 = __builtin_shufflevector(a[0], a[1], 2, 6, 3, 7);
+    const FourDwords high23 = __builtin_shufflevector(a[2], a[3], 2, 6, 3, 7);
+    const FourDwords columns[4] = {__builtin_shufflevector(low01, low23, 0, 1, 4, 5),
+                                   __builtin_shufflevector(low01, low23, 2, 3, 6, 7),
+                                   __builtin_shufflevector(high01, high23, 0, 1, 4, 5),
+                                   __builtin_shufflevector(high01, high23, 2, 3, 6, 7)};
+    for (uint64_t i = 0; i < 4; ++i) {
+      std::memcpy(out + i * kRowsPerGroup * 4 + r * 4, &columns[i], sizeof columns[i]);
     }
   }
 }
 
-void Interleave(uint64_t block_bytes, const std::byte* rows, uint64_t n, uint64_t row_bytes,
-                std::byte* out) {
-  switch (block_bytes) {
-    case 18:  // Q4_0, IQ4_NL
-      return Interleave<18>(rows, n, row_bytes, out);
-    case 34:  // Q8_0
-      return Interleave<34>(rows, n, row_bytes, out);
-    case 144:  // Q4_K
-      return Interleave<144>(rows, n, row_bytes, out);
-    case 17:  // MXFP4
-      return Interleave<17>(rows, n, row_bytes, out);
-    default:
-      for (uint64_t b = 0; b < row_bytes; b += block_bytes) {
-        for (uint64_t r = 0; r < n; ++r, out += block_bytes) {
-          std::memcpy(out, rows + r * row_bytes + b, block_bytes);
-        }
+void InterleaveBlock(const Group& group, uint64_t b, std::byte* out) {
+  for (const UnitSpan& span : UnitSpansOf(group.traits.dtype)) {
+    const std::byte* from = group.Block(0, b) + span.offset;
+    uint64_t done = 0;
+    if (group.n == kRowsPerGroup && span.unit == 4) {
+      for (; done + 16 <= span.bytes; done += 16) {
+        TransposeDwords(from + done, group.row_bytes, out + done * group.n);
       }
+    }
+    for (; done < span.bytes; done += span.unit) {
+      CopyUnits(from + done, group.row_bytes, group.n, span.unit, out + done * group.n);
+    }
+    out += span.bytes * group.n;
+  }
+}
+
+void Interleave(const Group& group, std::byte* out) {
+  for (uint64_t b = 0; b < group.row_bytes / group.traits.block_bytes; ++b) {
+    InterleaveBlock(group, b, out);
+    out += group.n * group.traits.block_bytes;
   }
 }
 
 }  // namespace
 
 Rows16Interleaver::Rows16Interleaver(DType dtype, uint64_t k, uint64_t rows, std::byte* data)
-    : block_bytes_(Traits(dtype).block_bytes),
-      row_bytes_(k / Traits(dtype).block_elements * block_bytes_),
+    : traits_(Traits(dtype)),
+      row_bytes_(k / traits_.block_elements * traits_.block_bytes),
       rows_(rows),
       next_(data),
       group_(std::min(rows, kRowsPerGroup) * row_bytes_) {}
@@ -56,7 +103,7 @@ void Rows16Interleaver::Advance(uint64_t n_bytes) {
       return;
     }
     std::memcpy(group_.data(), next_, bytes);
-    Interleave(block_bytes_, group_.data(), n, row_bytes_, next_);
+    Interleave({traits_, group_.data(), n, row_bytes_}, next_);
     next_ += bytes;
     done_bytes_ += bytes;
     row_ = row_ + n == rows_ ? 0 : row_ + n;

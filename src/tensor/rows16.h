@@ -1,13 +1,104 @@
-// Weights from GGUF's arrangement into the one that kernels read fastest.
+// The rows16 layout: sixteen rows interleaved so that kernels with a row a lane load what they want
+// as it lies in memory.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "tensor/dtype.h"
 
 namespace plimsoll::tensor {
+
+// A part of a block, from `offset` on, that is cut into units of `unit` bytes: what stays whole
+// when rows are interleaved.
+struct UnitSpan {
+  uint16_t offset;
+  uint16_t bytes;
+  uint16_t unit;
+};
+
+// The parts of a block in the order in which rows16 stores them, which is that in which kernels
+// read: what a block's arithmetic needs first, then its weights. Single scales are units of their
+// own; all else goes in dwords, the columns of the dot products.
+namespace unit_spans {
+inline constexpr UnitSpan kF32[] = {{0, 4, 4}};
+inline constexpr UnitSpan kF16[] = {{0, 2, 2}};
+inline constexpr UnitSpan kQ8_0[] = {{0, 2, 2}, {2, 32, 4}};
+inline constexpr UnitSpan kQ4_0[] = {{0, 2, 2}, {2, 16, 4}};
+inline constexpr UnitSpan kQ4_1[] = {{0, 4, 2}, {4, 16, 4}};
+inline constexpr UnitSpan kQ5_0[] = {{0, 2, 2}, {2, 20, 4}};
+inline constexpr UnitSpan kQ5_1[] = {{0, 4, 2}, {4, 20, 4}};
+inline constexpr UnitSpan kMXFP4[] = {{0, 1, 1}, {1, 16, 4}};
+inline constexpr UnitSpan kQ2_K[] = {{80, 4, 4}, {0, 80, 4}};
+inline constexpr UnitSpan kQ3_K[] = {{108, 2, 2}, {96, 12, 4}, {0, 96, 4}};
+inline constexpr UnitSpan kQ4_K[] = {{0, 144, 4}};
+inline constexpr UnitSpan kQ5_K[] = {{0, 176, 4}};
+// 64 weights are 16 bytes of low halves, 16 more that are 32 bytes on, and 16 of high parts.
+inline constexpr UnitSpan kQ6_K[] = {{208, 2, 2},  {192, 16, 4},                             //
+                                     {0, 16, 4},   {32, 16, 4},  {128, 16, 4}, {16, 16, 4},  //
+                                     {48, 16, 4},  {144, 16, 4}, {64, 16, 4},  {96, 16, 4},  //
+                                     {160, 16, 4}, {80, 16, 4},  {112, 16, 4}, {176, 16, 4}};
+inline constexpr UnitSpan kIQ4_XS[] = {{0, 136, 4}};
+}  // namespace unit_spans
+
+[[nodiscard]] constexpr std::span<const UnitSpan> UnitSpansOf(DType dtype) {
+  switch (dtype) {
+    case DType::kF16:
+    case DType::kBF16:
+      return unit_spans::kF16;
+    case DType::kQ8_0:
+      return unit_spans::kQ8_0;
+    case DType::kQ4_0:
+    case DType::kIQ4_NL:
+      return unit_spans::kQ4_0;
+    case DType::kQ4_1:
+      return unit_spans::kQ4_1;
+    case DType::kQ5_0:
+      return unit_spans::kQ5_0;
+    case DType::kQ5_1:
+      return unit_spans::kQ5_1;
+    case DType::kMXFP4:
+      return unit_spans::kMXFP4;
+    case DType::kQ2_K:
+      return unit_spans::kQ2_K;
+    case DType::kQ3_K:
+      return unit_spans::kQ3_K;
+    case DType::kQ4_K:
+      return unit_spans::kQ4_K;
+    case DType::kQ5_K:
+      return unit_spans::kQ5_K;
+    case DType::kQ6_K:
+      return unit_spans::kQ6_K;
+    case DType::kIQ4_XS:
+      return unit_spans::kIQ4_XS;
+    case DType::kF32:
+      break;
+  }
+  return unit_spans::kF32;
+}
+
+// Where the unit at an offset of a block is stored, as bytes of one block: of n interleaved blocks
+// it begins at n times that.
+struct StoredOffsets {
+  uint16_t at[256] = {};
+};
+
+[[nodiscard]] consteval StoredOffsets MakeStoredOffsets(DType dtype) {
+  StoredOffsets offsets;
+  uint16_t stored = 0;
+  for (const UnitSpan& span : UnitSpansOf(dtype)) {
+    for (uint16_t i = 0; i < span.bytes; i = static_cast<uint16_t>(i + span.unit)) {
+      offsets.at[span.offset + i] = static_cast<uint16_t>(stored + i);
+    }
+    stored = static_cast<uint16_t>(stored + span.bytes);
+  }
+  return offsets;
+}
+
+template <DType kDType>
+inline constexpr StoredOffsets kStoredOffsets = MakeStoredOffsets(kDType);
 
 // Turns a matrix that arrives row after row into Layout::kRows16 in place, group by group: what
 // has arrived can be turned while the rest is still being read.
@@ -20,7 +111,7 @@ class Rows16Interleaver {
   void Advance(uint64_t n_bytes);
 
  private:
-  uint64_t block_bytes_;
+  const DTypeTraits& traits_;
   uint64_t row_bytes_;
   uint64_t rows_;
   std::byte* next_;          // the next group

@@ -108,11 +108,18 @@ struct Avx2Lanes {
                                  _mm256_unpacklo_epi32(a[2], a[3]));
   }
 
-  template <class Block>
-  static constexpr bool kHasDenseRows = false;
   // The F16 at the start of each row.
   static Float GatherHalves(const std::byte* p, size_t stride) {
     return _mm256_cvtph_ps(GatherWords8(p, stride));
+  }
+
+  // A lane's worth each, one behind another: dwords, F16s and bytes.
+  static Int LoadDwords(const std::byte* p) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  }
+  static Float LoadHalves(const std::byte* p) { return _mm256_cvtph_ps(Load16(p)); }
+  static Int LoadBytes(const std::byte* p) {
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
   }
 
   // Adds the products of unsigned weights and signed activations, two a 16-bit half lane.

@@ -107,17 +107,18 @@ struct Avx512Lanes {
                                  _mm512_unpacklo_epi32(a[2], a[3]));
   }
 
-  // Words can be picked from two registers, which serves blocks of whole words of which four fit
-  // in.
-  template <class Block>
-  static constexpr bool kHasDenseRows = sizeof(Block) % 2 == 0 && 4 * sizeof(Block) <= 128;
-  template <class Type>
-  class DenseRows;
   // The F16 at the start of each row.
   static Float GatherHalves(const std::byte* p, size_t stride) {
     return _mm512_cvtph_ps(_mm256_inserti128_si256(_mm256_castsi128_si256(GatherWords8(p, stride)),
                                                    GatherWords8(p + 8 * stride, stride), 1));
   }
+
+  // A lane's worth each, one behind another: dwords, F16s and bytes.
+  static Int LoadDwords(const std::byte* p) { return _mm512_loadu_si512(p); }
+  static Float LoadHalves(const std::byte* p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+  static Int LoadBytes(const std::byte* p) { return _mm512_cvtepu8_epi32(Load16(p)); }
 
   // Adds the products of unsigned weights and signed activations, four a lane.
   static Int Chain(Int partial, Int weights, Int activations) {
@@ -170,82 +171,6 @@ struct Avx512Lanes {
   static __m128i Load16(const std::byte* p) {
     return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   }
-};
-
-// One block of each of sixteen rows, one behind another: four rows' parts are picked at once from
-// the 128 bytes that hold them, instead of being loaded and put together row by row. Lane 4 j + i
-// has row 4 i + j. Reads up to tensor::kReadablePadding bytes past the blocks.
-template <class Type>
-class Avx512Lanes::DenseRows {
- public:
-  explicit DenseRows(const std::byte* p) {
-#pragma GCC unroll 4
-    for (size_t i = 0; i < 4; ++i) {
-      const std::byte* four = p + 4 * i * sizeof(typename Type::Block);
-      low_[i] = _mm512_loadu_si512(four);
-      high_[i] = _mm512_loadu_si512(four + 64);
-    }
-  }
-
-  // Sixteen bytes from `offset` on of each row.
-  void Pieces(size_t offset, Int* a) const {
-    const Int words = _mm512_add_epi16(_mm512_load_si512(kPieceWords.index),
-                                       _mm512_set1_epi16(static_cast<int16_t>(offset / 2)));
-#pragma GCC unroll 4
-    for (size_t i = 0; i < 4; ++i) {
-      a[i] = _mm512_permutex2var_epi16(low_[i], words, high_[i]);
-    }
-  }
-  void Scales(Float* d, Float* m) const {
-    *d = Halves(0);
-    *m = Type::kOneHalfScale ? *d : Halves(1);
-  }
-  static Float InRowOrder(Float x) {
-    const Int order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    return _mm512_permutexvar_ps(order, x);
-  }
-
- private:
-  static constexpr size_t kBlockWords = sizeof(typename Type::Block) / 2;
-  struct PieceWords {
-    alignas(64) uint16_t index[32] = {};
-    constexpr PieceWords() {
-      for (size_t i = 0; i < 32; ++i) {
-        index[i] = static_cast<uint16_t>(i / 8 * kBlockWords + i % 8);
-      }
-    }
-  };
-  // Word 4 j + i of the result is of row j of four.
-  struct HalfWords {
-    alignas(64) uint16_t index[32] = {};
-    constexpr HalfWords() {
-      for (size_t i = 0; i < 16; ++i) {
-        index[i] = static_cast<uint16_t>(i / 4 * kBlockWords);
-      }
-    }
-  };
-  static constexpr PieceWords kPieceWords = {};
-  static constexpr HalfWords kHalfWords = {};
-
-  // The F16 that is word `word` of each row's block.
-  [[nodiscard]] Float Halves(size_t word) const {
-    const Int words = _mm512_add_epi16(_mm512_load_si512(kHalfWords.index),
-                                       _mm512_set1_epi16(static_cast<int16_t>(word)));
-    Int all = _mm512_permutex2var_epi16(low_[0], words, high_[0]);
-#pragma GCC unroll 3
-    for (size_t i = 1; i < 4; ++i) {
-      const auto own = static_cast<__mmask32>(0x1111U << i);
-      if constexpr (3 * kBlockWords + 1 < 32) {
-        all = _mm512_mask_permutexvar_epi16(all, own, words, low_[i]);
-      } else {
-        all = _mm512_mask_mov_epi16(all, own, _mm512_permutex2var_epi16(low_[i], words, high_[i]));
-      }
-    }
-    return _mm512_cvtph_ps(_mm512_castsi512_si256(all));
-  }
-
-  Int low_[4];
-  Int high_[4];
 };
 
 }  // namespace

@@ -44,30 +44,28 @@ constexpr size_t QuantizedWorkspaceBytes() {
 }
 
 // A panel as MatMat keeps it: block b of group r at blocks[r * panel blocks + b].
-template <class V, class Type>
-[[gnu::flatten]] void UnpackPanel32(const RowGroup& group, uint64_t begin, uint64_t n,
+template <class V, class Type, class Blocks>
+[[gnu::flatten]] void UnpackPanel32(Blocks blocks, uint64_t begin, uint64_t n,
                                     PanelBlock32<V>* panel) {
-  GroupReader<V, Type> reader(group);
   for (uint64_t i = 0; i < n; ++i) {
-    size_t stride;
-    const std::byte* p = reader.At(begin + i, &stride);
-    Type::Unpack(p, stride, panel[i].w);
-    Type::ReadScales(p, stride, &panel[i].d, &panel[i].m);
+    const auto rows = blocks.At(begin + i);
+    Type::Unpack(rows, panel[i].w);
+    Type::ReadScales(rows, &panel[i].d, &panel[i].m);
   }
 }
 
-template <class V, class Type>
-[[gnu::flatten]] void UnpackPanel256(const RowGroup& group, uint64_t begin, uint64_t n,
+template <class V, class Type, class Blocks>
+[[gnu::flatten]] void UnpackPanel256(Blocks blocks, uint64_t begin, uint64_t n,
                                      PanelBlock256<V, Type>* panel) {
-  GroupReader<V, Type> reader(group);
   for (uint64_t i = 0; i < n; ++i) {
-    size_t stride;
-    const std::byte* p = reader.At(begin + i, &stride);
+    const auto rows = blocks.At(begin + i);
     SuperHeader<V, Type::kCount> header;
-    Type::ReadHeader(p, stride, &header);
+    Type::ReadHeader(rows, &header);
     Expand<V, Type>(header, &panel[i].header);
+    const typename Type::Shared shared(rows);
+#pragma GCC unroll 4
     for (size_t chunk = 0; chunk < kChunks; ++chunk) {
-      Type::UnpackChunk(p, stride, chunk, panel[i].w + chunk * kSlicesPerChunk);
+      Type::UnpackChunk(rows, shared, chunk, panel[i].w + chunk * kSlicesPerChunk);
     }
   }
 }
@@ -206,7 +204,9 @@ void MatMat32(const RowGroup* groups, uint64_t k, const Product& product) {
   for (uint64_t begin = 0; begin < n_blocks; begin += kPanelBlocks32) {
     const uint64_t n = n_blocks - begin < kPanelBlocks32 ? n_blocks - begin : kPanelBlocks32;
     for (uint64_t r = 0; r < kGroups; ++r) {
-      UnpackPanel32<V, Type>(groups[r], begin, n, panel + r * kPanelBlocks32);
+      WithBlocksOf<V, Type>(groups[r], [&](const auto& blocks) {
+        UnpackPanel32<V, Type>(blocks, begin, n, panel + r * kPanelBlocks32);
+      });
     }
     ForEachTile<V>(
         product.x->n_rows,
@@ -227,7 +227,9 @@ void MatMat256(const RowGroup* groups, uint64_t k, const Product& product) {
   for (uint64_t begin = 0; begin < n_blocks; begin += kPanelBlocks256) {
     const uint64_t n = n_blocks - begin < kPanelBlocks256 ? n_blocks - begin : kPanelBlocks256;
     for (uint64_t r = 0; r < kGroups; ++r) {
-      UnpackPanel256<V, Type>(groups[r], begin, n, panel + r * kPanelBlocks256);
+      WithBlocksOf<V, Type>(groups[r], [&](const auto& blocks) {
+        UnpackPanel256<V, Type>(blocks, begin, n, panel + r * kPanelBlocks256);
+      });
     }
     ForEachTile<V>(
         product.x->n_rows,
@@ -257,15 +259,15 @@ void MatMulType(const tensor::Matrix& w, uint64_t row_begin, uint64_t row_end, c
   const uint64_t step = x.n_rows < kMatMatTokens ? V::kLanes : V::kTileGroups * V::kLanes;
   for (uint64_t row = row_begin; row < row_end; row += step) {
     const Product product = {&x, y + (row - row_begin), y_stride, workspace};
-    const RowGroup groups[2] = {MakeRowGroup<V, Type>(w, row, row_end),
-                                MakeRowGroup<V, Type>(w, row + V::kLanes, row_end)};
+    const RowGroup groups[2] = {MakeRowGroup<V>(w, row, row_end),
+                                MakeRowGroup<V>(w, row + V::kLanes, row_end)};
     const ByteRange next = NextRows<V, Type>(w, row, row_end);
     if (x.n_rows == 1) {
-      MatVec<V, Type, 1>(groups[0], next, w.k, product);
+      MatVec<V, Type, 1>(groups[0], next, product);
     } else if (x.n_rows == 2) {
-      MatVec<V, Type, 2>(groups[0], next, w.k, product);
+      MatVec<V, Type, 2>(groups[0], next, product);
     } else if (x.n_rows < kMatMatTokens) {
-      MatVec<V, Type, 4>(groups[0], next, w.k, product);
+      MatVec<V, Type, 4>(groups[0], next, product);
     } else if (groups[1].n_rows > 0) {
       MatMat<V, Type, 2>(groups, w.k, product);
     } else {

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels/generic/quantized_accumulate.h"
 #include "kernels/generic/quantized_rows.h"
@@ -43,58 +44,36 @@ template <class V, class Type>
   return V::SumOfRows(sums);
 }
 
-// One row group of blocks of 32, one token, all of k. rows_at(b) is a source of block b's pieces.
-template <class V, class Type, class RowsAt>
-[[gnu::always_inline]] inline void MatVec32One(const RowGroup& group, ByteRange next, uint64_t k,
-                                               const Product& product, const RowsAt& rows_at) {
+// One row group whose rows are apart, one token, all of k.
+template <class V, class Type, class Blocks>
+[[gnu::flatten]] void MatVec32Pieces(Blocks blocks, const RowGroup& group, ByteRange next,
+                                     const Product& product) {
   using Int = typename V::Int;
   using Float = typename V::Float;
-  using Rows = decltype(rows_at(0));
   Prefetcher prefetcher(next);
   const BlockQ8x32* row[1];
   FindTokens(*product.x, 0, row);
   FloatTile<V, 1, 1> acc = {{V::FloatZero()}};
-  for (uint64_t b = 0; b < k / 32; ++b) {
+  for (uint64_t b = 0; b < group.matrix->k / 32; ++b) {
     prefetcher.Step(V::kLanes * sizeof(typename Type::Block));
-    const Rows rows = rows_at(b);
+    const auto rows = blocks.At(b);
     Int pieces[2][kRowPieces];
     Type::UnpackPieces(rows, pieces);
     Float d;
     Float m;
-    rows.Scales(&d, &m);
+    Type::ReadScales(rows, &d, &m);
     const Int isum[1][1] = {{DotPieces<V, Type>(pieces, row[0][b].q)}};
     Finish32<V, Type, 1, 1>({d}, {m}, {row[0] + b}, isum, acc);
   }
-  V::StoreFloats(product.y, Rows::InRowOrder(acc[0][0]), group.n_rows);
-}
-
-// Rows of a native matrix, or of a group that is not full.
-template <class V, class Type>
-[[gnu::flatten]] void MatVec32Strided(const RowGroup& group, ByteRange next, uint64_t k,
-                                      const Product& product) {
-  GroupReader<V, Type> reader(group);
-  MatVec32One<V, Type>(group, next, k, product, [&](uint64_t b) {
-    size_t stride;
-    const std::byte* p = reader.At(b, &stride);
-    return StridedRows<V, Type>(p, stride);
-  });
-}
-
-// Full groups of rows16.
-template <class V, class Type>
-[[gnu::flatten]] void MatVec32Dense(const RowGroup& group, uint64_t k, const Product& product) {
-  MatVec32One<V, Type>(group, {}, k, product, [&](uint64_t b) {
-    return typename V::template DenseRows<Type>(group.base + b * group.block_stride);
-  });
+  V::StoreFloats(product.y, acc[0][0], group.n_rows);
 }
 
 // One row group, kTokens tokens, all of k.
-template <class V, class Type, size_t kTokens>
-[[gnu::flatten]] void MatVec32(const RowGroup& group, ByteRange next, uint64_t k,
+template <class V, class Type, size_t kTokens, class Blocks>
+[[gnu::flatten]] void MatVec32(Blocks group_blocks, const RowGroup& group, ByteRange next,
                                const Product& product) {
   using Int = typename V::Int;
   using Float = typename V::Float;
-  GroupReader<V, Type> reader(group);
   Prefetcher prefetcher(next);
   const BlockQ8x32* rows[kTokens];
   FindTokens(*product.x, 0, rows);
@@ -103,15 +82,14 @@ template <class V, class Type, size_t kTokens>
   for (size_t t = 0; t < kTokens; ++t) {
     acc[0][t] = V::FloatZero();
   }
-  for (uint64_t b = 0; b < k / 32; ++b) {
+  for (uint64_t b = 0; b < group.matrix->k / 32; ++b) {
     prefetcher.Step(V::kLanes * sizeof(typename Type::Block));
-    size_t stride;
-    const std::byte* p = reader.At(b, &stride);
+    const auto block_rows = group_blocks.At(b);
     Int w[kSlices32];
-    Type::Unpack(p, stride, w);
+    Type::Unpack(block_rows, w);
     Float d;
     Float m;
-    Type::ReadScales(p, stride, &d, &m);
+    Type::ReadScales(block_rows, &d, &m);
     const BlockQ8x32* blocks[kTokens];
     AtBlock(rows, b, blocks);
     Accumulate32<V, Type, 1, kTokens>({w}, {d}, {m}, blocks, acc);
@@ -121,13 +99,12 @@ template <class V, class Type, size_t kTokens>
   }
 }
 
-template <class V, class Type, size_t kTokens>
-[[gnu::flatten]] void MatVec256(const RowGroup& group, ByteRange next, uint64_t k,
+template <class V, class Type, size_t kTokens, class Blocks>
+[[gnu::flatten]] void MatVec256(Blocks group_blocks, const RowGroup& group, ByteRange next,
                                 const Product& product) {
   using Int = typename V::Int;
   constexpr size_t kPrefetchBytes =
       V::kLanes * sizeof(typename Type::Block) / (Type::kCount / kChunks * (kChunks - 1));
-  GroupReader<V, Type> reader(group);
   Prefetcher prefetcher(next);
   const BlockQ8x256* rows[kTokens];
   FindTokens(*product.x, 0, rows);
@@ -136,11 +113,11 @@ template <class V, class Type, size_t kTokens>
   for (size_t t = 0; t < kTokens; ++t) {
     acc[0][t] = V::FloatZero();
   }
-  for (uint64_t b = 0; b < k / 256; ++b) {
-    size_t stride;
-    const std::byte* p = reader.At(b, &stride);
+  for (uint64_t b = 0; b < group.matrix->k / 256; ++b) {
+    const auto block_rows = group_blocks.At(b);
     SuperHeader<V, Type::kCount> header;
-    Type::ReadHeader(p, stride, &header);
+    Type::ReadHeader(block_rows, &header);
+    const typename Type::Shared shared(block_rows);
     const BlockQ8x256* blocks[kTokens];
     AtBlock(rows, b, blocks);
     IntTile<V, 1, kTokens> isum;
@@ -151,7 +128,7 @@ template <class V, class Type, size_t kTokens>
 #pragma GCC unroll 4
     for (size_t chunk = 0; chunk < kChunks; ++chunk) {
       Int w[kSlicesPerChunk];
-      Type::UnpackChunk(p, stride, chunk, w);
+      Type::UnpackChunk(block_rows, shared, chunk, w);
       const auto scale_of = [&](size_t /*group*/, size_t sub) {
         // A few lines at a time, and none while the first chunk brings most of the super-block's
         // lines to the level 1 cache: both wait for the same miss buffers.
@@ -170,20 +147,18 @@ template <class V, class Type, size_t kTokens>
     V::StoreFloats(product.y + t * product.y_stride, acc[0][t], group.n_rows);
   }
 }
+
 template <class V, class Type, size_t kTokens>
-void MatVec(const RowGroup& group, ByteRange next, uint64_t k, const Product& product) {
-  if constexpr (Type::Block::kElements == 32 && kTokens == 1) {
-    if constexpr (V::template kHasDenseRows<typename Type::Block>) {
-      if (group.n_rows == V::kLanes && group.row_stride == sizeof(typename Type::Block)) {
-        return MatVec32Dense<V, Type>(group, k, product);
-      }
+void MatVec(const RowGroup& group, ByteRange next, const Product& product) {
+  WithBlocksOf<V, Type>(group, [&]<class Blocks>(const Blocks& blocks) {
+    if constexpr (Type::Block::kElements == 256) {
+      MatVec256<V, Type, kTokens>(blocks, group, next, product);
+    } else if constexpr (kTokens == 1 && std::is_same_v<Blocks, StridedGroup<V, Type>>) {
+      MatVec32Pieces<V, Type>(blocks, group, next, product);
+    } else {
+      MatVec32<V, Type, kTokens>(blocks, group, next, product);
     }
-    MatVec32Strided<V, Type>(group, next, k, product);
-  } else if constexpr (Type::Block::kElements == 32) {
-    MatVec32<V, Type, kTokens>(group, next, k, product);
-  } else {
-    MatVec256<V, Type, kTokens>(group, next, k, product);
-  }
+  });
 }
 
 }  // namespace

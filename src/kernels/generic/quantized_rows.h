@@ -1,4 +1,4 @@
-// Where the blocks of a group of rows are.
+// The rows that a kernel meets at once, and how their blocks are read from each layout.
 #pragma once
 
 #include <cstddef>
@@ -7,69 +7,154 @@
 #include <immintrin.h>
 
 #include "tensor/matrix.h"
+#include "tensor/rows16.h"
 
 namespace plimsoll::kernels {
 namespace {
 
-// At most V::kLanes rows of a matrix, in either layout: block b of row r is at
-// base + r * row_stride + b * block_stride.
+// At most V::kLanes rows of a matrix, from a multiple of V::kLanes on.
 struct RowGroup {
-  const std::byte* base;
-  size_t row_stride;
-  size_t block_stride;
+  const tensor::Matrix* matrix;
+  uint64_t row;
   size_t n_rows;
 };
 
-// The rows from `row`, a multiple of V::kLanes, to at most row_end. (Matrix's own functions are
-// inline with external linkage, which sources of one instruction set must not instantiate.)
-template <class V, class Type>
+template <class V>
 RowGroup MakeRowGroup(const tensor::Matrix& w, uint64_t row, uint64_t row_end) {
-  constexpr size_t kBlockBytes = sizeof(typename Type::Block);
-  const size_t row_bytes = w.k / Type::Block::kElements * kBlockBytes;
-  const uint64_t interleaved = row / tensor::kRowsPerGroup * tensor::kRowsPerGroup;
-  const uint64_t left = w.rows - interleaved;
-  const uint64_t interleaved_rows = left < tensor::kRowsPerGroup ? left : tensor::kRowsPerGroup;
-  const bool native = w.layout == tensor::Layout::kNative;
-  RowGroup group;
-  group.row_stride = native ? row_bytes : kBlockBytes;
-  group.block_stride = native ? kBlockBytes : interleaved_rows * kBlockBytes;
-  group.base = w.data + interleaved * row_bytes + (row - interleaved) * group.row_stride;
   const uint64_t rows = row < row_end ? row_end - row : 0;
-  group.n_rows = static_cast<size_t>(rows < V::kLanes ? rows : V::kLanes);
-  return group;
+  return {&w, row, static_cast<size_t>(rows < V::kLanes ? rows : V::kLanes)};
 }
 
-// Reads a group block by block as if it had all V::kLanes rows: missing ones are zero.
+// One block of each row of a group, rows any distance apart. Reads up to sixteen bytes past what it
+// is asked for.
+template <class V>
+class StridedRows {
+ public:
+  using Int = typename V::Int;
+  using Float = typename V::Float;
+
+  StridedRows(const std::byte* p, size_t stride) : p_(p), stride_(stride) {}
+
+  // Four dwords of each row, from `offset` in the block on: out[i] has dword i of row r in lane r.
+  void Columns(size_t offset, Int* out) const { V::LoadColumns(p_ + offset, stride_, out); }
+  [[nodiscard]] Int Column(size_t offset) const { return V::LoadColumn(p_ + offset, stride_); }
+  [[nodiscard]] Int ByteColumn(size_t offset) const { return V::And(Column(offset), V::Set(0xff)); }
+  // The F16 at `offset`; and the two from there on.
+  [[nodiscard]] Float Halves(size_t offset) const { return V::GatherHalves(p_ + offset, stride_); }
+  void TwoHalves(size_t offset, Float* first, Float* second) const {
+    const Int both = Column(offset);
+    *first = V::LowHalfToFloat(both);
+    *second = V::HighHalfToFloat(both);
+  }
+  // Sixteen bytes of each row, together.
+  void Pieces(size_t offset, Int* out) const { V::LoadRows(p_ + offset, stride_, out); }
+
+ private:
+  const std::byte* p_;
+  size_t stride_;
+};
+
+// The same of rows that lie in a full group of rows16, where a unit of all sixteen blocks lies
+// together: everything is a load. `first`: the place in the sixteen of the first row.
+template <class V, class Block>
+class InterleavedRows {
+ public:
+  using Int = typename V::Int;
+  using Float = typename V::Float;
+
+  InterleavedRows(const std::byte* p, size_t first)
+      : p_(p), first_(V::kLanes == tensor::kRowsPerGroup ? 0 : first) {}
+
+  void Columns(size_t offset, Int* out) const {
+#pragma GCC unroll 4
+    for (size_t i = 0; i < 4; ++i) {
+      out[i] = Column(offset + 4 * i);
+    }
+  }
+  [[nodiscard]] Int Column(size_t offset) const { return V::LoadDwords(Unit(offset, 4)); }
+  [[nodiscard]] Int ByteColumn(size_t offset) const { return V::LoadBytes(Unit(offset, 1)); }
+  [[nodiscard]] Float Halves(size_t offset) const { return V::LoadHalves(Unit(offset, 2)); }
+  void TwoHalves(size_t offset, Float* first, Float* second) const {
+    *first = Halves(offset);
+    *second = Halves(offset + 2);
+  }
+
+ private:
+  [[nodiscard]] const std::byte* Unit(size_t offset, size_t bytes) const {
+    const size_t stored = tensor::kStoredOffsets<Block::kDType>.at[offset];
+    return p_ + tensor::kRowsPerGroup * stored + first_ * bytes;
+  }
+
+  const std::byte* p_;
+  size_t first_;
+};
+
+// Block b of a group in full, from either layout.
 template <class V, class Type>
-class GroupReader {
+class InterleavedGroup {
+ public:
+  explicit InterleavedGroup(const RowGroup& group)
+      : base_(group.matrix->data + (group.row - group.row % tensor::kRowsPerGroup) *
+                                       (group.matrix->k / Type::Block::kElements) *
+                                       sizeof(typename Type::Block)),
+        first_(group.row % tensor::kRowsPerGroup) {}
+
+  [[gnu::always_inline]] InterleavedRows<V, typename Type::Block> At(uint64_t b) const {
+    return {base_ + b * tensor::kRowsPerGroup * sizeof(typename Type::Block), first_};
+  }
+
+ private:
+  const std::byte* base_;
+  size_t first_;
+};
+
+// Native rows, or those of any group that is not full, as if it had all V::kLanes rows: missing
+// ones are zero.
+template <class V, class Type>
+class StridedGroup {
  public:
   using Block = typename Type::Block;
 
-  explicit GroupReader(const RowGroup& group) : group_(group) {
-    if (group.n_rows < V::kLanes) {
+  explicit StridedGroup(const RowGroup& group)
+      : group_(group), row_bytes_(group.matrix->k / Block::kElements * sizeof(Block)) {
+    const bool direct =
+        group.matrix->layout == tensor::Layout::kNative && group.n_rows == V::kLanes;
+    native_ = direct ? group.matrix->data + group.row * row_bytes_ : nullptr;
+    if (!direct) {
       __builtin_memset(padded_, 0, sizeof padded_);
     }
   }
 
-  // Block b of the group's first row and the distance to the next row's. Valid until the next call.
-  [[gnu::always_inline]] const std::byte* At(uint64_t b, size_t* stride) {
-    const std::byte* p = group_.base + b * group_.block_stride;
-    if (__builtin_expect(group_.n_rows == V::kLanes, 1)) {
-      *stride = group_.row_stride;
-      return p;
+  // Valid until the next call.
+  [[gnu::always_inline]] StridedRows<V> At(uint64_t b) {
+    if (__builtin_expect(native_ != nullptr, 1)) {
+      return {native_ + b * sizeof(Block), row_bytes_};
     }
     for (size_t r = 0; r < group_.n_rows; ++r) {
-      __builtin_memcpy(padded_ + r * sizeof(Block), p + r * group_.row_stride, sizeof(Block));
+      group_.matrix->CopyBlock(group_.row + r, b, padded_ + r * sizeof(Block));
     }
-    *stride = sizeof(Block);
-    return padded_;
+    return {padded_, sizeof(Block)};
   }
 
  private:
   RowGroup group_;
-  // Vector loads may read 16 bytes from any byte of a block.
+  size_t row_bytes_;
+  const std::byte* native_;
   alignas(64) std::byte padded_[V::kLanes * sizeof(Block) + 16];
 };
+
+// Calls f with a source of the group's blocks.
+template <class V, class Type, class F>
+void WithBlocksOf(const RowGroup& group, const F& f) {
+  const tensor::Matrix& w = *group.matrix;
+  const uint64_t sixteen = group.row - group.row % tensor::kRowsPerGroup;
+  if (w.layout == tensor::Layout::kRows16 && group.n_rows == V::kLanes &&
+      w.rows - sixteen >= tensor::kRowsPerGroup) {
+    f(InterleavedGroup<V, Type>(group));
+  } else {
+    f(StridedGroup<V, Type>(group));
+  }
+}
 
 // Nothing when both are null.
 struct ByteRange {
@@ -82,11 +167,10 @@ struct ByteRange {
 template <class V, class Type>
 ByteRange NextRows(const tensor::Matrix& w, uint64_t row, uint64_t row_end) {
   const bool native = w.layout == tensor::Layout::kNative;
-  // Of a rows16 matrix in blocks of 32, sixteen lanes read one stream, which the processor
-  // prefetches by itself and software would only disturb (22 instead of 32 GB/s). Sixteen streams,
-  // half of each group, or the jumps inside a super-block, it cannot follow.
-  const bool one_stream =
-      !native && V::kLanes == tensor::kRowsPerGroup && Type::Block::kElements == 32;
+  // Sixteen lanes read a rows16 matrix as one stream, which the processor prefetches by itself and
+  // software would only disturb (22 instead of 32 GB/s). Sixteen streams, or half of each group, it
+  // cannot follow.
+  const bool one_stream = !native && V::kLanes == tensor::kRowsPerGroup && !Type::kPrefetchStream;
   const uint64_t next = row + (native ? V::kLanes : tensor::kRowsPerGroup);
   if (one_stream || next >= row_end) {
     return {};

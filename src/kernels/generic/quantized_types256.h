@@ -56,6 +56,9 @@ struct SubBlocks<16> {
   }
 };
 
+// Types may ask for software prefetch of rows16 too (kPrefetchStream): where the arithmetic takes as
+// long as the memory, the processor's own comes too late.
+
 // Four bytes a lane to two pairs of 16-bit integers a lane.
 template <class V, bool kSigned>
 [[gnu::always_inline]] inline void BytesToPairs(typename V::Int bytes, typename V::Int* pairs) {
@@ -106,12 +109,29 @@ void Expand(const SuperHeader<V, Type::kCount>& header, ExpandedHeader<V, Type::
   ExpandPairs<V, Type>(header, expanded->pairs);
 }
 
-// The header that Q4_K and Q5_K share: d, dmin, and 6-bit scales and minima in twelve bytes.
+// What all chunks of a super-block read, for types where they do.
 template <class V>
-void ReadHeader4K(const std::byte* p, size_t stride, SuperHeader<V, 8>* h) {
+struct NothingShared {
+  template <class Rows>
+  explicit NothingShared(const Rows& /*rows*/) {}
+};
+// 32 bytes of bits from kOffset on.
+template <class V, size_t kOffset>
+struct SharedBits {
+  typename V::Int bits[8];
+  template <class Rows>
+  explicit SharedBits(const Rows& rows) {
+    rows.Columns(kOffset, bits);
+    rows.Columns(kOffset + 16, bits + 4);
+  }
+};
+
+// The header that Q4_K and Q5_K share: d, dmin, and 6-bit scales and minima in twelve bytes.
+template <class V, class Rows>
+void ReadHeader4K(const Rows& rows, SuperHeader<V, 8>* h) {
   using Int = typename V::Int;
   Int column[4];
-  V::LoadColumns(p, stride, column);
+  rows.Columns(0, column);
   h->d = V::LowHalfToFloat(column[0]);
   h->dmin = V::HighHalfToFloat(column[0]);
   const Int six = V::Set(0x3f3f3f3f);
@@ -127,17 +147,26 @@ void ReadHeader4K(const std::byte* p, size_t stride, SuperHeader<V, 8>* h) {
 template <class V>
 struct LanesQ4_K : SubBlocks<32>, UnsignedWeights<0, 15> {
   using Block = tensor::BlockQ4_K;
+  static constexpr bool kPrefetchStream = false;
+  using Shared = NothingShared<V>;
   static constexpr bool kSignedScales = false;
   static constexpr bool kHasMin = true;
 
-  static void ReadHeader(const std::byte* p, size_t stride, SuperHeader<V, kCount>* h) {
-    ReadHeader4K<V>(p, stride, h);
+  template <class Rows>
+  static void ReadHeader(const Rows& rows, SuperHeader<V, kCount>* h) {
+    ReadHeader4K<V>(rows, h);
   }
-  static void UnpackChunk(const std::byte* p, size_t stride, size_t chunk, typename V::Int* w) {
-    const std::byte* qs = p + offsetof(Block, qs) + 32 * chunk;
+  template <class Rows>
+  static void UnpackChunk(const Rows& rows, const Shared& /*shared*/, size_t chunk,
+                          typename V::Int* w) {
+    UnpackNibbles(rows, offsetof(Block, qs) + 32 * chunk, w);
+  }
+  // Of a chunk, whose 32 bytes begin at `qs`.
+  template <class Rows>
+  static void UnpackNibbles(const Rows& rows, size_t qs, typename V::Int* w) {
     typename V::Int packed[8];
-    V::LoadColumns(qs, stride, packed);
-    V::LoadColumns(qs + 16, stride, packed + 4);
+    rows.Columns(qs, packed);
+    rows.Columns(qs + 16, packed + 4);
 #pragma GCC unroll 8
     for (size_t i = 0; i < 8; ++i) {
       w[i] = V::And(packed[i], V::Set(kLowNibbles));
@@ -149,24 +178,24 @@ struct LanesQ4_K : SubBlocks<32>, UnsignedWeights<0, 15> {
 template <class V>
 struct LanesQ5_K : SubBlocks<32>, UnsignedWeights<0, 31> {
   using Block = tensor::BlockQ5_K;
+  static constexpr bool kPrefetchStream = false;
+  using Shared = SharedBits<V, offsetof(Block, qh)>;
   static constexpr bool kSignedScales = false;
   static constexpr bool kHasMin = true;
 
-  static void ReadHeader(const std::byte* p, size_t stride, SuperHeader<V, kCount>* h) {
-    ReadHeader4K<V>(p, stride, h);
+  template <class Rows>
+  static void ReadHeader(const Rows& rows, SuperHeader<V, kCount>* h) {
+    ReadHeader4K<V>(rows, h);
   }
-  static void UnpackChunk(const std::byte* p, size_t stride, size_t chunk, typename V::Int* w) {
-    LanesQ4_K<V>::UnpackChunk(p + offsetof(Block, qs) - offsetof(tensor::BlockQ4_K, qs), stride,
-                              chunk, w);
+  template <class Rows>
+  static void UnpackChunk(const Rows& rows, const Shared& shared, size_t chunk,
+                          typename V::Int* w) {
+    LanesQ4_K<V>::UnpackNibbles(rows, offsetof(Block, qs) + 32 * chunk, w);
     // Bit 2 * chunk of byte l is the fifth bit of element l of the chunk, the next one of l + 32.
-    const std::byte* qh = p + offsetof(Block, qh);
     const typename V::Int fifth = V::Set(0x10101010);
-    typename V::Int bits[8];
-    V::LoadColumns(qh, stride, bits);
-    V::LoadColumns(qh + 16, stride, bits + 4);
 #pragma GCC unroll 8
     for (size_t i = 0; i < 8; ++i) {
-      const typename V::Int pair = V::ShiftRight(bits[i], static_cast<uint32_t>(2 * chunk));
+      const typename V::Int pair = V::ShiftRight(shared.bits[i], static_cast<uint32_t>(2 * chunk));
       w[i] = V::OrAnd(w[i], V::ShiftLeft(pair, 4), fifth);
       w[8 + i] = V::OrAnd(w[8 + i], V::ShiftLeft(pair, 3), fifth);
     }
@@ -176,31 +205,36 @@ struct LanesQ5_K : SubBlocks<32>, UnsignedWeights<0, 31> {
 template <class V>
 struct LanesQ6_K : SubBlocks<16>, UnsignedWeights<32, 63> {
   using Block = tensor::BlockQ6_K;
+  static constexpr bool kPrefetchStream = false;
+  using Shared = NothingShared<V>;
   static constexpr bool kSignedScales = true;
   static constexpr bool kHasMin = false;
 
-  static void ReadHeader(const std::byte* p, size_t stride, SuperHeader<V, kCount>* h) {
+  template <class Rows>
+  static void ReadHeader(const Rows& rows, SuperHeader<V, kCount>* h) {
     typename V::Int column[4];
-    V::LoadColumns(p + offsetof(Block, scales), stride, column);
+    rows.Columns(offsetof(Block, scales), column);
 #pragma GCC unroll 4
     for (size_t i = 0; i < 4; ++i) {
       h->scales[i] = column[i];
     }
-    h->d = V::LowHalfToFloat(V::LoadColumn(p + offsetof(Block, d), stride));
+    h->d = rows.Halves(offsetof(Block, d));
   }
-  static void UnpackChunk(const std::byte* p, size_t stride, size_t chunk, typename V::Int* w) {
+  template <class Rows>
+  static void UnpackChunk(const Rows& rows, const Shared& /*shared*/, size_t chunk,
+                          typename V::Int* w) {
     const size_t half = chunk / 2;
     const size_t odd = chunk % 2;
-    const std::byte* ql = p + offsetof(Block, ql) + 64 * half + 16 * odd;
-    const std::byte* qh = p + offsetof(Block, qh) + 32 * half + 16 * odd;
+    const size_t ql = offsetof(Block, ql) + 64 * half + 16 * odd;
+    const size_t qh = offsetof(Block, qh) + 32 * half + 16 * odd;
     const typename V::Int low = V::Set(kLowNibbles);
     const typename V::Int high = V::Set(0x30303030);
     typename V::Int first[4];
     typename V::Int second[4];
     typename V::Int bits[4];
-    V::LoadColumns(ql, stride, first);
-    V::LoadColumns(ql + 32, stride, second);
-    V::LoadColumns(qh, stride, bits);
+    rows.Columns(ql, first);
+    rows.Columns(ql + 32, second);
+    rows.Columns(qh, bits);
 #pragma GCC unroll 4
     for (size_t i = 0; i < 4; ++i) {
       w[i] = V::OrAnd(V::And(first[i], low), V::ShiftLeft(bits[i], 4), high);
@@ -213,10 +247,10 @@ struct LanesQ6_K : SubBlocks<16>, UnsignedWeights<32, 63> {
 };
 
 // The two low bits of a chunk's elements in Q2_K and Q3_K.
-template <class V>
-void LoadTwoBits(const std::byte* qs, size_t stride, size_t chunk, typename V::Int* w) {
+template <class V, class Rows>
+void LoadTwoBits(const Rows& rows, size_t qs, size_t chunk, typename V::Int* w) {
   typename V::Int packed[4];
-  V::LoadColumns(qs + 32 * (chunk / 2) + 16 * (chunk % 2), stride, packed);
+  rows.Columns(qs + 32 * (chunk / 2) + 16 * (chunk % 2), packed);
 #pragma GCC unroll 4
   for (size_t i = 0; i < 4; ++i) {
 #pragma GCC unroll 4
@@ -230,38 +264,45 @@ void LoadTwoBits(const std::byte* qs, size_t stride, size_t chunk, typename V::I
 template <class V>
 struct LanesQ2_K : SubBlocks<16>, UnsignedWeights<0, 3> {
   using Block = tensor::BlockQ2_K;
+  static constexpr bool kPrefetchStream = true;
+  using Shared = NothingShared<V>;
   static constexpr bool kSignedScales = false;
   static constexpr bool kHasMin = true;
 
-  static void ReadHeader(const std::byte* p, size_t stride, SuperHeader<V, kCount>* h) {
+  template <class Rows>
+  static void ReadHeader(const Rows& rows, SuperHeader<V, kCount>* h) {
     typename V::Int column[4];
-    V::LoadColumns(p + offsetof(Block, scales), stride, column);
+    rows.Columns(offsetof(Block, scales), column);
     const typename V::Int low = V::Set(kLowNibbles);
 #pragma GCC unroll 4
     for (size_t i = 0; i < 4; ++i) {
       h->scales[i] = V::And(column[i], low);
       h->minima[i] = V::And(V::ShiftRight(column[i], 4), low);
     }
-    const typename V::Int d = V::LoadColumn(p + offsetof(Block, d), stride);
+    const typename V::Int d = rows.Column(offsetof(Block, d));
     h->d = V::LowHalfToFloat(d);
     h->dmin = V::HighHalfToFloat(d);
   }
-  static void UnpackChunk(const std::byte* p, size_t stride, size_t chunk, typename V::Int* w) {
-    LoadTwoBits<V>(p + offsetof(Block, qs), stride, chunk, w);
+  template <class Rows>
+  static void UnpackChunk(const Rows& rows, const Shared& /*shared*/, size_t chunk,
+                          typename V::Int* w) {
+    LoadTwoBits<V>(rows, offsetof(Block, qs), chunk, w);
   }
 };
 
 template <class V>
 struct LanesQ3_K : SubBlocks<16>, UnsignedWeights<4, 7> {
   using Block = tensor::BlockQ3_K;
+  static constexpr bool kPrefetchStream = true;
+  using Shared = SharedBits<V, offsetof(Block, hmask)>;
   static constexpr bool kSignedScales = true;
   static constexpr bool kHasMin = false;
 
-  static void ReadHeader(const std::byte* p, size_t stride, SuperHeader<V, kCount>* h) {
-    // Twelve bytes of scales, then d.
-    typename V::Int column[4];
-    V::LoadColumns(p + offsetof(Block, scales), stride, column);
-    h->d = V::LowHalfToFloat(column[3]);
+  template <class Rows>
+  static void ReadHeader(const Rows& rows, SuperHeader<V, kCount>* h) {
+    typename V::Int column[4];  // the last one is not of the scales
+    rows.Columns(offsetof(Block, scales), column);
+    h->d = rows.Halves(offsetof(Block, d));
     const typename V::Int low = V::Set(kLowNibbles);
     const typename V::Int top_two = V::Set(0x30303030);
     const typename V::Int top[4] = {V::ShiftLeft(column[2], 4), V::ShiftLeft(column[2], 2),
@@ -274,14 +315,15 @@ struct LanesQ3_K : SubBlocks<16>, UnsignedWeights<4, 7> {
       h->scales[i] = scales;
     }
   }
-  static void UnpackChunk(const std::byte* p, size_t stride, size_t chunk, typename V::Int* w) {
-    LoadTwoBits<V>(p + offsetof(Block, qs), stride, chunk, w);
+  template <class Rows>
+  static void UnpackChunk(const Rows& rows, const Shared& shared, size_t chunk,
+                          typename V::Int* w) {
+    LoadTwoBits<V>(rows, offsetof(Block, qs), chunk, w);
     // Bit 4 * half + g of byte l is the third bit of element 32 g + l of the half.
-    typename V::Int bits[4];
-    V::LoadColumns(p + offsetof(Block, hmask) + 16 * (chunk % 2), stride, bits);
 #pragma GCC unroll 4
     for (size_t i = 0; i < 4; ++i) {
-      const typename V::Int four = V::ShiftRight(bits[i], static_cast<uint32_t>(4 * (chunk / 2)));
+      const typename V::Int four =
+          V::ShiftRight(shared.bits[4 * (chunk % 2) + i], static_cast<uint32_t>(4 * (chunk / 2)));
       const typename V::Int third = V::Set(0x04040404);
       w[i] = V::OrAnd(w[i], V::ShiftLeft(four, 2), third);
       w[4 + i] = V::OrAnd(w[4 + i], V::ShiftLeft(four, 1), third);
@@ -294,13 +336,16 @@ struct LanesQ3_K : SubBlocks<16>, UnsignedWeights<4, 7> {
 template <class V>
 struct LanesIQ4_XS : SubBlocks<32>, ByteWeights<V> {
   using Block = tensor::BlockIQ4_XS;
+  static constexpr bool kPrefetchStream = false;
+  using Shared = NothingShared<V>;
   static constexpr bool kSignedScales = true;
   static constexpr bool kHasMin = false;
 
-  static void ReadHeader(const std::byte* p, size_t stride, SuperHeader<V, kCount>* h) {
+  template <class Rows>
+  static void ReadHeader(const Rows& rows, SuperHeader<V, kCount>* h) {
     // d and sixteen bits of high parts, then eight nibbles of low parts.
     typename V::Int column[4];
-    V::LoadColumns(p, stride, column);
+    rows.Columns(0, column);
     h->d = V::LowHalfToFloat(column[0]);
     const typename V::Int two = V::Set(3);
     const typename V::Int four = V::Set(0xf);
@@ -318,10 +363,12 @@ struct LanesIQ4_XS : SubBlocks<32>, ByteWeights<V> {
       h->scales[i] = scales;
     }
   }
-  static void UnpackChunk(const std::byte* p, size_t stride, size_t chunk, typename V::Int* w) {
-    const std::byte* qs = p + offsetof(Block, qs) + 32 * chunk;
-    LoadNibbles<V>(qs, stride, w);
-    LoadNibbles<V>(qs + 16, stride, w + 8);
+  template <class Rows>
+  static void UnpackChunk(const Rows& rows, const Shared& /*shared*/, size_t chunk,
+                          typename V::Int* w) {
+    const size_t qs = offsetof(Block, qs) + 32 * chunk;
+    LoadNibbles<V>(rows, qs, w);
+    LoadNibbles<V>(rows, qs + 16, w + 8);
     LookUpIQ4<V>(kSlicesPerChunk, w);
   }
 };

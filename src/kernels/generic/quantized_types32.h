@@ -1,10 +1,11 @@
 // The types whose blocks hold 32 weights, unpacked for as many rows at once as V has lanes.
 //
-// Each type says how its weights meet the activations and turns one block of kLanes rows into bytes
-// in two arrangements: eight slices, of which slice i holds the elements 4 i .. 4 i + 3 of every
-// row, a row a lane (Unpack); and two times kRowPieces pieces, a row's sixteen elements side by
-// side (UnpackPieces). Unsigned bytes stand for w + kZero; signed ones (kSigned) for w. Bit layouts
-// are those of tensor/blocks.h; facts of the packing from ggml's ggml-common.h and ggml-quants.c.
+// Each type says how its weights meet the activations and turns one block of kLanes rows (Rows:
+// quantized_rows.h) into bytes in two arrangements: eight slices, of which slice i holds the
+// elements 4 i .. 4 i + 3 of every row, a row a lane (Unpack); and two times kRowPieces pieces, a
+// row's sixteen elements side by side (UnpackPieces). Unsigned bytes stand for w + kZero; signed
+// ones (kSigned) for w. Bit layouts are those of tensor/blocks.h; facts of the packing from ggml's
+// ggml-common.h and ggml-quants.c.
 //
 // V is the Lanes of an instruction set; everything here is a template over it, so it has internal
 // linkage, as those have.
@@ -30,40 +31,16 @@ inline constexpr uint8_t kE2M1PlusTwelve[16] = {12, 13, 14, 15, 16, 18, 20, 24,
                                                 12, 11, 10, 9,  8,  6,  4,  0};
 
 // Sixteen bytes of nibbles a row: low ones to the first four slices, high ones to the last four.
-template <class V>
-void LoadNibbles(const std::byte* p, size_t stride, typename V::Int* w) {
+template <class V, class Rows>
+void LoadNibbles(const Rows& rows, size_t offset, typename V::Int* w) {
   typename V::Int packed[4];
-  V::LoadColumns(p, stride, packed);
+  rows.Columns(offset, packed);
 #pragma GCC unroll 4
   for (size_t i = 0; i < 4; ++i) {
     w[i] = V::And(packed[i], V::Set(kLowNibbles));
     w[4 + i] = V::And(V::ShiftRight(packed[i], 4), V::Set(kLowNibbles));
   }
 }
-
-// One block of each row of a group, for UnpackPieces: rows any distance apart. V::DenseRows is the
-// same for blocks that follow one another. Values by lane come in the source's own order of rows,
-// which InRowOrder undoes.
-template <class V, class Type>
-class StridedRows {
- public:
-  StridedRows(const std::byte* p, size_t stride) : p_(p), stride_(stride) {}
-
-  void Pieces(size_t offset, typename V::Int* a) const { V::LoadRows(p_ + offset, stride_, a); }
-  void Scales(typename V::Float* d, typename V::Float* m) const {
-    if constexpr (Type::kOneHalfScale) {
-      *d = V::GatherHalves(p_, stride_);
-      *m = *d;
-    } else {
-      Type::ReadScales(p_, stride_, d, m);
-    }
-  }
-  static typename V::Float InRowOrder(typename V::Float x) { return x; }
-
- private:
-  const std::byte* p_;
-  size_t stride_;
-};
 
 // The same as pieces.
 template <class V, class Rows>
@@ -145,23 +122,22 @@ struct UnsignedWeights {
 // Blocks that start with an F16 scale, and with a scale and a minimum.
 template <class V>
 struct HalfScale {
-  static constexpr bool kOneHalfScale = true;
+  static constexpr bool kPrefetchStream = false;
   static constexpr bool kHasMin = false;
-  static void ReadScales(const std::byte* p, size_t stride, typename V::Float* d,
-                         typename V::Float* /*m*/) {
-    *d = V::LowHalfToFloat(V::LoadColumn(p, stride));
+  template <class Rows>
+  static void ReadScales(const Rows& rows, typename V::Float* d, typename V::Float* m) {
+    *d = rows.Halves(0);
+    *m = *d;
   }
 };
 
 template <class V>
 struct HalfScaleAndMin {
-  static constexpr bool kOneHalfScale = false;
+  static constexpr bool kPrefetchStream = false;
   static constexpr bool kHasMin = true;
-  static void ReadScales(const std::byte* p, size_t stride, typename V::Float* d,
-                         typename V::Float* m) {
-    const typename V::Int both = V::LoadColumn(p, stride);
-    *d = V::LowHalfToFloat(both);
-    *m = V::HighHalfToFloat(both);
+  template <class Rows>
+  static void ReadScales(const Rows& rows, typename V::Float* d, typename V::Float* m) {
+    rows.TwoHalves(0, d, m);
   }
 };
 
@@ -169,9 +145,10 @@ template <class V>
 struct LanesQ8_0 : HalfScale<V>, ByteWeights<V> {
   using Block = tensor::BlockQ8_0;
 
-  static void Unpack(const std::byte* p, size_t stride, typename V::Int* w) {
-    V::LoadColumns(p + offsetof(Block, qs), stride, w);
-    V::LoadColumns(p + offsetof(Block, qs) + 16, stride, w + 4);
+  template <class Rows>
+  static void Unpack(const Rows& rows, typename V::Int* w) {
+    rows.Columns(offsetof(Block, qs), w);
+    rows.Columns(offsetof(Block, qs) + 16, w + 4);
     if constexpr (V::kUnsignedBytes) {
 #pragma GCC unroll 8
       for (size_t i = 0; i < kSlices32; ++i) {
@@ -196,8 +173,9 @@ template <class V>
 struct LanesQ4_0 : HalfScale<V>, UnsignedWeights<8, 15> {
   using Block = tensor::BlockQ4_0;
 
-  static void Unpack(const std::byte* p, size_t stride, typename V::Int* w) {
-    LoadNibbles<V>(p + offsetof(Block, qs), stride, w);
+  template <class Rows>
+  static void Unpack(const Rows& rows, typename V::Int* w) {
+    LoadNibbles<V>(rows, offsetof(Block, qs), w);
   }
   template <class Rows>
   static void UnpackPieces(const Rows& rows, typename V::Int (&w)[2][kRowPieces]) {
@@ -209,8 +187,9 @@ template <class V>
 struct LanesQ4_1 : HalfScaleAndMin<V>, UnsignedWeights<0, 15> {
   using Block = tensor::BlockQ4_1;
 
-  static void Unpack(const std::byte* p, size_t stride, typename V::Int* w) {
-    LoadNibbles<V>(p + offsetof(Block, qs), stride, w);
+  template <class Rows>
+  static void Unpack(const Rows& rows, typename V::Int* w) {
+    LoadNibbles<V>(rows, offsetof(Block, qs), w);
   }
   template <class Rows>
   static void UnpackPieces(const Rows& rows, typename V::Int (&w)[2][kRowPieces]) {
@@ -222,9 +201,10 @@ template <class V>
 struct LanesQ5_0 : HalfScale<V>, UnsignedWeights<16, 31> {
   using Block = tensor::BlockQ5_0;
 
-  static void Unpack(const std::byte* p, size_t stride, typename V::Int* w) {
-    LoadNibbles<V>(p + offsetof(Block, qs), stride, w);
-    AddFifthBits<V>(V::LoadColumn(p + offsetof(Block, qh), stride), w);
+  template <class Rows>
+  static void Unpack(const Rows& rows, typename V::Int* w) {
+    LoadNibbles<V>(rows, offsetof(Block, qs), w);
+    AddFifthBits<V>(rows.Column(offsetof(Block, qh)), w);
   }
   template <class Rows>
   static void UnpackPieces(const Rows& rows, typename V::Int (&w)[2][kRowPieces]) {
@@ -237,9 +217,10 @@ template <class V>
 struct LanesQ5_1 : HalfScaleAndMin<V>, UnsignedWeights<0, 31> {
   using Block = tensor::BlockQ5_1;
 
-  static void Unpack(const std::byte* p, size_t stride, typename V::Int* w) {
-    LoadNibbles<V>(p + offsetof(Block, qs), stride, w);
-    AddFifthBits<V>(V::LoadColumn(p + offsetof(Block, qh), stride), w);
+  template <class Rows>
+  static void Unpack(const Rows& rows, typename V::Int* w) {
+    LoadNibbles<V>(rows, offsetof(Block, qs), w);
+    AddFifthBits<V>(rows.Column(offsetof(Block, qh)), w);
   }
   template <class Rows>
   static void UnpackPieces(const Rows& rows, typename V::Int (&w)[2][kRowPieces]) {
@@ -252,8 +233,9 @@ template <class V>
 struct LanesIQ4_NL : HalfScale<V>, ByteWeights<V> {
   using Block = tensor::BlockIQ4_NL;
 
-  static void Unpack(const std::byte* p, size_t stride, typename V::Int* w) {
-    LoadNibbles<V>(p + offsetof(Block, qs), stride, w);
+  template <class Rows>
+  static void Unpack(const Rows& rows, typename V::Int* w) {
+    LoadNibbles<V>(rows, offsetof(Block, qs), w);
     LookUpIQ4<V>(kSlices32, w);
   }
   template <class Rows>
@@ -267,16 +249,17 @@ struct LanesIQ4_NL : HalfScale<V>, ByteWeights<V> {
 template <class V>
 struct LanesMXFP4 : UnsignedWeights<12, 24> {
   using Block = tensor::BlockMXFP4;
-  static constexpr bool kOneHalfScale = false;
+  static constexpr bool kPrefetchStream = false;
   static constexpr bool kHasMin = false;
 
-  static void ReadScales(const std::byte* p, size_t stride, typename V::Float* d,
-                         typename V::Float* m) {
-    *d = PowerOfTwo(V::And(V::LoadColumn(p, stride), V::Set(0xff)));
+  template <class Rows>
+  static void ReadScales(const Rows& rows, typename V::Float* d, typename V::Float* m) {
+    *d = PowerOfTwo(rows.ByteColumn(0));
     *m = *d;
   }
-  static void Unpack(const std::byte* p, size_t stride, typename V::Int* w) {
-    LoadNibbles<V>(p + offsetof(Block, qs), stride, w);
+  template <class Rows>
+  static void Unpack(const Rows& rows, typename V::Int* w) {
+    LoadNibbles<V>(rows, offsetof(Block, qs), w);
     const typename V::Int values = V::Repeat16(kE2M1PlusTwelve);
 #pragma GCC unroll 8
     for (size_t i = 0; i < kSlices32; ++i) {

@@ -96,8 +96,9 @@ struct Form<ElementBF16> {
 };
 
 template <class Block>
-typename Form<Block>::Unpacked UnpackBlock(const std::byte* p) {
-  const auto block = Load<Block>(p);
+typename Form<Block>::Unpacked UnpackBlock(const Matrix& w, uint64_t r, uint64_t b) {
+  Block block;
+  w.CopyBlock(r, b, reinterpret_cast<std::byte*>(&block));
   if constexpr (std::is_same_v<typename Form<Block>::Unpacked, float>) {
     return ToFloat(block);
   } else {
@@ -200,7 +201,7 @@ void MatMul(const Matrix& w, uint64_t row_begin, uint64_t row_end, const Activat
     auto* row = reinterpret_cast<typename Form<Block>::Unpacked*>(workspace);
     for (uint64_t r = row_begin; r < row_end; ++r) {
       for (uint64_t b = 0; b < n_blocks; ++b) {
-        row[b] = UnpackBlock<Block>(w.block(r, b));
+        row[b] = UnpackBlock<Block>(w, r, b);
       }
       for (size_t i = 0; i < x.n_rows; ++i) {
         y[i * y_stride + (r - row_begin)] = Dot<Block>(row, x.row(i), w.k);
@@ -213,7 +214,7 @@ void DequantizeRow(const Matrix& w, uint64_t r, float* out) {
   const auto& traits = tensor::Traits(w.dtype);
   WithBlockOf(w.dtype, [&]<class Block>(Block*) {
     for (uint64_t b = 0; b < w.k / traits.block_elements; ++b) {
-      const auto unpacked = UnpackBlock<Block>(w.block(r, b));
+      const auto unpacked = UnpackBlock<Block>(w, r, b);
       if constexpr (std::is_same_v<typename Form<Block>::Unpacked, float>) {
         out[b] = unpacked;
       } else {
