@@ -9,6 +9,8 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include "base/invariant.h"
+
 namespace plimsoll::kernels {
 namespace {
 
@@ -51,24 +53,93 @@ void StepAside(uint32_t own) {
 
 }  // namespace
 
+// The tasks of a stage that a thread has still to do: its own from the front, others' from the
+// back. Both ends are one word, so a task is taken by one exchange.
+class alignas(64) Part {
+ public:
+  void Set(uint32_t begin, uint32_t end) {
+    ends_.store(Pack(begin, end), std::memory_order_relaxed);
+  }
+  [[nodiscard]] uint32_t left() const {
+    const uint64_t ends = ends_.load(std::memory_order_relaxed);
+    return End(ends) - Begin(ends);
+  }
+  std::optional<uint32_t> TakeFirst() {
+    uint64_t ends = ends_.load(std::memory_order_relaxed);
+    while (Begin(ends) < End(ends)) {
+      if (Exchange(ends, Pack(Begin(ends) + 1, End(ends)))) {
+        return Begin(ends);
+      }
+    }
+    return std::nullopt;
+  }
+  std::optional<uint32_t> TakeLast() {
+    uint64_t ends = ends_.load(std::memory_order_relaxed);
+    while (Begin(ends) < End(ends)) {
+      if (Exchange(ends, Pack(Begin(ends), End(ends) - 1))) {
+        return End(ends) - 1;
+      }
+    }
+    return std::nullopt;
+  }
+
+ private:
+  static uint64_t Pack(uint32_t begin, uint32_t end) { return uint64_t{end} << 32 | begin; }
+  static uint32_t Begin(uint64_t ends) { return static_cast<uint32_t>(ends); }
+  static uint32_t End(uint64_t ends) { return static_cast<uint32_t>(ends >> 32); }
+  bool Exchange(uint64_t& ends, uint64_t wanted) {
+    return ends_.compare_exchange_weak(ends, wanted, std::memory_order_relaxed);
+  }
+
+  std::atomic<uint64_t> ends_ = 0;
+};
+
 // A stage begins when the owner raises `stage` and ends when every worker has taken itself off
 // `n_working`; a worker sees each stage exactly once, so fields written before a stage are stable
 // in it.
 struct Team::State {
   std::atomic<uint32_t> stage = 0;
   std::atomic<uint32_t> n_working = 0;
-  std::atomic<size_t> next_task = 0;
-  size_t n_tasks = 0;
+  std::vector<Part> parts;  // of each thread
   std::optional<TaskRef> task;
   bool stopping = false;
   std::vector<uint32_t> processors;  // of each thread; empty: not pinned
   std::vector<std::jthread> workers;
 
-  void Work(size_t thread) {
-    for (size_t i = next_task.fetch_add(1, std::memory_order_relaxed); i < n_tasks;
-         i = next_task.fetch_add(1, std::memory_order_relaxed)) {
-      (*task)(i, thread);
+  // Every thread has about as many tasks, one behind another.
+  void Divide(uint32_t n_tasks) {
+    const auto n = static_cast<uint32_t>(parts.size());
+    const uint32_t each = n_tasks / n;
+    const uint32_t more = n_tasks % n;  // the first ones have one more
+    for (uint32_t t = 0, begin = 0; t < n; ++t) {
+      const uint32_t end = begin + each + (t < more ? 1 : 0);
+      parts[t].Set(begin, end);
+      begin = end;
     }
+  }
+
+  void Work(size_t thread) {
+    while (const auto i = parts[thread].TakeFirst()) {
+      (*task)(*i, thread);
+    }
+    while (Part* slowest = MostLeft()) {
+      if (const auto i = slowest->TakeLast()) {
+        (*task)(*i, thread);
+      }
+    }
+  }
+
+  // Null when nothing is left.
+  Part* MostLeft() {
+    Part* most = nullptr;
+    uint32_t left = 0;
+    for (Part& part : parts) {
+      if (const uint32_t n = part.left(); n > left) {
+        most = &part;
+        left = n;
+      }
+    }
+    return most;
   }
 
   void WorkerLoop(size_t thread) {
@@ -93,6 +164,7 @@ struct Team::State {
 
 Team::Team(size_t n_threads, std::span<const uint32_t> processors)
     : n_threads_(n_threads == 0 ? 1 : n_threads), state_(std::make_unique<State>()) {
+  state_->parts = std::vector<Part>(n_threads_);
   const bool valid = std::ranges::all_of(processors, [](uint32_t p) { return p < CPU_SETSIZE; });
   if (processors.size() == n_threads_ && valid) {
     state_->processors.assign(processors.begin(), processors.end());
@@ -128,9 +200,9 @@ void Team::Run(size_t n_tasks, TaskRef task) {
       StepAside(s.processors[0]);
     }
   }
-  s.n_tasks = n_tasks;
+  Invariant(n_tasks <= UINT32_MAX, "a stage's tasks are counted in 32 bits");
+  s.Divide(static_cast<uint32_t>(n_tasks));
   s.task = task;
-  s.next_task.store(0, std::memory_order_relaxed);
   s.Begin(static_cast<uint32_t>(n_threads_ - 1));
   s.Work(0);
   for (uint32_t left = s.n_working.load(std::memory_order_acquire); left != 0;

@@ -40,8 +40,9 @@ class Team {
   [[nodiscard]] size_t n_threads() const { return n_threads_; }
 
   // Calls task(i, thread) once for every i in [0, n_tasks), thread in [0, n_threads), and returns
-  // when all are done. Tasks are handed out in ascending order; which thread runs which is free,
-  // and must not matter to the result.
+  // when all are done. Tasks that follow one another should read memory that does: each thread
+  // begins with an equal run of them, in ascending order, and one that is done helps the slowest
+  // from the end of its run. Which thread runs which must not matter to the result.
   void Run(size_t n_tasks, TaskRef task);
 
  private:

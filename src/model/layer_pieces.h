@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "model/expert_tasks.h"
 #include "model/rope.h"
 #include "model/step.h"
 #include "model/weights.h"
@@ -40,7 +41,9 @@ class LayerPieces {
   void ChooseExpertsOf(const FeedForwardWeights& weights, size_t token);
   void GroupPairs();
   void RunGateUp(const FeedForwardWeights& weights);
-  void RunDown(const FeedForwardWeights& weights);
+  void RunDownByRows(const FeedForwardWeights& weights);
+  void RunDownByExpert(const FeedForwardWeights& weights);
+  void CombineExperts(RowRange rows, bool has_shared);
   void ScaleSharedExpert(const SharedExpertWeights& weights);
 
   const Step& step_;

@@ -9,16 +9,19 @@
 namespace plimsoll::model {
 namespace {
 
-// Less is not worth waking a thread for: some microseconds of streaming.
+// Less is not worth waking a thread for, more is long to wait for at the end of a stage: a
+// microsecond of streaming and some.
 constexpr uint64_t kMinTaskBytes = 32 * kKiB;
+constexpr uint64_t kMaxTaskBytes = 128 * kKiB;
 constexpr size_t kMaxProducts = 4;
 
 }  // namespace
 
 uint64_t RowsPerTask(uint64_t rows, uint64_t row_bytes, size_t n_threads) {
   const uint64_t even = CeilDiv(rows, n_threads * kTasksPerThread);
-  const uint64_t worthwhile = CeilDiv(kMinTaskBytes, row_bytes);
-  return AlignUp(std::max(even, worthwhile), tensor::kRowsPerGroup);
+  const uint64_t least = CeilDiv(kMinTaskBytes, row_bytes);
+  const uint64_t most = std::max(kMaxTaskBytes / row_bytes, uint64_t{4} * tensor::kRowsPerGroup);
+  return AlignUp(std::min(std::max(even, least), most), tensor::kRowsPerGroup);
 }
 
 void RunProducts(const Step& step, std::span<const Product> products) {

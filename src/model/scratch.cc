@@ -76,15 +76,18 @@ LatentScratch LayLatent(const Widths& w, uint64_t n, const PackedFormats& format
 
 }  // namespace
 
-void PackedRows::Pack(const kernels::KernelSet& kernels, size_t i) const {
-  const float* row = floats + i * k;
+void PackedRows::PackPart(const kernels::KernelSet& kernels, size_t i, uint64_t first,
+                          uint64_t last) const {
+  const auto pack = [&](ActivationFormat format, std::byte* rows) {
+    kernels.pack_activation(format, floats + i * k + first, last - first,
+                            rows + i * kernels::ActivationRowBytes(format, k) +
+                                kernels::ActivationRowBytes(format, first));
+  };
   if (q8x32 != nullptr && k % kBlock == 0) {
-    kernels.pack_activation(ActivationFormat::kQ8x32, row, k,
-                            q8x32 + i * kernels::ActivationRowBytes(ActivationFormat::kQ8x32, k));
+    pack(ActivationFormat::kQ8x32, q8x32);
   }
   if (q8x256 != nullptr && k % kSuperBlock == 0) {
-    kernels.pack_activation(ActivationFormat::kQ8x256, row, k,
-                            q8x256 + i * kernels::ActivationRowBytes(ActivationFormat::kQ8x256, k));
+    pack(ActivationFormat::kQ8x256, q8x256);
   }
 }
 
@@ -133,6 +136,12 @@ Scratch Scratch::Lay(const HyperParams& hp, const ScratchShape& shape, memory::C
   s.shared_gate = carver.Take<float>(n * w.shared_ff);
   s.shared_up = carver.Take<float>(n * w.shared_ff);
   s.shared_scale = carver.Take<float>(n);
+  const uint64_t few = std::min<uint64_t>(n, kFewTokens);
+  s.expert_out = carver.Take<float>(few * w.active * hp.hidden_dim);
+  s.shared_out = carver.Take<float>(w.shared_ff == 0 ? 0 : few * hp.hidden_dim);
+  s.gate_up_done = carver.Take<uint32_t>(std::min(w.experts, pairs) * CeilDiv(w.ff, kGateUpRows));
+  s.shared_gate_up_done = carver.Take<uint32_t>(CeilDiv(w.shared_ff, kGateUpRows));
+  s.down_done = carver.Take<uint32_t>(CeilDiv(hp.hidden_dim, kDownRows));
   s.cos = carver.Take<float>(n * hp.rope.n_dims / 2);
   s.sin = carver.Take<float>(n * hp.rope.n_dims / 2);
   s.logits = carver.Take<float>(uint64_t{kLogitRows} * hp.vocab_size);

@@ -18,8 +18,12 @@ inline constexpr uint32_t kLogitRows = 16;
 // Tokens whose queries latent attention takes to the latent at a time: there a head is several
 // times as wide as its query.
 inline constexpr uint32_t kLatentTokens = 64;
-// Rows of an expert's down projection that one task makes for all its tokens, at the least.
-inline constexpr uint32_t kDownRows = 64;
+// Rows of an expert's projections that one task makes for all its tokens, at the least: of gate
+// and up as many as can be packed by themselves.
+inline constexpr uint64_t kGateUpRows = 256;
+inline constexpr uint64_t kDownRows = 64;
+// Up to so many tokens the results of each expert's down projection are kept until they are added.
+inline constexpr uint32_t kFewTokens = 4;
 
 // Which packed forms the model's weights read.
 struct PackedFormats {
@@ -43,7 +47,9 @@ struct PackedRows {
   std::byte* q8x256 = nullptr;
 
   // Packs row i in every form that is used and that k allows.
-  void Pack(const kernels::KernelSet& kernels, size_t i) const;
+  void Pack(const kernels::KernelSet& kernels, size_t i) const { PackPart(kernels, i, 0, k); }
+  // The same for elements [first, last), where last is k or, like first, a multiple of 256.
+  void PackPart(const kernels::KernelSet& kernels, size_t i, uint64_t first, uint64_t last) const;
   // Rows [first, first + n), or rows row_idx[0..n) when it is given, as `weight` reads them.
   [[nodiscard]] kernels::Activations For(tensor::DType weight, size_t first, size_t n,
                                          const uint32_t* row_idx = nullptr) const;
@@ -100,8 +106,13 @@ struct Scratch {
   std::span<float> gate, up;                 // [pairs][expert_ff_dim]
   std::span<float> shared_gate, shared_up;   // [n][shared_ff_dim]
   std::span<float> shared_scale;             // [n]
-  std::span<float> cos, sin;                 // [n][n_rotated_pairs]
-  std::span<float> logits;                   // [kLogitRows][vocab_size]
+  std::span<float> expert_out;               // [pairs of few tokens][hidden_dim]
+  std::span<float> shared_out;               // [few tokens][hidden_dim]
+  // How many of the tasks that make a run of rows are done, 0 between stages; for the routed
+  // experts' and the shared one's gate and up projections, and for the down projections.
+  std::span<uint32_t> gate_up_done, shared_gate_up_done, down_done;
+  std::span<float> cos, sin;                       // [n][n_rotated_pairs]
+  std::span<float> logits;                         // [kLogitRows][vocab_size]
   PackedRows packed_in, packed_ff, packed_shared;  // memory only; floats and k are set where used
   LatentScratch latent;
   Routing routing;
