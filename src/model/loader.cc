@@ -61,10 +61,9 @@ Result<> CheckEntry(const Declaration& declaration, const TensorEntry& entry) {
   return {};
 }
 
-// Whether a tensor is turned to rows16 as it comes in. Floats have no blocks to keep together.
+// Whether a tensor is turned to rows16 as it comes in.
 bool IsInterleaved(const BoundTensor& tensor) {
-  return !IsVector(*tensor.declaration) && !IsFloat(tensor.entry->dtype) &&
-         !tensor.declaration->keep_native;
+  return !IsVector(*tensor.declaration) && !tensor.declaration->keep_native;
 }
 
 // Reads all ranges of a tensor, one behind another, to `out`.

@@ -17,6 +17,7 @@ enum class Layout : uint8_t {
   kRows16,
 };
 inline constexpr uint64_t kRowsPerGroup = 16;
+inline constexpr uint64_t kFloatRowsPerGroup = 4;
 
 // Views may be over-read: every matrix is followed by this many readable bytes.
 inline constexpr size_t kReadablePadding = 64;

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "tensor/matrix.h"
-
 namespace plimsoll::tensor {
 namespace {
 
@@ -79,7 +77,20 @@ void InterleaveBlock(const Group& group, uint64_t b, std::byte* out) {
   }
 }
 
+void InterleaveFloats(const Group& group, std::byte* out) {
+  const uint64_t unit = kFloatUnitElements * group.traits.block_bytes;
+  for (uint64_t at = 0; at < group.row_bytes; at += unit) {
+    const uint64_t bytes = std::min(unit, group.row_bytes - at);
+    for (uint64_t r = 0; r < group.n; ++r, out += bytes) {
+      std::memcpy(out, group.rows + r * group.row_bytes + at, bytes);
+    }
+  }
+}
+
 void Interleave(const Group& group, std::byte* out) {
+  if (group.traits.block_elements == 1) {
+    return InterleaveFloats(group, out);
+  }
   for (uint64_t b = 0; b < group.row_bytes / group.traits.block_bytes; ++b) {
     InterleaveBlock(group, b, out);
     out += group.n * group.traits.block_bytes;
@@ -90,14 +101,15 @@ void Interleave(const Group& group, std::byte* out) {
 
 Rows16Interleaver::Rows16Interleaver(DType dtype, uint64_t k, uint64_t rows, std::byte* data)
     : traits_(Traits(dtype)),
+      group_rows_(RowsPerGroup(dtype)),
       row_bytes_(k / traits_.block_elements * traits_.block_bytes),
       rows_(rows),
       next_(data),
-      group_(std::min(rows, kRowsPerGroup) * row_bytes_) {}
+      group_(std::min(rows, group_rows_) * row_bytes_) {}
 
 void Rows16Interleaver::Advance(uint64_t n_bytes) {
   while (true) {
-    const uint64_t n = std::min(rows_ - row_, kRowsPerGroup);
+    const uint64_t n = std::min(rows_ - row_, group_rows_);
     const uint64_t bytes = n * row_bytes_;
     if (bytes == 0 || n_bytes - done_bytes_ < bytes) {
       return;

@@ -8,11 +8,16 @@
 #include <vector>
 
 #include "tensor/dtype.h"
+#include "tensor/matrix.h"
 
 namespace plimsoll::tensor {
 
-// A part of a block, from `offset` on, that is cut into units of `unit` bytes: what stays whole
-// when rows are interleaved.
+// Float types have units of this many elements of a row, and the rest of it as the last one: what
+// one load of a kernel with k in the lanes takes.
+inline constexpr uint64_t kFloatUnitElements = 16;
+
+// Of quantized types a part of a block, from `offset` on, that is cut into units of `unit` bytes:
+// what stays whole when rows are interleaved.
 struct UnitSpan {
   uint16_t offset;
   uint16_t bytes;
@@ -23,8 +28,6 @@ struct UnitSpan {
 // read: what a block's arithmetic needs first, then its weights. Single scales are units of their
 // own; all else goes in dwords, the columns of the dot products.
 namespace unit_spans {
-inline constexpr UnitSpan kF32[] = {{0, 4, 4}};
-inline constexpr UnitSpan kF16[] = {{0, 2, 2}};
 inline constexpr UnitSpan kQ8_0[] = {{0, 2, 2}, {2, 32, 4}};
 inline constexpr UnitSpan kQ4_0[] = {{0, 2, 2}, {2, 16, 4}};
 inline constexpr UnitSpan kQ4_1[] = {{0, 4, 2}, {4, 16, 4}};
@@ -45,9 +48,6 @@ inline constexpr UnitSpan kIQ4_XS[] = {{0, 136, 4}};
 
 [[nodiscard]] constexpr std::span<const UnitSpan> UnitSpansOf(DType dtype) {
   switch (dtype) {
-    case DType::kF16:
-    case DType::kBF16:
-      return unit_spans::kF16;
     case DType::kQ8_0:
       return unit_spans::kQ8_0;
     case DType::kQ4_0:
@@ -74,9 +74,11 @@ inline constexpr UnitSpan kIQ4_XS[] = {{0, 136, 4}};
     case DType::kIQ4_XS:
       return unit_spans::kIQ4_XS;
     case DType::kF32:
+    case DType::kF16:
+    case DType::kBF16:
       break;
   }
-  return unit_spans::kF32;
+  return {};
 }
 
 // Where the unit at an offset of a block is stored, as bytes of one block: of n interleaved blocks
@@ -100,6 +102,10 @@ struct StoredOffsets {
 template <DType kDType>
 inline constexpr StoredOffsets kStoredOffsets = MakeStoredOffsets(kDType);
 
+[[nodiscard]] inline uint64_t RowsPerGroup(DType dtype) {
+  return Traits(dtype).block_elements == 1 ? kFloatRowsPerGroup : kRowsPerGroup;
+}
+
 // Turns a matrix that arrives row after row into Layout::kRows16 in place, group by group: what
 // has arrived can be turned while the rest is still being read.
 class Rows16Interleaver {
@@ -112,6 +118,7 @@ class Rows16Interleaver {
 
  private:
   const DTypeTraits& traits_;
+  uint64_t group_rows_;
   uint64_t row_bytes_;
   uint64_t rows_;
   std::byte* next_;          // the next group

@@ -1,9 +1,10 @@
 // Matrix products with F32, F16 and BF16 weights, over the F32x16 `V` of an instruction set.
 //
 // A lane is a stripe of k (docs/numerics.md), so a (row, token) has one vector of accumulators,
-// folded at the end. One token streams eight rows at once from memory. Several tokens meet tiles of
-// eight rows that were widened to floats once, in panels that stay in the first-level cache, while
-// the accumulators of all tokens wait in the workspace.
+// folded at the end. Few tokens stream the weights from memory: four rows at once that are one
+// stream (rows16), or eight native ones. Several tokens meet tiles of eight rows that were widened
+// to floats once, in panels that stay in the first-level cache, while the accumulators of all
+// tokens wait in the workspace.
 #pragma once
 
 #include <cstddef>
@@ -18,6 +19,7 @@ namespace {
 
 constexpr uint32_t kStripes = 16;
 constexpr uint32_t kTileRows = 8;
+constexpr uint32_t kGroupRows = tensor::kFloatRowsPerGroup;
 constexpr uint32_t kPanelLength = 512;  // elements of k: eight rows are 16 KiB
 constexpr size_t kPanelTokens = 12;     // from so many on a panel pays
 constexpr size_t kTokenBatch = 96;      // whose accumulators are 48 KiB
@@ -50,6 +52,7 @@ struct ElementsBF16 {
 
 struct Product {
   const std::byte* w;  // of the matrix
+  tensor::Layout layout;
   uint64_t row_bytes;
   uint64_t k;
   uint64_t rows;  // of the matrix
@@ -74,27 +77,44 @@ struct Product {
 
 // The eight rows of a tile; where there are fewer, the last one again.
 struct TileRows {
-  const std::byte* row[kTileRows];
+  struct Row {
+    const std::byte* chunks;  // the first sixteen elements
+    size_t chunk_bytes;       // from there to the next sixteen
+    const std::byte* tail;    // what is left after the last sixteen
+  };
+  Row row[kTileRows];
 
-  TileRows(const Product& p, uint64_t r) {
+  TileRows(const Product& p, uint64_t r, size_t element) {
     for (uint32_t i = 0; i < kTileRows; ++i) {
-      const uint64_t at = r + i < p.row_end ? r + i : p.row_end - 1;
-      row[i] = p.w + at * p.row_bytes;
+      row[i] = RowOf(p, r + i < p.row_end ? r + i : p.row_end - 1, element);
     }
+  }
+
+  static Row RowOf(const Product& p, uint64_t r, size_t element) {
+    const bool native = p.layout == tensor::Layout::kNative;
+    const uint64_t n_chunks = p.k / kStripes;
+    const size_t tail_bytes = p.k % kStripes * element;
+    const size_t unit = kStripes * element;
+    const uint64_t group = native ? r : r - r % kGroupRows;
+    const uint64_t left = p.rows - group;
+    const uint64_t n = native ? 1 : left < kGroupRows ? left : kGroupRows;
+    const std::byte* first = p.w + group * p.row_bytes;
+    return {first + (r - group) * unit, n * unit,
+            first + n_chunks * n * unit + (r - group) * tail_bytes};
   }
 };
 
-// acc[t * kTileRows + r] = stripes of row r with token t, straight from the matrix. What lies
-// `ahead` bytes on, the next tile, is asked for meanwhile: rows are too short for the hardware to
-// foresee it.
-template <class V, class Elements, size_t kRows, size_t kTokens>
-inline void StreamRows(const std::byte* const* rows, size_t ahead, const float* const* tokens,
+// acc[t * kTileRows + r] = stripes of rows[r] with token t, straight from the matrix. With `ahead`,
+// what lies so many bytes on, the next tile, is asked for meanwhile: native rows are too short for
+// the hardware to foresee it.
+template <class V, class Elements, size_t kRows, size_t kTokens, bool kAhead>
+inline void StreamRows(const TileRows::Row* rows, size_t ahead, const float* const* tokens,
                        uint64_t k, V* acc) {
   const std::byte* w[kRows];
   const float* x[kTokens];
   V sums[kTokens][kRows];
   for (size_t r = 0; r < kRows; ++r) {
-    w[r] = rows[r];
+    w[r] = rows[r].chunks;
   }
   for (size_t t = 0; t < kTokens; ++t) {
     x[t] = tokens[t];
@@ -103,10 +123,13 @@ inline void StreamRows(const std::byte* const* rows, size_t ahead, const float* 
     }
   }
   uint64_t i = 0;
-  for (; i + kStripes <= k; i += kStripes) {
+  size_t chunk = 0;
+  for (; i + kStripes <= k; i += kStripes, chunk += rows[0].chunk_bytes) {
     for (size_t r = 0; r < kRows; ++r) {
-      const std::byte* at = w[r] + i * Elements::kBytes;
-      _mm_prefetch(reinterpret_cast<const char*>(at + ahead), _MM_HINT_T1);
+      const std::byte* at = w[r] + chunk;
+      if constexpr (kAhead) {
+        _mm_prefetch(reinterpret_cast<const char*>(at + ahead), _MM_HINT_T1);
+      }
       const V weight = Elements::Load(at);
       for (size_t t = 0; t < kTokens; ++t) {
         sums[t][r] = Fma(weight, V::Load(x[t] + i), sums[t][r]);
@@ -115,7 +138,7 @@ inline void StreamRows(const std::byte* const* rows, size_t ahead, const float* 
   }
   if (const uint64_t n = k - i; n > 0) {
     for (size_t r = 0; r < kRows; ++r) {
-      const V weight = Elements::LoadPart(w[r] + i * Elements::kBytes, n);
+      const V weight = Elements::LoadPart(rows[r].tail, n);
       for (size_t t = 0; t < kTokens; ++t) {
         sums[t][r] = FmaPart(weight, V::LoadPart(x[t] + i, n), sums[t][r], n);
       }
@@ -128,11 +151,9 @@ inline void StreamRows(const std::byte* const* rows, size_t ahead, const float* 
   }
 }
 
-// A tile of eight rows and kTokens tokens from token t on.
-template <class V, class Elements, size_t kTokens>
+// A tile of eight rows and kTokens tokens from token t on, kRows rows at a time.
+template <class V, class Elements, size_t kRows, size_t kTokens, bool kAhead>
 inline void StreamTile(const Product& p, const TileRows& tile, uint64_t r, size_t t) {
-  constexpr size_t kFit = V::kAccumulators / kTokens;
-  constexpr size_t kRows = kFit < kTileRows ? kFit : kTileRows;
   static_assert(kTileRows % kRows == 0);
   const float* tokens[kTokens];
   for (size_t i = 0; i < kTokens; ++i) {
@@ -140,26 +161,28 @@ inline void StreamTile(const Product& p, const TileRows& tile, uint64_t r, size_
   }
   V acc[kTokens * kTileRows];
   for (size_t i = 0; i < kTileRows; i += kRows) {
-    StreamRows<V, Elements, kRows, kTokens>(tile.row + i, kTileRows * p.row_bytes, tokens, p.k,
-                                            acc + i);
+    StreamRows<V, Elements, kRows, kTokens, kAhead>(tile.row + i, kTileRows * p.row_bytes, tokens,
+                                                    p.k, acc + i);
   }
   for (size_t i = 0; i < kTokens; ++i) {
     StoreTreeSums8(acc + i * kTileRows, p.result(r, t + i), p.tile_rows(r));
   }
 }
 
-template <class V, class Elements>
+template <class V, class Elements, size_t kMaxRows, bool kAhead>
 inline void FewTokens(const Product& p) {
-  constexpr size_t kTokens = V::kAccumulators >= 24 ? 3 : 2;
+  constexpr size_t kTokens = V::kAccumulators >= 24 ? 3 : 1;
+  constexpr size_t kFit = V::kAccumulators / kTokens;
+  constexpr size_t kRows = kFit < kMaxRows ? kFit : kMaxRows;
   const size_t n_tokens = p.x->n_rows;
   for (uint64_t r = p.row_begin; r < p.row_end; r += kTileRows) {
-    const TileRows tile(p, r);
+    const TileRows tile(p, r, Elements::kBytes);
     size_t t = 0;
     for (; t + kTokens <= n_tokens; t += kTokens) {
-      StreamTile<V, Elements, kTokens>(p, tile, r, t);
+      StreamTile<V, Elements, kRows, kTokens, kAhead>(p, tile, r, t);
     }
     for (; t < n_tokens; ++t) {
-      StreamTile<V, Elements, 1>(p, tile, r, t);
+      StreamTile<V, Elements, kRows, 1, kAhead>(p, tile, r, t);
     }
   }
 }
@@ -216,19 +239,19 @@ inline void AddTiles(const float* panel, const float* const* x, uint32_t n, floa
   }
 }
 
-// Eight rows of part of the matrix that are going to be read next.
+// Part of the matrix that is going to be read next: runs of lines, so many bytes apart.
 struct NextPanel {
   const std::byte* first;
-  uint64_t row_bytes;    // between rows
-  size_t lines_per_row;  // of 64 bytes
+  uint64_t run_bytes;    // from one run to the next
+  size_t lines_per_run;  // of 64 bytes
   size_t n_lines;
 
   // The share of tile i of n: spread over the tiles, the reads overlap the arithmetic.
   void Prefetch(size_t i, size_t n) const {
     for (size_t line = n_lines * i / n; line < n_lines * (i + 1) / n; ++line) {
-      const size_t row = line / lines_per_row;
+      const size_t run = line / lines_per_run;
       _mm_prefetch(
-          reinterpret_cast<const char*>(first + row * row_bytes + line % lines_per_row * 64),
+          reinterpret_cast<const char*>(first + run * run_bytes + line % lines_per_run * 64),
           _MM_HINT_T1);
     }
   }
@@ -267,7 +290,7 @@ inline void AddTail(const Product& p, const TileRows& tile, size_t token_begin, 
     return;
   }
   for (uint32_t r = 0; r < kTileRows; ++r) {
-    const V weight = Elements::LoadPart(tile.row[r] + begin * Elements::kBytes, n);
+    const V weight = Elements::LoadPart(tile.row[r].tail, n);
     for (size_t t = 0; t < n_tokens; ++t) {
       float* at = acc + (t * kTileRows + r) * kStripes;
       const V activation = V::LoadPart(p.token(token_begin + t) + begin, n);
@@ -287,8 +310,12 @@ inline NextPanel PanelAfter(const Product& p, uint64_t r, uint64_t begin, size_t
     return {nullptr, 0, 1, 0};
   }
   const uint64_t length = p.k - begin < kPanelLength ? p.k - begin : kPanelLength;
-  const size_t lines = (length * element + 63) / 64;
-  return {p.w + r * p.row_bytes + begin * element, p.row_bytes, lines, lines * kTileRows};
+  const bool native = p.layout == tensor::Layout::kNative;
+  const uint64_t n_runs = native ? kTileRows : kTileRows / kGroupRows;
+  const uint64_t together = native ? 1 : kGroupRows;
+  const size_t lines = (length * together * element + 63) / 64;
+  return {p.w + r * p.row_bytes + begin * together * element, together * p.row_bytes, lines,
+          lines * n_runs};
 }
 
 // Eight rows from row r on with up to kTokenBatch tokens.
@@ -298,15 +325,16 @@ inline void TileTimesTokens(const Product& p, uint64_t r, size_t token_begin, si
   float* panel = workspace;
   float* acc = workspace + kPanelFloats;
   __builtin_memset(acc, 0, n_tokens * kTileRows * kStripes * sizeof(float));
-  const TileRows tile(p, r);
+  const TileRows tile(p, r, Elements::kBytes);
   for (uint64_t begin = 0; begin + kStripes <= p.k; begin += kPanelLength) {
     const uint64_t left = (p.k - begin) / kStripes;
     const auto n =
         static_cast<uint32_t>(left < kPanelLength / kStripes ? left : kPanelLength / kStripes);
     for (uint32_t i = 0; i < kTileRows; ++i) {
-      const std::byte* row = tile.row[i] + begin * Elements::kBytes;
-      for (uint32_t j = 0; j < n * kStripes; j += kStripes) {
-        Elements::Load(row + j * Elements::kBytes).Store(panel + j * kTileRows + i * kStripes);
+      const TileRows::Row& row = tile.row[i];
+      const std::byte* chunk = row.chunks + begin / kStripes * row.chunk_bytes;
+      for (uint32_t j = 0; j < n; ++j, chunk += row.chunk_bytes) {
+        Elements::Load(chunk).Store(panel + (j * kTileRows + i) * kStripes);
       }
     }
     AddPanel<V>(p, panel, begin, n, token_begin, n_tokens,
@@ -332,51 +360,14 @@ inline void ManyTokens(const Product& p, float* workspace) {
   }
 }
 
-// Interleaved rows: a lane is a row, and the sixteen stripes are sixteen vectors, so that they fold
-// without shuffles. Nothing stores float weights this way for speed; it is here to be complete.
 template <class V, class Elements>
-inline void InterleavedRows(const Product& p) {
-  for (uint64_t group = p.row_begin; group < p.row_end; group += kStripes) {
-    const uint64_t n_rows = p.rows - group < kStripes ? p.rows - group : kStripes;
-    const std::byte* w = p.w + group * p.row_bytes;
-    const auto load = [=](uint64_t i) {
-      const std::byte* at = w + i * n_rows * Elements::kBytes;
-      return n_rows == kStripes ? Elements::Load(at) : Elements::LoadPart(at, n_rows);
-    };
-    for (size_t t = 0; t < p.x->n_rows; ++t) {
-      const float* x = p.token(t);
-      V acc[kStripes];
-      for (V& v : acc) {
-        v = V::Zero();
-      }
-      uint64_t i = 0;
-      for (; i + kStripes <= p.k; i += kStripes) {
-        for (uint32_t l = 0; l < kStripes; ++l) {
-          acc[l] = Fma(load(i + l), V::Set(x[i + l]), acc[l]);
-        }
-      }
-      for (uint32_t l = 0; i + l < p.k; ++l) {
-        acc[l] = Fma(load(i + l), V::Set(x[i + l]), acc[l]);
-      }
-      for (uint32_t width = kStripes / 2; width > 0; width /= 2) {
-        for (uint32_t l = 0; l < width; ++l) {
-          acc[l] = acc[l] + acc[l + width];
-        }
-      }
-      const uint64_t left = p.row_end - group;
-      acc[0].StorePart(p.result(group, t), left < n_rows ? left : n_rows);
-    }
-  }
-}
-
-template <class V, class Elements>
-inline void MatMulOf(const Product& p, tensor::Layout layout, std::byte* workspace) {
-  if (layout == tensor::Layout::kRows16) {
-    InterleavedRows<V, Elements>(p);
-  } else if (p.x->n_rows < kPanelTokens) {
-    FewTokens<V, Elements>(p);
-  } else {
+inline void MatMulOf(const Product& p, std::byte* workspace) {
+  if (p.x->n_rows >= kPanelTokens) {
     ManyTokens<V, Elements>(p, reinterpret_cast<float*>(workspace));
+  } else if (p.layout == tensor::Layout::kRows16) {
+    FewTokens<V, Elements, kGroupRows, false>(p);
+  } else {
+    FewTokens<V, Elements, kTileRows, true>(p);
   }
 }
 
@@ -384,13 +375,14 @@ template <class V>
 void MatMulFloatOf(const tensor::Matrix& w, uint64_t row_begin, uint64_t row_end,
                    const Activations& x, float* y, size_t y_stride, std::byte* workspace) {
   const size_t element = w.dtype == tensor::DType::kF32 ? 4 : 2;
-  const Product p{w.data, w.k * element, w.k, w.rows, row_begin, row_end, &x, y, y_stride};
+  const Product p{w.data, w.layout, w.k * element, w.k, w.rows, row_begin, row_end,
+                  &x,     y,        y_stride};
   if (w.dtype == tensor::DType::kF32) {
-    MatMulOf<V, ElementsF32<V>>(p, w.layout, workspace);
+    MatMulOf<V, ElementsF32<V>>(p, workspace);
   } else if (w.dtype == tensor::DType::kF16) {
-    MatMulOf<V, ElementsF16<V>>(p, w.layout, workspace);
+    MatMulOf<V, ElementsF16<V>>(p, workspace);
   } else {
-    MatMulOf<V, ElementsBF16<V>>(p, w.layout, workspace);
+    MatMulOf<V, ElementsBF16<V>>(p, workspace);
   }
 }
 
