@@ -14,10 +14,13 @@ enum class Layout : uint8_t {
   // Groups of sixteen rows, interleaved: block 0 of all sixteen, then block 1, ... And of these
   // blocks the units (tensor/rows16.h): the first of all sixteen, then the second, ... A last group
   // of fewer rows is interleaved by their number.
+  // Float types: kernels have k in the lanes, so a unit is sixteen elements of a row. A group is
+  // cut into panels of 512 columns, each of these into two halves of eight rows, and there the
+  // units are interleaved. The rest of a row, of fewer than sixteen elements, is a unit too.
   kRows16,
 };
 inline constexpr uint64_t kRowsPerGroup = 16;
-inline constexpr uint64_t kFloatRowsPerGroup = 4;
+inline constexpr uint64_t kFloatPanel = 512;
 
 // Views may be over-read: every matrix is followed by this many readable bytes.
 inline constexpr size_t kReadablePadding = 64;

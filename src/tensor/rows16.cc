@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "tensor/matrix.h"
+
 namespace plimsoll::tensor {
 namespace {
 
@@ -77,12 +79,25 @@ void InterleaveBlock(const Group& group, uint64_t b, std::byte* out) {
   }
 }
 
+// Columns [begin, end) of rows [first, last).
+std::byte* InterleaveFloats(const Group& group, uint64_t begin, uint64_t end, uint64_t first,
+                            uint64_t last, std::byte* out) {
+  const uint64_t element = group.traits.block_bytes;
+  for (uint64_t at = begin; at < end; at += kFloatUnit) {
+    const uint64_t bytes = std::min(end - at, kFloatUnit) * element;
+    for (uint64_t r = first; r < last; ++r, out += bytes) {
+      std::memcpy(out, group.Block(r, at), bytes);
+    }
+  }
+  return out;
+}
+
 void InterleaveFloats(const Group& group, std::byte* out) {
-  const uint64_t unit = kFloatUnitElements * group.traits.block_bytes;
-  for (uint64_t at = 0; at < group.row_bytes; at += unit) {
-    const uint64_t bytes = std::min(unit, group.row_bytes - at);
-    for (uint64_t r = 0; r < group.n; ++r, out += bytes) {
-      std::memcpy(out, group.rows + r * group.row_bytes + at, bytes);
+  const uint64_t k = group.row_bytes / group.traits.block_bytes;
+  for (uint64_t begin = 0; begin < k; begin += kFloatPanel) {
+    const uint64_t end = std::min(begin + kFloatPanel, k);
+    for (uint64_t first = 0; first < group.n; first += kFloatHalf) {
+      out = InterleaveFloats(group, begin, end, first, std::min(first + kFloatHalf, group.n), out);
     }
   }
 }
@@ -101,15 +116,14 @@ void Interleave(const Group& group, std::byte* out) {
 
 Rows16Interleaver::Rows16Interleaver(DType dtype, uint64_t k, uint64_t rows, std::byte* data)
     : traits_(Traits(dtype)),
-      group_rows_(RowsPerGroup(dtype)),
       row_bytes_(k / traits_.block_elements * traits_.block_bytes),
       rows_(rows),
       next_(data),
-      group_(std::min(rows, group_rows_) * row_bytes_) {}
+      group_(std::min(rows, kRowsPerGroup) * row_bytes_) {}
 
 void Rows16Interleaver::Advance(uint64_t n_bytes) {
   while (true) {
-    const uint64_t n = std::min(rows_ - row_, group_rows_);
+    const uint64_t n = std::min(rows_ - row_, kRowsPerGroup);
     const uint64_t bytes = n * row_bytes_;
     if (bytes == 0 || n_bytes - done_bytes_ < bytes) {
       return;

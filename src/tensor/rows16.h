@@ -8,13 +8,12 @@
 #include <vector>
 
 #include "tensor/dtype.h"
-#include "tensor/matrix.h"
 
 namespace plimsoll::tensor {
 
-// Float types have units of this many elements of a row, and the rest of it as the last one: what
-// one load of a kernel with k in the lanes takes.
-inline constexpr uint64_t kFloatUnitElements = 16;
+// Of float types: rows and columns of what is interleaved (Layout::kRows16).
+inline constexpr uint64_t kFloatHalf = 8;
+inline constexpr uint64_t kFloatUnit = 16;
 
 // Of quantized types a part of a block, from `offset` on, that is cut into units of `unit` bytes:
 // what stays whole when rows are interleaved.
@@ -102,10 +101,6 @@ struct StoredOffsets {
 template <DType kDType>
 inline constexpr StoredOffsets kStoredOffsets = MakeStoredOffsets(kDType);
 
-[[nodiscard]] inline uint64_t RowsPerGroup(DType dtype) {
-  return Traits(dtype).block_elements == 1 ? kFloatRowsPerGroup : kRowsPerGroup;
-}
-
 // Turns a matrix that arrives row after row into Layout::kRows16 in place, group by group: what
 // has arrived can be turned while the rest is still being read.
 class Rows16Interleaver {
@@ -118,7 +113,6 @@ class Rows16Interleaver {
 
  private:
   const DTypeTraits& traits_;
-  uint64_t group_rows_;
   uint64_t row_bytes_;
   uint64_t rows_;
   std::byte* next_;          // the next group

@@ -18,7 +18,7 @@ TEST(Rows16Interleaver, PutsEveryBlockWhereTheLayoutHasIt) {
     for (const uint64_t rows : {1U, 15U, 16U, 17U, 48U, 50U}) {
       for (const uint64_t step : {uint64_t{1}, uint64_t{1000}, uint64_t{1} << 30}) {
         constexpr uint64_t kMatrices = 3;
-        const uint64_t k = dtype == DType::kF16 ? 37 : 512;
+        const uint64_t k = dtype == DType::kF16 ? 1061 : 512;
         Matrix native = {.dtype = dtype, .k = k, .rows = rows};
         std::vector<std::byte> bytes(native.bytes() * kMatrices);
         uint32_t state = 1;

@@ -19,10 +19,10 @@ namespace {
 
 constexpr uint32_t kStripes = 16;
 constexpr uint32_t kTileRows = 8;
-constexpr uint32_t kGroupRows = tensor::kFloatRowsPerGroup;
-constexpr uint32_t kPanelLength = 512;  // elements of k: eight rows are 16 KiB
-constexpr size_t kPanelTokens = 12;     // from so many on a panel pays
-constexpr size_t kTokenBatch = 96;      // whose accumulators are 48 KiB
+constexpr uint32_t kGroupRows = tensor::kRowsPerGroup;
+constexpr uint32_t kPanelLength = tensor::kFloatPanel;  // eight rows are 16 KiB of floats
+constexpr size_t kPanelTokens = 12;                     // from so many on a panel pays
+constexpr size_t kTokenBatch = 96;                      // whose accumulators are 48 KiB a tile
 
 constexpr size_t kPanelFloats = size_t{kTileRows} * kPanelLength;
 constexpr size_t kAccumulatorFloats = kTokenBatch * kTileRows * kStripes;
@@ -75,114 +75,166 @@ struct Product {
   }
 };
 
-// The eight rows of a tile; where there are fewer, the last one again.
-struct TileRows {
-  struct Row {
-    const std::byte* chunks;  // the first sixteen elements
-    size_t chunk_bytes;       // from there to the next sixteen
-    const std::byte* tail;    // what is left after the last sixteen
-  };
-  Row row[kTileRows];
-
-  TileRows(const Product& p, uint64_t r, size_t element) {
-    for (uint32_t i = 0; i < kTileRows; ++i) {
-      row[i] = RowOf(p, r + i < p.row_end ? r + i : p.row_end - 1, element);
-    }
-  }
-
-  static Row RowOf(const Product& p, uint64_t r, size_t element) {
-    const bool native = p.layout == tensor::Layout::kNative;
-    const uint64_t n_chunks = p.k / kStripes;
-    const size_t tail_bytes = p.k % kStripes * element;
-    const size_t unit = kStripes * element;
-    const uint64_t group = native ? r : r - r % kGroupRows;
+// The eight rows of a tile, which are native or half a group of rows16; where there are fewer, the
+// last one again.
+class TileRows {
+ public:
+  TileRows(const Product& p, uint64_t r, size_t element)
+      : native_(p.layout == tensor::Layout::kNative), k_(p.k), element_(element) {
+    const uint64_t group = r - r % kGroupRows;
     const uint64_t left = p.rows - group;
-    const uint64_t n = native ? 1 : left < kGroupRows ? left : kGroupRows;
-    const std::byte* first = p.w + group * p.row_bytes;
-    return {first + (r - group) * unit, n * unit,
-            first + n_chunks * n * unit + (r - group) * tail_bytes};
+    const uint64_t half = r - group;
+    group_rows_ = left < kGroupRows ? left : kGroupRows;
+    half_rows_ = group_rows_ - half < kTileRows ? group_rows_ - half : kTileRows;
+    skipped_ = half;
+    first_ = p.w + (native_ ? r : group) * p.row_bytes;
+    row_bytes_ = native_ ? p.row_bytes : kStripes * element;
+    const uint64_t n = p.row_end - r;
+    last_ = static_cast<uint32_t>((n < kTileRows ? n : kTileRows) - 1);
   }
+
+  // The first sixteen elements of row i of the panel that begins at a column; the next sixteen are
+  // chunk_bytes on.
+  [[nodiscard]] const std::byte* Chunks(uint32_t i, uint64_t begin) const {
+    return Panel(begin) + (i < last_ ? i : last_) * row_bytes_;
+  }
+  [[nodiscard]] size_t chunk_bytes() const {
+    return (native_ ? 1 : half_rows_) * kStripes * element_;
+  }
+  // The last k % 16 elements of row i.
+  [[nodiscard]] const std::byte* Tail(uint32_t i) const {
+    const uint64_t begin = k_ / kPanelLength * kPanelLength;
+    const size_t row_bytes = native_ ? row_bytes_ : k_ % kStripes * element_;
+    return Panel(begin) + (k_ - begin) / kStripes * chunk_bytes() +
+           (i < last_ ? i : last_) * row_bytes;
+  }
+
+ private:
+  [[nodiscard]] const std::byte* Panel(uint64_t begin) const {
+    if (native_) {
+      return first_ + begin * element_;
+    }
+    const uint64_t length = k_ - begin < kPanelLength ? k_ - begin : kPanelLength;
+    return first_ + (begin * group_rows_ + length * skipped_) * element_;
+  }
+
+  bool native_;
+  uint64_t k_;
+  size_t element_;
+  uint64_t group_rows_;
+  uint64_t half_rows_;
+  uint64_t skipped_;  // rows of the group before these
+  const std::byte* first_;
+  size_t row_bytes_;  // from a row's chunk to the next row's
+  uint32_t last_;
 };
 
-// acc[t * kTileRows + r] = stripes of rows[r] with token t, straight from the matrix. With `ahead`,
-// what lies so many bytes on, the next tile, is asked for meanwhile: native rows are too short for
-// the hardware to foresee it.
+// Adds a panel of n chunks of rows [first, first + kRows) of a tile and of kTokens tokens to
+// acc[token * stride + row], straight from the matrix. With `ahead`, what lies so many bytes on,
+// the next tile, is asked for meanwhile: native rows are too short for the hardware to foresee it.
 template <class V, class Elements, size_t kRows, size_t kTokens, bool kAhead>
-inline void StreamRows(const TileRows::Row* rows, size_t ahead, const float* const* tokens,
-                       uint64_t k, V* acc) {
+inline void StreamRows(const TileRows& tile, uint32_t first, uint64_t begin, uint64_t n,
+                       size_t ahead, const float* const* tokens, size_t stride, V* acc) {
   const std::byte* w[kRows];
   const float* x[kTokens];
   V sums[kTokens][kRows];
-  for (size_t r = 0; r < kRows; ++r) {
-    w[r] = rows[r].chunks;
+  for (uint32_t r = 0; r < kRows; ++r) {
+    w[r] = tile.Chunks(first + r, begin);
   }
   for (size_t t = 0; t < kTokens; ++t) {
-    x[t] = tokens[t];
-    for (V& sum : sums[t]) {
-      sum = V::Zero();
+    x[t] = tokens[t] + begin;
+    for (size_t r = 0; r < kRows; ++r) {
+      sums[t][r] = acc[t * stride + r];
     }
   }
-  uint64_t i = 0;
-  size_t chunk = 0;
-  for (; i + kStripes <= k; i += kStripes, chunk += rows[0].chunk_bytes) {
+  const size_t chunk_bytes = tile.chunk_bytes();
+  for (uint64_t chunk = 0; chunk < n; ++chunk) {
     for (size_t r = 0; r < kRows; ++r) {
-      const std::byte* at = w[r] + chunk;
+      const std::byte* at = w[r] + chunk * chunk_bytes;
       if constexpr (kAhead) {
         _mm_prefetch(reinterpret_cast<const char*>(at + ahead), _MM_HINT_T1);
       }
       const V weight = Elements::Load(at);
       for (size_t t = 0; t < kTokens; ++t) {
-        sums[t][r] = Fma(weight, V::Load(x[t] + i), sums[t][r]);
-      }
-    }
-  }
-  if (const uint64_t n = k - i; n > 0) {
-    for (size_t r = 0; r < kRows; ++r) {
-      const V weight = Elements::LoadPart(rows[r].tail, n);
-      for (size_t t = 0; t < kTokens; ++t) {
-        sums[t][r] = FmaPart(weight, V::LoadPart(x[t] + i, n), sums[t][r], n);
+        sums[t][r] = Fma(weight, V::Load(x[t] + chunk * kStripes), sums[t][r]);
       }
     }
   }
   for (size_t t = 0; t < kTokens; ++t) {
     for (size_t r = 0; r < kRows; ++r) {
-      acc[t * kTileRows + r] = sums[t][r];
+      acc[t * stride + r] = sums[t][r];
     }
   }
 }
 
-// A tile of eight rows and kTokens tokens from token t on, kRows rows at a time.
-template <class V, class Elements, size_t kRows, size_t kTokens, bool kAhead>
-inline void StreamTile(const Product& p, const TileRows& tile, uint64_t r, size_t t) {
+// kTiles tiles from row r on and kTokens tokens from token t on. Two tiles of rows16 share a panel
+// of activations: a whole row of them would not stay in the first-level cache.
+template <class V, class Elements, size_t kTiles, size_t kTokens, bool kNative>
+inline void StreamTiles(const Product& p, uint64_t r, size_t t) {
+  constexpr size_t kFit = V::kAccumulators / kTokens;
+  constexpr uint32_t kRows = kFit < kTileRows ? kFit : kTileRows;
   static_assert(kTileRows % kRows == 0);
+  constexpr size_t kAll = kTiles * kTileRows;
   const float* tokens[kTokens];
   for (size_t i = 0; i < kTokens; ++i) {
     tokens[i] = p.token(t + i);
   }
-  V acc[kTokens * kTileRows];
-  for (size_t i = 0; i < kTileRows; i += kRows) {
-    StreamRows<V, Elements, kRows, kTokens, kAhead>(tile.row + i, kTileRows * p.row_bytes, tokens,
-                                                    p.k, acc + i);
+  V acc[kTokens * kAll];
+  for (V& sum : acc) {
+    sum = V::Zero();
+  }
+  const TileRows tiles[2] = {{p, r, Elements::kBytes},
+                             {p, r + (kTiles - 1) * kTileRows, Elements::kBytes}};
+  for (uint64_t begin = 0; begin + kStripes <= p.k; begin += kPanelLength) {
+    const uint64_t left = p.k - begin < kPanelLength ? p.k - begin : kPanelLength;
+    const uint64_t n = left / kStripes;
+    for (size_t tile = 0; tile < kTiles; ++tile) {
+      const size_t ahead = kNative ? kTileRows * p.row_bytes : n * tiles[tile].chunk_bytes();
+      for (uint32_t i = 0; i < kTileRows; i += kRows) {
+        StreamRows<V, Elements, kRows, kTokens, kNative || (kRows < kTileRows)>(
+            tiles[tile], i, begin, n, ahead, tokens, kAll, acc + tile * kTileRows + i);
+      }
+    }
+  }
+  if (const uint64_t n = p.k % kStripes; n > 0) {
+    for (uint32_t row = 0; row < kAll; ++row) {
+      const V weight = Elements::LoadPart(tiles[row / kTileRows].Tail(row % kTileRows), n);
+      for (size_t i = 0; i < kTokens; ++i) {
+        V& sum = acc[i * kAll + row];
+        sum = FmaPart(weight, V::LoadPart(tokens[i] + p.k - n, n), sum, n);
+      }
+    }
   }
   for (size_t i = 0; i < kTokens; ++i) {
-    StoreTreeSums8(acc + i * kTileRows, p.result(r, t + i), p.tile_rows(r));
+    for (size_t tile = 0; tile < kTiles; ++tile) {
+      const uint64_t at = r + tile * kTileRows;
+      StoreTreeSums8(acc + i * kAll + tile * kTileRows, p.result(at, t + i), p.tile_rows(at));
+    }
   }
 }
 
-template <class V, class Elements, size_t kMaxRows, bool kAhead>
+template <class V, class Elements, size_t kTiles, bool kNative>
+inline void FewTokens(const Product& p, uint64_t r) {
+  constexpr size_t kTokens = V::kAccumulators >= 24 ? 3 : 2;
+  size_t t = 0;
+  for (; t + kTokens <= p.x->n_rows; t += kTokens) {
+    StreamTiles<V, Elements, kTiles, kTokens, kNative>(p, r, t);
+  }
+  for (; t < p.x->n_rows; ++t) {
+    StreamTiles<V, Elements, kTiles, 1, kNative>(p, r, t);
+  }
+}
+
+template <class V, class Elements>
 inline void FewTokens(const Product& p) {
-  constexpr size_t kTokens = V::kAccumulators >= 24 ? 3 : 1;
-  constexpr size_t kFit = V::kAccumulators / kTokens;
-  constexpr size_t kRows = kFit < kMaxRows ? kFit : kMaxRows;
-  const size_t n_tokens = p.x->n_rows;
-  for (uint64_t r = p.row_begin; r < p.row_end; r += kTileRows) {
-    const TileRows tile(p, r, Elements::kBytes);
-    size_t t = 0;
-    for (; t + kTokens <= n_tokens; t += kTokens) {
-      StreamTile<V, Elements, kRows, kTokens, kAhead>(p, tile, r, t);
-    }
-    for (; t < n_tokens; ++t) {
-      StreamTile<V, Elements, kRows, 1, kAhead>(p, tile, r, t);
+  const size_t together = p.layout == tensor::Layout::kRows16 ? 2 * kTileRows : kTileRows;
+  for (uint64_t r = p.row_begin; r < p.row_end; r += together) {
+    if (p.layout == tensor::Layout::kNative) {
+      FewTokens<V, Elements, 1, true>(p, r);
+    } else if (p.row_end - r > kTileRows) {
+      FewTokens<V, Elements, 2, false>(p, r);
+    } else {
+      FewTokens<V, Elements, 1, false>(p, r);
     }
   }
 }
@@ -290,7 +342,7 @@ inline void AddTail(const Product& p, const TileRows& tile, size_t token_begin, 
     return;
   }
   for (uint32_t r = 0; r < kTileRows; ++r) {
-    const V weight = Elements::LoadPart(tile.row[r].tail, n);
+    const V weight = Elements::LoadPart(tile.Tail(r), n);
     for (size_t t = 0; t < n_tokens; ++t) {
       float* at = acc + (t * kTileRows + r) * kStripes;
       const V activation = V::LoadPart(p.token(token_begin + t) + begin, n);
@@ -310,12 +362,13 @@ inline NextPanel PanelAfter(const Product& p, uint64_t r, uint64_t begin, size_t
     return {nullptr, 0, 1, 0};
   }
   const uint64_t length = p.k - begin < kPanelLength ? p.k - begin : kPanelLength;
-  const bool native = p.layout == tensor::Layout::kNative;
-  const uint64_t n_runs = native ? kTileRows : kTileRows / kGroupRows;
-  const uint64_t together = native ? 1 : kGroupRows;
-  const size_t lines = (length * together * element + 63) / 64;
-  return {p.w + r * p.row_bytes + begin * together * element, together * p.row_bytes, lines,
-          lines * n_runs};
+  const TileRows tile(p, r, element);
+  if (p.layout == tensor::Layout::kNative) {
+    const size_t lines = (length * element + 63) / 64;
+    return {tile.Chunks(0, begin), p.row_bytes, lines, lines * kTileRows};
+  }
+  const size_t lines = length / kStripes * tile.chunk_bytes() / 64;
+  return {tile.Chunks(0, begin), 0, lines + 1, lines};
 }
 
 // Eight rows from row r on with up to kTokenBatch tokens.
@@ -331,9 +384,8 @@ inline void TileTimesTokens(const Product& p, uint64_t r, size_t token_begin, si
     const auto n =
         static_cast<uint32_t>(left < kPanelLength / kStripes ? left : kPanelLength / kStripes);
     for (uint32_t i = 0; i < kTileRows; ++i) {
-      const TileRows::Row& row = tile.row[i];
-      const std::byte* chunk = row.chunks + begin / kStripes * row.chunk_bytes;
-      for (uint32_t j = 0; j < n; ++j, chunk += row.chunk_bytes) {
+      const std::byte* chunk = tile.Chunks(i, begin);
+      for (uint32_t j = 0; j < n; ++j, chunk += tile.chunk_bytes()) {
         Elements::Load(chunk).Store(panel + (j * kTileRows + i) * kStripes);
       }
     }
@@ -364,10 +416,8 @@ template <class V, class Elements>
 inline void MatMulOf(const Product& p, std::byte* workspace) {
   if (p.x->n_rows >= kPanelTokens) {
     ManyTokens<V, Elements>(p, reinterpret_cast<float*>(workspace));
-  } else if (p.layout == tensor::Layout::kRows16) {
-    FewTokens<V, Elements, kGroupRows, false>(p);
   } else {
-    FewTokens<V, Elements, kTileRows, true>(p);
+    FewTokens<V, Elements>(p);
   }
 }
 
