@@ -82,6 +82,11 @@ Result<> RunEngine(const BenchPlan& plan, const BenchHooks& hooks,
     }
     return Forward(engine);
   }
+  // What the weights can be read with counts, where there are enough to tell.
+  if (const auto weights = (*engine)->weights(); weights.size() >= PeakBufferBytes(UINT64_MAX)) {
+    const auto kernels = kernels::SelectKernelSet(options.kernels);
+    peak->read_bytes = MeasureReadRate(**kernels, options.n_threads, weights);
+  }
   auto session = (*engine)->NewSession();
   if (!session) {
     return Forward(session);

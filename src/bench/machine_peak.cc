@@ -119,4 +119,10 @@ Result<MachinePeak> CachedPeak(const kernels::KernelSet& kernels, size_t n_threa
   return peak;
 }
 
+double MeasureReadRate(const kernels::KernelSet& kernels, size_t n_threads,
+                       std::span<const std::byte> memory) {
+  kernels::Team team(n_threads);
+  return ReadRate(team, kernels::PeakLoopsOf(kernels), memory);
+}
+
 }  // namespace plimsoll::bench

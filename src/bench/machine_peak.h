@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "base/result.h"
 #include "kernels/kernels.h"
@@ -31,5 +32,10 @@ struct MachinePeak {
 // remembers it (io/measurement_cache.h). `anew`: whatever is remembered.
 [[nodiscard]] Result<MachinePeak> CachedPeak(const kernels::KernelSet& kernels, size_t n_threads,
                                              uint64_t buffer_bytes, bool anew = false);
+
+// MachinePeak::read_bytes for memory that is there already, at least PeakBufferBytes(0) of it: on
+// machines with several memory nodes it depends on where the pages are.
+[[nodiscard]] double MeasureReadRate(const kernels::KernelSet& kernels, size_t n_threads,
+                                     std::span<const std::byte> memory);
 
 }  // namespace plimsoll::bench

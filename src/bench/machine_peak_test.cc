@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "kernels/peak_loops.h"
+#include "memory/buffer.h"
 
 namespace plimsoll::bench {
 namespace {
@@ -25,6 +26,16 @@ TEST(MachinePeak, RefusesABufferThatTheSystemHasNot) {
   const auto peak = MeasurePeak(*kernels::SelectKernelSet().value(), 1, uint64_t{1} << 60);
   ASSERT_FALSE(peak);
   EXPECT_EQ(peak.error().kind, ErrorKind::kDoesNotFit);
+}
+
+TEST(MachinePeak, ReadsMemoryThatIsThere) {
+  memory::Ledger ledger(kGiB);
+  auto buffer =
+      memory::Buffer::Allocate(ledger, memory::Account::kScratch, PeakBufferBytes(0), "a test");
+  ASSERT_TRUE(buffer);
+  const double rate = MeasureReadRate(*kernels::SelectKernelSet().value(), 2, buffer->span());
+  EXPECT_GT(rate, 1e8);
+  EXPECT_LT(rate, 1e13);
 }
 
 TEST(PeakBuffer, StaysBelowTheLineButForTheFixedOverhead) {

@@ -189,6 +189,7 @@ class FakeEngine final : public engine::Engine {
   [[nodiscard]] Result<const text::ChatTemplate*> chat_template() const override { return nullptr; }
   [[nodiscard]] memory::LedgerSnapshot ledger() const override { return ledger_; }
   [[nodiscard]] const formats::Summary& contents() const override { return contents_; }
+  [[nodiscard]] std::span<const std::byte> weights() const override { return {}; }
   [[nodiscard]] engine::AttentionWork AttentionAt(uint32_t position) const override {
     return {.kv_bytes = 10 * (uint64_t{position} + 1), .multiply_adds = uint64_t{position} + 1};
   }

@@ -123,6 +123,9 @@ class LoadedEngine final : public Engine {
     return state_->ledger->Snapshot();
   }
   [[nodiscard]] const formats::Summary& contents() const override { return state_->contents; }
+  [[nodiscard]] std::span<const std::byte> weights() const override {
+    return state_->model->LargestBuffer();
+  }
   [[nodiscard]] AttentionWork AttentionAt(uint32_t position) const override {
     return plimsoll::engine::AttentionAt(state_->model->hyper_params(), position);
   }

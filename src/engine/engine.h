@@ -129,6 +129,8 @@ class Engine {
   [[nodiscard]] virtual memory::LedgerSnapshot ledger() const = 0;
   // What the model's files hold, and what a token reads of it.
   [[nodiscard]] virtual const formats::Summary& contents() const = 0;
+  // The largest part of the weights that is together in memory, as bytes; page-aligned.
+  [[nodiscard]] virtual std::span<const std::byte> weights() const = 0;
   // Of the token at a position, which sees itself and those before it that its window allows.
   [[nodiscard]] virtual AttentionWork AttentionAt(uint32_t position) const = 0;
   // A session with the engine's n_ctx. kDoesNotFit when the ledger has no room for another.

@@ -86,6 +86,16 @@ ModelNeeds Model::Needs() const {
           .kv_block = KvLayout().block_bytes()};
 }
 
+std::span<const std::byte> Model::LargestBuffer() const {
+  std::span<const std::byte> largest;
+  for (const memory::Buffer& buffer : buffers_) {
+    if (buffer.size() > largest.size()) {
+      largest = buffer.span();
+    }
+  }
+  return largest;
+}
+
 Result<> Model::Load(memory::Ledger& ledger, const std::function<void(uint64_t)>& on_bytes) {
   auto buffers = LoadTensors(catalogue_, bound_, ledger, on_bytes);
   if (!buffers) {

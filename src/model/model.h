@@ -71,6 +71,8 @@ class Model {
   [[nodiscard]] const HyperParams& hyper_params() const { return hp_; }
   [[nodiscard]] ModelNeeds Needs() const;
   [[nodiscard]] kv::BlockLayout KvLayout() const;
+  // Of what was loaded; page-aligned.
+  [[nodiscard]] std::span<const std::byte> LargestBuffer() const;
   [[nodiscard]] uint32_t max_chunk() const { return options_.max_chunk; }
 
   // Loads the weights and lays out the scratch memory, both granted by the ledger, which outlives
