@@ -56,8 +56,8 @@ struct SubBlocks<16> {
   }
 };
 
-// Types may ask for software prefetch of rows16 too (kPrefetchStream): where the arithmetic takes as
-// long as the memory, the processor's own comes too late.
+// Types may ask for software prefetch of rows16 too (kPrefetchStream): where the arithmetic takes
+// as long as the memory, the processor's own comes too late.
 
 // Four bytes a lane to two pairs of 16-bit integers a lane.
 template <class V, bool kSigned>
