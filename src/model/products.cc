@@ -12,7 +12,7 @@ namespace {
 // Less is not worth waking a thread for, more is long to wait for at the end of a stage: a
 // microsecond of streaming and some.
 constexpr uint64_t kMinTaskBytes = 32 * kKiB;
-constexpr uint64_t kMaxTaskBytes = 128 * kKiB;
+constexpr uint64_t kMaxTaskBytes = 512 * kKiB;
 constexpr size_t kMaxProducts = 4;
 
 }  // namespace
