@@ -18,6 +18,9 @@ constexpr size_t kMaxProducts = 4;
 }  // namespace
 
 uint64_t RowsPerTask(uint64_t rows, uint64_t row_bytes, size_t n_threads) {
+  if (n_threads == 1) {
+    return AlignUp(rows, tensor::kRowsPerGroup);
+  }
   const uint64_t even = CeilDiv(rows, n_threads * kTasksPerThread);
   const uint64_t least = CeilDiv(kMinTaskBytes, row_bytes);
   const uint64_t most = std::max(kMaxTaskBytes / row_bytes, uint64_t{4} * tensor::kRowsPerGroup);

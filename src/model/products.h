@@ -23,7 +23,7 @@ inline constexpr uint64_t kTasksPerThread = 4;
 
 // Rows that a task takes so that `n_threads` threads share `rows` rows of `row_bytes` well: a
 // multiple of 16, several tasks a thread, none too small to be worth handing out or so large that
-// others wait for it.
+// others wait for it. One thread takes them all at once, for each task interrupts the stream.
 [[nodiscard]] uint64_t RowsPerTask(uint64_t rows, uint64_t row_bytes, size_t n_threads);
 
 // Makes all of them in one stage.
