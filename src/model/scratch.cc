@@ -4,6 +4,7 @@
 
 #include "base/checked.h"
 #include "base/invariant.h"
+#include "kernels/activation.h"
 
 namespace plimsoll::model {
 namespace {
@@ -78,16 +79,15 @@ LatentScratch LayLatent(const Widths& w, uint64_t n, const PackedFormats& format
 
 void PackedRows::PackPart(const kernels::KernelSet& kernels, size_t i, uint64_t first,
                           uint64_t last) const {
-  const auto pack = [&](ActivationFormat format, std::byte* rows) {
+  const auto pack = [&](ActivationFormat format, std::byte* rows, uint64_t first_byte) {
     kernels.pack_activation(format, floats + i * k + first, last - first,
-                            rows + i * kernels::ActivationRowBytes(format, k) +
-                                kernels::ActivationRowBytes(format, first));
+                            rows + i * kernels::ActivationRowBytes(format, k) + first_byte);
   };
   if (q8x32 != nullptr && k % kBlock == 0) {
-    pack(ActivationFormat::kQ8x32, q8x32);
+    pack(ActivationFormat::kQ8x32, q8x32, first / kBlock * sizeof(kernels::BlockQ8x32));
   }
   if (q8x256 != nullptr && k % kSuperBlock == 0) {
-    pack(ActivationFormat::kQ8x256, q8x256);
+    pack(ActivationFormat::kQ8x256, q8x256, first / kSuperBlock * sizeof(kernels::BlockQ8x256));
   }
 }
 
