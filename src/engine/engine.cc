@@ -124,7 +124,7 @@ class LoadedEngine final : public Engine {
   }
   [[nodiscard]] const formats::Summary& contents() const override { return state_->contents; }
   [[nodiscard]] std::span<const std::byte> weights() const override {
-    return state_->model->LargestBuffer();
+    return state_->model->LargestWeights();
   }
   [[nodiscard]] AttentionWork AttentionAt(uint32_t position) const override {
     return plimsoll::engine::AttentionAt(state_->model->hyper_params(), position);

@@ -49,8 +49,8 @@ class AttendStage {
     }
   }
 
-  // The costly tiles come first: tasks are handed out in order, and the last ones decide how long
-  // the others wait.
+  // The costly tiles come first: a thread ends with the cheapest of its run, which are also what
+  // others take off it, so that no one waits long at the end.
   void CutTiles() {
     const size_t tile_tokens = std::max(1U, kernels::kAttentionTileRows / group_);
     const auto tiles = step_.scratch.attention_tiles;

@@ -86,9 +86,9 @@ ModelNeeds Model::Needs() const {
           .kv_block = KvLayout().block_bytes()};
 }
 
-std::span<const std::byte> Model::LargestBuffer() const {
+std::span<const std::byte> Model::LargestWeights() const {
   std::span<const std::byte> largest;
-  for (const memory::Buffer& buffer : buffers_) {
+  for (const memory::Buffer& buffer : weight_buffers_) {
     if (buffer.size() > largest.size()) {
       largest = buffer.span();
     }
@@ -108,8 +108,8 @@ Result<> Model::Load(memory::Ledger& ledger, const std::function<void(uint64_t)>
   }
   memory::Carver carver(scratch->span());
   scratch_ = Scratch::Lay(hp_, MakeScratchShape(), carver);
-  buffers_ = std::move(*buffers);
-  buffers_.push_back(std::move(*scratch));
+  weight_buffers_ = std::move(*buffers);
+  scratch_buffer_ = std::move(*scratch);
   if (weights_.output.empty()) {
     weights_.output = weights_.embedding;  // tied
   }

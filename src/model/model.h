@@ -71,8 +71,8 @@ class Model {
   [[nodiscard]] const HyperParams& hyper_params() const { return hp_; }
   [[nodiscard]] ModelNeeds Needs() const;
   [[nodiscard]] kv::BlockLayout KvLayout() const;
-  // Of what was loaded; page-aligned.
-  [[nodiscard]] std::span<const std::byte> LargestBuffer() const;
+  // Of the weights; page-aligned, empty before Load.
+  [[nodiscard]] std::span<const std::byte> LargestWeights() const;
   [[nodiscard]] uint32_t max_chunk() const { return options_.max_chunk; }
 
   // Loads the weights and lays out the scratch memory, both granted by the ledger, which outlives
@@ -103,7 +103,8 @@ class Model {
   Declarations declarations_;
   std::vector<BoundTensor> bound_;
   ModelWeights weights_;
-  std::vector<memory::Buffer> buffers_;
+  std::vector<memory::Buffer> weight_buffers_;
+  memory::Buffer scratch_buffer_;
   std::optional<RopeTable> rope_;
   Scratch scratch_;
   std::unique_ptr<RoutingReport> report_;  // null: nobody observes

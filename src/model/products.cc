@@ -9,8 +9,8 @@
 namespace plimsoll::model {
 namespace {
 
-// Less is not worth waking a thread for, more is long to wait for at the end of a stage: a
-// microsecond of streaming and some.
+// Less, a microsecond of streaming, is not worth waking a thread for; more, some sixteen, is long
+// to wait for at the end of a stage.
 constexpr uint64_t kMinTaskBytes = 32 * kKiB;
 constexpr uint64_t kMaxTaskBytes = 512 * kKiB;
 constexpr size_t kMaxProducts = 4;

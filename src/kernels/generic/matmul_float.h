@@ -1,8 +1,8 @@
 // Matrix products with F32, F16 and BF16 weights, over the F32x16 `V` of an instruction set.
 //
 // A lane is a stripe of k (docs/numerics.md), so a (row, token) has one vector of accumulators,
-// folded at the end. Few tokens stream the weights from memory: four rows at once that are one
-// stream (rows16), or eight native ones. Several tokens meet tiles of eight rows that were widened
+// folded at the end. Few tokens stream the weights from memory: sixteen rows that are one stream
+// (rows16), or eight native ones. Several tokens meet tiles of eight rows that were widened
 // to floats once, in panels that stay in the first-level cache, while the accumulators of all
 // tokens wait in the workspace.
 #pragma once
@@ -130,8 +130,9 @@ class TileRows {
 };
 
 // Adds a panel of n chunks of rows [first, first + kRows) of a tile and of kTokens tokens to
-// acc[token * stride + row], straight from the matrix. With `ahead`, what lies so many bytes on,
-// the next tile, is asked for meanwhile: native rows are too short for the hardware to foresee it.
+// acc[token * stride + row], straight from the matrix. With kAhead, what lies `ahead` bytes
+// on is asked for meanwhile, the next tile or panel: the hardware foresees neither short native
+// rows nor that part of a panel is left to a second pass.
 template <class V, class Elements, size_t kRows, size_t kTokens, bool kAhead>
 inline void StreamRows(const TileRows& tile, uint32_t first, uint64_t begin, uint64_t n,
                        size_t ahead, const float* const* tokens, size_t stride, V* acc) {
