@@ -15,6 +15,7 @@
 #include "memory/buffer.h"
 #include "memory/trace/routing_observer.h"
 #include "model/architecture.h"
+#include "model/expert_layout.h"
 #include "model/loader.h"
 #include "model/rope.h"
 #include "model/routing_report.h"
@@ -71,6 +72,10 @@ class Model {
   [[nodiscard]] const HyperParams& hyper_params() const { return hp_; }
   [[nodiscard]] ModelNeeds Needs() const;
   [[nodiscard]] kv::BlockLayout KvLayout() const;
+  // Where the experts lie in the files, of every layer. kBadModel as FindExperts.
+  [[nodiscard]] Result<std::vector<ExpertLayer>> ExpertLayers() const {
+    return FindExperts(bound_, weights_);
+  }
   // Of the weights; page-aligned, empty before Load.
   [[nodiscard]] std::span<const std::byte> LargestWeights() const;
   [[nodiscard]] uint32_t max_chunk() const { return options_.max_chunk; }
