@@ -1,9 +1,11 @@
 #include "engine/memory_plan.h"
 
+#include <algorithm>
 #include <string>
 
 #include "base/bytes.h"
 #include "base/checked.h"
+#include "io/aligned_range.h"
 
 namespace plimsoll::engine {
 namespace {
@@ -14,6 +16,82 @@ constexpr uint32_t kShortestUsefulContext = 256;
 
 // A --memory value that is enough: whole MiB, rounded up.
 std::string EnoughFor(uint64_t bytes) { return fmt::format("{}M", CeilDiv(bytes, kMiB)); }
+
+uint64_t FrameBytesOf(const model::ExpertLayer& layer) {
+  uint64_t bytes = 0;
+  for (const model::ExpertProjection& projection : layer.projections) {
+    if (projection.entry != nullptr) {
+      bytes += io::FrameBytesMax(projection.matrix.bytes());
+    }
+  }
+  return bytes;
+}
+
+LineDivision Paged(const LineNeeds& needs) {
+  LineDivision division;
+  division.residence = Residence::kPaged;
+  division.parts = PlanResident(needs.model, needs.tokenizer_bytes, needs.n_ctx);
+  division.parts.experts = kRounding;
+  division.parts.index = needs.index;
+  division.parts.io = needs.io;
+  for (const ExpertClass& experts : needs.experts) {
+    const uint32_t least = std::min(experts.n_active, experts.n_pages);
+    division.experts.push_back({.frame_bytes = experts.frame_bytes,
+                                .n_pages = experts.n_pages,
+                                .n_frames = least,
+                                .n_frames_min = least});
+    division.parts.experts += division.experts.back().bytes();
+  }
+  return division;
+}
+
+// Gives `left` bytes more to the experts: first every class the same share of what it lacks, then
+// what a share's rounding left over.
+void GiveFrames(uint64_t left, LineDivision& division) {
+  uint64_t lacking = 0;
+  for (const ExpertShare& share : division.experts) {
+    lacking += share.frame_bytes * (share.n_pages - share.n_frames);
+  }
+  const double part =
+      lacking == 0 ? 1 : std::min(1.0, static_cast<double>(left) / static_cast<double>(lacking));
+  const auto give = [&](ExpertShare& share, uint64_t n) {
+    n = std::min({n, left / share.frame_bytes, uint64_t{share.n_pages - share.n_frames}});
+    share.n_frames += static_cast<uint32_t>(n);
+    left -= n * share.frame_bytes;
+    division.parts.experts += n * share.frame_bytes;
+  };
+  for (ExpertShare& share : division.experts) {
+    give(share, static_cast<uint64_t>(part * (share.n_pages - share.n_frames)));
+  }
+  for (ExpertShare& share : division.experts) {
+    give(share, share.n_pages);
+  }
+}
+
+std::string Refusal(const LineNeeds& needs, const LineDivision& least, uint64_t line) {
+  LineNeeds shorter = needs;
+  while (shorter.n_ctx > kShortestUsefulContext && DivideLeast(shorter).parts.total() > line) {
+    shorter.n_ctx /= 2;
+  }
+  const bool shorter_fits = DivideLeast(shorter).parts.total() <= line;
+  const MemoryPlan& parts = least.parts;
+  std::string experts = FormatBytes(parts.experts);
+  if (least.residence == Residence::kPaged) {
+    experts += " (one layer's for a token)";
+  }
+  const uint64_t all = PlanResident(needs.model, needs.tokenizer_bytes, needs.n_ctx).total();
+  return fmt::format(
+      "the model needs {}{} and the line is {}: dense weights {}, vocabulary {}, experts {}, KV of "
+      "{} tokens {}, scratch and tables {}\nraise the line with --memory {}{}{}",
+      least.residence == Residence::kPaged ? "at least " : "", FormatBytes(parts.total()),
+      FormatBytes(line), FormatBytes(parts.dense), FormatBytes(parts.vocab), experts, needs.n_ctx,
+      FormatBytes(parts.kv), FormatBytes(parts.scratch + parts.index + parts.io),
+      EnoughFor(parts.total()),
+      least.residence == Residence::kPaged
+          ? fmt::format(" (all of it would be in memory with {})", EnoughFor(all))
+          : "",
+      shorter_fits ? fmt::format(", or shorten the context with -c {}", shorter.n_ctx) : "");
+}
 
 }  // namespace
 
@@ -43,6 +121,47 @@ Result<> CheckFits(const MemoryPlan& plan, const model::ModelNeeds& needs, uint6
               FormatBytes(plan.vocab), FormatBytes(plan.experts), n_ctx, FormatBytes(plan.kv),
               FormatBytes(plan.scratch), EnoughFor(plan.total()),
               shorter_fits ? fmt::format(", or shorten the context with -c {}", fitting) : "");
+}
+
+std::vector<ExpertClass> ExpertClassesOf(std::span<const model::ExpertLayer> layers,
+                                         const model::HyperParams& hp) {
+  std::vector<ExpertClass> classes;
+  for (size_t i = 0; i < layers.size(); ++i) {
+    if (layers[i].n_experts == 0) {
+      continue;
+    }
+    const uint64_t frame_bytes = FrameBytesOf(layers[i]);
+    auto found = std::ranges::lower_bound(classes, frame_bytes, {}, &ExpertClass::frame_bytes);
+    if (found == classes.end() || found->frame_bytes != frame_bytes) {
+      found = classes.insert(found, {.frame_bytes = frame_bytes});
+    }
+    found->n_pages += layers[i].n_experts;
+    found->n_active = std::max(found->n_active, hp.layers[i].n_experts_active);
+  }
+  return classes;
+}
+
+LineDivision DivideLeast(const LineNeeds& needs) {
+  const LineDivision all = {.parts = PlanResident(needs.model, needs.tokenizer_bytes, needs.n_ctx),
+                            .experts = {}};
+  if (needs.experts.empty()) {
+    return all;
+  }
+  LineDivision paged = Paged(needs);
+  return paged.parts.total() < all.parts.total() ? paged : all;
+}
+
+Result<LineDivision> DivideLine(const LineNeeds& needs, uint64_t line) {
+  const MemoryPlan all = PlanResident(needs.model, needs.tokenizer_bytes, needs.n_ctx);
+  if (all.total() <= line) {
+    return LineDivision{.parts = all, .experts = {}};
+  }
+  LineDivision division = DivideLeast(needs);
+  if (division.parts.total() > line) {
+    return Fail(ErrorKind::kDoesNotFit, "{}", Refusal(needs, division, line));
+  }
+  GiveFrames(line - division.parts.total(), division);
+  return division;
 }
 
 }  // namespace plimsoll::engine

@@ -1,9 +1,14 @@
-// How a line is divided before anything is loaded, or why it is too low.
+// How a line is divided before anything is loaded, or why it is too low. The engine allocates what
+// this says, and `plimsoll plan` prints it.
 #pragma once
 
 #include <cstdint>
+#include <span>
+#include <vector>
 
 #include "base/result.h"
+#include "model/expert_layout.h"
+#include "model/hyper_params.h"
 #include "model/model.h"
 
 namespace plimsoll::engine {
@@ -14,8 +19,12 @@ struct MemoryPlan {
   uint64_t experts = 0;
   uint64_t kv = 0;
   uint64_t scratch = 0;
+  uint64_t index = 0;  // tables of the policy and the pager
+  uint64_t io = 0;     // tables of the reader
 
-  [[nodiscard]] uint64_t total() const { return dense + vocab + experts + kv + scratch; }
+  [[nodiscard]] uint64_t total() const {
+    return dense + vocab + experts + kv + scratch + index + io;
+  }
 };
 
 // What a model takes when all of it is resident, with a context of n_ctx tokens.
@@ -25,5 +34,58 @@ struct MemoryPlan {
 // kDoesNotFit with the parts, the line, and what would fit: a higher line, or a shorter context.
 [[nodiscard]] Result<> CheckFits(const MemoryPlan& plan, const model::ModelNeeds& needs,
                                  uint64_t tokenizer_bytes, uint32_t n_ctx, uint64_t line);
+
+// The experts whose frames are equally large, over all layers. A frame holds one expert: what is
+// read of its gate, up and down matrices, each in whole blocks of the disk.
+struct ExpertClass {
+  uint64_t frame_bytes = 0;
+  uint32_t n_pages = 0;   // experts
+  uint32_t n_active = 0;  // the most that one layer uses for a token: they are needed together
+};
+
+// By frame size, ascending; empty for a model without routed experts.
+[[nodiscard]] std::vector<ExpertClass> ExpertClassesOf(std::span<const model::ExpertLayer> layers,
+                                                       const model::HyperParams& hp);
+
+// Everything that wants some of the line.
+struct LineNeeds {
+  model::ModelNeeds model;
+  uint64_t tokenizer_bytes = 0;
+  uint32_t n_ctx = 0;
+  std::vector<ExpertClass> experts;
+  // Taken only when experts are paged: tables of the policy and the pager, and of the reader.
+  uint64_t index = 0;
+  uint64_t io = 0;
+};
+
+// What a class of experts gets.
+struct ExpertShare {
+  uint64_t frame_bytes = 0;
+  uint32_t n_pages = 0;
+  uint32_t n_frames = 0;
+  uint32_t n_frames_min = 0;  // with fewer nothing runs
+
+  [[nodiscard]] uint64_t bytes() const { return frame_bytes * n_frames; }
+};
+
+enum class Residence : uint8_t {
+  kAll,    // every weight stays in memory
+  kPaged,  // the experts share frames; everything else stays in memory
+};
+
+struct LineDivision {
+  Residence residence = Residence::kAll;
+  MemoryPlan parts;
+  std::vector<ExpertShare> experts;  // with kPaged: as LineNeeds::experts
+};
+
+// The least that runs: kPaged with n_frames_min frames of each class; kAll where there are no
+// experts to page or where that takes less.
+[[nodiscard]] LineDivision DivideLeast(const LineNeeds& needs);
+
+// kAll when everything fits. Else kPaged: the experts get as many whole frames as what is left of
+// the line holds, each class the same share of its pages, but at least n_frames_min; no more than
+// its pages. kDoesNotFit with the parts of the least that runs, the line, and what would fit.
+[[nodiscard]] Result<LineDivision> DivideLine(const LineNeeds& needs, uint64_t line);
 
 }  // namespace plimsoll::engine

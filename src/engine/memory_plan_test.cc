@@ -39,5 +39,118 @@ TEST(MemoryPlan, OffersNoContextThatWouldNotFitEither) {
   EXPECT_EQ(refused.error().message.find("-c "), std::string::npos) << refused.error().message;
 }
 
+// 800 experts of a MiB; eight of a layer for a token.
+LineNeeds SomeLineNeeds() {
+  return {.model = SomeNeeds(),
+          .tokenizer_bytes = 0,
+          .n_ctx = 1024,
+          .experts = {{.frame_bytes = kMiB + 4 * kKiB, .n_pages = 800, .n_active = 8}},
+          .index = 2 * kMiB,
+          .io = kMiB};
+}
+
+TEST(DivideLine, KeepsAllInMemoryWhereItFits) {
+  const LineNeeds needs = SomeLineNeeds();
+  const uint64_t all = PlanResident(needs.model, 0, needs.n_ctx).total();
+  const auto division = DivideLine(needs, all);
+  ASSERT_TRUE(division) << division.error().message;
+  EXPECT_EQ(division->residence, Residence::kAll);
+  EXPECT_EQ(division->parts.total(), all);
+  EXPECT_EQ(division->parts.index, 0U);
+  EXPECT_TRUE(division->experts.empty());
+}
+
+TEST(DivideLine, GivesTheExpertsTheWholeFramesThatAreLeft) {
+  const LineNeeds needs = SomeLineNeeds();
+  const auto division = DivideLine(needs, 500 * kMiB);
+  ASSERT_TRUE(division) << division.error().message;
+  EXPECT_EQ(division->residence, Residence::kPaged);
+  ASSERT_EQ(division->experts.size(), 1U);
+  const ExpertShare& share = division->experts[0];
+  EXPECT_EQ(share.n_frames_min, 8U);
+  EXPECT_LE(division->parts.total(), 500 * kMiB);
+  EXPECT_GT(division->parts.total() + share.frame_bytes, 500 * kMiB);
+  EXPECT_GE(division->parts.experts, share.bytes());
+  EXPECT_EQ(division->parts.index, 2 * kMiB);
+  EXPECT_EQ(division->parts.io, kMiB);
+  // 500 - 100 - 50 - 32 (KV) - 30 - 3 = 285 MiB, less roundings
+  EXPECT_EQ(share.n_frames, 283U);
+}
+
+TEST(DivideLine, RunsWithOneLayersExpertsAndNotWithLess) {
+  const LineNeeds needs = SomeLineNeeds();
+  const uint64_t least = DivideLeast(needs).parts.total();
+  const auto division = DivideLine(needs, least);
+  ASSERT_TRUE(division) << division.error().message;
+  EXPECT_EQ(division->experts[0].n_frames, 8U);
+  EXPECT_EQ(division->parts.total(), least);
+  const auto refused = DivideLine(needs, least - 1);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind, ErrorKind::kDoesNotFit);
+  EXPECT_NE(refused.error().message.find("--memory 224M (all of it would be in memory with 1013M)"),
+            std::string::npos)
+      << refused.error().message;
+  EXPECT_NE(refused.error().message.find("-c 512"), std::string::npos) << refused.error().message;
+}
+
+TEST(DivideLine, GivesEveryClassTheSameShare) {
+  LineNeeds needs = SomeLineNeeds();
+  needs.experts = {{.frame_bytes = kMiB, .n_pages = 400, .n_active = 8},
+                   {.frame_bytes = 2 * kMiB, .n_pages = 200, .n_active = 4}};
+  for (const uint64_t line : {300 * kMiB, 500 * kMiB, 777 * kMiB, 1000 * kMiB}) {
+    const auto division = DivideLine(needs, line);
+    ASSERT_TRUE(division) << division.error().message;
+    EXPECT_LE(division->parts.total(), line);
+    const auto& shares = division->experts;
+    ASSERT_EQ(shares.size(), 2U);
+    EXPECT_NEAR(shares[0].n_frames, 2 * shares[1].n_frames, 3) << line;
+    EXPECT_GT(division->parts.total() + kMiB, line);
+  }
+}
+
+TEST(DivideLine, PagesAtMostEveryExpert) {
+  LineNeeds needs = SomeLineNeeds();
+  // Below what all weights take, but frames enough: where tensors come with much padding.
+  needs.experts[0].frame_bytes = kMiB / 2;
+  needs.model.weights.experts = 800 * kMiB;
+  const auto division = DivideLine(needs, 900 * kMiB);
+  ASSERT_TRUE(division) << division.error().message;
+  EXPECT_EQ(division->experts[0].n_frames, 800U);
+}
+
+TEST(DivideLine, HasNothingToPageInADenseModel) {
+  LineNeeds needs = SomeLineNeeds();
+  needs.experts.clear();
+  const uint64_t all = PlanResident(needs.model, 0, needs.n_ctx).total();
+  EXPECT_EQ(DivideLeast(needs).parts.total(), all);
+  const auto refused = DivideLine(needs, all - 1);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("--memory 1013M"), std::string::npos)
+      << refused.error().message;
+}
+
+TEST(ExpertClasses, CountLayersByTheSizeOfTheirFrames) {
+  // Gate and up of 64 x 96 floats, 24 KiB: 28 KiB wherever they begin.
+  formats::TensorEntry entry;
+  entry.ranges = {{.file_idx = 0, .offset = 32, .bytes = 8 * 24 * kKiB}};
+  const tensor::Matrix matrix = {.dtype = tensor::DType::kF32, .k = 64, .rows = 96};
+  const tensor::Matrix small = {.dtype = tensor::DType::kF16, .k = 64, .rows = 96};
+  model::ExpertLayer layer = {.n_experts = 8, .projections = {}};
+  layer.projections.fill({.matrix = matrix, .entry = &entry});
+  model::ExpertLayer other = layer;
+  other.projections[2].matrix = small;
+  model::HyperParams hp;
+  hp.layers.resize(4, {.n_experts = 8, .n_experts_active = 2});
+  hp.layers[3].n_experts_active = 3;
+  const auto classes = ExpertClassesOf(std::vector{model::ExpertLayer(), layer, other, layer}, hp);
+  ASSERT_EQ(classes.size(), 2U);
+  EXPECT_EQ(classes[0].frame_bytes, (28 + 28 + 16) * kKiB);
+  EXPECT_EQ(classes[0].n_pages, 8U);
+  EXPECT_EQ(classes[0].n_active, 2U);
+  EXPECT_EQ(classes[1].frame_bytes, 3 * 28 * kKiB);
+  EXPECT_EQ(classes[1].n_pages, 16U);
+  EXPECT_EQ(classes[1].n_active, 3U);
+}
+
 }  // namespace
 }  // namespace plimsoll::engine
