@@ -1,0 +1,41 @@
+#include "io/checksum.h"
+
+#include <string>
+#include <string_view>
+
+#include <gtest/gtest.h>
+
+namespace plimsoll::io {
+namespace {
+
+std::span<const std::byte> Bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
+
+// The published values of the empty input.
+TEST(Checksum, IsXxh3) {
+  EXPECT_EQ(Checksum64({}), 0x2d06800538d394c2ULL);
+  EXPECT_EQ(Hex(Checksum128({})), "99aa06d3014798d86001c324468d497f");
+}
+
+TEST(Checksum, PiecesGiveTheDigestOfTheWhole) {
+  std::string text;
+  for (int i = 0; i < 3000; ++i) {
+    text += static_cast<char>(i * 7 + i / 256);
+  }
+  const Digest128 whole = Checksum128(Bytes(text));
+  for (const size_t step : {1U, 100U, 257U, 5000U}) {
+    Digester128 digester;
+    for (size_t at = 0; at < text.size(); at += step) {
+      digester.Add(Bytes(std::string_view(text).substr(at, step)));
+    }
+    EXPECT_EQ(digester.Digest(), whole) << step;
+    const Digester128 copy = digester;
+    digester.Reset();
+    EXPECT_EQ(digester.Digest(), Checksum128({}));
+    EXPECT_EQ(copy.Digest(), whole);
+  }
+  text[1234] = static_cast<char>(text[1234] ^ 4);
+  EXPECT_NE(Checksum128(Bytes(text)), whole);
+}
+
+}  // namespace
+}  // namespace plimsoll::io
