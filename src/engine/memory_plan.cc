@@ -137,6 +137,7 @@ std::vector<ExpertClass> ExpertClassesOf(std::span<const model::ExpertLayer> lay
     }
     found->n_pages += layers[i].n_experts;
     found->n_active = std::max(found->n_active, hp.layers[i].n_experts_active);
+    found->n_cycle += hp.layers[i].n_experts_active;
   }
   return classes;
 }

@@ -41,6 +41,7 @@ struct ExpertClass {
   uint64_t frame_bytes = 0;
   uint32_t n_pages = 0;   // experts
   uint32_t n_active = 0;  // the most that one layer uses for a token: they are needed together
+  uint32_t n_cycle = 0;   // what all layers use for a token
 };
 
 // By frame size, ascending; empty for a model without routed experts.

@@ -150,6 +150,7 @@ TEST(ExpertClasses, CountLayersByTheSizeOfTheirFrames) {
   EXPECT_EQ(classes[1].frame_bytes, 3 * 28 * kKiB);
   EXPECT_EQ(classes[1].n_pages, 16U);
   EXPECT_EQ(classes[1].n_active, 3U);
+  EXPECT_EQ(classes[1].n_cycle, 5U);
 }
 
 }  // namespace

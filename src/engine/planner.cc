@@ -1,0 +1,158 @@
+#include "engine/planner.h"
+
+#include <limits>
+
+#include "engine/attention_work.h"
+#include "engine/bundled_model.h"
+#include "engine/vocabulary_from_metadata.h"
+#include "formats/gguf/reader.h"
+#include "io/aligned_range.h"
+#include "io/machine.h"
+
+namespace plimsoll::engine {
+namespace {
+
+constexpr uint64_t kNoLine = std::numeric_limits<uint64_t>::max();
+
+Result<formats::Catalogue> OpenCatalogue(const std::optional<std::filesystem::path>& model) {
+  if (model) {
+    return formats::OpenModel(*model);
+  }
+  auto file = OpenBundledModel();
+  return file ? formats::gguf::Read(*file) : Result<formats::Catalogue>(Forward(file));
+}
+
+Result<uint64_t> TokenizerBytes(const formats::Catalogue& catalogue) {
+  auto vocabulary = VocabularyFromMetadata(catalogue.metadata);
+  if (!vocabulary) {
+    return Forward(vocabulary);
+  }
+  const auto tokenizer = text::Tokenizer::Create(std::move(*vocabulary));
+  if (!tokenizer) {
+    return tl::unexpected(tokenizer.error());
+  }
+  return (*tokenizer)->Bytes();
+}
+
+ExpertWork WorkOf(const model::ExpertLayer& layer, uint32_t n_active) {
+  ExpertWork work = {.n_experts = layer.n_experts, .n_active = n_active};
+  for (const model::ExpertProjection& projection : layer.projections) {
+    if (projection.entry == nullptr) {
+      continue;
+    }
+    const uint64_t bytes = projection.matrix.bytes();
+    work.expert_bytes += bytes;
+    work.read_bytes += io::AlignRange(projection.RangeOf(0).offset, bytes).bytes;
+    work.multiply_adds += projection.matrix.k * projection.matrix.rows;
+    ++work.n_parts;
+  }
+  return work;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Planner>> Planner::Open(const EngineOptions& options) {
+  auto planner = std::unique_ptr<Planner>(new Planner());
+  auto catalogue = OpenCatalogue(options.model);
+  if (!catalogue) {
+    return Forward(catalogue);
+  }
+  planner->catalogue_ = std::move(*catalogue);
+  planner->contents_ = formats::Summarise(planner->catalogue_);
+  const auto kernels = kernels::SelectKernelSet(options.kernels);
+  if (!kernels) {
+    return tl::unexpected(kernels.error());
+  }
+  planner->fit_ = {
+      .n_ctx = options.n_ctx, .prefill_chunk = options.prefill_chunk, .kernels = *kernels};
+  const io::CoreFacts cores = io::ReadCoreFacts();
+  planner->team_ = std::make_unique<kernels::Team>(
+      options.n_threads != 0 ? options.n_threads : cores.n_usable, cores.processors);
+  // The architecture is looked at before the tokenizer: of a file that can't run, that is said.
+  auto fitted = planner->At(kNoLine);
+  if (!fitted) {
+    return Forward(fitted);
+  }
+  auto layers = fitted->model->ExpertLayers();
+  if (!layers) {
+    return Forward(layers);
+  }
+  planner->layers_ = std::move(*layers);
+  planner->hp_ = fitted->model->hyper_params();
+  planner->n_ctx_ = fitted->needs.n_ctx;
+  const auto tokenizer_bytes = TokenizerBytes(planner->catalogue_);
+  if (!tokenizer_bytes) {
+    return tl::unexpected(tokenizer_bytes.error());
+  }
+  planner->tokenizer_bytes_ = *tokenizer_bytes;
+  if (auto found = planner->FindLandmarks(); !found) {
+    return Forward(found);
+  }
+  return planner;
+}
+
+Result<> Planner::FindLandmarks() {
+  const auto whole = At(kNoLine);
+  if (!whole) {
+    return tl::unexpected(whole.error());
+  }
+  landmarks_.all_chunk = whole->division.parts.total();
+  FitOptions shortest = fit_;
+  shortest.prefill_chunk = std::min(fit_.prefill_chunk, kShortestChunk);
+  const auto least = OpenToFit(catalogue_, *team_, shortest, tokenizer_bytes_, kNoLine);
+  if (!least) {
+    return tl::unexpected(least.error());
+  }
+  landmarks_.all = least->division.parts.total();
+  const LineDivision division = DivideLeast(least->needs);
+  landmarks_.least = division.parts.total();
+  landmarks_.cycle = landmarks_.least;
+  for (size_t i = 0; i < division.experts.size(); ++i) {
+    const ExpertShare& share = division.experts[i];
+    const uint32_t n_cycle = least->needs.experts[i].n_cycle;
+    landmarks_.cycle += (n_cycle - std::min(n_cycle, share.n_frames)) * share.frame_bytes;
+  }
+  landmarks_.cycle = std::min(landmarks_.cycle, landmarks_.all);
+  return {};
+}
+
+uint64_t Planner::LineFor(const std::optional<SizeSpec>& memory) const {
+  return memory ? memory->Resolve(catalogue_.TotalBytes())
+                : io::DefaultMemoryLine(io::ReadMemoryFacts());
+}
+
+Result<FittedModel> Planner::At(uint64_t line) {
+  return OpenToFit(catalogue_, *team_, fit_, tokenizer_bytes_, line);
+}
+
+std::string Planner::name() const {
+  return hp_.name.empty() ? catalogue_.files.front()->name() : hp_.name;
+}
+
+bool Planner::is_quantized() const {
+  return !contents_.by_dtype.empty() &&
+         kernels::ActivationFormatFor(contents_.by_dtype.front().first) !=
+             kernels::ActivationFormat::kF32;
+}
+
+TokenWork Planner::WorkAt(uint32_t position) const {
+  TokenWork work;
+  const formats::ReadPerToken& bytes = contents_.bytes_per_token;
+  const AttentionWork attention = AttentionAt(hp_, position);
+  work.dense_bytes = bytes.dense + bytes.output + bytes.embedding_row;
+  work.kv_bytes = attention.kv_bytes;
+  work.attention_multiply_adds = attention.multiply_adds;
+  work.dense_multiply_adds = contents_.parameters_active;
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    if (layers_[i].n_experts == 0) {
+      continue;
+    }
+    const ExpertWork& layer =
+        work.experts.emplace_back(WorkOf(layers_[i], hp_.layers[i].n_experts_active));
+    const uint64_t multiply_adds = layer.n_active * layer.multiply_adds;
+    work.dense_multiply_adds -= std::min(work.dense_multiply_adds, multiply_adds);
+  }
+  return work;
+}
+
+}  // namespace plimsoll::engine

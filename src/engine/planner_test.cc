@@ -1,0 +1,86 @@
+#include "engine/planner.h"
+
+#include <gtest/gtest.h>
+
+#include "base/bytes.h"
+
+namespace plimsoll::engine {
+namespace {
+
+std::unique_ptr<Planner> OpenBundled() {
+  return Planner::Open({.n_ctx = 256, .n_threads = 1}).value();
+}
+
+TEST(Planner, FindsTheLinesWhereSomethingChanges) {
+  const auto planner = OpenBundled();
+  const Landmarks& at = planner->landmarks();
+  EXPECT_LT(at.least, at.cycle);
+  EXPECT_LT(at.cycle, at.all);
+  EXPECT_LT(at.all, at.all_chunk);
+
+  EXPECT_FALSE(planner->At(at.least - 1));
+  const auto least = planner->At(at.least);
+  ASSERT_TRUE(least) << least.error().message;
+  EXPECT_EQ(least->division.residence, Residence::kPaged);
+  const auto cycle = planner->At(at.cycle);
+  ASSERT_TRUE(cycle) << cycle.error().message;
+  EXPECT_EQ(cycle->division.experts[0].n_frames, cycle->needs.experts[0].n_cycle);
+  EXPECT_EQ(planner->At(at.all - 1)->division.residence, Residence::kPaged);
+  EXPECT_EQ(planner->At(at.all)->division.residence, Residence::kAll);
+  EXPECT_EQ(planner->At(at.all_chunk)->model->max_chunk(), 512U);
+  EXPECT_LT(planner->At(at.all_chunk - 1)->model->max_chunk(), 512U);
+}
+
+// The line that was planned is the line that loads, and its accounts are the ledger's.
+TEST(Planner, PlansWhatTheEngineReserves) {
+  const auto planner = OpenBundled();
+  const uint64_t line = planner->landmarks().all_chunk;
+  const auto fitted = planner->At(line);
+  ASSERT_TRUE(fitted);
+  const auto engine =
+      Engine::Load({.memory = SizeSpec{.bytes = line}, .n_ctx = 256, .n_threads = 1}, {});
+  ASSERT_TRUE(engine) << engine.error().message;
+  const auto session = (*engine)->NewSession();
+  ASSERT_TRUE(session) << session.error().message;
+  const std::vector<TokenId> tokens(255, 5);
+  ASSERT_TRUE((*session)->Append(tokens, {}));
+  const MemoryPlan& parts = fitted->division.parts;
+  const auto ledger = (*engine)->ledger();
+  const auto reserved = [&](memory::Account account) {
+    return ledger.accounts[static_cast<size_t>(account)].high_water_bytes;
+  };
+  constexpr uint64_t kPage = 4 * kKiB;  // what a buffer's last page adds
+  EXPECT_NEAR(static_cast<double>(reserved(memory::Account::kWeights)),
+              static_cast<double>(parts.dense), kPage);
+  EXPECT_NEAR(static_cast<double>(reserved(memory::Account::kExperts)),
+              static_cast<double>(parts.experts), kPage);
+  EXPECT_NEAR(static_cast<double>(reserved(memory::Account::kVocab)),
+              static_cast<double>(parts.vocab), kPage);
+  EXPECT_EQ(reserved(memory::Account::kKv), parts.kv);
+  EXPECT_LE(reserved(memory::Account::kScratch), parts.scratch);
+  EXPECT_LE(ledger.high_water_bytes, line);
+}
+
+TEST(Planner, CountsATokensWork) {
+  const auto planner = OpenBundled();
+  const TokenWork work = planner->WorkAt(10);
+  const formats::Summary& contents = planner->contents();
+  ASSERT_EQ(work.experts.size(), planner->hyper_params().n_layers);
+  EXPECT_EQ(work.active_bytes(), contents.bytes_per_token.experts);
+  EXPECT_EQ(work.dense_bytes + work.active_bytes(), contents.bytes_per_token.total());
+  EXPECT_GT(work.kv_bytes, 0U);
+  for (const ExpertWork& layer : work.experts) {
+    EXPECT_EQ(layer.n_parts, 3U);
+    EXPECT_GT(layer.read_bytes, layer.expert_bytes);
+    EXPECT_EQ(layer.read_bytes % 4096, 0U);
+  }
+}
+
+TEST(Planner, RefusesWhatTheEngineRefuses) {
+  const auto missing = Planner::Open({.model = "/there/is/no/such.gguf"});
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().kind, ErrorKind::kIo);
+}
+
+}  // namespace
+}  // namespace plimsoll::engine
