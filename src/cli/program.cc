@@ -8,6 +8,7 @@
 #include "cli/doctor.h"
 #include "cli/eval.h"
 #include "cli/inspect_command.h"
+#include "cli/plan.h"
 #include "cli/run.h"
 #include "cli/suggest.h"
 #include "cli/tokenize_command.h"
@@ -25,9 +26,11 @@ struct Command {
   CommandFn command;
 };
 
-constexpr std::array<Command, 7> kCommands = {{
+constexpr std::array<Command, 8> kCommands = {{
     {"Talk to a model", "run", "run [MODEL]", "chat in the terminal, or answer -p TEXT",
      RunCommand},
+    {"Look at a model", "plan", "plan [-m MODEL]", "what fits a line of memory, and how fast it is",
+     PlanCommand},
     {"Look at a model", "inspect", "inspect MODEL", "what its files contain", InspectCommand},
     {"Look at a model", "tokenize", "tokenize [-p TEXT]", "text to token ids, and back",
      TokenizeCommand},

@@ -143,7 +143,7 @@ std::vector<ExpertClass> ExpertClassesOf(std::span<const model::ExpertLayer> lay
 }
 
 LineDivision DivideLeast(const LineNeeds& needs) {
-  const LineDivision all = {.parts = PlanResident(needs.model, needs.tokenizer_bytes, needs.n_ctx),
+  LineDivision all = {.parts = PlanResident(needs.model, needs.tokenizer_bytes, needs.n_ctx),
                             .experts = {}};
   if (needs.experts.empty()) {
     return all;

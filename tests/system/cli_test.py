@@ -57,7 +57,8 @@ class HelpAndErrors(unittest.TestCase):
     def test_help_goes_to_standard_output(self):
         for args in (["--help"], ["run", "--help"], ["eval", "--help"],
                      ["eval", "logits", "--help"], ["eval", "perplexity", "--help"],
-                     ["inspect", "--help"], ["tokenize", "--help"], ["bench", "--help"]):
+                     ["inspect", "--help"], ["tokenize", "--help"], ["bench", "--help"],
+                     ["plan", "--help"]):
             done = run(*args)
             self.assertEqual((done.returncode, done.stderr), (0, ""), args)
             self.assertIn("usage: plimsoll", done.stdout)
@@ -106,6 +107,45 @@ class HelpAndErrors(unittest.TestCase):
         self.assertEqual(process.stderr.read(), b"")
         self.assertEqual(process.wait(60), -signal.SIGPIPE)
         process.stderr.close()
+
+
+class Plan(unittest.TestCase):
+    def plan(self, *args):
+        done = run("plan", "-c", "256", "-t", "1", "--json", *args)
+        return done, json.loads(done.stdout)
+
+    def test_lines_from_the_least_to_everything(self):
+        done, whole = self.plan("--memory", "1G")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual((whole["schema_version"], whole["residence"]), (1, "all"))
+        self.assertEqual(whole["decode"]["misses_per_token"], 0)
+        at = whole["landmarks"]
+        for name, line in at.items():
+            done, plan = self.plan("--memory", str(line))
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(sum(plan["accounts"].values()), plan["total_bytes"])
+            self.assertLessEqual(plan["total_bytes"], line)
+            self.assertEqual(plan["residence"], "all" if name.startswith("all") else "paged")
+            self.assertGreater(plan["decode"]["bound_tokens_per_second"], 0)
+
+    def test_what_does_not_fit_exits_with_4(self):
+        least = self.plan()[1]["landmarks"]["least_bytes"]
+        done, plan = self.plan("--memory", str(least - 1))
+        self.assertEqual(done.returncode, 4)
+        self.assertFalse(plan["fits"])
+        self.assertRegex(done.stderr, r"^error: the model needs at least .*\n.*--memory \d+M")
+        text = run("plan", "-c", "256", "-t", "1", "--memory", str(least - 1))
+        self.assertEqual(text.returncode, 4)
+        self.assertIn("It does not fit; the smallest line that works is --memory", text.stdout)
+
+    def test_misses_of_a_recorded_trace(self):
+        with tempfile.TemporaryDirectory() as folder:
+            trace = os.path.join(folder, "trace")
+            self.assertEqual(run("trace", "record", "-p", FRANCE, "-n", "20", trace).returncode, 0)
+            line = self.plan()[1]["landmarks"]["cycle_bytes"]
+            plan = self.plan("--memory", str(line), "--trace", trace)[1]
+        self.assertEqual(plan["decode"]["misses_from"], "trace")
+        self.assertGreater(plan["decode"]["miss_ratio"], 0)
 
 
 class OnePrompt(unittest.TestCase):

@@ -1,0 +1,115 @@
+#include "cli/plan.h"
+
+#include <ostream>
+
+#include "bench/machine_peak.h"
+#include "cli/command_line.h"
+#include "cli/engine_options.h"
+#include "memory/trace/trace_file.h"
+
+namespace plimsoll::cli {
+namespace {
+
+struct PlanFlags {
+  EngineFlags common;
+  uint32_t n_prompt = 512;
+  std::optional<std::string> trace;
+  bool json = false;
+};
+
+void Declare(CommandLine& line, PlanFlags& flags) {
+  AddEngineOptions(line, flags.common);
+  line.Topic("Forecast");
+  line.Text("--trace", "FILE", "count misses on this recorded routing (plimsoll trace record)",
+            flags.trace);
+  line.Integer("-p,--n-prompt", "tokens of the prompt that is forecast (default 512)",
+               flags.n_prompt, 1, int64_t{1} << 30);
+  line.Topic("Output");
+  line.Flag("--json", "one JSON object", flags.json);
+  AddOutputOptions(line, flags.common);
+}
+
+// What is remembered, or measured now: that takes some seconds once.
+Result<> MeasureMachine(const engine::Planner& planner, PlanInputs& inputs) {
+  const auto peak = bench::CachedPeak(planner.kernels(), planner.n_threads(),
+                                      bench::PeakBufferBytes(inputs.line_bytes));
+  if (!peak) {
+    return tl::unexpected(peak.error());
+  }
+  inputs.speed.memory = peak->read_bytes;
+  inputs.speed.multiply_adds = planner.is_quantized() ? peak->int8_dots : peak->fmas;
+  inputs.speed.attention_multiply_adds = peak->fmas;
+  auto disk = io::CachedDiskSpeed(planner.catalogue().files.front(), {});
+  if (disk) {
+    inputs.speed.disk = *std::move(disk);
+  } else {
+    inputs.disk_not_measured = disk.error().message;
+  }
+  return {};
+}
+
+Result<PlanReport> MakeReport(const PlanFlags& flags) {
+  const engine::EngineOptions& options = flags.common.engine;
+  auto planner = engine::Planner::Open(options);
+  if (!planner) {
+    return Forward(planner);
+  }
+  PlanInputs inputs = {.line_bytes = (*planner)->LineFor(options.memory),
+                       .prefill_chunk = options.prefill_chunk,
+                       .n_prompt = flags.n_prompt,
+                       .speed = {},
+                       .disk_not_measured = {},
+                       .profile = {}};
+  Result<memory::trace::Trace> trace;
+  if (flags.trace) {
+    trace = memory::trace::ReadTrace(*flags.trace);
+    if (!trace) {
+      return Forward(trace);
+    }
+    inputs.trace = &*trace;
+  } else {
+    inputs.profile = engine::LoadMissProfile(
+        io::MeasurementCache::OfUser(),
+        engine::ProfileName((*planner)->hyper_params(), (*planner)->catalogue().TotalBytes()));
+  }
+  if (auto measured = MeasureMachine(**planner, inputs); !measured) {
+    return Forward(measured);
+  }
+  return MakePlanReport(**planner, inputs);
+}
+
+}  // namespace
+
+Result<> PlanCommand(std::vector<std::string> args, const CommandContext& context) {
+  PlanFlags flags;
+  std::optional<std::string> positional;
+  CommandLine line(
+      "plan",
+      "Print how a model would share a line: what stays in memory, what is read for a token,\n"
+      "and how fast that can be at best on this machine. No weights are loaded. Bandwidths are\n"
+      "measured once and remembered for 30 days. Exits with 4 when the model does not fit.",
+      "plimsoll plan [-m MODEL] [--memory SIZE] [options]");
+  line.Positional("MODEL", "the same as -m MODEL", positional);
+  Declare(line, flags);
+  auto outcome = line.Parse(std::move(args));
+  if (!outcome) {
+    return Forward(outcome);
+  }
+  if (*outcome == CommandLine::Outcome::kHelp) {
+    return context.console.Write(line.Help());
+  }
+  if (positional) {
+    flags.common.engine.model = *positional;
+  }
+  const auto report = MakeReport(flags);
+  if (!report) {
+    return tl::unexpected(report.error());
+  }
+  auto written = context.console.Write(flags.json ? PlanJson(*report) : PlanText(*report));
+  if (written && !report->refusal.empty()) {
+    return Fail(ErrorKind::kDoesNotFit, "{}", report->refusal);
+  }
+  return written;
+}
+
+}  // namespace plimsoll::cli
