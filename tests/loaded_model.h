@@ -74,10 +74,10 @@ class LoadedModel {
       for (uint32_t i = 0; i < wanted.size(); ++i) {
         wanted[i] = i;
       }
-      model_->Forward({.tokens = chunk, .wanted_logits = wanted},
-                      [&](uint32_t /*token*/, std::span<float> logits) {
-                        all.insert(all.end(), logits.begin(), logits.end());
-                      });
+      EXPECT_TRUE(model_->Forward({.tokens = chunk, .wanted_logits = wanted},
+                                  [&](uint32_t /*token*/, std::span<float> logits) {
+                                    all.insert(all.end(), logits.begin(), logits.end());
+                                  }));
     }
     return all;
   }

@@ -89,10 +89,10 @@ TEST_F(ReferenceLogits, F32SaysTheSameGreedily) {
         const auto chunk = LoadedModel::Append(sequence, part);
         const auto last = static_cast<uint32_t>(part.size() - 1);
         TokenId best = 0;
-        loaded.model().Forward({.tokens = chunk, .wanted_logits = {&last, 1}},
-                               [&](uint32_t /*token*/, std::span<float> logits) {
-                                 best = static_cast<TokenId>(ArgMax(logits));
-                               });
+        EXPECT_TRUE(loaded.model().Forward({.tokens = chunk, .wanted_logits = {&last, 1}},
+                                           [&](uint32_t /*token*/, std::span<float> logits) {
+                                             best = static_cast<TokenId>(ArgMax(logits));
+                                           }));
         if (done + part.size() == next.size()) {
           said.push_back(best);
         }

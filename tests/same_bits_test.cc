@@ -85,10 +85,10 @@ TEST_F(SameBitsTest, InABatchOfFour) {
       batch.insert(batch.end(), chunk.begin(), chunk.end());
       done[s] += n;
     }
-    loaded.model().Forward({.tokens = batch, .wanted_logits = wanted},
-                           [&](uint32_t /*token*/, std::span<float> logits) {
-                             got.insert(got.end(), logits.begin(), logits.end());
-                           });
+    EXPECT_TRUE(loaded.model().Forward({.tokens = batch, .wanted_logits = wanted},
+                                       [&](uint32_t /*token*/, std::span<float> logits) {
+                                         got.insert(got.end(), logits.begin(), logits.end());
+                                       }));
   }
   ASSERT_EQ(got.size(), kTokens * vocab);
   EXPECT_TRUE(SameBits(got, expected_));
@@ -100,17 +100,17 @@ TEST_F(SameBitsTest, WithTheLayersInTwoParts) {
   kv::KvSequence sequence(loaded.pool(), 128);
   const auto chunk = LoadedModel::Append(sequence, tokens_);
   std::vector<float> hidden(kTokens * hp.hidden_dim);
-  loaded.model().Forward({.tokens = chunk, .layers = model::LayerRange{0, 3}, .hidden_out = hidden},
-                         {});
+  EXPECT_TRUE(loaded.model().Forward(
+      {.tokens = chunk, .layers = model::LayerRange{0, 3}, .hidden_out = hidden}, {}));
   std::vector<float> got;
   const uint32_t last = kTokens - 1;
-  loaded.model().Forward({.tokens = chunk,
-                          .layers = model::LayerRange{3, hp.n_layers},
-                          .hidden_in = hidden,
-                          .wanted_logits = {&last, 1}},
-                         [&](uint32_t /*token*/, std::span<float> logits) {
-                           got.assign(logits.begin(), logits.end());
-                         });
+  EXPECT_TRUE(loaded.model().Forward({.tokens = chunk,
+                                      .layers = model::LayerRange{3, hp.n_layers},
+                                      .hidden_in = hidden,
+                                      .wanted_logits = {&last, 1}},
+                                     [&](uint32_t /*token*/, std::span<float> logits) {
+                                       got.assign(logits.begin(), logits.end());
+                                     }));
   EXPECT_TRUE(SameBits(got, std::span(expected_).last(hp.vocab_size)));
 }
 
@@ -122,10 +122,10 @@ TEST_F(SameBitsTest, AfterAForkAndARestore) {
     const auto chunk = LoadedModel::Append(to, tokens);
     const auto last = static_cast<uint32_t>(tokens.size() - 1);
     std::vector<float> got;
-    loaded.model().Forward({.tokens = chunk, .wanted_logits = {&last, 1}},
-                           [&](uint32_t /*token*/, std::span<float> logits) {
-                             got.assign(logits.begin(), logits.end());
-                           });
+    EXPECT_TRUE(loaded.model().Forward({.tokens = chunk, .wanted_logits = {&last, 1}},
+                                       [&](uint32_t /*token*/, std::span<float> logits) {
+                                         got.assign(logits.begin(), logits.end());
+                                       }));
     return got;
   };
   const std::span<const TokenId> all = tokens_;
@@ -151,10 +151,10 @@ TEST_F(SameBitsTest, AMaskThatHidesNothingIsNoMask) {
   }
   const uint32_t last = kTokens - 1;
   std::vector<float> got;
-  loaded.model().Forward({.tokens = chunk, .wanted_logits = {&last, 1}},
-                         [&](uint32_t /*token*/, std::span<float> logits) {
-                           got.assign(logits.begin(), logits.end());
-                         });
+  EXPECT_TRUE(loaded.model().Forward({.tokens = chunk, .wanted_logits = {&last, 1}},
+                                     [&](uint32_t /*token*/, std::span<float> logits) {
+                                       got.assign(logits.begin(), logits.end());
+                                     }));
   EXPECT_TRUE(SameBits(got, std::span<const float>(expected_).last(got.size())));
 }
 

@@ -77,9 +77,13 @@ class EngineSession final : public Session {
       for (uint32_t i = 0; on_logits && i < n; ++i) {
         wanted.push_back(i);
       }
-      Step(tokens.subspan(done, n), wanted, [&](uint32_t i, std::span<float> logits) {
-        on_logits(static_cast<uint32_t>(done + i), logits);
-      });
+      auto stepped =
+          Step(tokens.subspan(done, n), wanted, [&](uint32_t i, std::span<float> logits) {
+            on_logits(static_cast<uint32_t>(done + i), logits);
+          });
+      if (!stepped) {
+        return stepped;
+      }
       done += n;
     }
     return {};
@@ -93,7 +97,9 @@ class EngineSession final : public Session {
     if (auto checked = CheckTokens(tokens, tokens_.size() + tokens.size()); !checked) {
       return Forward(checked);
     }
-    static_cast<void>(Prefill(tokens, [] { return true; }));
+    if (auto prefilled = Prefill(tokens, [] { return true; }); !prefilled) {
+      return Forward(prefilled);
+    }
     return logits_;
   }
 
@@ -105,15 +111,16 @@ class EngineSession final : public Session {
   [[nodiscard]] Result<> CheckTokens(std::span<const TokenId> tokens, size_t n_total) const;
   // The first tokens of `prompt` whose keys and values are there, at least one fewer than it has.
   [[nodiscard]] uint32_t Reusable(std::span<const TokenId> prompt) const;
-  // One forward pass over at most a chunk.
-  void Step(std::span<const TokenId> tokens, std::span<const uint32_t> wanted,
-            const model::LogitsFn& on_logits);
+  // One forward pass over at most a chunk. When it fails the sequence is as before.
+  [[nodiscard]] Result<> Step(std::span<const TokenId> tokens, std::span<const uint32_t> wanted,
+                              const model::LogitsFn& on_logits);
   // The same, leaving the last token's logits in logits_.
-  void StepWithLogits(std::span<const TokenId> tokens);
+  [[nodiscard]] Result<> StepWithLogits(std::span<const TokenId> tokens);
   // In chunks, between which `go_on` is asked; false when it says no.
-  [[nodiscard]] bool Prefill(std::span<const TokenId> prompt, const std::function<bool()>& go_on);
-  [[nodiscard]] FinishReason Decode(const GenerateOptions& options, TextStream& text,
-                                    GenerateStats& stats, Clock::time_point start);
+  [[nodiscard]] Result<bool> Prefill(std::span<const TokenId> prompt,
+                                     const std::function<bool()>& go_on);
+  [[nodiscard]] Result<FinishReason> Decode(const GenerateOptions& options, TextStream& text,
+                                            GenerateStats& stats, Clock::time_point start);
 
   EngineState& state_;
   kv::KvSequence kv_;
@@ -145,8 +152,8 @@ uint32_t EngineSession::Reusable(std::span<const TokenId> prompt) const {
   return static_cast<uint32_t>(std::min(common, prompt.size() - 1));
 }
 
-void EngineSession::Step(std::span<const TokenId> tokens, std::span<const uint32_t> wanted,
-                         const model::LogitsFn& on_logits) {
+Result<> EngineSession::Step(std::span<const TokenId> tokens, std::span<const uint32_t> wanted,
+                             const model::LogitsFn& on_logits) {
   const auto first = static_cast<uint32_t>(tokens_.size());
   const auto outcome = kv_.Append(static_cast<uint32_t>(tokens.size()), first);
   Invariant(outcome == kv::AppendOutcome::kAppended, "a session's whole context is promised");
@@ -156,25 +163,34 @@ void EngineSession::Step(std::span<const TokenId> tokens, std::span<const uint32
         {.token = tokens[i], .position = first + i, .slot = first + i, .sequence = &kv_});
   }
   tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
-  state_.model->Forward({.tokens = chunk_, .wanted_logits = wanted}, on_logits);
+  auto passed = state_.model->Forward({.tokens = chunk_, .wanted_logits = wanted}, on_logits);
+  if (!passed) {
+    Truncate(first);
+  }
+  return passed;
 }
 
-void EngineSession::StepWithLogits(std::span<const TokenId> tokens) {
+Result<> EngineSession::StepWithLogits(std::span<const TokenId> tokens) {
   const auto last = static_cast<uint32_t>(tokens.size() - 1);
-  Step(tokens, {&last, 1}, [&](uint32_t /*token*/, std::span<float> logits) {
+  return Step(tokens, {&last, 1}, [&](uint32_t /*token*/, std::span<float> logits) {
     std::ranges::copy(logits, logits_.begin());
   });
 }
 
-bool EngineSession::Prefill(std::span<const TokenId> prompt, const std::function<bool()>& go_on) {
+Result<bool> EngineSession::Prefill(std::span<const TokenId> prompt,
+                                    const std::function<bool()>& go_on) {
   const size_t chunk = state_.model->max_chunk();
   for (; prompt.size() > chunk; prompt = prompt.subspan(chunk)) {
-    Step(prompt.first(chunk), {}, {});
+    if (auto stepped = Step(prompt.first(chunk), {}, {}); !stepped) {
+      return Forward(stepped);
+    }
     if (!go_on()) {
       return false;
     }
   }
-  StepWithLogits(prompt);
+  if (auto stepped = StepWithLogits(prompt); !stepped) {
+    return Forward(stepped);
+  }
   return true;
 }
 
@@ -197,18 +213,28 @@ Result<GenerateStats> EngineSession::Generate(std::span<const TokenId> prompt,
 
   TextStream text(*state_.tokenizer, prompt.back(), options.stop, on_text);
   const auto start = Clock::now();
-  const bool prefilled =
+  auto prefilled =
       Prefill(prompt.subspan(stats.n_prompt_reused), [&] { return text.Poll(); });
+  if (!prefilled) {
+    return Forward(prefilled);
+  }
   stats.prefill_seconds = SecondsSince(start);
-  stats.reason = prefilled ? Decode(options, text, stats, start) : FinishReason::kInterrupted;
+  stats.reason = FinishReason::kInterrupted;
+  if (*prefilled) {
+    auto reason = Decode(options, text, stats, start);
+    if (!reason) {
+      return Forward(reason);
+    }
+    stats.reason = *reason;
+  }
   if (stats.n_generated > 1) {
     stats.decode_seconds = SecondsSince(start) - stats.first_token_seconds;
   }
   return stats;
 }
 
-FinishReason EngineSession::Decode(const GenerateOptions& options, TextStream& text,
-                                   GenerateStats& stats, Clock::time_point start) {
+Result<FinishReason> EngineSession::Decode(const GenerateOptions& options, TextStream& text,
+                                           GenerateStats& stats, Clock::time_point start) {
   // Rows that pad the output matrix stand for no token.
   sampling::Sampler sampler(options.sampling, state_.tokenizer->size());
   while (true) {
@@ -228,7 +254,9 @@ FinishReason EngineSession::Decode(const GenerateOptions& options, TextStream& t
     if (!ends) {
       const bool enough = options.n_predict != 0 && stats.n_generated >= options.n_predict;
       if (!enough && tokens_.size() < n_ctx()) {
-        StepWithLogits({&token, 1});
+        if (auto stepped = StepWithLogits({&token, 1}); !stepped) {
+          return Forward(stepped);
+        }
         continue;
       }
       reason = enough ? FinishReason::kLength : FinishReason::kContextFull;

@@ -170,6 +170,10 @@ class Reader {
   // Names the file, the offset and the cause. The completion is not kDone.
   [[nodiscard]] Error Describe(const ReadCompletion& completion) const;
 
+  // Requests that Submit would accept now.
+  [[nodiscard]] size_t n_free() const { return requests_.size() - n_outstanding_; }
+  // Of the backend's clock, by which all bounds are kept.
+  [[nodiscard]] std::chrono::nanoseconds now() const { return backend_->Now(); }
   // Accepted requests whose completion was not yet handed out.
   [[nodiscard]] size_t n_outstanding() const { return n_outstanding_; }
   [[nodiscard]] size_t n_in_flight() const { return n_in_flight_; }  // segments

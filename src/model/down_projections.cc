@@ -9,8 +9,9 @@
 
 namespace plimsoll::model {
 
-// A task owns some rows of the output for every token, so it can combine the experts by itself.
-void LayerPieces::RunDownByRows(const FeedForwardWeights& weights) {
+// A task owns some rows of the output for every token, so it can combine the experts by itself:
+// waves come in the order of the experts.
+void LayerPieces::RunDownByRows(const FeedForwardWeights& weights, const Wave& wave) {
   Scratch& s = step_.scratch;
   const LayerParams& p = params();
   const Routing& routing = s.routing;
@@ -21,11 +22,11 @@ void LayerPieces::RunDownByRows(const FeedForwardWeights& weights) {
     const uint64_t n_rows = rows.last - rows.first;
     const ThreadScratch& own = s.threads[thread];
     float* const tile = own.tile.data();  // [n][n_rows]
-    for (size_t i = 0; i < step_.n(); ++i) {
+    for (size_t i = 0; wave.is_first && i < step_.n(); ++i) {
       std::fill_n(s.branch.data() + i * d + rows.first, n_rows, 0.0F);
     }
-    for (size_t a = 0; a < routing.n_active; ++a) {
-      const tensor::Matrix down = weights.down[routing.active[a]];
+    for (const uint32_t a : wave.experts) {
+      const tensor::Matrix& down = routing.matrices[a].down;
       const Vector bias = BiasOf(weights.down_bias, routing.active[a], d);
       const uint32_t begin = routing.active_begin[a];
       const size_t n = routing.active_begin[a + 1] - begin;
@@ -37,7 +38,7 @@ void LayerPieces::RunDownByRows(const FeedForwardWeights& weights) {
                            s.branch.data() + routing.pair_token[begin + i] * d + rows.first);
       }
     }
-    if (p.shared_ff_dim != 0) {
+    if (p.shared_ff_dim != 0 && wave.is_last) {
       const tensor::Matrix down = weights.shared.down[0];
       step_.kernels.matmul(down, rows.first, rows.last,
                            s.packed_shared.For(down.dtype, 0, step_.n()), tile, n_rows,
@@ -52,22 +53,29 @@ void LayerPieces::RunDownByRows(const FeedForwardWeights& weights) {
 
 // With few tokens memory is the limit, and it is fastest where a thread reads on and on: the tasks
 // go through one expert after another, and whoever makes the last part of some rows combines them.
-void LayerPieces::RunDownByExpert(const FeedForwardWeights& weights) {
+void LayerPieces::RunDownByExpert(const FeedForwardWeights& weights, const Wave& wave) {
   Scratch& s = step_.scratch;
   const Routing& routing = s.routing;
   const uint64_t d = step_.hp.hidden_dim;
   const bool has_shared = params().shared_ff_dim != 0;
-  const size_t n_parts = routing.n_active + (has_shared ? 1 : 0);
-  const uint64_t rows_per_task = ExpertRowsPerTask(step_, weights.down.first, n_parts, kDownRows);
+  const size_t n_parts = routing.n_active + (has_shared ? 1 : 0);  // of all waves
+  const size_t n_routed = wave.experts.size();
+  const size_t n_shared = has_shared && wave.is_first ? 1 : 0;
+  // The same in all waves, for they count the parts of each run together.
+  const bool is_only = wave.is_first && wave.is_last;
+  const uint64_t rows_per_task =
+      is_only ? ExpertRowsPerTask(step_, routing.matrices[wave.experts[0]].down, n_parts, kDownRows)
+              : AlignUp(CeilDiv(d, step_.team.n_threads() * kTasksPerThread), kDownRows);
   const size_t n_runs = CeilDiv(d, rows_per_task);
 
-  step_.team.Run(n_parts * n_runs, [&](size_t task, size_t thread) {
-    const size_t a = task / n_runs;
+  step_.team.Run((n_routed + n_shared) * n_runs, [&](size_t task, size_t thread) {
+    const size_t i_part = task / n_runs;
     const size_t run = task % n_runs;
     const RowRange rows = TaskRows(run, rows_per_task, d);
     std::byte* workspace = s.threads[thread].workspace;
-    if (a < routing.n_active) {
-      const tensor::Matrix down = weights.down[routing.active[a]];
+    if (i_part < n_routed) {
+      const uint32_t a = wave.experts[i_part];
+      const tensor::Matrix& down = routing.matrices[a].down;
       const uint32_t begin = routing.active_begin[a];
       const size_t n = routing.active_begin[a + 1] - begin;
       float* out = s.expert_out.data() + begin * d + rows.first;

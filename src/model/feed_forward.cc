@@ -4,6 +4,7 @@
 #include "base/checked.h"
 #include "model/expert_tasks.h"
 #include "model/layer_pieces.h"
+#include "model/paged_experts.h"
 #include "model/products.h"
 
 namespace plimsoll::model {
@@ -72,18 +73,71 @@ struct GateUp {
 
 void LayerPieces::FeedForward(const FeedForwardWeights& weights) {
   Route(weights);
-  RunGateUp(weights);
   ScaleSharedExpert(weights.shared);
-  if (step_.n() <= kFewTokens) {
-    RunDownByExpert(weights);
+  if (step_.experts != nullptr && params().is_moe()) {
+    RunPagedExperts(weights);
   } else {
-    RunDownByRows(weights);
+    RunResidentExperts(weights);
   }
   branch_pending_ = true;
 }
 
-// One task list over all active experts and, last, the shared one.
-void LayerPieces::RunGateUp(const FeedForwardWeights& weights) {
+void LayerPieces::RunResidentExperts(const FeedForwardWeights& weights) {
+  const Routing& routing = step_.scratch.routing;
+  for (size_t a = 0; a < routing.n_active; ++a) {
+    const uint32_t expert = routing.active[a];
+    routing.matrices[a] = {weights.gate[expert], weights.up[expert], weights.down[expert]};
+  }
+  RunWave(weights, {.experts = routing.in_order.first(routing.n_active)});
+}
+
+// Those that are in memory while the others are being read, and then these as they come. Of few
+// tokens every expert's results are kept and combined in the end, so any order will do.
+void LayerPieces::RunPagedExperts(const FeedForwardWeights& weights) {
+  const Routing& routing = step_.scratch.routing;
+  const bool few = step_.n() <= kFewTokens;
+  auto round = step_.experts->Want(step_, layer_idx_,
+                                   few ? memory::WantOrder::kArrival : memory::WantOrder::kGiven);
+  Wave wave;
+  if (params().shared_ff_dim != 0) {  // it is here, and waits for no one
+    wave.is_last = false;
+    RunWave(weights, wave);
+    wave.is_first = false;
+  }
+  for (size_t n_done = 0; n_done < routing.n_active;) {
+    const auto ready = round.Next();
+    if (!ready) {
+      error_ = ready.error();
+      std::ranges::fill(step_.scratch.down_done, 0U);
+      return;
+    }
+    for (const uint32_t a : *ready) {
+      routing.matrices[a] = step_.experts->MatricesOf(layer_idx_, routing.active[a]);
+    }
+    n_done += ready->size();
+    wave.experts = *ready;
+    wave.is_last = n_done == routing.n_active;
+    RunWave(weights, wave);
+    wave.is_first = false;
+  }
+}
+
+void LayerPieces::RunWave(const FeedForwardWeights& weights, const Wave& wave) {
+  RunGateUp(weights, wave);
+  if (step_.n() <= kFewTokens) {
+    RunDownByExpert(weights, wave);
+  } else {
+    RunDownByRows(weights, wave);
+  }
+}
+
+// Paged experts come one by one, and every thread is to have a part of each.
+size_t LayerPieces::ExpertsAtOnce(const Wave& wave) const {
+  return wave.is_first && wave.is_last ? wave.experts.size() : 1;
+}
+
+// One task list over the wave's experts and, with the first wave, the shared one.
+void LayerPieces::RunGateUp(const FeedForwardWeights& weights, const Wave& wave) {
   Scratch& s = step_.scratch;
   const Routing& routing = s.routing;
   const uint64_t ff_dim = params().expert_ff_dim;
@@ -93,18 +147,25 @@ void LayerPieces::RunGateUp(const FeedForwardWeights& weights) {
   s.packed_shared.floats = s.shared_gate.data();
   s.packed_shared.k = shared_ff_dim;
 
-  const auto rows_per_task = [&](const tensor::MatrixStack& gate, size_t n_experts) {
-    return n_experts == 0 ? kGateUpRows
-                          : ExpertRowsPerTask(step_, gate.first, 2 * n_experts, kGateUpRows);
+  const auto rows_per_task = [&](const tensor::Matrix& gate, size_t n_experts) {
+    return ExpertRowsPerTask(step_, gate, 2 * n_experts, kGateUpRows);
   };
-  const size_t n_shared = shared_ff_dim == 0 ? 0 : 1;
+  const size_t n_routed = wave.experts.size();
+  const size_t n_shared = shared_ff_dim != 0 && wave.is_first ? 1 : 0;
   const GateUp routed = {
-      step_,         routing.n_active, ff_dim,      rows_per_task(weights.gate, routing.n_active),
-      s.gate.data(), s.up.data(),      s.packed_ff, s.gate_up_done};
+      step_,
+      n_routed,
+      ff_dim,
+      n_routed == 0 ? kGateUpRows
+                    : rows_per_task(routing.matrices[wave.experts[0]].gate, ExpertsAtOnce(wave)),
+      s.gate.data(),
+      s.up.data(),
+      s.packed_ff,
+      s.gate_up_done};
   const GateUp shared = {step_,
                          n_shared,
                          shared_ff_dim,
-                         rows_per_task(weights.shared.gate, n_shared),
+                         n_shared == 0 ? kGateUpRows : rows_per_task(weights.shared.gate.first, 1),
                          s.shared_gate.data(),
                          s.shared_up.data(),
                          s.packed_shared,
@@ -123,11 +184,11 @@ void LayerPieces::RunGateUp(const FeedForwardWeights& weights) {
       shared.Run(task - routed.n_tasks(), work, workspace);
       return;
     }
-    const size_t a = routed.ExpertOf(task);
+    const uint32_t a = wave.experts[routed.ExpertOf(task)];
     const uint32_t expert = routing.active[a];
     const uint32_t begin = routing.active_begin[a];
-    const ExpertWork work = {.gate = weights.gate[expert],
-                             .up = weights.up[expert],
+    const ExpertWork work = {.gate = routing.matrices[a].gate,
+                             .up = routing.matrices[a].up,
                              .gate_bias = BiasOf(weights.gate_bias, expert, ff_dim),
                              .up_bias = BiasOf(weights.up_bias, expert, ff_dim),
                              .n = routing.active_begin[a + 1] - begin,

@@ -2,7 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <span>
 
+#include "base/result.h"
 #include "model/expert_tasks.h"
 #include "model/rope.h"
 #include "model/step.h"
@@ -26,6 +29,9 @@ class LayerPieces {
   // Router, experts and the shared expert; a dense feed-forward is one expert.
   void FeedForward(const FeedForwardWeights& weights);
 
+  // Why an expert could not be read; what the pieces made since is of no use.
+  [[nodiscard]] const std::optional<Error>& error() const { return error_; }
+
   // Adds the last branch to the stream. For the end of the layers.
   void EndLayers();
 
@@ -40,15 +46,28 @@ class LayerPieces {
   void Route(const FeedForwardWeights& weights);
   void ChooseExpertsOf(const FeedForwardWeights& weights, size_t token);
   void GroupPairs();
-  void RunGateUp(const FeedForwardWeights& weights);
-  void RunDownByRows(const FeedForwardWeights& weights);
-  void RunDownByExpert(const FeedForwardWeights& weights);
+  // Experts that are computed together, as indices into those that are active: all of them, or
+  // those that have just come into memory.
+  struct Wave {
+    std::span<const uint32_t> experts;
+    bool is_first = true;
+    bool is_last = true;
+  };
+  void RunResidentExperts(const FeedForwardWeights& weights);
+  void RunPagedExperts(const FeedForwardWeights& weights);
+  void RunWave(const FeedForwardWeights& weights, const Wave& wave);
+  void RunGateUp(const FeedForwardWeights& weights, const Wave& wave);
+  void RunDownByRows(const FeedForwardWeights& weights, const Wave& wave);
+  void RunDownByExpert(const FeedForwardWeights& weights, const Wave& wave);
+  // Of how many experts the tasks of a stage are cut for.
+  [[nodiscard]] size_t ExpertsAtOnce(const Wave& wave) const;
   void CombineExperts(RowRange rows, bool has_shared);
   void ScaleSharedExpert(const SharedExpertWeights& weights);
 
   const Step& step_;
   uint32_t layer_idx_ = 0;
   bool branch_pending_ = false;
+  std::optional<Error> error_;
 };
 
 }  // namespace plimsoll::model

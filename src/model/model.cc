@@ -96,8 +96,15 @@ std::span<const std::byte> Model::LargestWeights() const {
   return largest;
 }
 
-Result<> Model::Load(memory::Ledger& ledger, const std::function<void(uint64_t)>& on_bytes) {
-  auto buffers = LoadTensors(catalogue_, bound_, ledger, on_bytes);
+Result<> Model::Load(memory::Ledger& ledger, const std::function<void(uint64_t)>& on_bytes,
+                     Experts experts) {
+  std::vector<BoundTensor> resident = bound_;
+  if (experts == Experts::kPaged) {
+    std::erase_if(resident, [](const BoundTensor& tensor) {
+      return tensor.declaration->account == memory::Account::kExperts;
+    });
+  }
+  auto buffers = LoadTensors(catalogue_, resident, ledger, on_bytes);
   if (!buffers) {
     return plimsoll::Forward(buffers);
   }
@@ -117,16 +124,14 @@ Result<> Model::Load(memory::Ledger& ledger, const std::function<void(uint64_t)>
   return {};
 }
 
-void Model::Forward(const ForwardInput& input, const LogitsFn& on_logits) {
+Result<> Model::Forward(const ForwardInput& input, const LogitsFn& on_logits) {
   Invariant(rope_.has_value() && input.tokens.size() <= options_.max_chunk,
             "a loaded model steps through at most one chunk");
   if (input.tokens.empty()) {
-    return;
+    return {};
   }
-  if (report_ != nullptr) {
-    report_->BeginPass();
-  }
-  const Step step = {hp_, *options_.kernels, team_, scratch_, input.tokens, report_.get()};
+  const Step step = {hp_,          *options_.kernels, team_,         scratch_,
+                     input.tokens, ++n_passes_,       report_.get(), paged_experts_};
   const LayerRange layers = input.layers.value_or(LayerRange{0, hp_.n_layers});
   if (layers.begin == 0) {
     Embed(step);
@@ -137,6 +142,9 @@ void Model::Forward(const ForwardInput& input, const LogitsFn& on_logits) {
   for (uint32_t i = layers.begin; i < layers.end; ++i) {
     pieces.BeginLayer(i);
     architecture_.run_layer(pieces, weights_.layers[i]);
+    if (pieces.error()) {
+      return tl::unexpected(*pieces.error());
+    }
   }
   pieces.EndLayers();
   if (layers.end == hp_.n_layers) {
@@ -145,6 +153,7 @@ void Model::Forward(const ForwardInput& input, const LogitsFn& on_logits) {
   if (!input.hidden_out.empty()) {
     std::ranges::copy(scratch_.x.first(step.n() * hp_.hidden_dim), input.hidden_out.begin());
   }
+  return {};
 }
 
 void Model::Observe(memory::trace::RoutingObserver& observer) {

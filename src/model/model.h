@@ -17,6 +17,7 @@
 #include "model/architecture.h"
 #include "model/expert_layout.h"
 #include "model/loader.h"
+#include "model/paged_experts.h"
 #include "model/rope.h"
 #include "model/routing_report.h"
 #include "model/scratch.h"
@@ -81,15 +82,19 @@ class Model {
   [[nodiscard]] uint32_t max_chunk() const { return options_.max_chunk; }
 
   // Loads the weights and lays out the scratch memory, both granted by the ledger, which outlives
-  // the model.
-  [[nodiscard]] Result<> Load(memory::Ledger& ledger,
-                              const std::function<void(uint64_t)>& on_bytes);
+  // the model. With paged experts the routed ones are left in their files.
+  enum class Experts : uint8_t { kResident, kPaged };
+  [[nodiscard]] Result<> Load(memory::Ledger& ledger, const std::function<void(uint64_t)>& on_bytes,
+                              Experts experts = Experts::kResident);
+  // Where a model that was loaded without its experts gets them; outlives the model.
+  void PageExperts(PagedExperts& experts) { paged_experts_ = &experts; }
 
   // From now on `observer`, which outlives the model, hears of every routed layer.
   void Observe(memory::trace::RoutingObserver& observer);
 
-  // After Load. Keys and values of the tokens are written to their slots.
-  void Forward(const ForwardInput& input, const LogitsFn& on_logits);
+  // After Load. Keys and values of the tokens are written to their slots. kIo when an expert could
+  // not be read: then these are of no use, and no logits were handed out.
+  [[nodiscard]] Result<> Forward(const ForwardInput& input, const LogitsFn& on_logits);
 
  private:
   Model(const formats::Catalogue& catalogue, const Architecture& architecture, HyperParams hp,
@@ -113,6 +118,8 @@ class Model {
   std::optional<RopeTable> rope_;
   Scratch scratch_;
   std::unique_ptr<RoutingReport> report_;  // null: nobody observes
+  PagedExperts* paged_experts_ = nullptr;  // null: all are resident
+  uint64_t n_passes_ = 0;
 };
 
 }  // namespace plimsoll::model

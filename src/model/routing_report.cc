@@ -72,17 +72,14 @@ void RoutingReport::RankToken(const Step& step, const LayerParams& params, size_
 }
 
 void RoutingReport::Report(const Step& step, uint32_t layer_idx) {
-  using memory::policy::Phase;
   const LayerParams& params = step.hp.layers[layer_idx];
   const size_t n_near = NearMisses(params);
   for (size_t token = 0; token < step.n(); ++token) {
     RankToken(step, params, token, n_near);
   }
-  // Several tokens of one sequence are a part of a prompt.
-  const bool prompt = step.n() > 1 && step.tokens[0].sequence == step.tokens[1].sequence;
   const size_t pairs = step.n() * params.n_experts_active;
-  observer_.OnVisit({layer_idx, pass_, prompt ? Phase::kPrefill : Phase::kDecode,
-                     static_cast<uint32_t>(step.n()), step.scratch.routing.chosen.first(pairs),
+  observer_.OnVisit({layer_idx, step.pass, step.phase(), static_cast<uint32_t>(step.n()),
+                     step.scratch.routing.chosen.first(pairs),
                      std::span(chosen_probabilities_).first(pairs),
                      std::span(near_).first(step.n() * n_near),
                      std::span(near_probabilities_).first(step.n() * n_near)});

@@ -22,7 +22,6 @@ class RoutingReport {
   RoutingReport(memory::trace::RoutingObserver& observer, const HyperParams& hp,
                 uint32_t max_tokens);
 
-  void BeginPass() { ++pass_; }
   // The choice that stands in the step's scratch memory.
   void Report(const Step& step, uint32_t layer_idx);
 
@@ -30,7 +29,6 @@ class RoutingReport {
   void RankToken(const Step& step, const LayerParams& params, size_t token, size_t n_near);
 
   memory::trace::RoutingObserver& observer_;
-  uint64_t pass_ = 0;
   std::vector<float> chosen_probabilities_;  // [n][n_experts_active]
   std::vector<uint32_t> near_;               // [n][n_near]
   std::vector<float> near_probabilities_;

@@ -1,6 +1,7 @@
 #include "model/scratch.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "base/checked.h"
 #include "base/invariant.h"
@@ -160,7 +161,10 @@ Scratch Scratch::Lay(const HyperParams& hp, const ScratchShape& shape, memory::C
   s.routing.pair_weight = carver.Take<float>(pairs);
   s.routing.active = carver.Take<uint32_t>(w.experts);
   s.routing.active_begin = carver.Take<uint32_t>(w.experts + 1);
+  s.routing.matrices = carver.Take<ExpertMatrices>(w.experts);
   s.routing.counts = carver.Take<uint32_t>(w.experts);
+  s.routing.in_order = carver.Take<uint32_t>(w.experts);
+  std::iota(s.routing.in_order.begin(), s.routing.in_order.end(), 0U);
 
   const uint64_t max_k = std::max(
       {uint64_t{hp.hidden_dim}, w.attended, w.ff, w.shared_ff, w.q_rank, w.kv_rank, w.nope});

@@ -9,6 +9,7 @@
 #include "kernels/kernels.h"
 #include "memory/buffer.h"
 #include "model/hyper_params.h"
+#include "model/weights.h"
 
 namespace plimsoll::model {
 
@@ -82,16 +83,18 @@ struct AttentionTile {
 struct Routing {
   std::span<float> scores;  // [n][n_experts]
   // Working space of each token's choice (ChoiceSpace).
-  std::span<float> selection;        // [n][n_experts]
-  std::span<float> group_scores;     // [n][n_groups]
-  std::span<uint32_t> groups;        // [n][n_groups_used]
-  std::span<uint32_t> chosen;        // [n][n_experts_active], ascending ids
-  std::span<float> chosen_weights;   // same shape
-  std::span<uint32_t> pair_token;    // [pairs]
-  std::span<float> pair_weight;      // [pairs]
-  std::span<uint32_t> active;        // ids of the experts that have pairs, ascending
-  std::span<uint32_t> active_begin;  // first pair of each of these, and the number of pairs
-  std::span<uint32_t> counts;        // [n_experts], working space
+  std::span<float> selection;          // [n][n_experts]
+  std::span<float> group_scores;       // [n][n_groups]
+  std::span<uint32_t> groups;          // [n][n_groups_used]
+  std::span<uint32_t> chosen;          // [n][n_experts_active], ascending ids
+  std::span<float> chosen_weights;     // same shape
+  std::span<uint32_t> pair_token;      // [pairs]
+  std::span<float> pair_weight;        // [pairs]
+  std::span<uint32_t> active;          // ids of the experts that have pairs, ascending
+  std::span<uint32_t> active_begin;    // first pair of each of these, and the number of pairs
+  std::span<ExpertMatrices> matrices;  // of each of these, once they are in memory
+  std::span<uint32_t> counts;          // [n_experts], working space
+  std::span<uint32_t> in_order;        // [n_experts]: 0, 1, 2, ...
   size_t n_active = 0;
 };
 

@@ -9,6 +9,7 @@
 #include "kernels/kernels.h"
 #include "kernels/team.h"
 #include "kv/kv_sequence.h"
+#include "memory/policy/policy.h"
 #include "model/hyper_params.h"
 #include "model/scratch.h"
 
@@ -25,6 +26,7 @@ struct ChunkToken {
   const uint32_t* mask = nullptr;
 };
 
+class PagedExperts;
 class RoutingReport;
 
 struct Step {
@@ -33,9 +35,17 @@ struct Step {
   kernels::Team& team;
   Scratch& scratch;
   std::span<const ChunkToken> tokens;
+  uint64_t pass = 0;                // counts forward passes
   RoutingReport* report = nullptr;  // null: nobody watches the routers
+  PagedExperts* experts = nullptr;  // null: all are resident
 
   [[nodiscard]] size_t n() const { return tokens.size(); }
+
+  // Several tokens of one sequence are a part of a prompt.
+  [[nodiscard]] memory::policy::Phase phase() const {
+    const bool prompt = n() > 1 && tokens[0].sequence == tokens[1].sequence;
+    return prompt ? memory::policy::Phase::kPrefill : memory::policy::Phase::kDecode;
+  }
 
   // Runs f(token index) for every token: on the calling thread when there is just one, since a
   // stage of the team costs more than that is worth.

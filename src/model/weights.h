@@ -35,6 +35,11 @@ struct LatentAttentionWeights {
   tensor::Matrix output;  // [n_heads * v_dim -> hidden_dim]
 };
 
+// The projections of one expert.
+struct ExpertMatrices {
+  tensor::Matrix gate, up, down;
+};
+
 struct SharedExpertWeights {
   tensor::Matrix router;               // [hidden_dim -> 1]: its sigmoid scales the output; empty: 1
   tensor::MatrixStack gate, up, down;  // one matrix each

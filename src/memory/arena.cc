@@ -1,0 +1,126 @@
+#include "memory/arena.h"
+
+#include <algorithm>
+
+#include "base/checked.h"
+#include "base/invariant.h"
+
+namespace plimsoll::memory {
+namespace {
+
+constexpr uint64_t kTailBytes = 4096;
+constexpr uint64_t kTouchStep = 4096;  // where there are no huge pages
+
+uint32_t FramesPerChunk(uint64_t frame_bytes) {
+  return static_cast<uint32_t>(std::max<uint64_t>(1, (kChunkBytes - kTailBytes) / frame_bytes));
+}
+
+}  // namespace
+
+FrameArena::FrameArena(Ledger& ledger, Account account, uint64_t frame_bytes, uint32_t n_frames_max)
+    : ledger_(ledger),
+      account_(account),
+      frame_bytes_(frame_bytes),
+      frames_per_chunk_(FramesPerChunk(frame_bytes)),
+      // A chunk that had to be smaller than others keeps its size: leave room for such.
+      chunks_(2 * CeilDiv(n_frames_max, frames_per_chunk_) + 1) {
+  free_.reserve(n_frames_max);
+}
+
+uint64_t FrameArena::BytesFor(uint64_t frame_bytes, uint32_t n_frames) {
+  return n_frames * frame_bytes + CeilDiv(n_frames, FramesPerChunk(frame_bytes)) * kTailBytes;
+}
+
+uint32_t FrameArena::FramesIn(uint64_t frame_bytes, uint64_t bytes) {
+  const uint64_t per_chunk = FramesPerChunk(frame_bytes);
+  const uint64_t chunk_bytes = per_chunk * frame_bytes + kTailBytes;
+  const uint64_t rest = bytes % chunk_bytes;
+  const uint64_t in_rest = rest < kTailBytes ? 0 : (rest - kTailBytes) / frame_bytes;
+  return static_cast<uint32_t>(
+      std::min<uint64_t>(bytes / chunk_bytes * per_chunk + in_rest, UINT32_MAX));
+}
+
+bool FrameArena::AddChunk(uint32_t n_frames) {
+  const auto chunk = std::ranges::find_if(
+      chunks_, [](const Chunk& candidate) { return candidate.memory.size() == 0; });
+  if (chunk == chunks_.end()) {
+    return false;
+  }
+  auto memory = Buffer::Allocate(ledger_, account_, n_frames * frame_bytes_ + kTailBytes, "frames");
+  if (!memory) {
+    return false;
+  }
+  chunk->memory = std::move(*memory);
+  chunk->n_frames = n_frames;
+  const auto first = static_cast<uint32_t>(chunk - chunks_.begin()) * frames_per_chunk_;
+  for (uint32_t i = n_frames; i-- > 0;) {
+    free_.push_back({first + i});
+  }
+  n_frames_ += n_frames;
+  return true;
+}
+
+void FrameArena::Grow(uint32_t n_frames) {
+  while (n_frames_ < n_frames) {
+    const uint32_t fitting = FramesIn(frame_bytes_, ledger_.available_bytes());
+    const uint32_t n = std::min({n_frames - n_frames_, frames_per_chunk_, fitting});
+    if (n == 0 || !AddChunk(n)) {
+      return;
+    }
+  }
+}
+
+std::optional<uint32_t> FrameArena::EmptiestChunk() const {
+  std::optional<uint32_t> emptiest;
+  for (uint32_t i = 0; i < chunks_.size(); ++i) {
+    if (chunks_[i].n_frames != 0 && (!emptiest || chunks_[i].n_used < chunks_[*emptiest].n_used)) {
+      emptiest = i;
+    }
+  }
+  return emptiest;
+}
+
+void FrameArena::Release(uint32_t chunk) {
+  Invariant(chunks_[chunk].n_used == 0, "a chunk in use is not given back");
+  std::erase_if(free_, [&](FrameId frame) { return ChunkOf(frame) == chunk; });
+  n_frames_ -= chunks_[chunk].n_frames;
+  chunks_[chunk] = {};
+}
+
+std::optional<FrameId> FrameArena::Take(std::optional<uint32_t> except) {
+  for (size_t i = free_.size(); i-- > 0;) {
+    const FrameId frame = free_[i];
+    if (except && ChunkOf(frame) == *except) {
+      continue;
+    }
+    free_[i] = free_.back();
+    free_.pop_back();
+    ++chunks_[ChunkOf(frame)].n_used;
+    Touch(frame);
+    return frame;
+  }
+  return std::nullopt;
+}
+
+// The kernel gives huge pages to memory that is written to, and small ones to memory that a device
+// reads into: that would cost a scattered read ever after.
+void FrameArena::Touch(FrameId frame) {
+  Chunk& chunk = chunks_[ChunkOf(frame)];
+  const uint32_t last = frame.value % frames_per_chunk_;
+  if (last < chunk.n_touched) {
+    return;
+  }
+  std::byte* const memory = chunk.memory.data();
+  const uint64_t end = (last + 1) * frame_bytes_;
+  for (uint64_t at = chunk.n_touched * frame_bytes_; at < end; at += kTouchStep) {
+    memory[at] = std::byte{0};
+  }
+  chunk.n_touched = last + 1;
+}
+
+void FrameArena::Return(FrameId frame) {
+  --chunks_[ChunkOf(frame)].n_used;
+  free_.push_back(frame);
+}
+
+}  // namespace plimsoll::memory

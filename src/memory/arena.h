@@ -1,0 +1,83 @@
+// Memory for pages of one size: equal frames, carved out of chunks that the ledger granted.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/ids.h"
+#include "memory/buffer.h"
+
+namespace plimsoll::memory {
+
+using FrameId = Id<struct FrameTag>;
+
+// What moves between an arena and the ledger at once, as far as the size of a frame allows.
+inline constexpr uint64_t kChunkBytes = 32 * kMiB;
+
+// Frames stay where they are until their chunk is given back, which no frame in use allows. Not
+// thread-safe. Allocates when it is made, grows or shrinks.
+class FrameArena {
+ public:
+  // Frames are aligned to 4096 bytes if frame_bytes is a multiple of that; behind the last of a
+  // chunk as many readable bytes follow. n_frames_max: what it may ever grow to.
+  FrameArena(Ledger& ledger, Account account, uint64_t frame_bytes, uint32_t n_frames_max);
+
+  // Adds chunks until there are n frames, or fewer when the line has no room for more.
+  void Grow(uint32_t n_frames);
+  // The chunk that is the cheapest to give back: the one with the fewest frames in use. Nothing
+  // when there is no chunk.
+  [[nodiscard]] std::optional<uint32_t> EmptiestChunk() const;
+  // Frames of a chunk, [first, first + n).
+  struct FrameRange {
+    FrameId first;
+    uint32_t n = 0;
+  };
+  [[nodiscard]] FrameRange FramesOf(uint32_t chunk) const {
+    return {{chunk * frames_per_chunk_}, chunks_[chunk].n_frames};
+  }
+  [[nodiscard]] uint32_t ChunkOf(FrameId frame) const { return frame.value / frames_per_chunk_; }
+  [[nodiscard]] uint32_t n_used(uint32_t chunk) const { return chunks_[chunk].n_used; }
+  // Gives the memory of a chunk with no frame in use back to the kernel and to the ledger.
+  void Release(uint32_t chunk);
+
+  // A free frame, of no chunk but `except` if there is another. Its bytes are anything.
+  [[nodiscard]] std::optional<FrameId> Take(std::optional<uint32_t> except = std::nullopt);
+  void Return(FrameId frame);
+
+  [[nodiscard]] std::byte* Data(FrameId frame) const {
+    return chunks_[ChunkOf(frame)].memory.data() + frame.value % frames_per_chunk_ * frame_bytes_;
+  }
+  [[nodiscard]] uint64_t frame_bytes() const { return frame_bytes_; }
+  [[nodiscard]] uint32_t n_frames() const { return n_frames_; }
+  [[nodiscard]] uint32_t n_free() const { return static_cast<uint32_t>(free_.size()); }
+  [[nodiscard]] uint32_t n_chunks_max() const { return static_cast<uint32_t>(chunks_.size()); }
+
+  // What n frames take of the line.
+  [[nodiscard]] static uint64_t BytesFor(uint64_t frame_bytes, uint32_t n_frames);
+  // How many frames so many bytes hold.
+  [[nodiscard]] static uint32_t FramesIn(uint64_t frame_bytes, uint64_t bytes);
+
+ private:
+  struct Chunk {
+    Buffer memory;          // empty: the chunk is not there
+    uint32_t n_frames = 0;  // at most frames_per_chunk_
+    uint32_t n_used = 0;
+    uint32_t n_touched = 0;  // frames from the first on whose memory is there
+  };
+
+  [[nodiscard]] bool AddChunk(uint32_t n_frames);
+  void Touch(FrameId frame);
+
+  Ledger& ledger_;
+  Account account_;
+  uint64_t frame_bytes_;
+  uint32_t frames_per_chunk_;
+  uint32_t n_frames_ = 0;
+  std::vector<Chunk> chunks_;
+  std::vector<FrameId> free_;
+};
+
+}  // namespace plimsoll::memory
