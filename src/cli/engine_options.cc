@@ -57,6 +57,9 @@ void AddEngineOptions(CommandLine& line, EngineFlags& flags) {
   line.Integer("-t,--threads", "threads (default 0: the physical cores)", engine.n_threads, 0,
                kThreadsMax);
   line.Text("--kernels", "NAME", "ref, avx2 or avx512 (default: the fastest here)", engine.kernels);
+  line.Text("--policy", "NAME", "which experts leave memory first (default: forecast)",
+            engine.policy);
+  line.Text("--io", "NAME", "how experts are read: io_uring, threads or buffered", engine.io);
   line.Integer("--prefill-chunk,--batch,-b,--batch-size",
                "prompt tokens computed together (default 512)", engine.prefill_chunk, 1,
                kTokensMax);

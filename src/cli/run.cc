@@ -75,7 +75,7 @@ std::string ToJson(const Answer& answer, const engine::Engine& engine, const Run
   json.Key("kernels").String(engine.summary().kernels);
   json.Key("threads").Number(engine.summary().n_threads);
   json.Key("stats").BeginObject();
-  WriteStats(json, answer.stats, engine.ledger());
+  WriteStats(json, answer.stats, engine);
   json.EndObject().EndObject();
   return json.text() + "\n";
 }
@@ -103,7 +103,8 @@ Result<> AnswerOnce(const std::string& prompt, const RunFlags& flags, engine::En
     // The text may be on the same screen by way of a pipe.
     const bool separate = open_line && !console.out_is_terminal && console.err_is_terminal;
     console.err << (separate ? "\n" : "") << DescribeStats(answer->stats)
-                << DescribeMemory(engine.ledger()) << std::flush;
+                << DescribePaging(engine.paging(), answer->stats) << DescribeMemory(engine.ledger())
+                << std::flush;
   }
   if (answer->stats.reason == engine::FinishReason::kInterrupted) {
     return Fail(ErrorKind::kInterrupted, "interrupted");

@@ -1,5 +1,7 @@
 #include "cli/stats.h"
 
+#include <chrono>
+
 #include <fmt/format.h>
 
 #include "base/bytes.h"
@@ -29,6 +31,37 @@ double Rate(uint32_t n, double seconds) { return n == 0 || seconds <= 0 ? 0 : n 
 
 uint32_t PrefilledTokens(const engine::GenerateStats& stats) {
   return stats.n_prompt - std::min(stats.n_prompt_reused, stats.n_prompt);
+}
+
+double Share(uint64_t n, uint64_t of) {
+  return of == 0 ? 0 : static_cast<double>(n) / static_cast<double>(of);
+}
+
+void WritePhase(JsonText& json, const memory::WantStats& stats) {
+  json.BeginObject();
+  json.Key("wanted").Number(stats.wanted);
+  json.Key("hits").Number(stats.hits);
+  json.Key("joined").Number(stats.joined);
+  json.Key("misses").Number(stats.misses());
+  json.Key("bytes_read").Number(stats.bytes_read);
+  json.Key("waited_seconds").Number(std::chrono::duration<double>(stats.waited).count());
+  json.EndObject();
+}
+
+void WritePaging(JsonText& json, const engine::PagingSnapshot& paging) {
+  json.BeginObject();
+  json.Key("pages").Number(paging.n_pages);
+  json.Key("frames").Number(paging.n_frames);
+  json.Key("resident").Number(paging.n_resident);
+  json.Key("prefill");
+  WritePhase(json, paging.pager.of(memory::Phase::kPrefill));
+  json.Key("decode");
+  WritePhase(json, paging.pager.of(memory::Phase::kDecode));
+  json.Key("evictions").Number(paging.pager.evictions);
+  json.Key("prefetched").Number(paging.pager.prefetched);
+  json.Key("prefetched_used").Number(paging.pager.prefetched_used);
+  json.Key("disk_busy_seconds").Number(std::chrono::duration<double>(paging.reader.busy).count());
+  json.EndObject();
 }
 
 // Three significant digits.
@@ -88,8 +121,25 @@ std::string DescribeMemory(const memory::LedgerSnapshot& ledger) {
   return line + "\n";
 }
 
-void WriteStats(JsonText& json, const engine::GenerateStats& stats,
-                const memory::LedgerSnapshot& ledger) {
+std::string DescribePaging(const std::optional<engine::PagingSnapshot>& paging,
+                           const engine::GenerateStats& stats) {
+  if (!paging) {
+    return "";
+  }
+  const memory::WantStats& decode = paging->pager.of(memory::Phase::kDecode);
+  std::string line = fmt::format("experts {} of {} in memory", paging->n_resident, paging->n_pages);
+  if (decode.wanted > 0 && stats.n_generated > 1) {
+    const double n_tokens = stats.n_generated - 1;
+    line += fmt::format(
+        "; decode found {:.1f} % there and read {} a token, waiting {:.0f} % of the time",
+        100.0 * Share(decode.hits, decode.wanted),
+        FormatBytes(static_cast<uint64_t>(static_cast<double>(decode.bytes_read) / n_tokens)),
+        100.0 * std::chrono::duration<double>(decode.waited).count() / stats.decode_seconds);
+  }
+  return line + "\n";
+}
+
+void WriteStats(JsonText& json, const engine::GenerateStats& stats, const engine::Engine& engine) {
   json.Key("prompt_tokens").Number(stats.n_prompt);
   json.Key("prompt_tokens_reused").Number(stats.n_prompt_reused);
   json.Key("generated_tokens").Number(stats.n_generated);
@@ -99,7 +149,11 @@ void WriteStats(JsonText& json, const engine::GenerateStats& stats,
   json.Key("decode_tps").Number(DecodeRate(stats));
   json.Key("ttft_s").Number(stats.first_token_seconds);
   json.Key("memory");
-  WriteMemory(json, ledger);
+  WriteMemory(json, engine.ledger());
+  if (const auto paging = engine.paging()) {
+    json.Key("paging");
+    WritePaging(json, *paging);
+  }
 }
 
 void WriteMemory(JsonText& json, const memory::LedgerSnapshot& ledger) {

@@ -6,7 +6,7 @@
 #include "engine/attention_work.h"
 #include "engine/bundled_model.h"
 #include "engine/engine_state.h"
-#include "engine/memory_plan.h"
+#include "engine/fit_model.h"
 #include "engine/session.h"
 #include "engine/vocabulary_from_metadata.h"
 #include "formats/gguf/reader.h"
@@ -14,10 +14,6 @@
 
 namespace plimsoll::engine {
 namespace {
-
-constexpr uint32_t kDefaultContext = 4096;
-// Chunks are shortened down to this before a line is refused: that costs speed only.
-constexpr uint32_t kShortestChunk = 32;
 
 Result<formats::Catalogue> OpenCatalogue(const std::optional<std::filesystem::path>& model) {
   if (model) {
@@ -30,11 +26,7 @@ Result<formats::Catalogue> OpenCatalogue(const std::optional<std::filesystem::pa
   return formats::gguf::Read(*file);
 }
 
-uint32_t ContextOf(const EngineOptions& options, const model::HyperParams& hp) {
-  return options.n_ctx != 0 ? options.n_ctx : std::min(hp.n_ctx_train, kDefaultContext);
-}
-
-ModelSummary Summarize(const formats::Catalogue& catalogue, const EngineOptions& options,
+ModelSummary Summarize(const formats::Catalogue& catalogue, uint32_t n_ctx,
                        const EngineState& state) {
   const model::HyperParams& hp = state.model->hyper_params();
   ModelSummary summary;
@@ -42,7 +34,7 @@ ModelSummary Summarize(const formats::Catalogue& catalogue, const EngineOptions&
   summary.architecture = hp.architecture;
   summary.file_bytes = catalogue.TotalBytes();
   summary.n_ctx_train = hp.n_ctx_train;
-  summary.n_ctx = ContextOf(options, hp);
+  summary.n_ctx = n_ctx;
   summary.n_layers = hp.n_layers;
   summary.kernels = state.kernels->name;
   summary.n_threads = static_cast<uint32_t>(state.team->n_threads());
@@ -55,40 +47,33 @@ uint64_t LineBytes(const EngineOptions& options, uint64_t model_bytes) {
                         : io::DefaultMemoryLine(io::ReadMemoryFacts());
 }
 
-// Opens the model with the longest chunk whose scratch memory leaves room for the rest.
-Result<std::unique_ptr<model::Model>> OpenFitting(EngineState& state, const EngineOptions& options,
-                                                  uint64_t line) {
-  const uint64_t tokenizer_bytes = state.tokenizer->Bytes();
-  model::ModelOptions model_options = {.max_chunk = std::max(options.prefill_chunk, 1U),
-                                       .kernels = state.kernels};
-  while (true) {
-    auto model = model::Model::Open(state.catalogue, *state.team, model_options);
-    if (!model) {
-      return model;
-    }
-    const uint32_t n_ctx = ContextOf(options, (*model)->hyper_params());
-    const model::ModelNeeds needs = (*model)->Needs();
-    const MemoryPlan plan = PlanResident(needs, tokenizer_bytes, n_ctx);
-    if (plan.total() > line && model_options.max_chunk > kShortestChunk) {
-      model_options.max_chunk = std::max(model_options.max_chunk / 2, kShortestChunk);
-      continue;
-    }
-    if (auto fits = CheckFits(plan, needs, tokenizer_bytes, n_ctx, line); !fits) {
-      return Forward(fits);
-    }
-    return model;
-  }
+Result<> LoadWeights(EngineState& state, const LineDivision& division,
+                     const Engine::ProgressFn& on_progress) {
+  LoadProgress progress;
+  const bool paged = division.residence == Residence::kPaged;
+  progress.bytes_total =
+      paged ? division.parts.dense + division.parts.vocab : state.catalogue.TotalBytes();
+  return state.model->Load(
+      *state.ledger,
+      [&](uint64_t bytes) {
+        progress.bytes_done += bytes;
+        if (on_progress) {
+          on_progress(progress);
+        }
+      },
+      paged ? model::Model::Experts::kPaged : model::Model::Experts::kResident);
 }
 
-Result<> LoadWeights(EngineState& state, const Engine::ProgressFn& on_progress) {
-  LoadProgress progress;
-  progress.bytes_total = state.catalogue.TotalBytes();
-  return state.model->Load(*state.ledger, [&](uint64_t bytes) {
-    progress.bytes_done += bytes;
-    if (on_progress) {
-      on_progress(progress);
-    }
-  });
+Result<> PageExperts(EngineState& state, const LineDivision& division,
+                     const EngineOptions& options) {
+  auto paging = StartPaging(state.catalogue, *state.model, division,
+                            {.policy = options.policy, .io = options.io}, *state.ledger);
+  if (!paging) {
+    return Forward(paging);
+  }
+  state.paging = std::move(*paging);
+  state.model->PageExperts(*state.paging->experts);
+  return {};
 }
 
 Result<> RecordTrace(EngineState& state, const std::filesystem::path& path) {
@@ -121,6 +106,9 @@ class LoadedEngine final : public Engine {
   }
   [[nodiscard]] memory::LedgerSnapshot ledger() const override {
     return state_->ledger->Snapshot();
+  }
+  [[nodiscard]] std::optional<PagingSnapshot> paging() const override {
+    return state_->paging == nullptr ? std::nullopt : std::optional(state_->paging->Snapshot());
   }
   [[nodiscard]] const formats::Summary& contents() const override { return state_->contents; }
   [[nodiscard]] std::span<const std::byte> weights() const override {
@@ -188,23 +176,31 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options,
   state->chat_template = ParseTemplate(state->catalogue.metadata);
 
   const uint64_t line = LineBytes(options, state->catalogue.TotalBytes());
-  auto model = OpenFitting(*state, options, line);
-  if (!model) {
-    return Forward(model);
+  auto fitted = OpenToFit(
+      state->catalogue, *state->team,
+      {.n_ctx = options.n_ctx, .prefill_chunk = options.prefill_chunk, .kernels = state->kernels},
+      state->tokenizer->Bytes(), line);
+  if (!fitted) {
+    return Forward(fitted);
   }
-  state->model = std::move(*model);
+  state->model = std::move(fitted->model);
   if (state->tokenizer->size() > state->model->hyper_params().vocab_size) {
     return Fail(ErrorKind::kBadModel, "the tokenizer has {} tokens, the embedding only {} rows",
                 state->tokenizer->size(), state->model->hyper_params().vocab_size);
   }
-  state->summary = Summarize(state->catalogue, options, *state);
+  state->summary = Summarize(state->catalogue, fitted->needs.n_ctx, *state);
   state->ledger = std::make_unique<memory::Ledger>(line);
   auto tokenizer_memory =
       state->ledger->Reserve(memory::Account::kVocab, state->tokenizer->Bytes());
   Invariant(tokenizer_memory.has_value(), "a plan that fits grants the tokenizer");
   state->tokenizer_memory = std::move(*tokenizer_memory);
-  if (auto loaded = LoadWeights(*state, on_progress); !loaded) {
+  if (auto loaded = LoadWeights(*state, fitted->division, on_progress); !loaded) {
     return Forward(loaded);
+  }
+  if (fitted->division.residence == Residence::kPaged) {
+    if (auto paged = PageExperts(*state, fitted->division, options); !paged) {
+      return Forward(paged);
+    }
   }
   state->kv_pool = std::make_unique<kv::BlockPool>(*state->ledger, state->model->KvLayout());
   if (options.trace) {

@@ -17,6 +17,7 @@
 #include "engine/bundled_model.h"
 #include "formats/summary.h"
 #include "memory/ledger.h"
+#include "memory/pager.h"
 #include "sampling/sampler.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -30,6 +31,8 @@ struct EngineOptions {
   uint32_t n_threads = 0;                      // 0: the physical cores this process may use
   uint32_t prefill_chunk = 512;                // tokens computed together
   std::string kernels;                         // "": the fastest this CPU supports
+  std::string policy;                          // of the pages; "": the default
+  std::string io;                              // how pages are read; "": the best way there is
   std::optional<std::filesystem::path> trace;  // where to record what the routers choose
 };
 
@@ -80,6 +83,15 @@ struct GenerateStats {
   FinishReason reason = FinishReason::kEnd;
 };
 
+// How the experts that are paged fare.
+struct PagingSnapshot {
+  uint32_t n_pages = 0;
+  uint32_t n_frames = 0;
+  uint32_t n_resident = 0;
+  memory::PagerStats pager;
+  io::ReaderStats reader;
+};
+
 class Engine;
 
 // One sequence: its tokens and their KV. Belongs to one thread at a time; must not outlive its
@@ -127,6 +139,8 @@ class Engine {
   // Null when the model has none; the error when it has one that does not parse.
   [[nodiscard]] virtual Result<const text::ChatTemplate*> chat_template() const = 0;
   [[nodiscard]] virtual memory::LedgerSnapshot ledger() const = 0;
+  // Nothing when all experts are resident.
+  [[nodiscard]] virtual std::optional<PagingSnapshot> paging() const { return std::nullopt; }
   // What the model's files hold, and what a token reads of it.
   [[nodiscard]] virtual const formats::Summary& contents() const = 0;
   // The largest part of the weights that is together in memory, as bytes; page-aligned.

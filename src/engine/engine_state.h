@@ -5,6 +5,7 @@
 
 #include "base/invariant.h"
 #include "engine/engine.h"
+#include "engine/expert_paging.h"
 #include "formats/catalogue.h"
 #include "formats/summary.h"
 #include "kernels/kernels.h"
@@ -28,6 +29,7 @@ struct EngineState {
   memory::Reservation tokenizer_memory;
   Result<std::unique_ptr<const text::ChatTemplate>> chat_template;
   std::unique_ptr<memory::trace::Recorder> recorder;  // null: no trace
+  std::unique_ptr<ExpertPaging> paging;               // null: all experts are resident
   std::unique_ptr<model::Model> model;
   std::unique_ptr<kv::BlockPool> kv_pool;
   ModelSummary summary;

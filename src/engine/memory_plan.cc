@@ -5,7 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/checked.h"
-#include "io/aligned_range.h"
+#include "memory/pager.h"
 
 namespace plimsoll::engine {
 namespace {
@@ -21,7 +21,7 @@ uint64_t FrameBytesOf(const model::ExpertLayer& layer) {
   uint64_t bytes = 0;
   for (const model::ExpertProjection& projection : layer.projections) {
     if (projection.entry != nullptr) {
-      bytes += io::FrameBytesMax(projection.matrix.bytes());
+      bytes += memory::PartFrameBytes(projection.matrix.bytes());
     }
   }
   return bytes;
@@ -101,26 +101,6 @@ MemoryPlan PlanResident(const model::ModelNeeds& needs, uint64_t tokenizer_bytes
           .experts = needs.weights.experts,
           .kv = kv::BlockPool::BlocksFor(n_ctx) * needs.kv_block,
           .scratch = needs.scratch + kRounding};
-}
-
-Result<> CheckFits(const MemoryPlan& plan, const model::ModelNeeds& needs, uint64_t tokenizer_bytes,
-                   uint32_t n_ctx, uint64_t line) {
-  if (plan.total() <= line) {
-    return {};
-  }
-  uint32_t fitting = n_ctx;
-  while (fitting > kShortestUsefulContext &&
-         PlanResident(needs, tokenizer_bytes, fitting).total() > line) {
-    fitting /= 2;
-  }
-  const bool shorter_fits = PlanResident(needs, tokenizer_bytes, fitting).total() <= line;
-  return Fail(ErrorKind::kDoesNotFit,
-              "the model needs {} and the line is {}: dense weights {}, vocabulary {}, experts {}, "
-              "KV of {} tokens {}, scratch {}\nraise the line with --memory {}{}",
-              FormatBytes(plan.total()), FormatBytes(line), FormatBytes(plan.dense),
-              FormatBytes(plan.vocab), FormatBytes(plan.experts), n_ctx, FormatBytes(plan.kv),
-              FormatBytes(plan.scratch), EnoughFor(plan.total()),
-              shorter_fits ? fmt::format(", or shorten the context with -c {}", fitting) : "");
 }
 
 std::vector<ExpertClass> ExpertClassesOf(std::span<const model::ExpertLayer> layers,

@@ -31,10 +31,6 @@ struct MemoryPlan {
 [[nodiscard]] MemoryPlan PlanResident(const model::ModelNeeds& needs, uint64_t tokenizer_bytes,
                                       uint32_t n_ctx);
 
-// kDoesNotFit with the parts, the line, and what would fit: a higher line, or a shorter context.
-[[nodiscard]] Result<> CheckFits(const MemoryPlan& plan, const model::ModelNeeds& needs,
-                                 uint64_t tokenizer_bytes, uint32_t n_ctx, uint64_t line);
-
 // The experts whose frames are equally large, over all layers. A frame holds one expert: what is
 // read of its gate, up and down matrices, each in whole blocks of the disk.
 struct ExpertClass {

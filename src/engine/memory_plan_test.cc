@@ -21,10 +21,11 @@ TEST(MemoryPlan, CountsEveryPart) {
 }
 
 TEST(MemoryPlan, RefusesBelowWhatIsNeededAndSaysWhatWouldFit) {
-  const model::ModelNeeds needs = SomeNeeds();
-  const MemoryPlan plan = PlanResident(needs, 0, 4096);  // 128 MiB of KV
-  EXPECT_TRUE(CheckFits(plan, needs, 0, 4096, plan.total()));
-  const auto refused = CheckFits(plan, needs, 0, 4096, plan.total() - 1);
+  const LineNeeds needs = {
+      .model = SomeNeeds(), .tokenizer_bytes = 0, .n_ctx = 4096, .experts = {}};
+  const MemoryPlan plan = PlanResident(needs.model, 0, 4096);  // 128 MiB of KV
+  EXPECT_TRUE(DivideLine(needs, plan.total()));
+  const auto refused = DivideLine(needs, plan.total() - 1);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().kind, ErrorKind::kDoesNotFit);
   EXPECT_NE(refused.error().message.find("--memory 1109M"), std::string::npos)
@@ -33,8 +34,9 @@ TEST(MemoryPlan, RefusesBelowWhatIsNeededAndSaysWhatWouldFit) {
 }
 
 TEST(MemoryPlan, OffersNoContextThatWouldNotFitEither) {
-  const model::ModelNeeds needs = SomeNeeds();
-  const auto refused = CheckFits(PlanResident(needs, 0, 4096), needs, 0, 4096, 500 * kMiB);
+  const LineNeeds needs = {
+      .model = SomeNeeds(), .tokenizer_bytes = 0, .n_ctx = 4096, .experts = {}};
+  const auto refused = DivideLine(needs, 500 * kMiB);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().message.find("-c "), std::string::npos) << refused.error().message;
 }
@@ -130,7 +132,7 @@ TEST(DivideLine, HasNothingToPageInADenseModel) {
 }
 
 TEST(ExpertClasses, CountLayersByTheSizeOfTheirFrames) {
-  // Gate and up of 64 x 96 floats, 24 KiB: 28 KiB wherever they begin.
+  // Gate and up of 64 x 96 floats, 24 KiB: 32 KiB wherever they begin, with what may be over-read.
   formats::TensorEntry entry;
   entry.ranges = {{.file_idx = 0, .offset = 32, .bytes = 8 * 24 * kKiB}};
   const tensor::Matrix matrix = {.dtype = tensor::DType::kF32, .k = 64, .rows = 96};
@@ -144,10 +146,10 @@ TEST(ExpertClasses, CountLayersByTheSizeOfTheirFrames) {
   hp.layers[3].n_experts_active = 3;
   const auto classes = ExpertClassesOf(std::vector{model::ExpertLayer(), layer, other, layer}, hp);
   ASSERT_EQ(classes.size(), 2U);
-  EXPECT_EQ(classes[0].frame_bytes, (28 + 28 + 16) * kKiB);
+  EXPECT_EQ(classes[0].frame_bytes, (32 + 32 + 20) * kKiB);
   EXPECT_EQ(classes[0].n_pages, 8U);
   EXPECT_EQ(classes[0].n_active, 2U);
-  EXPECT_EQ(classes[1].frame_bytes, 3 * 28 * kKiB);
+  EXPECT_EQ(classes[1].frame_bytes, 3 * 32 * kKiB);
   EXPECT_EQ(classes[1].n_pages, 16U);
   EXPECT_EQ(classes[1].n_active, 3U);
   EXPECT_EQ(classes[1].n_cycle, 5U);

@@ -213,8 +213,7 @@ Result<GenerateStats> EngineSession::Generate(std::span<const TokenId> prompt,
 
   TextStream text(*state_.tokenizer, prompt.back(), options.stop, on_text);
   const auto start = Clock::now();
-  auto prefilled =
-      Prefill(prompt.subspan(stats.n_prompt_reused), [&] { return text.Poll(); });
+  auto prefilled = Prefill(prompt.subspan(stats.n_prompt_reused), [&] { return text.Poll(); });
   if (!prefilled) {
     return Forward(prefilled);
   }

@@ -8,11 +8,10 @@
 namespace plimsoll::memory {
 namespace {
 
-constexpr uint64_t kTailBytes = 4096;
 constexpr uint64_t kTouchStep = 4096;  // where there are no huge pages
 
 uint32_t FramesPerChunk(uint64_t frame_bytes) {
-  return static_cast<uint32_t>(std::max<uint64_t>(1, (kChunkBytes - kTailBytes) / frame_bytes));
+  return static_cast<uint32_t>(std::max<uint64_t>(1, kChunkBytes / frame_bytes));
 }
 
 }  // namespace
@@ -27,26 +26,13 @@ FrameArena::FrameArena(Ledger& ledger, Account account, uint64_t frame_bytes, ui
   free_.reserve(n_frames_max);
 }
 
-uint64_t FrameArena::BytesFor(uint64_t frame_bytes, uint32_t n_frames) {
-  return n_frames * frame_bytes + CeilDiv(n_frames, FramesPerChunk(frame_bytes)) * kTailBytes;
-}
-
-uint32_t FrameArena::FramesIn(uint64_t frame_bytes, uint64_t bytes) {
-  const uint64_t per_chunk = FramesPerChunk(frame_bytes);
-  const uint64_t chunk_bytes = per_chunk * frame_bytes + kTailBytes;
-  const uint64_t rest = bytes % chunk_bytes;
-  const uint64_t in_rest = rest < kTailBytes ? 0 : (rest - kTailBytes) / frame_bytes;
-  return static_cast<uint32_t>(
-      std::min<uint64_t>(bytes / chunk_bytes * per_chunk + in_rest, UINT32_MAX));
-}
-
 bool FrameArena::AddChunk(uint32_t n_frames) {
   const auto chunk = std::ranges::find_if(
       chunks_, [](const Chunk& candidate) { return candidate.memory.size() == 0; });
   if (chunk == chunks_.end()) {
     return false;
   }
-  auto memory = Buffer::Allocate(ledger_, account_, n_frames * frame_bytes_ + kTailBytes, "frames");
+  auto memory = Buffer::Allocate(ledger_, account_, n_frames * frame_bytes_, "frames");
   if (!memory) {
     return false;
   }
@@ -62,35 +48,43 @@ bool FrameArena::AddChunk(uint32_t n_frames) {
 
 void FrameArena::Grow(uint32_t n_frames) {
   while (n_frames_ < n_frames) {
-    const uint32_t fitting = FramesIn(frame_bytes_, ledger_.available_bytes());
-    const uint32_t n = std::min({n_frames - n_frames_, frames_per_chunk_, fitting});
+    const uint64_t fitting = ledger_.available_bytes() / frame_bytes_;
+    const auto n = static_cast<uint32_t>(
+        std::min<uint64_t>({n_frames - n_frames_, frames_per_chunk_, fitting}));
     if (n == 0 || !AddChunk(n)) {
       return;
     }
   }
 }
 
-std::optional<uint32_t> FrameArena::EmptiestChunk() const {
-  std::optional<uint32_t> emptiest;
-  for (uint32_t i = 0; i < chunks_.size(); ++i) {
-    if (chunks_[i].n_frames != 0 && (!emptiest || chunks_[i].n_used < chunks_[*emptiest].n_used)) {
-      emptiest = i;
+FrameArena::FrameRange FrameArena::Cheapest(uint32_t n) const {
+  const Chunk* emptiest = nullptr;
+  for (const Chunk& chunk : chunks_) {
+    if (chunk.n_frames != 0 && (emptiest == nullptr || chunk.n_used < emptiest->n_used)) {
+      emptiest = &chunk;
     }
   }
-  return emptiest;
+  Invariant(emptiest != nullptr, "an arena gives back frames that it has");
+  n = std::min(n, emptiest->n_frames);
+  const auto chunk_idx = static_cast<uint32_t>(emptiest - chunks_.data());
+  return {chunk_idx * frames_per_chunk_ + emptiest->n_frames - n, n};
 }
 
-void FrameArena::Release(uint32_t chunk) {
-  Invariant(chunks_[chunk].n_used == 0, "a chunk in use is not given back");
-  std::erase_if(free_, [&](FrameId frame) { return ChunkOf(frame) == chunk; });
-  n_frames_ -= chunks_[chunk].n_frames;
-  chunks_[chunk] = {};
+void FrameArena::Release(const FrameRange& frames) {
+  const size_t n_free = free_.size();
+  std::erase_if(free_, [&](FrameId frame) { return frames.Contains(frame); });
+  Invariant(n_free - free_.size() == frames.n, "a frame in use is not given back");
+  Chunk& chunk = chunks_[ChunkOf({frames.first})];
+  chunk.n_frames -= frames.n;
+  chunk.n_touched = std::min(chunk.n_touched, chunk.n_frames);
+  chunk.memory.Truncate(chunk.n_frames * frame_bytes_);
+  n_frames_ -= frames.n;
 }
 
-std::optional<FrameId> FrameArena::Take(std::optional<uint32_t> except) {
+std::optional<FrameId> FrameArena::Take(const FrameRange& except) {
   for (size_t i = free_.size(); i-- > 0;) {
     const FrameId frame = free_[i];
-    if (except && ChunkOf(frame) == *except) {
+    if (except.Contains(frame)) {
       continue;
     }
     free_[i] = free_.back();

@@ -21,30 +21,31 @@ inline constexpr uint64_t kChunkBytes = 32 * kMiB;
 // thread-safe. Allocates when it is made, grows or shrinks.
 class FrameArena {
  public:
-  // Frames are aligned to 4096 bytes if frame_bytes is a multiple of that; behind the last of a
-  // chunk as many readable bytes follow. n_frames_max: what it may ever grow to.
+  // Frames are aligned to 4096 bytes; frame_bytes is a multiple of that. n_frames_max: what it may
+  // ever grow to.
   FrameArena(Ledger& ledger, Account account, uint64_t frame_bytes, uint32_t n_frames_max);
 
   // Adds chunks until there are n frames, or fewer when the line has no room for more.
   void Grow(uint32_t n_frames);
-  // The chunk that is the cheapest to give back: the one with the fewest frames in use. Nothing
-  // when there is no chunk.
-  [[nodiscard]] std::optional<uint32_t> EmptiestChunk() const;
-  // Frames of a chunk, [first, first + n).
+  // Frames that follow one another, [first, first + n).
   struct FrameRange {
-    FrameId first;
+    uint32_t first = 0;
     uint32_t n = 0;
-  };
-  [[nodiscard]] FrameRange FramesOf(uint32_t chunk) const {
-    return {{chunk * frames_per_chunk_}, chunks_[chunk].n_frames};
-  }
-  [[nodiscard]] uint32_t ChunkOf(FrameId frame) const { return frame.value / frames_per_chunk_; }
-  [[nodiscard]] uint32_t n_used(uint32_t chunk) const { return chunks_[chunk].n_used; }
-  // Gives the memory of a chunk with no frame in use back to the kernel and to the ledger.
-  void Release(uint32_t chunk);
 
-  // A free frame, of no chunk but `except` if there is another. Its bytes are anything.
-  [[nodiscard]] std::optional<FrameId> Take(std::optional<uint32_t> except = std::nullopt);
+    [[nodiscard]] bool Contains(FrameId frame) const {
+      return frame.value >= first && frame.value - first < n;
+    }
+  };
+  // At most n frames that are the cheapest to give back: the last ones of the chunk with the
+  // fewest in use. There is a frame.
+  [[nodiscard]] FrameRange Cheapest(uint32_t n) const;
+  // Gives the memory of frames that Cheapest named, none of them in use, back to the kernel and to
+  // the ledger.
+  void Release(const FrameRange& frames);
+
+  // A free frame that is not among `except`. Its bytes are anything.
+  [[nodiscard]] std::optional<FrameId> Take(const FrameRange& except);
+  [[nodiscard]] std::optional<FrameId> Take() { return Take(FrameRange()); }
   void Return(FrameId frame);
 
   [[nodiscard]] std::byte* Data(FrameId frame) const {
@@ -53,12 +54,6 @@ class FrameArena {
   [[nodiscard]] uint64_t frame_bytes() const { return frame_bytes_; }
   [[nodiscard]] uint32_t n_frames() const { return n_frames_; }
   [[nodiscard]] uint32_t n_free() const { return static_cast<uint32_t>(free_.size()); }
-  [[nodiscard]] uint32_t n_chunks_max() const { return static_cast<uint32_t>(chunks_.size()); }
-
-  // What n frames take of the line.
-  [[nodiscard]] static uint64_t BytesFor(uint64_t frame_bytes, uint32_t n_frames);
-  // How many frames so many bytes hold.
-  [[nodiscard]] static uint32_t FramesIn(uint64_t frame_bytes, uint64_t bytes);
 
  private:
   struct Chunk {
@@ -68,6 +63,7 @@ class FrameArena {
     uint32_t n_touched = 0;  // frames from the first on whose memory is there
   };
 
+  [[nodiscard]] uint32_t ChunkOf(FrameId frame) const { return frame.value / frames_per_chunk_; }
   [[nodiscard]] bool AddChunk(uint32_t n_frames);
   void Touch(FrameId frame);
 

@@ -55,6 +55,18 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
   return *this;
 }
 
+void Buffer::Truncate(uint64_t bytes) {
+  const uint64_t kept = AlignUp(bytes, kPageBytes);
+  if (kept == 0) {
+    Free();
+    size_ = 0;
+  } else if (kept < size_) {
+    ::munmap(data_ + kept, size_ - kept);
+    reservation_.Shrink(kept);
+    size_ = kept;
+  }
+}
+
 void Buffer::Free() {
   if (data_ != nullptr) {
     ::munmap(data_, size_);

@@ -24,6 +24,9 @@ class Buffer {
   Buffer& operator=(const Buffer&) = delete;
   ~Buffer() { Free(); }
 
+  // Gives what lies behind the first `bytes`, whole pages, back to the system and to the ledger.
+  void Truncate(uint64_t bytes);
+
   [[nodiscard]] std::byte* data() const { return data_; }
   [[nodiscard]] uint64_t size() const { return size_; }
   [[nodiscard]] std::span<std::byte> span() const { return {data_, size_}; }

@@ -31,6 +31,13 @@ void Reservation::Release() {
   }
 }
 
+void Reservation::Shrink(uint64_t bytes) {
+  if (ledger_ != nullptr) {
+    ledger_->Release(account_, bytes_ - bytes);
+    bytes_ = bytes;
+  }
+}
+
 std::optional<Reservation> Ledger::Reserve(Account account, uint64_t bytes) {
   const std::lock_guard lock(mutex_);
   if (bytes > budget_bytes_ - reserved_bytes_) {

@@ -59,6 +59,8 @@ class Reservation {
   [[nodiscard]] uint64_t bytes() const { return bytes_; }
   [[nodiscard]] Account account() const { return account_; }
   void Release();
+  // Gives a part of it back; `bytes` at most what it has.
+  void Shrink(uint64_t bytes);
 
  private:
   friend class Ledger;

@@ -18,7 +18,7 @@ constexpr uint32_t kPageBits = 64;
 uint64_t PageHomes::FrameBytes(std::span<const PagePart> parts) {
   uint64_t bytes = 0;
   for (const PagePart& part : parts) {
-    bytes += io::FrameBytesMax(part.bytes);
+    bytes += PartFrameBytes(part.bytes);
   }
   return bytes;
 }

@@ -39,6 +39,14 @@ struct PagePart {
   uint64_t bytes = 0;
 };
 
+// Kernels may read so many bytes behind a part.
+inline constexpr uint64_t kReadableBehind = 64;
+// What a part of so many bytes takes of a frame, wherever in its file it lies: whole blocks are
+// read.
+[[nodiscard]] constexpr uint64_t PartFrameBytes(uint64_t bytes) {
+  return io::FrameBytesMax(bytes + kReadableBehind);
+}
+
 // Where all pages lie. Pages of one class take frames of one size and compete for them.
 struct PageHomes {
   uint32_t n_parts = 1;               // of every page
@@ -50,7 +58,7 @@ struct PageHomes {
   [[nodiscard]] std::span<const PagePart> PartsOf(PageId page) const {
     return std::span(parts).subspan(size_t{page.value} * n_parts, n_parts);
   }
-  // What a frame for these parts needs: each is read in whole blocks.
+  // What a frame for these parts needs.
   [[nodiscard]] static uint64_t FrameBytes(std::span<const PagePart> parts);
 };
 
@@ -240,7 +248,7 @@ class Pager {
   WantStats& StatsOfRound() { return stats_.phases[static_cast<size_t>(round_.phase)]; }
 
   [[nodiscard]] uint32_t TotalFrames() const;
-  void EmptyChunk(uint32_t page_class, uint32_t chunk);
+  void EmptyFrames(uint32_t page_class, const FrameArena::FrameRange& frames);
   [[nodiscard]] bool Evict(PageClass& page_class, std::optional<PageId> incoming);
   [[nodiscard]] Result<> Drain();
 

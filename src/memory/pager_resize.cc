@@ -18,19 +18,16 @@ Result<> Pager::Drain() {
   return {};
 }
 
-// Its pages go to free frames elsewhere, or to those of the pages that the policy gives up for
-// them; it may give up the chunk's own.
-void Pager::EmptyChunk(uint32_t page_class, uint32_t chunk) {
+// Their pages go to free frames elsewhere, or to those of the pages that the policy gives up for
+// them; it may give up these pages themselves.
+void Pager::EmptyFrames(uint32_t page_class, const FrameArena::FrameRange& frames) {
   PageClass& own = classes_[page_class];
   FrameArena& arena = *own.arena;
-  for (uint32_t i = 0; i < pages_.size() && arena.n_used(chunk) > 0; ++i) {
+  for (uint32_t i = 0; i < pages_.size(); ++i) {
     Page& page = pages_[i];
-    const auto in_chunk = [&] {
-      return homes_.class_of[i] == page_class && page.state == PageState::kResident &&
-             arena.ChunkOf({page.frame}) == chunk;
-    };
-    while (in_chunk()) {
-      if (const auto to = arena.Take(chunk)) {
+    while (homes_.class_of[i] == page_class && page.state == PageState::kResident &&
+           frames.Contains({page.frame})) {
+      if (const auto to = arena.Take(frames)) {
         std::copy_n(arena.Data({page.frame}), arena.frame_bytes(), arena.Data(*to));
         arena.Return({page.frame});
         page.frame = to->value;
@@ -55,9 +52,9 @@ Result<> Pager::Resize(uint32_t page_class, uint32_t n_frames) {
   if (n_frames < arena.n_frames()) {
     policy_->SetCapacity(TotalFrames() - (arena.n_frames() - n_frames));
     while (arena.n_frames() > n_frames) {
-      const uint32_t chunk = *arena.EmptiestChunk();
-      EmptyChunk(page_class, chunk);
-      arena.Release(chunk);
+      const FrameArena::FrameRange frames = arena.Cheapest(arena.n_frames() - n_frames);
+      EmptyFrames(page_class, frames);
+      arena.Release(frames);
     }
   }
   arena.Grow(n_frames);

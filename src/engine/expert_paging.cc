@@ -1,0 +1,123 @@
+#include "engine/expert_paging.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "base/invariant.h"
+#include "memory/policy/make_policy.h"
+
+namespace plimsoll::engine {
+namespace {
+
+using memory::Account;
+
+// The homes of all experts, in the order of their pages.
+memory::PageHomes HomesOf(std::span<const model::ExpertLayer> layers,
+                          std::span<const ExpertShare> shares,
+                          std::span<const io::ReadFileId> files) {
+  memory::PageHomes homes;
+  homes.n_parts = model::kNProjections;
+  for (const ExpertShare& share : shares) {
+    homes.frame_bytes.push_back(share.frame_bytes);
+  }
+  for (const model::ExpertLayer& layer : layers) {
+    for (uint32_t expert = 0; expert < layer.n_experts; ++expert) {
+      for (const model::ExpertProjection& projection : layer.projections) {
+        const formats::FileRange range = projection.RangeOf(expert);
+        homes.parts.push_back({files[range.file_idx], range.offset, range.bytes});
+      }
+      const uint64_t frame_bytes =
+          memory::PageHomes::FrameBytes(std::span(homes.parts).last(homes.n_parts));
+      const auto page_class = std::ranges::find(homes.frame_bytes, frame_bytes);
+      Invariant(page_class != homes.frame_bytes.end(), "a plan has a class for every expert");
+      homes.class_of.push_back(static_cast<uint8_t>(page_class - homes.frame_bytes.begin()));
+    }
+  }
+  return homes;
+}
+
+Result<std::vector<io::ReadFileId>> AddFiles(const formats::Catalogue& catalogue,
+                                             io::Reader& reader) {
+  std::vector<io::ReadFileId> files;
+  for (const auto& file : catalogue.files) {
+    const auto id = reader.AddFile(file);
+    if (!id) {
+      return tl::unexpected(id.error());
+    }
+    files.push_back(*id);
+  }
+  return files;
+}
+
+}  // namespace
+
+PagingSnapshot ExpertPaging::Snapshot() const {
+  PagingSnapshot snapshot;
+  snapshot.n_pages = layout->n_pages();
+  for (uint32_t i = 0; i < pager->n_classes(); ++i) {
+    snapshot.n_frames += pager->n_frames(i);
+  }
+  snapshot.n_resident = pager->n_resident();
+  snapshot.pager = pager->stats();
+  snapshot.reader = pager->reader_stats();
+  return snapshot;
+}
+
+Result<std::unique_ptr<ExpertPaging>> StartPaging(const formats::Catalogue& catalogue,
+                                                  const model::Model& model,
+                                                  const LineDivision& division,
+                                                  const PagingOptions& options,
+                                                  memory::Ledger& ledger) {
+  auto layers = model.ExpertLayers();
+  if (!layers) {
+    return Forward(layers);
+  }
+  auto backend = io::BackendNamed(options.io.empty() ? "best" : options.io);
+  if (!backend) {
+    return Forward(backend);
+  }
+  auto paging = std::make_unique<ExpertPaging>();
+  paging->layout = std::make_unique<const memory::policy::PageLayout>(model::ExpertPages(*layers));
+  auto policy = memory::policy::MakePolicy(
+      options.policy.empty() ? memory::policy::PolicyNames().front().name : options.policy,
+      *paging->layout);
+  if (!policy) {
+    return Forward(policy);
+  }
+  auto reader = io::MakeReader(*backend, {});
+  if (!reader) {
+    return Forward(reader);
+  }
+  const auto files = AddFiles(catalogue, **reader);
+  if (!files) {
+    return tl::unexpected(files.error());
+  }
+
+  memory::PageHomes homes = HomesOf(*layers, division.experts, *files);
+  const uint64_t pager_bytes = memory::Pager::TableBytes(homes.n_pages(), homes.n_parts);
+  Invariant(division.parts.index >= pager_bytes, "a plan counts the pager's tables");
+  auto policy_memory = ledger.Reserve(Account::kIndex, division.parts.index - pager_bytes);
+  auto reader_memory = ledger.Reserve(Account::kIo, division.parts.io);
+  Invariant(policy_memory && reader_memory, "a plan that fits grants the pager's tables");
+  paging->policy_memory = std::move(*policy_memory);
+  paging->reader_memory = std::move(*reader_memory);
+
+  std::vector<uint32_t> n_frames;
+  std::vector<uint32_t> n_frames_min;
+  for (const ExpertShare& share : division.experts) {
+    n_frames.push_back(share.n_frames);
+    n_frames_min.push_back(share.n_frames_min);
+  }
+  auto pager = memory::Pager::Create(ledger, std::move(*reader), std::move(homes), *paging->layout,
+                                     std::move(*policy), n_frames, n_frames_min, {});
+  if (!pager) {
+    return Forward(pager);
+  }
+  paging->pager = std::move(*pager);
+  paging->experts =
+      std::make_unique<model::PagedExperts>(*paging->pager, *paging->layout, std::move(*layers));
+  return paging;
+}
+
+}  // namespace plimsoll::engine

@@ -1,0 +1,44 @@
+// Experts that are paged: the reader of their files, the pager, and the model's view of it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "base/result.h"
+#include "engine/engine.h"
+#include "engine/memory_plan.h"
+#include "formats/catalogue.h"
+#include "memory/ledger.h"
+#include "memory/pager.h"
+#include "model/model.h"
+#include "model/paged_experts.h"
+
+namespace plimsoll::engine {
+
+struct PagingOptions {
+  std::string policy;  // "": the default
+  std::string io;      // as io::BackendNamed; "": the best
+};
+
+// In order: what stands later uses what stands before it.
+struct ExpertPaging {
+  std::unique_ptr<const memory::policy::PageLayout> layout;
+  std::unique_ptr<memory::Pager> pager;
+  std::unique_ptr<model::PagedExperts> experts;
+  memory::Reservation policy_memory;
+  memory::Reservation reader_memory;
+
+  [[nodiscard]] PagingSnapshot Snapshot() const;
+};
+
+// With as many frames as the division gives the experts, which the ledger has room for. kUsage when
+// a name is none, kIo when the files cannot be read.
+[[nodiscard]] Result<std::unique_ptr<ExpertPaging>> StartPaging(const formats::Catalogue& catalogue,
+                                                                const model::Model& model,
+                                                                const LineDivision& division,
+                                                                const PagingOptions& options,
+                                                                memory::Ledger& ledger);
+
+}  // namespace plimsoll::engine
