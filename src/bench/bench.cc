@@ -48,29 +48,111 @@ Result<MachinePeak> PeakFor(const engine::EngineOptions& options) {
   return MeasurePeak(**kernels, options.n_threads, PeakBufferBytes(*line));
 }
 
-Result<TestResult> Measure(engine::Engine& engine, engine::Session& session, const BenchTest& test,
-                           const RunOptions& options) {
+// A test, and the passes through the model that were timed.
+struct Measured {
   TestResult result;
+  std::vector<PassRange> passes;
+};
+
+Result<Measured> Measure(engine::Engine& engine, TestRunner& runner, const BenchTest& test,
+                         PagingWatch* watch, RunOptions options) {
+  Measured measured;
+  TestResult& result = measured.result;
   result.test = test;
   result.time = TimeNow();
-  auto samples = RunTest(session, engine.tokenizer().size(), test, options);
-  if (!samples) {
-    return Forward(samples);
+  if (watch != nullptr) {
+    options.before = [&] { watch->Before(engine); };
+    options.after = [&] { watch->After(engine); };
   }
-  result.samples_ns = std::move(*samples);
+  auto run = runner.Run(test, options);
+  if (!run) {
+    return Forward(run);
+  }
+  if (watch != nullptr) {
+    result.paging = watch->Take(test, *run);
+  }
+  result.samples_ns = std::move(run->samples_ns);
+  measured.passes = std::move(run->passes);
   result.work = WorkOf(engine, test);
   result.peak_memory_bytes = io::PeakMemory();
   const memory::LedgerSnapshot ledger = engine.ledger();
   result.kv_bytes = ledger.accounts[static_cast<size_t>(memory::Account::kKv)].bytes;
-  return result;
+  return measured;
 }
 
-Result<> RunEngine(const BenchPlan& plan, const BenchHooks& hooks,
-                   const engine::EngineOptions& options) {
+// What only the whole run's trace tells. Without one (its disk was full, say) the rest stands.
+Result<> CompletePaging(engine::Engine& engine, PagingWatch& watch, const Subject& subject,
+                        bool is_text, std::vector<Measured>& results) {
+  std::vector<PagingWatch::Test> tests;
+  for (Measured& measured : results) {
+    if (measured.result.paging) {
+      tests.push_back({measured.result.test, measured.passes, &*measured.result.paging});
+    }
+  }
+  if (tests.empty() || !engine.FinishTrace()) {
+    return {};
+  }
+  return watch.Complete({.memory = subject.peak.read_bytes,
+                         .multiply_adds = subject.peak_multiply_adds(),
+                         .attention_multiply_adds = subject.peak.fmas,
+                         .disk = {}},
+                        is_text, tests);
+}
+
+Result<> RunTests(const BenchPlan& plan, const BenchHooks& hooks, engine::Engine& engine,
+                  const Subject& subject, PagingWatch* watch) {
+  auto session = engine.NewSession();
+  if (!session) {
+    return Forward(session);
+  }
+  TokenSource source = {.vocab_size = engine.tokenizer().size(), .text = {}};
+  if (!plan.text.empty()) {
+    source.text = engine.tokenizer().Encode(plan.text, {});
+  }
+  TestRunner runner(**session, std::move(source), subject.prefill_chunk);
+  std::vector<Measured> waiting;  // for the trace's end
+  for (const BenchTest& test : plan.tests) {
+    const std::string name =
+        fmt::format("{}, {} threads, {}: ", subject.model_type, subject.n_threads, test.Name());
+    const RunOptions run = {
+        .repetitions = plan.repetitions,
+        .warm_up = plan.warm_up,
+        .on_phase = [&](std::string_view phase) { hooks.on_phase(name + std::string(phase)); }};
+    auto measured = Measure(engine, runner, test, watch, run);
+    hooks.on_phase("");
+    if (!measured) {
+      return Forward(measured);
+    }
+    waiting.push_back(std::move(*measured));
+    if (watch == nullptr) {
+      if (auto taken = hooks.on_result(subject, waiting.back().result); !taken) {
+        return taken;
+      }
+      waiting.clear();
+    }
+  }
+  if (watch != nullptr) {
+    if (auto done = CompletePaging(engine, *watch, subject, !plan.text.empty(), waiting); !done) {
+      return done;
+    }
+  }
+  for (const Measured& measured : waiting) {
+    if (auto taken = hooks.on_result(subject, measured.result); !taken) {
+      return taken;
+    }
+  }
+  return {};
+}
+
+Result<> RunEngine(const BenchPlan& plan, const BenchHooks& hooks, engine::EngineOptions options) {
   hooks.on_phase("measuring the machine");
   auto peak = PeakFor(options);
   if (!peak) {
     return Forward(peak);
+  }
+  const auto watch = PagingWatch::Prepare(options);
+  if (watch != nullptr) {
+    options.trace = watch->trace_path();
   }
   hooks.on_phase("");
   io::ForgetPeakMemory();
@@ -87,28 +169,8 @@ Result<> RunEngine(const BenchPlan& plan, const BenchHooks& hooks,
     const auto kernels = kernels::SelectKernelSet(options.kernels);
     peak->read_bytes = MeasureReadRate(**kernels, options.n_threads, weights);
   }
-  auto session = (*engine)->NewSession();
-  if (!session) {
-    return Forward(session);
-  }
   const Subject subject = DescribeSubject(**engine, FileNameOf(options), *peak);
-  for (const BenchTest& test : plan.tests) {
-    const std::string name =
-        fmt::format("{}, {} threads, {}: ", subject.model_type, subject.n_threads, test.Name());
-    const RunOptions run = {
-        .repetitions = plan.repetitions,
-        .warm_up = plan.warm_up,
-        .on_phase = [&](std::string_view phase) { hooks.on_phase(name + std::string(phase)); }};
-    auto result = Measure(**engine, **session, test, run);
-    hooks.on_phase("");
-    if (!result) {
-      return Forward(result);
-    }
-    if (auto taken = hooks.on_result(subject, *result); !taken) {
-      return taken;
-    }
-  }
-  return {};
+  return RunTests(plan, hooks, **engine, subject, watch.get());
 }
 
 // Every combination of the settings for one model.

@@ -27,13 +27,15 @@ struct BenchPlan {
   std::vector<BenchTest> tests;
   uint32_t repetitions = 5;
   bool warm_up = true;
+  // Tokens come from this text; empty: they are random. Random tokens are routed unlike text.
+  std::string text;
 };
 
 struct BenchHooks {
   std::function<Result<std::unique_ptr<engine::Engine>>(const engine::EngineOptions&)> load;
   // What goes on: "measuring the machine", "OLMoE pp512: 3 of 5".
   std::function<void(std::string_view)> on_phase;
-  // An error ends the run.
+  // Where experts are paged, after the last test of an engine. An error ends the run.
   std::function<Result<>(const Subject&, const TestResult&)> on_result;
 };
 

@@ -50,24 +50,39 @@ TEST(WorkOf, APromptReadsItsWeightsOnceAChunkAndMakesOneRowOfLogits) {
                                 engine->AttentionAt(1023).kv_bytes);
 }
 
-TEST(RunTest, TimesEachRepetitionAndLeavesTheDepth) {
+TEST(TokenSource, TakesATextPieceByPiece) {
+  const TokenSource text = {.vocab_size = 100, .text = {1, 2, 3, 4, 5, 6, 7}};
+  EXPECT_THAT(text.Fill(0, 2), ElementsAre(1, 2));
+  EXPECT_THAT(text.Timed(0, 2, 5), ElementsAre(3, 4, 5));
+  EXPECT_THAT(text.Timed(1, 2, 5), ElementsAre(6, 7, 1));
+  const TokenSource random = {.vocab_size = 100, .text = {}};
+  EXPECT_EQ(random.Timed(0, 2, 5), random.Timed(0, 2, 5));
+  EXPECT_NE(random.Timed(0, 2, 5), random.Timed(1, 2, 5));
+}
+
+TEST(TestRunner, TimesEachRepetitionAndLeavesTheDepth) {
   const auto engine = Bundled({.n_ctx = 64, .n_threads = 1});
   const auto session = engine->NewSession().value();
   std::vector<std::string> phases;
   const RunOptions options = {
       .repetitions = 2, .on_phase = [&](std::string_view phase) { phases.emplace_back(phase); }};
-  const auto samples = RunTest(*session, engine->tokenizer().size(),
-                               {.n_prompt = 8, .n_gen = 3, .n_depth = 20}, options);
-  ASSERT_TRUE(samples) << samples.error().message;
-  EXPECT_EQ(samples->size(), 2);
-  EXPECT_GT(samples->front(), 0);
+  TestRunner runner(*session, {.vocab_size = engine->tokenizer().size(), .text = {}}, 16);
+  const auto run = runner.Run({.n_prompt = 8, .n_gen = 3, .n_depth = 20}, options);
+  ASSERT_TRUE(run) << run.error().message;
+  EXPECT_EQ(run->samples_ns.size(), 2);
+  EXPECT_GT(run->samples_ns.front(), 0);
+  // Two passes fill the depth, two warm up, then the prompt and three tokens.
+  ASSERT_EQ(run->passes.size(), 2);
+  EXPECT_EQ(run->passes[0].begin, 4);
+  EXPECT_EQ(run->passes[0].end, 8);
+  EXPECT_EQ(run->passes[1].begin, 8);
   EXPECT_EQ(session->tokens().size(), 20);
   EXPECT_THAT(phases, ElementsAre("filling the depth", "warming up", "1 of 2", "2 of 2"));
   // The next test keeps what is there, and a shallower one cuts it.
   phases.clear();
   const std::vector<TokenId> kept(session->tokens().begin(), session->tokens().end());
-  ASSERT_TRUE(RunTest(*session, engine->tokenizer().size(), {.n_gen = 1, .n_depth = 5},
-                      {.repetitions = 1, .warm_up = false, .on_phase = options.on_phase}));
+  ASSERT_TRUE(runner.Run({.n_gen = 1, .n_depth = 5},
+                         {.repetitions = 1, .warm_up = false, .on_phase = options.on_phase}));
   EXPECT_THAT(phases, ElementsAre("1 of 1"));
   ASSERT_EQ(session->tokens().size(), 5);
   EXPECT_TRUE(std::equal(session->tokens().begin(), session->tokens().end(), kept.begin()));

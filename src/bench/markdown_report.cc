@@ -19,7 +19,11 @@ struct Column {
 constexpr std::string_view kChunk = "chunk";
 constexpr std::string_view kLine = "line";
 
-constexpr std::array<Column, 12> kColumns = {{{"model", 26, true},
+// How experts that are paged fare; empty where all are in memory.
+constexpr std::array<std::string_view, 7> kPagingColumns = {
+    "hits", "read/token", "disk GB/s", "disk busy", "of bound", "x Belady", "plan t/s"};
+
+constexpr std::array<Column, 19> kColumns = {{{"model", 26, true},
                                               {"size", 8, false},
                                               {"kernels", 7, true},
                                               {"threads", 7, false},
@@ -30,7 +34,14 @@ constexpr std::array<Column, 12> kColumns = {{{"model", 26, true},
                                               {"GB/s", 6, false},
                                               {"bandwidth", 9, false},
                                               {"arithmetic", 10, false},
-                                              {"peak memory", 11, false}}};
+                                              {"peak memory", 11, false},
+                                              {kPagingColumns[0], 7, false},
+                                              {kPagingColumns[1], 10, false},
+                                              {kPagingColumns[2], 9, false},
+                                              {kPagingColumns[3], 9, false},
+                                              {kPagingColumns[4], 8, false},
+                                              {kPagingColumns[5], 8, false},
+                                              {kPagingColumns[6], 8, false}}};
 
 // Counted in characters, not in bytes: "±" is one.
 size_t WidthOf(std::string_view text) {
@@ -68,7 +79,7 @@ class MarkdownReport final : public Report {
   [[nodiscard]] std::string Row(const Subject& subject, const TestResult& result) override {
     NotePeak(subject);
     const Rates rates = RatesOf(subject, result);
-    const std::array<std::string, kColumns.size()> cells = {
+    std::array<std::string, kColumns.size()> cells = {
         subject.model_type,
         FormatBytes(subject.model_bytes),
         subject.kernels,
@@ -81,6 +92,23 @@ class MarkdownReport final : public Report {
         Percent(rates.bandwidth_share),
         Percent(rates.arithmetic_share),
         FormatBytes(result.peak_memory_bytes)};
+    if (result.paging) {
+      const PagingResult& paging = *result.paging;
+      const bool is_known = paging.bound_seconds > 0;
+      const std::array<std::string, kPagingColumns.size()> more = {
+          Percent(paging.hit_rate()),
+          fmt::format("{:.3g} MB", paging.read_bytes_per_token() / 1e6),
+          fmt::format("{:.2f}", paging.disk_rate() / 1e9),
+          Percent(paging.disk_duty()),
+          is_known ? Percent(paging.bound_share()) : "-",
+          is_known ? fmt::format("{:.2f}", paging.over_belady()) : "-",
+          is_known
+              ? fmt::format("{:.2f}", static_cast<double>(paging.n_tokens) / paging.plan_seconds)
+              : "-"};
+      std::ranges::copy(more, cells.end() - more.size());
+      reasons_.push_back(fmt::format("{} with {}: {}\n", result.test.Name(),
+                                     FormatBytes(subject.line_bytes), WhySlow(paging)));
+    }
     std::string line = "|";
     for (size_t i = 0; i < cells.size(); ++i) {
       line += IsShown(kColumns[i]) ? Cell(cells[i], kColumns[i]) : "";
@@ -94,13 +122,18 @@ class MarkdownReport final : public Report {
     for (const std::string& peak : peaks_) {
       text += peak;
     }
+    for (const std::string& reason : reasons_) {
+      text += reason;
+    }
     return text + fmt::format("plimsoll {}\n", options_.version);
   }
 
  private:
   [[nodiscard]] bool IsShown(const Column& column) const {
     return (column.name != kChunk || options_.shows_chunk) &&
-           (column.name != kLine || options_.shows_line);
+           (column.name != kLine || options_.shows_line) &&
+           (options_.shows_paging ||
+            std::ranges::find(kPagingColumns, column.name) == kPagingColumns.end());
   }
 
   void NotePeak(const Subject& subject) {
@@ -117,6 +150,7 @@ class MarkdownReport final : public Report {
 
   ReportOptions options_;
   std::vector<std::string> peaks_;
+  std::vector<std::string> reasons_;
 };
 
 }  // namespace

@@ -18,7 +18,7 @@ struct Field {
 std::vector<Field> FieldsOf(std::string_view version, const Subject& subject,
                             const TestResult& result) {
   const Rates rates = RatesOf(subject, result);
-  return {
+  std::vector<Field> fields = {
       {"build_version", std::string(version)},
       {"cpu_info", subject.processor},
       {"backends", "CPU"},
@@ -54,6 +54,28 @@ std::vector<Field> FieldsOf(std::string_view version, const Subject& subject,
       {"peak_multiply_adds_per_s", subject.peak_multiply_adds()},
       {"arithmetic_share", rates.arithmetic_share},
   };
+  const PagingResult paging = result.paging.value_or(PagingResult());
+  const std::vector<Field> of_paging = {
+      {"n_experts", uint64_t{paging.n_experts}},
+      {"n_expert_frames", uint64_t{paging.n_frames}},
+      {"experts_wanted", paging.counts.wanted},
+      {"experts_missing", paging.counts.misses},
+      {"expert_hit_rate", paging.hit_rate()},
+      {"disk_read_bytes", paging.counts.bytes_read},
+      {"disk_read_bytes_per_token", paging.read_bytes_per_token()},
+      {"disk_bytes_per_s", paging.disk_rate()},
+      {"disk_duty", paging.disk_duty()},
+      {"disk_peak_bytes_per_s", paging.disk_bytes_per_s},
+      {"waited_share", paging.waited_share()},
+      {"bound_share", paging.bound_share()},
+      {"belady_missing", paging.belady_misses},
+      {"missing_over_belady", paging.over_belady()},
+      {"plan_ts",
+       paging.plan_seconds == 0 ? 0 : static_cast<double>(paging.n_tokens) / paging.plan_seconds},
+      {"why", result.paging ? WhySlow(paging) : ""},
+  };
+  fields.insert(fields.end(), of_paging.begin(), of_paging.end());
+  return fields;
 }
 
 // One object, with every sample.

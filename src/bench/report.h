@@ -25,6 +25,7 @@ struct ReportOptions {
   // Columns of the table that most runs need not: the rows are told apart by them.
   bool shows_chunk = false;
   bool shows_line = false;
+  bool shows_paging = false;
 };
 
 // `format`: md, json, jsonl or csv; kUsage for another.

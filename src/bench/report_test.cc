@@ -183,6 +183,60 @@ TEST(Report, TableShowsChunkAndLineWhenAsked) {
   EXPECT_THAT(lines[2], HasSubstr("|   512 | 7.45 GiB |"));
 }
 
+// Of 20 tokens in 2 s: a quarter of 1,000 experts missing, 1 GB read in 0.8 s.
+TestResult PagedResult() {
+  TestResult result = SomeResult(10);
+  result.paging = PagingResult{.n_experts = 1024,
+                               .n_frames = 256,
+                               .counts = {.wanted = 1000,
+                                          .misses = 250,
+                                          .bytes_read = 1'000'000'000,
+                                          .waited_seconds = 1,
+                                          .disk_busy_seconds = 0.8},
+                               .n_tokens = 20,
+                               .seconds = 2,
+                               .disk_bytes_per_s = 1.5e9,
+                               .bound_seconds = 1.8,
+                               .belady_misses = 200,
+                               .plan_seconds = 1.6};
+  return result;
+}
+
+TEST(Report, FieldsSayHowPagedExpertsFare) {
+  const auto report = MakeReport("jsonl", {}).value();
+  simdjson::dom::parser parser;
+  const std::string text = report->Row(SomeSubject(), PagedResult());
+  const simdjson::dom::element row = parser.parse(text).value();
+  EXPECT_EQ(row["n_experts"].get_int64().value(), 1024);
+  EXPECT_EQ(row["n_expert_frames"].get_int64().value(), 256);
+  EXPECT_EQ(row["experts_missing"].get_int64().value(), 250);
+  EXPECT_EQ(row["expert_hit_rate"].get_double().value(), 0.75);
+  EXPECT_EQ(row["disk_read_bytes_per_token"].get_double().value(), 5e7);
+  EXPECT_EQ(row["disk_bytes_per_s"].get_double().value(), 1.25e9);
+  EXPECT_EQ(row["disk_duty"].get_double().value(), 0.4);
+  EXPECT_EQ(row["waited_share"].get_double().value(), 0.5);
+  EXPECT_EQ(row["bound_share"].get_double().value(), 0.9);
+  EXPECT_EQ(row["missing_over_belady"].get_double().value(), 1.25);
+  EXPECT_EQ(row["plan_ts"].get_double().value(), 12.5);
+  EXPECT_EQ(std::string(row["why"].get_string().value()), WhySlow(*PagedResult().paging));
+}
+
+TEST(Report, TableShowsHowPagedExpertsFareAndWhy) {
+  const auto report = MakeReport("md", {.version = "", .shows_paging = true}).value();
+  const std::string head = report->Begin();
+  EXPECT_THAT(head,
+              HasSubstr("|    hits | read/token | disk GB/s | disk busy | of bound | x Belady"));
+  EXPECT_THAT(
+      report->Row(SomeSubject(), PagedResult()),
+      HasSubstr(
+          "|  75.0 % |      50 MB |      1.25 |    40.0 % |   90.0 % |     1.25 |    12.50 |"));
+  const std::string all_there = report->Row(SomeSubject(), SomeResult(16));
+  EXPECT_EQ(std::ranges::count(all_there, '|'), std::ranges::count(Lines(head)[0], '|'));
+  EXPECT_THAT(report->End(),
+              HasSubstr("\ntg10 @ d4096 with 7.45 GiB: 75 % of the experts were in "));
+  EXPECT_THAT(Document("md"), Not(HasSubstr("Belady")));
+}
+
 TEST(Report, RefusesAFormatThatThereIsNot) {
   const auto report = MakeReport("sql", {});
   ASSERT_FALSE(report);

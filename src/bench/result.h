@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "bench/machine_peak.h"
+#include "bench/paging.h"
 #include "bench/plan.h"
 #include "bench/work.h"
 #include "engine/engine.h"
@@ -45,6 +47,7 @@ struct TestResult {
   // tables included, and what of the line was reserved for keys and values by then.
   uint64_t peak_memory_bytes = 0;
   uint64_t kv_bytes = 0;
+  std::optional<PagingResult> paging;  // nothing: every expert was in memory
 };
 
 // Mean and sample standard deviation (0 for a single value); the median of an even number of values

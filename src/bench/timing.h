@@ -1,9 +1,13 @@
 // Running one test, and timing it.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -12,18 +16,57 @@
 
 namespace plimsoll::bench {
 
+// Where tokens come from. Text is started anew where it ends; without any the tokens are random.
+struct TokenSource {
+  size_t vocab_size = 0;
+  std::vector<TokenId> text;
+
+  // At positions [begin, end) of a sequence, the same in every run. Each repetition has its own,
+  // from text the piece behind the one before; what fills the depth is the first one's beginning.
+  [[nodiscard]] std::vector<TokenId> Fill(size_t begin, size_t end) const;
+  [[nodiscard]] std::vector<TokenId> Timed(uint32_t repetition, size_t begin, size_t end) const;
+};
+
 struct RunOptions {
   uint32_t repetitions = 5;
   // Once before the timing: the whole prompt, and one generated token.
   bool warm_up = true;
   std::function<void(std::string_view phase)> on_phase = [](std::string_view) {};  // "3 of 5"
+  // Just before and just after what is timed.
+  std::function<void()> before = [] {};
+  std::function<void()> after = [] {};
 };
 
-// Nanoseconds of each repetition. The tokens are random, the same in every run and in every test of
-// a depth, and of a vocabulary of `vocab_size`. What fills the depth is computed once, and kept: a
-// session must hold nothing else when the first test begins, and is left so.
-[[nodiscard]] Result<std::vector<uint64_t>> RunTest(engine::Session& session, size_t vocab_size,
-                                                    const BenchTest& test,
-                                                    const RunOptions& options);
+// Passes through the model [begin, end), counted from the session's first.
+struct PassRange {
+  uint64_t begin = 0;
+  uint64_t end = 0;
+};
+
+struct TimedRun {
+  std::vector<uint64_t> samples_ns;  // a repetition
+  std::vector<PassRange> passes;     // the same
+};
+
+// The tests of one session, which holds nothing before the first and is used by nothing else.
+class TestRunner {
+ public:
+  // `chunk`: tokens of a prompt that the engine takes in one pass.
+  TestRunner(engine::Session& session, TokenSource source, uint32_t chunk)
+      : session_(session), source_(std::move(source)), chunk_(std::max(chunk, 1U)) {}
+
+  // What fills the depth is computed once for tests that follow one another, and kept.
+  [[nodiscard]] Result<TimedRun> Run(const BenchTest& test, const RunOptions& options);
+
+ private:
+  [[nodiscard]] Result<> FillTo(uint32_t depth);
+  [[nodiscard]] Result<> Compute(std::span<const TokenId> prompt,
+                                 std::span<const TokenId> generated);
+
+  engine::Session& session_;
+  TokenSource source_;
+  uint32_t chunk_;
+  uint64_t n_passes_ = 0;
+};
 
 }  // namespace plimsoll::bench

@@ -5,12 +5,14 @@
 
 #include "bench/bench.h"
 #include "bench/report.h"
+#include "io/file.h"
 
 namespace plimsoll::cli {
 namespace {
 
 constexpr int64_t kRepetitionsMax = 100'000;
 constexpr uint32_t kThreadsMax = 4096;
+constexpr uint64_t kTextBytesMax = 16 << 20;
 
 struct BenchFlags {
   EngineFlags common;  // colour and verbosity; what to load is in the plan
@@ -71,6 +73,19 @@ void AddTests(CommandLine& line, BenchFlags& flags) {
             flags.tests.n_depth, 0, kTokensMax);
   line.Integer("-r,--repetitions", "times that each test is run (default 5)",
                flags.plan.repetitions, 1, kRepetitionsMax);
+  line.Option("-f,--file", "FILE",
+              "tokens of this text, not random ones: for experts that are paged",
+              [&flags](const std::string& value) -> Result<> {
+                auto text = io::ReadWhole(value, kTextBytesMax);
+                if (!text) {
+                  return Forward(text);
+                }
+                if (text->empty()) {
+                  return Fail(ErrorKind::kUsage, "{} is empty", value);
+                }
+                flags.plan.text = *std::move(text);
+                return {};
+              });
   line.Flag("--no-warmup", "do not run each test once before it is timed", flags.no_warm_up);
 }
 
@@ -156,7 +171,8 @@ Result<> Run(const BenchFlags& flags, const CommandContext& context) {
   auto report = bench::MakeReport(flags.format,
                                   {.version = PLIMSOLL_VERSION,
                                    .shows_chunk = flags.plan.prefill_chunks != std::vector{512U},
-                                   .shows_line = flags.plan.memory.front().has_value()});
+                                   .shows_line = flags.plan.memory.front().has_value(),
+                                   .shows_paging = flags.plan.memory.front().has_value()});
   if (!report) {
     return Fail(ErrorKind::kUsage, "--output: {}", report.error().message);
   }

@@ -59,7 +59,7 @@ Result<PlanReport> MakeReport(const PlanFlags& flags) {
                        .n_prompt = flags.n_prompt,
                        .speed = {},
                        .disk_not_measured = {},
-                       .profile = {}};
+                       .misses = (*planner)->Misses()};
   Result<memory::trace::Trace> trace;
   if (flags.trace) {
     trace = memory::trace::ReadTrace(*flags.trace);
@@ -67,10 +67,6 @@ Result<PlanReport> MakeReport(const PlanFlags& flags) {
       return Forward(trace);
     }
     inputs.trace = &*trace;
-  } else {
-    inputs.profile = engine::LoadMissProfile(
-        io::MeasurementCache::OfUser(),
-        engine::ProfileName((*planner)->hyper_params(), (*planner)->catalogue().TotalBytes()));
   }
   if (auto measured = MeasureMachine(**planner, inputs); !measured) {
     return Forward(measured);

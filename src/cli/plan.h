@@ -67,8 +67,9 @@ struct PlanInputs {
   uint32_t n_prompt = 512;
   engine::MachineSpeed speed;
   std::string disk_not_measured;
+  // Where there is no trace to count them on.
+  engine::MissCurve misses = engine::MissCurve::Typical(1);
   const memory::trace::Trace* trace = nullptr;
-  std::optional<engine::MissCurve> profile;
 };
 
 // kUsage or kFailed when the trace is of no use. A line that is too low is no error but a refusal

@@ -58,17 +58,7 @@ Result<MissCurve> CurveFor(const Planner& planner, const PlanInputs& inputs,
     shares.erase(repeated.begin(), repeated.end());
     return MissCurve::OfTrace(*inputs.trace, shares);
   }
-  if (inputs.profile) {
-    return *inputs.profile;
-  }
-  uint64_t n_active = 0;
-  uint64_t n_experts = 0;
-  for (const auto& layer : planner.hyper_params().layers) {
-    n_active += layer.is_moe() ? layer.n_experts_active : 0;
-    n_experts += layer.is_moe() ? layer.n_experts : 0;
-  }
-  return MissCurve::Typical(
-      n_experts == 0 ? 1 : static_cast<double>(n_active) / static_cast<double>(n_experts));
+  return inputs.misses;
 }
 
 void Describe(const Planner& planner, PlanReport& report) {

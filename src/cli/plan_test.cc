@@ -24,8 +24,8 @@ class PlanTest : public testing::Test {
                   .attention_multiply_adds = 1e10,
                   .disk = {.direct = true, .cells = {{64 << 10, 1, 1e8}}, .sustained = 1e8}},
         .disk_not_measured = {},
-        .trace = trace_,
-        .profile = profile_};
+        .misses = misses_,
+        .trace = trace_};
     return MakePlanReport(*planner_, inputs).value();
   }
   [[nodiscard]] const engine::Landmarks& landmarks() const { return planner_->landmarks(); }
@@ -33,7 +33,7 @@ class PlanTest : public testing::Test {
   std::unique_ptr<engine::Planner> planner_ =
       engine::Planner::Open({.n_ctx = 256, .n_threads = 1}).value();
   const memory::trace::Trace* trace_ = nullptr;
-  std::optional<engine::MissCurve> profile_;
+  engine::MissCurve misses_ = engine::MissCurve::Typical(8.0 / 64);
 };
 
 TEST_F(PlanTest, SaysThatEverythingStaysInMemory) {
@@ -92,11 +92,11 @@ TEST_F(PlanTest, RefusesWithTheSmallestLineThatWorks) {
 }
 
 TEST_F(PlanTest, PrefersWhatIsKnownOfTheModel) {
-  profile_ = engine::MissCurve(engine::MissCurve::Source::kProfile, {{0.5, 0.125}});
+  misses_ = engine::MissCurve(engine::MissCurve::Source::kProfile, {{0.5, 0.125}});
   const uint64_t line = (landmarks().cycle + landmarks().all) / 2;
   const PlanReport profiled = ReportAt(line);
   EXPECT_EQ(profiled.misses_from, engine::MissCurve::Source::kProfile);
-  EXPECT_EQ(profiled.miss_ratio, profile_->At(profiled.share));
+  EXPECT_EQ(profiled.miss_ratio, misses_.At(profiled.share));
 
   // Every layer chooses the same experts for every token: nothing is missing but the first time.
   memory::trace::Trace trace;
@@ -121,8 +121,7 @@ TEST_F(PlanTest, SaysSoWhenTheDiskWasNotMeasured) {
   const PlanInputs inputs = {
       .line_bytes = landmarks().cycle,
       .speed = {.memory = 1e10, .multiply_adds = 1e11, .attention_multiply_adds = 1e10, .disk = {}},
-      .disk_not_measured = "m.gguf is too short",
-      .profile = {}};
+      .disk_not_measured = "m.gguf is too short"};
   const PlanReport report = MakePlanReport(*planner_, inputs).value();
   EXPECT_THAT(PlanText(report), HasSubstr("The disk was not measured: m.gguf is too short."));
   EXPECT_THAT(PlanJson(report), HasSubstr("\"disk_bytes_per_second\":null"));

@@ -102,4 +102,24 @@ PrefillCost CostOfPrefill(const TokenWork& work, const MachineSpeed& speed,
   return cost;
 }
 
+double BoundOfPass(const TokenWork& work, const MachineSpeed& speed, uint32_t n_tokens,
+                   std::span<const LayerPass> layers) {
+  const double n = n_tokens;
+  double seconds = std::max(n * static_cast<double>(work.dense_multiply_adds) / speed.multiply_adds,
+                            static_cast<double>(work.dense_bytes + work.kv_bytes) / speed.memory) +
+                   (n_tokens == 1 ? 0
+                                  : n * static_cast<double>(work.attention_multiply_adds) /
+                                        speed.attention_multiply_adds);
+  for (size_t i = 0; i < std::min(layers.size(), work.experts.size()); ++i) {
+    const ExpertWork& layer = work.experts[i];
+    const double compute = std::max(
+        n * layer.n_active * static_cast<double>(layer.multiply_adds) / speed.multiply_adds,
+        layers[i].touched * static_cast<double>(layer.expert_bytes) / speed.memory);
+    const uint32_t depth = n_tokens == 1 ? layers[i].missing * layer.n_parts : kStreamDepth;
+    seconds +=
+        std::max(compute, DiskSeconds(layer, speed.disk, layers[i].missing, std::max(depth, 1U)));
+  }
+  return seconds;
+}
+
 }  // namespace plimsoll::engine

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "io/disk_speed.h"
@@ -82,6 +83,17 @@ struct PrefillShape {
 // bound of how many experts they touch.
 [[nodiscard]] PrefillCost CostOfPrefill(const TokenWork& work, const MachineSpeed& speed,
                                         const PrefillShape& shape);
+
+// What one layer of a pass did.
+struct LayerPass {
+  uint32_t touched = 0;  // experts that its tokens chose
+  uint32_t missing = 0;  // of these, read first
+};
+
+// The least time of a pass of n tokens whose layers with experts did this, in the order of
+// `work.experts`: the bound that a measured pass is held against, with the arithmetic at its peak.
+[[nodiscard]] double BoundOfPass(const TokenWork& work, const MachineSpeed& speed,
+                                 uint32_t n_tokens, std::span<const LayerPass> layers);
 
 // Share of the arithmetic peak that the kernels reach on long prompts (bench/RESULTS.md: 57 to
 // 70 %).

@@ -94,5 +94,15 @@ TEST(CostOfPrefill, TouchesFewExpertsWithFewTokens) {
   EXPECT_NEAR(one.read_bytes, 8 * 3 * kMega, 1);
 }
 
+TEST(BoundOfPass, TakesTheLargerOfReadingAndArithmeticInEachLayer) {
+  const std::vector<LayerPass> layers = {{2, 0}, {2, 2}, {2, 1}, {2, 0}};
+  EXPECT_NEAR(BoundOfPass(SomeWork(), SomeSpeed(), 1, layers),
+              0.012 + 0.0006 + 0.006 + 0.003 + 0.0006, 1e-12);
+  // A prompt of 512 tokens: 0.512 s of dense arithmetic, and a layer's 0.03072 against 0.048.
+  const std::vector<LayerPass> prompt = {{16, 0}, {16, 16}, {16, 8}, {16, 10}};
+  EXPECT_NEAR(BoundOfPass(SomeWork(), SomeSpeed(), 512, prompt),
+              0.512 + 0.03072 + 0.048 + 0.03072 + 0.03072, 1e-9);
+}
+
 }  // namespace
 }  // namespace plimsoll::engine

@@ -124,7 +124,7 @@ std::vector<ExpertClass> ExpertClassesOf(std::span<const model::ExpertLayer> lay
 
 LineDivision DivideLeast(const LineNeeds& needs) {
   LineDivision all = {.parts = PlanResident(needs.model, needs.tokenizer_bytes, needs.n_ctx),
-                            .experts = {}};
+                      .experts = {}};
   if (needs.experts.empty()) {
     return all;
   }

@@ -135,6 +135,22 @@ bool Planner::is_quantized() const {
              kernels::ActivationFormat::kF32;
 }
 
+MissCurve Planner::Misses() const {
+  if (auto profile = LoadMissProfile(io::MeasurementCache::OfUser(),
+                                     ProfileName(hp_, catalogue_.TotalBytes()))) {
+    return *std::move(profile);
+  }
+  uint64_t n_active = 0;
+  uint64_t n_experts = 0;
+  for (const auto& layer : hp_.layers) {
+    n_active += layer.is_moe() ? layer.n_experts_active : 0;
+    n_experts += layer.is_moe() ? layer.n_experts : 0;
+  }
+  const double share =
+      n_experts == 0 ? 1 : static_cast<double>(n_active) / static_cast<double>(n_experts);
+  return MissCurve::Typical(share);
+}
+
 TokenWork Planner::WorkAt(uint32_t position) const {
   TokenWork work;
   const formats::ReadPerToken& bytes = contents_.bytes_per_token;

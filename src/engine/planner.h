@@ -9,6 +9,7 @@
 #include "engine/cost_model.h"
 #include "engine/engine.h"
 #include "engine/fit_model.h"
+#include "engine/miss_curve.h"
 #include "formats/catalogue.h"
 #include "formats/summary.h"
 #include "kernels/kernels.h"
@@ -51,6 +52,8 @@ class Planner {
   [[nodiscard]] std::string name() const;
   // Whether most weights are met by 8-bit dot products, not by floats.
   [[nodiscard]] bool is_quantized() const;
+  // Of this model's last measured run, or else of models of its shape.
+  [[nodiscard]] MissCurve Misses() const;
   // Of the token at a position that sees all before it.
   [[nodiscard]] TokenWork WorkAt(uint32_t position) const;
 

@@ -128,6 +128,28 @@ class Plan(unittest.TestCase):
             self.assertEqual(plan["residence"], "all" if name.startswith("all") else "paged")
             self.assertGreater(plan["decode"]["bound_tokens_per_second"], 0)
 
+    def test_bench_finds_what_was_planned(self):
+        with tempfile.TemporaryDirectory() as folder:
+            text = os.path.join(folder, "text")
+            pathlib.Path(text).write_text(FRANCE * 20)
+            line = 7 << 20
+            env = {"XDG_CACHE_HOME": folder}
+            done = run("bench", "--memory", str(line), "-c", "x", **env)
+            self.assertEqual(done.returncode, 2)
+            done = run("bench", "--memory", str(line), "-p", "0", "-n", "60", "-r", "2", "-t", "1",
+                       "-f", text, "-o", "json", **env)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            (row,) = json.loads(done.stdout)
+            plan = json.loads(run("plan", "--memory", str(line), "-c", "60", "-t", "1", "--json",
+                                  **env).stdout)
+        self.assertEqual(row["n_expert_frames"], plan["frames"][0]["n_frames"])
+        self.assertLessEqual(row["peak_memory_bytes"], line + (64 << 20))
+        self.assertIn("% of the experts were in memory", row["why"])
+        self.assertGreaterEqual(row["missing_over_belady"], 1)
+        # The plan knows the run now. What it was when it began with nothing is a little more.
+        self.assertEqual(plan["decode"]["misses_from"], "profile")
+        self.assertAlmostEqual(plan["decode"]["miss_ratio"], 1 - row["expert_hit_rate"], delta=0.05)
+
     def test_what_does_not_fit_exits_with_4(self):
         least = self.plan()[1]["landmarks"]["least_bytes"]
         done, plan = self.plan("--memory", str(least - 1))

@@ -1,0 +1,197 @@
+#include "bench/paging.h"
+
+#include <algorithm>
+#include <numeric>
+#include <system_error>
+
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "bench/replay_misses.h"
+#include "engine/miss_curve.h"
+#include "memory/trace/trace_file.h"
+
+namespace plimsoll::bench {
+namespace {
+
+// Fewer decoded tokens say little of how a text is routed.
+constexpr uint64_t kTokensOfProfileMin = 40;
+
+constexpr double kLittle = 0.1;        // a share of the time that explains nothing
+constexpr double kFarFromBound = 0.7;  // below: something else than the bound explains the time
+constexpr double kNearBound = 0.85;    // at and above: nothing is left to explain
+
+double Seconds(std::chrono::nanoseconds time) {
+  return std::chrono::duration<double>(time).count();
+}
+
+double Ratio(double value, double of) { return of == 0 ? 0 : value / of; }
+
+}  // namespace
+
+PagingCounts CountsOf(const engine::PagingSnapshot& snapshot) {
+  PagingCounts counts;
+  for (const memory::WantStats& stats : snapshot.pager.phases) {
+    counts.wanted += stats.wanted;
+    counts.misses += stats.misses();
+    counts.bytes_read += stats.bytes_read;
+    counts.waited_seconds += Seconds(stats.waited);
+  }
+  counts.disk_busy_seconds = Seconds(snapshot.reader.busy);
+  return counts;
+}
+
+double PagingResult::hit_rate() const {
+  return counts.wanted == 0
+             ? 1
+             : 1 - static_cast<double>(counts.misses) / static_cast<double>(counts.wanted);
+}
+double PagingResult::read_bytes_per_token() const {
+  return Ratio(static_cast<double>(counts.bytes_read), static_cast<double>(n_tokens));
+}
+double PagingResult::disk_rate() const {
+  return Ratio(static_cast<double>(counts.bytes_read), counts.disk_busy_seconds);
+}
+double PagingResult::disk_duty() const { return Ratio(counts.disk_busy_seconds, seconds); }
+double PagingResult::waited_share() const { return Ratio(counts.waited_seconds, seconds); }
+double PagingResult::bound_share() const { return Ratio(bound_seconds, seconds); }
+double PagingResult::over_belady() const {
+  return Ratio(static_cast<double>(counts.misses), static_cast<double>(belady_misses));
+}
+
+std::string WhySlow(const PagingResult& result) {
+  const double waited = result.waited_share();
+  const std::string there =
+      fmt::format("{:.0f} % of the experts were in memory, ", 100 * result.hit_rate());
+  if (waited < kLittle) {
+    const bool is_far = result.bound_seconds > 0 && result.bound_share() < kFarFromBound;
+    return there + fmt::format("and {:.0f} % of the time it waited for the disk: {}", 100 * waited,
+                               is_far ? "other work on the machine, or arithmetic below its peak, "
+                                        "took the time."
+                                      : "memory and arithmetic set the pace.");
+  }
+  std::string text = there + fmt::format(
+                                 "{:.3g} MB a token came from the disk, and {:.0f} % of the "
+                                 "time it waited for that.",
+                                 result.read_bytes_per_token() / 1e6, 100 * waited);
+  if (result.disk_bytes_per_s == 0) {
+    return text;
+  }
+  text += fmt::format(
+      " The disk was busy {:.0f} % of the time and then gave {:.2f} of its {:.2f} GB/s",
+      100 * result.disk_duty(), result.disk_rate() / 1e9, result.disk_bytes_per_s / 1e9);
+  if (result.disk_rate() < kFarFromBound * result.disk_bytes_per_s) {
+    return text + ": it had too little to do at a time, or others used it.";
+  }
+  if (result.bound_seconds > 0 && result.bound_share() < kNearBound) {
+    return text + ": it stood still between the reads.";
+  }
+  return text + ": its limit. Only more memory helps, or a faster disk.";
+}
+
+std::unique_ptr<PagingWatch> PagingWatch::Prepare(const engine::EngineOptions& options) {
+  auto planner = engine::Planner::Open(options);
+  if (!planner) {
+    return nullptr;
+  }
+  auto fitted = (*planner)->At((*planner)->LineFor(options.memory));
+  if (!fitted || fitted->division.residence != engine::Residence::kPaged) {
+    return nullptr;
+  }
+  std::error_code error;
+  const auto folder = std::filesystem::temp_directory_path(error);
+  if (error) {
+    return nullptr;
+  }
+  auto watch = std::unique_ptr<PagingWatch>(new PagingWatch());
+  watch->planner_ = std::move(*planner);
+  uint64_t n_frames = 0;
+  uint64_t n_pages = 0;
+  for (const engine::ExpertShare& share : fitted->division.experts) {
+    n_frames += share.n_frames;
+    n_pages += share.n_pages;
+  }
+  watch->share_ = Ratio(static_cast<double>(n_frames), static_cast<double>(n_pages));
+  watch->miss_ratio_ = watch->planner_->Misses().At(watch->share_);
+  watch->chunk_ = fitted->model->max_chunk();
+  watch->trace_path_ = folder / fmt::format("plimsoll-bench-{}.trace", ::getpid());
+  return watch;
+}
+
+PagingWatch::~PagingWatch() {
+  std::error_code ignored;
+  std::filesystem::remove(trace_path_, ignored);
+}
+
+void PagingWatch::Before(const engine::Engine& engine) {
+  const auto snapshot = engine.paging();
+  before_ = snapshot ? std::optional(CountsOf(*snapshot)) : std::nullopt;
+}
+
+void PagingWatch::After(const engine::Engine& engine) {
+  const auto snapshot = engine.paging();
+  if (!snapshot || !before_) {
+    return;
+  }
+  const PagingCounts now = CountsOf(*snapshot);
+  counts_.wanted += now.wanted - before_->wanted;
+  counts_.misses += now.misses - before_->misses;
+  counts_.bytes_read += now.bytes_read - before_->bytes_read;
+  counts_.waited_seconds += now.waited_seconds - before_->waited_seconds;
+  counts_.disk_busy_seconds += now.disk_busy_seconds - before_->disk_busy_seconds;
+  n_experts_ = snapshot->n_pages;
+  n_frames_ = snapshot->n_frames;
+}
+
+std::optional<PagingResult> PagingWatch::Take(const BenchTest& test, const TimedRun& run) {
+  if (n_experts_ == 0) {
+    return std::nullopt;
+  }
+  PagingResult result;
+  result.n_experts = n_experts_;
+  result.n_frames = n_frames_;
+  result.counts = std::exchange(counts_, {});
+  result.n_tokens = uint64_t{test.n_timed()} * run.samples_ns.size();
+  for (const uint64_t sample : run.samples_ns) {
+    result.seconds += static_cast<double>(sample) / 1e9;
+  }
+  return result;
+}
+
+Result<> PagingWatch::Complete(engine::MachineSpeed speed, bool is_text,
+                               std::span<const Test> tests) {
+  const auto trace = memory::trace::ReadTrace(trace_path_);
+  if (!trace) {
+    return tl::unexpected(trace.error());
+  }
+  if (auto disk = io::CachedDiskSpeed(planner_->catalogue().files.front(), {})) {
+    speed.disk = *std::move(disk);
+  }
+  const ReplayedMisses replayed(*trace, n_frames_);
+  for (const Test& test : tests) {
+    const engine::TokenWork work = planner_->WorkAt(test.test.n_depth + test.test.n_timed() / 2);
+    test.result->disk_bytes_per_s = speed.disk.sustained;
+    const engine::PrefillShape prompt = {
+        .n_tokens = test.test.n_prompt, .chunk = chunk_, .resident_share = share_};
+    test.result->plan_seconds =
+        static_cast<double>(test.passes.size()) *
+        (CostOfPrefill(work, speed, prompt).seconds() +
+         test.test.n_gen * CostOfDecode(work, speed, miss_ratio_).seconds());
+    for (const PassRange& passes : test.passes) {
+      test.result->bound_seconds += replayed.BoundOf(passes, work, speed);
+      test.result->belady_misses += replayed.BeladyMissesOf(passes);
+    }
+  }
+  const uint64_t n_decoded = replayed.n_decoded();
+  if (is_text && n_decoded >= kTokensOfProfileMin) {
+    if (const auto curve = engine::MissCurve::OfTrace(*trace, engine::ProfileShares())) {
+      static_cast<void>(engine::StoreMissProfile(
+          io::MeasurementCache::OfUser(),
+          engine::ProfileName(planner_->hyper_params(), planner_->catalogue().TotalBytes()),
+          *curve));
+    }
+  }
+  return {};
+}
+
+}  // namespace plimsoll::bench
