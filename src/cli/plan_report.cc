@@ -109,7 +109,7 @@ void Warn(const PlanInputs& inputs, PlanReport& report) {
     n_frames += share.n_frames;
   }
   const bool is_paged = report.division.residence == Residence::kPaged;
-  if (is_paged && report.line_bytes < report.landmarks.cycle) {
+  if (is_paged && n_frames < n_cycle) {
     report.warnings.push_back(fmt::format(
         "{} experts have a place in memory, and one token uses {}: most of them are read "
         "again for every token. --memory {} holds them.",

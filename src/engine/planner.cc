@@ -49,6 +49,17 @@ ExpertWork WorkOf(const model::ExpertLayer& layer, uint32_t n_active) {
   return work;
 }
 
+// Bytes of frames that are too few for one token's experts.
+uint64_t LackingForCycle(const FittedModel& fitted) {
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < fitted.division.experts.size(); ++i) {
+    const ExpertShare& share = fitted.division.experts[i];
+    const uint32_t n_cycle = fitted.needs.experts[i].n_cycle;
+    bytes += (n_cycle - std::min(n_cycle, share.n_frames)) * share.frame_bytes;
+  }
+  return bytes;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Planner>> Planner::Open(const EngineOptions& options) {
@@ -104,15 +115,24 @@ Result<> Planner::FindLandmarks() {
     return tl::unexpected(least.error());
   }
   landmarks_.all = least->division.parts.total();
-  const LineDivision division = DivideLeast(least->needs);
-  landmarks_.least = division.parts.total();
+  landmarks_.least = DivideLeast(least->needs).parts.total();
+  return FindCycle();
+}
+
+// Each step adds what the frames lacked; a longer chunk of a prompt may have taken some of that.
+Result<> Planner::FindCycle() {
   landmarks_.cycle = landmarks_.least;
-  for (size_t i = 0; i < division.experts.size(); ++i) {
-    const ExpertShare& share = division.experts[i];
-    const uint32_t n_cycle = least->needs.experts[i].n_cycle;
-    landmarks_.cycle += (n_cycle - std::min(n_cycle, share.n_frames)) * share.frame_bytes;
+  while (landmarks_.cycle < landmarks_.all) {
+    const auto fitted = At(landmarks_.cycle);
+    if (!fitted) {
+      return tl::unexpected(fitted.error());
+    }
+    const uint64_t lacking = LackingForCycle(*fitted);
+    if (lacking == 0) {
+      return {};
+    }
+    landmarks_.cycle = std::min(landmarks_.cycle + lacking, landmarks_.all);
   }
-  landmarks_.cycle = std::min(landmarks_.cycle, landmarks_.all);
   return {};
 }
 

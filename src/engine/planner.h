@@ -60,6 +60,7 @@ class Planner {
  private:
   Planner() = default;
   [[nodiscard]] Result<> FindLandmarks();
+  [[nodiscard]] Result<> FindCycle();
 
   formats::Catalogue catalogue_;
   formats::Summary contents_;
