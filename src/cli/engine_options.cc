@@ -59,6 +59,8 @@ void AddEngineOptions(CommandLine& line, EngineFlags& flags) {
   line.Text("--kernels", "NAME", "ref, avx2 or avx512 (default: the fastest here)", engine.kernels);
   line.Text("--policy", "NAME", "which experts leave memory first (default: forecast)",
             engine.policy);
+  line.Flag("--no-packed", "read experts from the model itself, not from its packed file",
+            flags.no_packed);
   line.Text("--io", "NAME", "how experts are read: io_uring, threads or buffered", engine.io);
   line.Integer("--prefill-chunk,--batch,-b,--batch-size",
                "prompt tokens computed together (default 512)", engine.prefill_chunk, 1,
@@ -76,9 +78,11 @@ Result<std::unique_ptr<engine::Engine>> LoadEngine(const LoadFn& load, const Eng
                                                    const Console& console) {
   const std::string name =
       flags.engine.model ? flags.engine.model->filename().string() : std::string("bundled model");
+  engine::EngineOptions options = flags.engine;
+  options.packed = !flags.no_packed;
   Progress progress(name, console.err_is_terminal);
   const bool silent = flags.quiet;
-  auto engine = load(flags.engine, [&](const engine::LoadProgress& at) {
+  auto engine = load(options, [&](const engine::LoadProgress& at) {
     if (!silent) {
       console.err << progress.Update(at.bytes_done, at.bytes_total, SecondsNow()) << std::flush;
     }

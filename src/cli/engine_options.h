@@ -19,6 +19,7 @@ using LoadFn = std::function<Result<std::unique_ptr<engine::Engine>>(
 
 struct EngineFlags {
   engine::EngineOptions engine;
+  bool no_packed = false;
   ColorMode color = ColorMode::kAuto;
   bool verbose = false;
   bool quiet = false;

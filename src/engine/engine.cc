@@ -66,7 +66,7 @@ Result<> LoadWeights(EngineState& state, const LineDivision& division,
 
 Result<> PageExperts(EngineState& state, const LineDivision& division,
                      const EngineOptions& options) {
-  auto paging = StartPaging(state.catalogue, *state.model, division,
+  auto paging = StartPaging(state.catalogue, state.packed.get(), *state.model, division,
                             {.policy = options.policy, .io = options.io}, *state.ledger);
   if (!paging) {
     return Forward(paging);
@@ -175,11 +175,18 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options,
   state->tokenizer = std::move(*tokenizer);
   state->chat_template = ParseTemplate(state->catalogue.metadata);
 
+  auto packed = FindPacked(state->catalogue, options);
+  if (!packed) {
+    return Forward(packed);
+  }
+  state->packed = std::move(*packed);
   const uint64_t line = LineBytes(options, state->catalogue.TotalBytes());
-  auto fitted = OpenToFit(
-      state->catalogue, *state->team,
-      {.n_ctx = options.n_ctx, .prefill_chunk = options.prefill_chunk, .kernels = state->kernels},
-      state->tokenizer->Bytes(), line);
+  auto fitted = OpenToFit(state->catalogue, *state->team,
+                          {.n_ctx = options.n_ctx,
+                           .prefill_chunk = options.prefill_chunk,
+                           .kernels = state->kernels,
+                           .packed = state->packed.get()},
+                          state->tokenizer->Bytes(), line);
   if (!fitted) {
     return Forward(fitted);
   }

@@ -22,6 +22,7 @@ namespace plimsoll::engine {
 struct EngineState {
   formats::Catalogue catalogue;
   formats::Summary contents;
+  std::unique_ptr<const formats::packed::PackedFile> packed;  // null: there is none
   const kernels::KernelSet* kernels = nullptr;
   std::unique_ptr<kernels::Team> team;
   std::unique_ptr<memory::Ledger> ledger;

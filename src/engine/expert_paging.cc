@@ -1,6 +1,7 @@
 #include "engine/expert_paging.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <utility>
 #include <vector>
 
@@ -38,9 +39,14 @@ memory::PageHomes HomesOf(std::span<const model::ExpertLayer> layers,
 }
 
 Result<std::vector<io::ReadFileId>> AddFiles(const formats::Catalogue& catalogue,
+                                             const formats::packed::PackedFile* packed,
                                              io::Reader& reader) {
+  std::vector<std::shared_ptr<const io::File>> all = catalogue.files;
+  if (packed != nullptr) {
+    all.push_back(packed->file());
+  }
   std::vector<io::ReadFileId> files;
-  for (const auto& file : catalogue.files) {
+  for (const auto& file : all) {
     const auto id = reader.AddFile(file);
     if (!id) {
       return tl::unexpected(id.error());
@@ -64,7 +70,29 @@ PagingSnapshot ExpertPaging::Snapshot() const {
   return snapshot;
 }
 
+Result<std::unique_ptr<const formats::packed::PackedFile>> FindPacked(
+    const formats::Catalogue& catalogue, const EngineOptions& options) {
+  using formats::packed::PackedFile;
+  if (!options.packed || !options.model) {  // the bundled model has no folder
+    return nullptr;
+  }
+  const std::filesystem::path path = formats::packed::PathBeside(catalogue.files.front()->path());
+  std::error_code error;
+  if (!std::filesystem::exists(path, error)) {
+    return nullptr;
+  }
+  auto packed = PackedFile::Open(path);
+  if (!packed) {
+    return Forward(packed);
+  }
+  if (auto matches = packed->MatchesSource(catalogue); !matches) {
+    return Forward(matches);
+  }
+  return std::make_unique<const PackedFile>(std::move(*packed));
+}
+
 Result<std::unique_ptr<ExpertPaging>> StartPaging(const formats::Catalogue& catalogue,
+                                                  const formats::packed::PackedFile* packed,
                                                   const model::Model& model,
                                                   const LineDivision& division,
                                                   const PagingOptions& options,
@@ -89,7 +117,7 @@ Result<std::unique_ptr<ExpertPaging>> StartPaging(const formats::Catalogue& cata
   if (!reader) {
     return Forward(reader);
   }
-  const auto files = AddFiles(catalogue, **reader);
+  const auto files = AddFiles(catalogue, packed, **reader);
   if (!files) {
     return tl::unexpected(files.error());
   }
@@ -109,8 +137,18 @@ Result<std::unique_ptr<ExpertPaging>> StartPaging(const formats::Catalogue& cata
     n_frames.push_back(share.n_frames);
     n_frames_min.push_back(share.n_frames_min);
   }
-  auto pager = memory::Pager::Create(ledger, std::move(*reader), std::move(homes), *paging->layout,
-                                     std::move(*policy), n_frames, n_frames_min, {});
+  memory::PagerOptions pager_options;
+  if (packed != nullptr) {
+    pager_options.verify = [packed, layout = paging->layout.get()](
+                               memory::PageId page, uint32_t part,
+                               std::span<const std::byte> bytes) {
+      const uint32_t layer = layout->layer_of(page);
+      return packed->IsSoundPart(layer, page.value - layout->begin(layer), part, bytes.data());
+    };
+  }
+  auto pager =
+      memory::Pager::Create(ledger, std::move(*reader), std::move(homes), *paging->layout,
+                            std::move(*policy), n_frames, n_frames_min, std::move(pager_options));
   if (!pager) {
     return Forward(pager);
   }

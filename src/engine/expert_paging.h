@@ -33,12 +33,17 @@ struct ExpertPaging {
   [[nodiscard]] PagingSnapshot Snapshot() const;
 };
 
+// The packed file beside the model; null where there is none, or where the options do without.
+// kBadModel when it was made from other files, or is none.
+[[nodiscard]] Result<std::unique_ptr<const formats::packed::PackedFile>> FindPacked(
+    const formats::Catalogue& catalogue, const EngineOptions& options);
+
 // With as many frames as the division gives the experts, which the ledger has room for. kUsage when
-// a name is none, kIo when the files cannot be read.
-[[nodiscard]] Result<std::unique_ptr<ExpertPaging>> StartPaging(const formats::Catalogue& catalogue,
-                                                                const model::Model& model,
-                                                                const LineDivision& division,
-                                                                const PagingOptions& options,
-                                                                memory::Ledger& ledger);
+// a name is none, kIo when the files cannot be read. `packed`, which the model was opened with, may
+// be null.
+[[nodiscard]] Result<std::unique_ptr<ExpertPaging>> StartPaging(
+    const formats::Catalogue& catalogue, const formats::packed::PackedFile* packed,
+    const model::Model& model, const LineDivision& division, const PagingOptions& options,
+    memory::Ledger& ledger);
 
 }  // namespace plimsoll::engine

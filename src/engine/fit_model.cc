@@ -27,8 +27,8 @@ uint64_t IndexBytes(std::span<const model::ExpertLayer> layers) {
 Result<FittedModel> OpenWithChunk(const formats::Catalogue& catalogue, kernels::Team& team,
                                   const FitOptions& options, uint64_t tokenizer_bytes,
                                   uint32_t chunk) {
-  auto model =
-      model::Model::Open(catalogue, team, {.max_chunk = chunk, .kernels = options.kernels});
+  auto model = model::Model::Open(
+      catalogue, team, {.max_chunk = chunk, .kernels = options.kernels, .packed = options.packed});
   if (!model) {
     return Forward(model);
   }

@@ -21,7 +21,7 @@ uint64_t FrameBytesOf(const model::ExpertLayer& layer) {
   uint64_t bytes = 0;
   for (const model::ExpertProjection& projection : layer.projections) {
     if (projection.entry != nullptr) {
-      bytes += memory::PartFrameBytes(projection.matrix.bytes());
+      bytes += memory::PartFrameBytes(projection.read_bytes());
     }
   }
   return bytes;

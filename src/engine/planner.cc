@@ -4,6 +4,7 @@
 
 #include "engine/attention_work.h"
 #include "engine/bundled_model.h"
+#include "engine/expert_paging.h"
 #include "engine/vocabulary_from_metadata.h"
 #include "formats/gguf/reader.h"
 #include "io/aligned_range.h"
@@ -74,8 +75,15 @@ Result<std::unique_ptr<Planner>> Planner::Open(const EngineOptions& options) {
   if (!kernels) {
     return tl::unexpected(kernels.error());
   }
-  planner->fit_ = {
-      .n_ctx = options.n_ctx, .prefill_chunk = options.prefill_chunk, .kernels = *kernels};
+  auto packed = FindPacked(planner->catalogue_, options);
+  if (!packed) {
+    return Forward(packed);
+  }
+  planner->packed_ = std::move(*packed);
+  planner->fit_ = {.n_ctx = options.n_ctx,
+                   .prefill_chunk = options.prefill_chunk,
+                   .kernels = *kernels,
+                   .packed = planner->packed_.get()};
   const io::CoreFacts cores = io::ReadCoreFacts();
   planner->team_ = std::make_unique<kernels::Team>(
       options.n_threads != 0 ? options.n_threads : cores.n_usable, cores.processors);

@@ -64,6 +64,7 @@ class Planner {
 
   formats::Catalogue catalogue_;
   formats::Summary contents_;
+  std::unique_ptr<const formats::packed::PackedFile> packed_;  // null: there is none
   std::unique_ptr<kernels::Team> team_;
   FitOptions fit_;
   uint64_t tokenizer_bytes_ = 0;

@@ -29,6 +29,9 @@ bool InWholeMatrices(const formats::TensorEntry& entry, uint64_t matrix_bytes) {
 }  // namespace
 
 formats::FileRange ExpertProjection::RangeOf(uint32_t expert) const {
+  if (packed.bytes != 0) {
+    return {packed.file_idx, packed.offset + expert * packed_stride, packed.bytes};
+  }
   const uint64_t bytes = matrix.bytes();
   uint64_t at = expert * bytes;
   for (const formats::FileRange& range : entry->ranges) {
@@ -69,6 +72,33 @@ Result<std::vector<ExpertLayer>> FindExperts(std::span<const BoundTensor> bound,
     }
   }
   return layers;
+}
+
+Result<> ReadFromPacked(const formats::packed::PackedFile& packed, uint32_t file_idx,
+                        std::span<ExpertLayer> layers) {
+  std::vector<formats::packed::LayerShape> shapes;
+  for (const ExpertLayer& layer : layers) {
+    formats::packed::LayerShape& shape = shapes.emplace_back();
+    shape.n_experts = layer.n_experts;
+    for (size_t i = 0; layer.n_experts != 0 && i < kNProjections; ++i) {
+      const tensor::Matrix& matrix = layer.projections[i].matrix;
+      shape.projections[i] = {matrix.dtype, matrix.k, matrix.rows};
+    }
+  }
+  if (auto same = packed.HasLayers(shapes); !same) {
+    return same;
+  }
+  for (uint32_t i = 0; i < layers.size(); ++i) {
+    const formats::packed::Layer& place = packed.layer(i);
+    for (size_t p = 0; layers[i].n_experts != 0 && p < kNProjections; ++p) {
+      ExpertProjection& projection = layers[i].projections[p];
+      projection.matrix.layout = tensor::Layout::kRows16;
+      projection.packed = {file_idx, place.begin + place.parts[p].offset,
+                           place.parts[p].covered_bytes};
+      projection.packed_stride = place.stride;
+    }
+  }
+  return {};
 }
 
 }  // namespace plimsoll::model

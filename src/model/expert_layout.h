@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "formats/catalogue.h"
+#include "formats/packed/packed_file.h"
 #include "model/loader.h"
 #include "model/weights.h"
 #include "tensor/matrix.h"
@@ -20,9 +21,17 @@ enum class Projection : uint8_t { kGate, kUp, kDown };
 
 // One projection of all experts of a layer.
 struct ExpertProjection {
-  tensor::Matrix matrix;  // one expert's: type, native layout, k and rows, but no data
+  tensor::Matrix matrix;  // one expert's: type, layout, k and rows, but no data
   const formats::TensorEntry* entry = nullptr;
+  // Where it is read from a packed file: the first expert's part, whose bytes are the matrix and
+  // what else its checksum covers, and the way from each to the next. No bytes: from the model's
+  // own files.
+  formats::FileRange packed;
+  uint64_t packed_stride = 0;
 
+  [[nodiscard]] uint64_t read_bytes() const {
+    return packed.bytes != 0 ? packed.bytes : matrix.bytes();
+  }
   // Where one expert's matrix is; it lies in one piece.
   [[nodiscard]] formats::FileRange RangeOf(uint32_t expert) const;
 };
@@ -36,5 +45,10 @@ struct ExpertLayer {
 // file keeps an expert's matrix in pieces.
 [[nodiscard]] Result<std::vector<ExpertLayer>> FindExperts(std::span<const BoundTensor> bound,
                                                            const ModelWeights& weights);
+
+// From here on the experts are those of the packed file, which is file number `file_idx` behind the
+// catalogue's. kBadModel when its layers are others.
+[[nodiscard]] Result<> ReadFromPacked(const formats::packed::PackedFile& packed, uint32_t file_idx,
+                                      std::span<ExpertLayer> layers);
 
 }  // namespace plimsoll::model

@@ -78,6 +78,17 @@ kv::BlockLayout Model::KvLayout() const {
   return kv::BlockLayout(std::move(layers));
 }
 
+Result<std::vector<ExpertLayer>> Model::ExpertLayers() const {
+  auto layers = FindExperts(bound_, weights_);
+  if (layers && options_.packed != nullptr) {
+    const auto file_idx = static_cast<uint32_t>(catalogue_.files.size());
+    if (auto packed = ReadFromPacked(*options_.packed, file_idx, *layers); !packed) {
+      return plimsoll::Forward(packed);
+    }
+  }
+  return layers;
+}
+
 ModelNeeds Model::Needs() const {
   memory::Carver counting;
   Scratch::Lay(hp_, MakeScratchShape(), counting);

@@ -59,6 +59,8 @@ struct ModelNeeds {
 struct ModelOptions {
   uint32_t max_chunk = 512;
   const kernels::KernelSet* kernels = nullptr;
+  // Null: experts are read from the model's own files. Outlives the model.
+  const formats::packed::PackedFile* packed = nullptr;
 };
 
 // Not thread-safe: one step at a time. Immutable but for its scratch memory.
@@ -73,10 +75,9 @@ class Model {
   [[nodiscard]] const HyperParams& hyper_params() const { return hp_; }
   [[nodiscard]] ModelNeeds Needs() const;
   [[nodiscard]] kv::BlockLayout KvLayout() const;
-  // Where the experts lie in the files, of every layer. kBadModel as FindExperts.
-  [[nodiscard]] Result<std::vector<ExpertLayer>> ExpertLayers() const {
-    return FindExperts(bound_, weights_);
-  }
+  // Where the experts are read from, of every layer. A packed file is numbered behind the
+  // catalogue's. kBadModel as FindExperts and ReadFromPacked.
+  [[nodiscard]] Result<std::vector<ExpertLayer>> ExpertLayers() const;
   // Of the weights; page-aligned, empty before Load.
   [[nodiscard]] std::span<const std::byte> LargestWeights() const;
   [[nodiscard]] uint32_t max_chunk() const { return options_.max_chunk; }

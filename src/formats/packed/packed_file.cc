@@ -77,8 +77,12 @@ Result<> PackedFile::HasLayers(std::span<const LayerShape> shapes) const {
 
 bool PackedFile::IsSound(uint32_t layer, uint32_t expert, size_t part,
                          const std::byte* record) const {
-  const Part& place = this->layer(layer).parts[part];
-  return io::Checksum64({record + place.offset, place.covered_bytes}) ==
+  return IsSoundPart(layer, expert, part, record + this->layer(layer).parts[part].offset);
+}
+
+bool PackedFile::IsSoundPart(uint32_t layer, uint32_t expert, size_t part,
+                             const std::byte* at) const {
+  return io::Checksum64({at, this->layer(layer).parts[part].covered_bytes}) ==
          Checksum(layer, expert, part);
 }
 

@@ -61,6 +61,9 @@ class PackedFile {
   // `record` is where the record was read to.
   [[nodiscard]] bool IsSound(uint32_t layer, uint32_t expert, size_t part,
                              const std::byte* record) const;
+  // The same of a part that was read by itself to `at`.
+  [[nodiscard]] bool IsSoundPart(uint32_t layer, uint32_t expert, size_t part,
+                                 const std::byte* at) const;
   [[nodiscard]] tensor::Matrix MatrixAt(uint32_t layer, size_t part, const std::byte* record) const;
   // Names the file, the layer, the expert and the part; kBadModel.
   [[nodiscard]] Error Damaged(uint32_t layer, uint32_t expert, size_t part) const;
