@@ -9,9 +9,6 @@
 #include <unistd.h>
 
 namespace plimsoll::io {
-namespace {
-
-// A rename is on the disk when its folder is.
 Result<> SyncFolder(const std::filesystem::path& file) {
   const std::filesystem::path folder = file.has_parent_path() ? file.parent_path() : ".";
   const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -29,8 +26,6 @@ Result<> SyncFolder(const std::filesystem::path& file) {
   }
   return {};
 }
-
-}  // namespace
 
 Result<AtomicFile> AtomicFile::Create(std::filesystem::path path) {
   std::filesystem::path temporary = path;

@@ -11,6 +11,9 @@
 
 namespace plimsoll::io {
 
+// Forces the folder that `file` lies in to the disk: a rename is there when its folder is. kIo.
+[[nodiscard]] Result<> SyncFolder(const std::filesystem::path& file);
+
 // Not thread-safe. The temporary file is removed unless Commit succeeded.
 class AtomicFile {
  public:

@@ -26,16 +26,21 @@ std::string Hex(const Digest128& digest) {
   return fmt::format("{:016x}{:016x}", digest.high, digest.low);
 }
 
-void Digester128::Reset() {
+// The library's state serves both lengths alike.
+void Digester::Reset() {
   auto* state = new (state_.data()) XXH3_state_t;
   XXH3_128bits_reset(state);
 }
 
-void Digester128::Add(std::span<const std::byte> bytes) {
+void Digester::Add(std::span<const std::byte> bytes) {
   XXH3_128bits_update(reinterpret_cast<XXH3_state_t*>(state_.data()), bytes.data(), bytes.size());
 }
 
-Digest128 Digester128::Digest() const {
+uint64_t Digester::Sum64() const {
+  return XXH3_64bits_digest(reinterpret_cast<const XXH3_state_t*>(state_.data()));
+}
+
+Digest128 Digester::Sum128() const {
   return FromLibrary(XXH3_128bits_digest(reinterpret_cast<const XXH3_state_t*>(state_.data())));
 }
 

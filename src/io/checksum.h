@@ -24,14 +24,15 @@ struct Digest128 {
 // 32 hexadecimal digits, as `xxhsum -H2` prints them.
 [[nodiscard]] std::string Hex(const Digest128& digest);
 
-// XXH3-128 of bytes that come piece by piece.
-class Digester128 {
+// Of bytes that come piece by piece.
+class Digester {
  public:
-  Digester128() { Reset(); }
+  Digester() { Reset(); }
   void Reset();
   void Add(std::span<const std::byte> bytes);
   // Of all that was added so far; more may follow.
-  [[nodiscard]] Digest128 Digest() const;
+  [[nodiscard]] uint64_t Sum64() const;
+  [[nodiscard]] Digest128 Sum128() const;
 
  private:
   alignas(64) std::array<std::byte, 576> state_;  // the library's, kept out of this header

@@ -1,5 +1,6 @@
 #include "io/file.h"
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -8,6 +9,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "io/checksum.h"
 
 namespace plimsoll::io {
 
@@ -150,6 +153,21 @@ bool File::IsReplaced() const {
   }
   const Identity there = IdentityOf(status);
   return there.device != identity_.device || there.inode != identity_.inode;
+}
+
+Result<uint64_t> File::Stamp() const {
+  struct stat status = {};
+  if (::fstat(fd_, &status) != 0) {
+    return Fail(ErrorKind::kIo, "cannot stat {}: {}", name_, std::strerror(errno));
+  }
+  const std::array<int64_t, 7> facts = {static_cast<int64_t>(status.st_dev),
+                                        static_cast<int64_t>(status.st_ino),
+                                        status.st_size,
+                                        status.st_mtim.tv_sec,
+                                        status.st_mtim.tv_nsec,
+                                        status.st_ctim.tv_sec,
+                                        status.st_ctim.tv_nsec};
+  return Checksum64(std::as_bytes(std::span(facts)));
 }
 
 Error File::DescribeChange(FileChange change) const {

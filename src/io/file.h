@@ -56,6 +56,9 @@ class File {
   [[nodiscard]] FileChange Changed() const;
   // The path leads to another file now, or to none; this one is still open, and whole.
   [[nodiscard]] bool IsReplaced() const;
+  // A number that stays the same, over runs too, while the file is the same and nobody writes to it
+  // or changes its status: of what stat says now, its time of status change among it.
+  [[nodiscard]] Result<uint64_t> Stamp() const;
   // kIo, naming the file, what happened and what to do; `change` is not kNone.
   [[nodiscard]] Error DescribeChange(FileChange change) const;
 
