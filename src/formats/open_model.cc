@@ -8,6 +8,7 @@
 #include "formats/escape.h"
 #include "formats/gguf/reader.h"
 #include "formats/gguf/split.h"
+#include "formats/packed/packed_file.h"
 #include "formats/safetensors/reader.h"
 
 namespace plimsoll::formats {
@@ -41,6 +42,11 @@ Result<Catalogue> OpenFile(const fs::path& path) {
   }
   if (path.extension() == ".safetensors") {
     return OpenSafetensors(path);
+  }
+  if (packed::HasMagic(**file).value_or(false)) {
+    return Fail(ErrorKind::kBadModel,
+                "{} is a packed file, which has a model's experts alone; name the model beside it",
+                path.string());
   }
   return Fail(
       ErrorKind::kBadModel,

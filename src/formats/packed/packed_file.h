@@ -48,6 +48,8 @@ class PackedFile {
   [[nodiscard]] const std::shared_ptr<const io::File>& file() const { return file_; }
   [[nodiscard]] std::span<const Layer> layers() const { return decoded_.layout.layers; }
   [[nodiscard]] const Layer& layer(uint32_t layer) const { return decoded_.layout.layers[layer]; }
+  [[nodiscard]] uint64_t header_bytes() const { return decoded_.tables.header_bytes; }
+  [[nodiscard]] uint64_t begin() const { return decoded_.layout.begin; }  // of the first record
   [[nodiscard]] uint32_t n_records() const { return decoded_.layout.n_records; }
 
   [[nodiscard]] uint64_t RecordOffset(uint32_t layer, uint32_t expert) const {

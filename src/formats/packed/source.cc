@@ -10,7 +10,7 @@ constexpr uint64_t kMaxHashedBytes = 512 << 20;
 constexpr uint64_t kBufferBytes = 1 << 20;
 
 Result<io::Digest128> DigestHeader(const io::File& file, uint64_t bytes) {
-  io::Digester128 digester;
+  io::Digester digester;
   std::vector<std::byte> buffer(std::min(bytes, kBufferBytes));
   for (uint64_t at = 0; at < bytes;) {
     const auto piece = std::span(buffer).first(std::min<uint64_t>(bytes - at, buffer.size()));
@@ -20,7 +20,7 @@ Result<io::Digest128> DigestHeader(const io::File& file, uint64_t bytes) {
     digester.Add(piece);
     at += piece.size();
   }
-  return digester.Digest();
+  return digester.Sum128();
 }
 
 }  // namespace
