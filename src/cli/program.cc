@@ -8,11 +8,13 @@
 #include "cli/doctor.h"
 #include "cli/eval.h"
 #include "cli/inspect_command.h"
+#include "cli/pack.h"
 #include "cli/plan.h"
 #include "cli/run.h"
 #include "cli/suggest.h"
 #include "cli/tokenize_command.h"
 #include "cli/trace_command.h"
+#include "cli/verify.h"
 #include "cli/version.h"
 
 namespace plimsoll::cli {
@@ -26,21 +28,25 @@ struct Command {
   CommandFn command;
 };
 
-constexpr std::array<Command, 8> kCommands = {{
+constexpr std::array<Command, 10> kCommands = {{
     {"Talk to a model", "run", "run [MODEL]", "chat in the terminal, or answer -p TEXT",
      RunCommand},
-    {"Look at a model", "plan", "plan [-m MODEL]", "what fits a line of memory, and how fast it is",
-     PlanCommand},
-    {"Look at a model", "inspect", "inspect MODEL", "what its files contain", InspectCommand},
-    {"Look at a model", "tokenize", "tokenize [-p TEXT]", "text to token ids, and back",
-     TokenizeCommand},
-    {"Measure a model", "eval", "eval logits|perplexity", "what it predicts, in figures",
-     EvalCommand},
-    {"Measure a model", "bench", "bench [-m MODEL]",
-     "how fast it runs, beside the machine's limits", BenchCommand},
-    {"Measure a model", "trace", "trace record|replay|show", "how it routes, and what caches miss",
+    {"Look at a model, or prepare it", "plan", "plan [-m MODEL]",
+     "what fits a line of memory, and how fast it is", PlanCommand},
+    {"Look at a model, or prepare it", "inspect", "inspect MODEL", "what its files contain",
+     InspectCommand},
+    {"Look at a model, or prepare it", "tokenize", "tokenize [-p TEXT]",
+     "text to token ids, and back", TokenizeCommand},
+    {"Look at a model, or prepare it", "verify", "verify FILE",
+     "whether a model or its packed file is undamaged", VerifyCommand},
+    {"Look at a model, or prepare it", "pack", "pack MODEL",
+     "a side file that its experts are read from faster", PackCommand},
+    {"Measure", "eval", "eval logits|perplexity", "what a model predicts, in figures", EvalCommand},
+    {"Measure", "bench", "bench [-m MODEL]", "how fast it runs, beside the machine's limits",
+     BenchCommand},
+    {"Measure", "trace", "trace record|replay|show", "how it routes, and what caches miss",
      TraceCommand},
-    {"Look at the machine", "doctor", "doctor [-m MODEL]", "what it offers, and what to change",
+    {"Measure", "doctor", "doctor [-m MODEL]", "what the machine offers, and what to change",
      DoctorCommand},
 }};
 

@@ -13,6 +13,16 @@ constexpr double kBarInterval = 0.1;
 constexpr double kLineInterval = 10;
 constexpr size_t kBarWidth = 24;
 
+// "; 12 s left", once a second has passed: before, nothing can be said.
+std::string TimeLeft(double share, double elapsed) {
+  if (elapsed < 1 || share <= 0 || share >= 1) {
+    return {};
+  }
+  const auto seconds = static_cast<uint64_t>(elapsed / share * (1 - share) + 0.5);
+  return seconds < 120 ? fmt::format("; {} s left", seconds)
+                       : fmt::format("; {} min left", (seconds + 30) / 60);
+}
+
 }  // namespace
 
 std::string Progress::Update(uint64_t bytes_done, uint64_t bytes_total, double seconds) {
@@ -36,13 +46,13 @@ std::string Progress::Update(uint64_t bytes_done, uint64_t bytes_total, double s
   const auto rate =
       elapsed > 0 ? static_cast<uint64_t>(static_cast<double>(bytes_done) / elapsed) : 0;
   const std::string amounts =
-      fmt::format("{:3.0f} %  {} of {}, {}/s", share * 100, FormatBytes(bytes_done),
-                  FormatBytes(bytes_total), FormatBytes(rate));
+      fmt::format("{:3.0f} %  {} of {}, {}/s{}", share * 100, FormatBytes(bytes_done),
+                  FormatBytes(bytes_total), FormatBytes(rate), TimeLeft(share, elapsed));
   if (!is_terminal_) {
-    return fmt::format("loading {}: {}\n", name_, amounts);
+    return fmt::format("{} {}: {}\n", verb_, name_, amounts);
   }
   const auto filled = static_cast<size_t>(share * kBarWidth);
-  return fmt::format("\r\x1b[Kloading {} [{}{}] {}", name_, std::string(filled, '#'),
+  return fmt::format("\r\x1b[K{} {} [{}{}] {}", verb_, name_, std::string(filled, '#'),
                      std::string(kBarWidth - filled, '.'), amounts);
 }
 

@@ -1,4 +1,4 @@
-// How far loading has come.
+// How far loading, or other work on a model's bytes, has come.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +10,9 @@ namespace plimsoll::cli {
 // ten times a second; elsewhere one line every ten seconds, so that short loads leave no trace.
 class Progress {
  public:
-  Progress(std::string name, bool is_terminal)
-      : name_(std::move(name)), is_terminal_(is_terminal) {}
+  // "loading model.gguf"
+  Progress(std::string name, bool is_terminal, std::string verb = "loading")
+      : name_(std::move(name)), verb_(std::move(verb)), is_terminal_(is_terminal) {}
 
   // `seconds` is any clock that only goes forward.
   [[nodiscard]] std::string Update(uint64_t bytes_done, uint64_t bytes_total, double seconds);
@@ -20,6 +21,7 @@ class Progress {
 
  private:
   std::string name_;
+  std::string verb_;
   bool is_terminal_;
   bool shown_ = false;
   double started_ = -1;

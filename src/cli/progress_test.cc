@@ -6,7 +6,9 @@
 namespace plimsoll::cli {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 
 TEST(Progress, OnATerminalTheBarIsRedrawnTenTimesASecond) {
   Progress progress("m.gguf", true);
@@ -23,9 +25,19 @@ TEST(Progress, ElsewhereOneLineEveryTenSeconds) {
   EXPECT_EQ(progress.Update(0, 4096, 100), "");
   EXPECT_EQ(progress.Update(1024, 4096, 109), "");
   EXPECT_EQ(progress.Update(1024, 4096, 110),
-            "loading m.gguf:  25 %  1.00 KiB of 4.00 KiB, 102 B/s\n");
+            "loading m.gguf:  25 %  1.00 KiB of 4.00 KiB, 102 B/s; 30 s left\n");
   EXPECT_EQ(progress.Update(2048, 4096, 111), "");
   EXPECT_EQ(progress.Clear(), "");
+}
+
+TEST(Progress, SaysTheTimeLeftAndWhatIsDone) {
+  Progress progress("m.gguf", true, "packing");
+  (void)progress.Update(0, 1000, 0);
+  EXPECT_THAT(progress.Update(500, 1000, 0.5), Not(HasSubstr("left")));
+  EXPECT_THAT(progress.Update(750, 1000, 9),
+              AllOf(HasSubstr("packing m.gguf ["), HasSubstr("/s; 3 s left")));
+  EXPECT_THAT(progress.Update(800, 1000, 2400), HasSubstr("/s; 10 min left"));
+  EXPECT_THAT(progress.Update(1000, 1000, 3000), Not(HasSubstr("left")));
 }
 
 TEST(Progress, AShortLoadLeavesNoTraceInALog) {
