@@ -5,6 +5,7 @@
 #include <string>
 
 #include "formats/gguf/raw_file.h"
+#include "formats/packed/test_packed.h"
 #include "formats/safetensors/test_files.h"
 #include "fuzz/seeds.h"
 #include "memory/trace/binary_trace.h"
@@ -165,6 +166,24 @@ void WriteSafetensors(const fs::path& folder) {
   Write(folder, "nothing", Parts({kYarnConfig, "", TensorsJson().File()}));
 }
 
+// Headers alone, small ones: the fuzz target gives them their length and their checksum.
+void WritePacked(const fs::path& folder) {
+  using formats::packed::LayerShape;
+  using formats::packed::SourceFile;
+  const auto header_of = [](const std::vector<LayerShape>& layers,
+                            const std::vector<SourceFile>& sources) {
+    const std::string file = formats::packed::TestFile(layers, sources);
+    return file.substr(0, formats::packed::PlaceTables(sources, layers).value().header_bytes);
+  };
+  const formats::packed::MatrixShape matrix = {DType::kF32, 4, 2};
+  const LayerShape layer = {1, {matrix, matrix, matrix}};
+  const SourceFile source = {.bytes = 100, .header_bytes = 50, .header_digest = {1, 2}};
+  Write(folder, "smallest", header_of({layer}, {source}));
+  Write(folder, "layers", header_of({layer, {}, {3, layer.projections}}, {source}));
+  Write(folder, "types", header_of(formats::packed::TestLayers(), {source}));
+  Write(folder, "sources", header_of({layer}, formats::packed::TestSources()));
+}
+
 void WriteTraces(const fs::path& folder) {
   using memory::policy::Phase;
   const std::vector<memory::trace::TraceLayer> layers = {{0, 0, 0, 0}, {16, 2, 3, 4096}};
@@ -197,6 +216,7 @@ int main(int argc, char** argv) {
   const std::filesystem::path folder = argv[1];
   plimsoll::fuzz::WriteGguf(folder / "gguf");
   plimsoll::fuzz::WriteSafetensors(folder / "safetensors");
+  plimsoll::fuzz::WritePacked(folder / "packed");
   plimsoll::fuzz::WriteTraces(folder / "trace");
   return 0;
 }

@@ -236,6 +236,88 @@ class OnePrompt(unittest.TestCase):
         self.assertIn(b"interrupted", err)
 
 
+class Packing(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.model = pathlib.Path(folder.name) / "m.gguf"
+        self.packed = pathlib.Path(folder.name) / "m.gguf.plimsoll"
+        self.partial = pathlib.Path(folder.name) / "m.gguf.plimsoll.partial"
+        self.model.write_bytes(MODEL.read_bytes())
+
+    @staticmethod
+    def flip(path, offset):
+        with path.open("r+b") as file:
+            file.seek(offset)
+            byte = file.read(1)[0]
+            file.seek(offset)
+            file.write(bytes([byte ^ 4]))
+
+    def test_a_packed_file_is_verified_and_its_damage_named(self):
+        self.assertEqual(json.loads(run("pack", str(self.model), "--json").stdout)["experts"],
+                         json.loads(run("verify", str(self.packed), "--json").stdout)["experts"])
+        self.assertIn("packed already", run("pack", str(self.model)).stdout)
+        self.assertIn("every byte is what", run("verify", str(self.model)).stdout)
+        middle = self.packed.stat().st_size // 2
+        self.flip(self.packed, middle)
+        done = run("verify", str(self.packed))
+        self.assertEqual(done.returncode, 3)
+        self.assertRegex(done.stdout, r"^layer \d+, expert \d+: (gate|up|down) is damaged")
+        self.flip(self.packed, middle)
+        self.assertEqual(run("verify", str(self.packed)).returncode, 0)
+        self.flip(self.packed, 100)
+        header = run("verify", str(self.packed))
+        self.assertEqual(header.returncode, 3)
+        self.assertIn("the header is damaged", header.stderr)
+
+    def test_a_damaged_model_is_named_with_its_tensors(self):
+        run("pack", str(self.model))
+        self.flip(self.model, self.model.stat().st_size - 100)
+        done = run("verify", str(self.model), "--json")
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("fetch it again", done.stderr)
+        self.assertTrue(json.loads(done.stdout)["damaged"][0]["tensors"])
+        digest = json.loads(done.stdout)["files"][0]["xxh128"]
+        self.packed.unlink()
+        self.assertEqual(run("verify", str(self.model), "--xxh128", digest).returncode, 0)
+        self.assertEqual(run("verify", str(self.model), "--xxh128", "0" * 32).returncode, 3)
+
+    def test_what_has_no_room_or_no_place_leaves_nothing(self):
+        limited = subprocess.run(["sh", "-c", 'ulimit -f 1000; trap "" XFSZ; exec "$0" pack "$1"',
+                                  PLIMSOLL, str(self.model)], capture_output=True, timeout=60,
+                                 stdin=subprocess.DEVNULL, env=environment())
+        self.assertEqual(limited.returncode, 5, limited.stderr)
+        self.assertIn(b"cannot make room for", limited.stderr)
+        self.assertEqual(list(self.model.parent.iterdir()), [self.model])
+        self.assertEqual(run("pack", str(self.model), "-o", "/nowhere/x").returncode, 5)
+        self.assertEqual(run("pack", str(self.model), "-o", str(self.model)).returncode, 2)
+
+    def test_an_interrupt_or_a_kill_leaves_what_the_next_run_goes_on_with(self):
+        # Behind the tensors a hole of 256 GiB, which takes a minute at least to read.
+        os.truncate(self.model, 1 << 38)
+        for how, code in ((signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)):
+            process = subprocess.Popen([PLIMSOLL, "pack", str(self.model)],
+                                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE, env=environment())
+            deadline = time.monotonic() + 30
+            while not (self.partial.exists() and self.partial.stat().st_size > 0):
+                self.assertIsNone(process.poll())
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.01)
+            time.sleep(0.2)
+            process.send_signal(how)
+            _, err = process.communicate(timeout=60)
+            self.assertEqual(process.returncode, code)
+            self.assertEqual(b"the same command goes on" in err, how == signal.SIGINT)
+            self.assertTrue(self.partial.exists())
+            self.assertFalse(self.packed.exists())
+        self.assertIn("not finished", run("verify", str(self.partial)).stderr)
+        os.truncate(self.model, MODEL.stat().st_size)
+        self.assertEqual(run("pack", str(self.model)).returncode, 0)
+        self.assertFalse(self.partial.exists())
+        self.assertEqual(run("verify", str(self.packed)).returncode, 0)
+
+
 class Evaluation(unittest.TestCase):
     def test_logits_have_the_same_bits_whatever_computes_them(self):
         ids = ",".join(str(i * 37 % 2000) for i in range(1, 40))
