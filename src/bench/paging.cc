@@ -113,6 +113,7 @@ std::unique_ptr<PagingWatch> PagingWatch::Prepare(const engine::EngineOptions& o
   }
   watch->share_ = Ratio(static_cast<double>(n_frames), static_cast<double>(n_pages));
   watch->miss_ratio_ = watch->planner_->Misses().At(watch->share_);
+  watch->reached_ = watch->planner_->Reached();
   watch->chunk_ = fitted->model->max_chunk();
   watch->trace_path_ = folder / fmt::format("plimsoll-bench-{}.trace", ::getpid());
   return watch;
@@ -176,22 +177,37 @@ Result<> PagingWatch::Complete(engine::MachineSpeed speed, bool is_text,
     test.result->plan_seconds =
         static_cast<double>(test.passes.size()) *
         (CostOfPrefill(work, speed, prompt).seconds() +
-         test.test.n_gen * CostOfDecode(work, speed, miss_ratio_).seconds());
+         test.test.n_gen * CostOfDecode(work, speed, miss_ratio_).seconds() / reached_);
     for (const PassRange& passes : test.passes) {
       test.result->bound_seconds += replayed.BoundOf(passes, work, speed);
       test.result->belady_misses += replayed.BeladyMissesOf(passes);
     }
   }
-  const uint64_t n_decoded = replayed.n_decoded();
-  if (is_text && n_decoded >= kTokensOfProfileMin) {
-    if (const auto curve = engine::MissCurve::OfTrace(*trace, engine::ProfileShares())) {
-      static_cast<void>(engine::StoreMissProfile(
-          io::MeasurementCache::OfUser(),
-          engine::ProfileName(planner_->hyper_params(), planner_->catalogue().TotalBytes()),
-          *curve));
-    }
+  if (is_text && replayed.n_decoded() >= kTokensOfProfileMin) {
+    Remember(*trace, tests);
   }
   return {};
+}
+
+// A cache that cannot be written costs the next plan its knowledge, and nothing else.
+void PagingWatch::Remember(const memory::trace::Trace& trace, std::span<const Test> tests) const {
+  const auto cache = io::MeasurementCache::OfUser();
+  const std::string model =
+      engine::ProfileName(planner_->hyper_params(), planner_->catalogue().TotalBytes());
+  if (const auto curve = engine::MissCurve::OfTrace(trace, engine::ProfileShares())) {
+    static_cast<void>(engine::StoreMissProfile(cache, model, *curve));
+  }
+  double bound = 0;
+  double seconds = 0;
+  for (const Test& test : tests) {
+    if (test.test.n_prompt == 0) {
+      bound += test.result->bound_seconds;
+      seconds += test.result->seconds;
+    }
+  }
+  if (bound > 0) {
+    static_cast<void>(engine::StoreReached(cache, model, bound / seconds));
+  }
 }
 
 }  // namespace plimsoll::bench

@@ -16,6 +16,7 @@
 #include "engine/cost_model.h"
 #include "engine/engine.h"
 #include "engine/planner.h"
+#include "memory/trace/trace.h"
 
 namespace plimsoll::bench {
 
@@ -83,10 +84,12 @@ class PagingWatch {
 
  private:
   PagingWatch() = default;
+  void Remember(const memory::trace::Trace& trace, std::span<const Test> tests) const;
 
   std::unique_ptr<engine::Planner> planner_;
   double miss_ratio_ = 0;  // that a plan expects
   double share_ = 0;       // of the experts that have frames
+  double reached_ = 1;     // of the bound, that a plan expects
   uint32_t chunk_ = 0;     // tokens of a prompt in one pass
   std::filesystem::path trace_path_;
   std::optional<PagingCounts> before_;

@@ -59,7 +59,8 @@ Result<PlanReport> MakeReport(const PlanFlags& flags) {
                        .n_prompt = flags.n_prompt,
                        .speed = {},
                        .disk_not_measured = {},
-                       .misses = (*planner)->Misses()};
+                       .misses = (*planner)->Misses(),
+                       .reached = (*planner)->Reached()};
   Result<memory::trace::Trace> trace;
   if (flags.trace) {
     trace = memory::trace::ReadTrace(*flags.trace);

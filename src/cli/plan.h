@@ -49,6 +49,7 @@ struct PlanReport {
   double share = 1;
   double miss_ratio = 0;
   engine::DecodeCost decode;
+  double reached = engine::kReachedTypical;  // of the bound; the speed to expect is bound * this
   // If tokens chose all experts equally often, which no policy can make worse: the slowest that is
   // to be expected.
   engine::DecodeCost decode_if_even;
@@ -70,6 +71,7 @@ struct PlanInputs {
   // Where there is no trace to count them on.
   engine::MissCurve misses = engine::MissCurve::Typical(1);
   const memory::trace::Trace* trace = nullptr;
+  double reached = engine::kReachedTypical;
 };
 
 // kUsage or kFailed when the trace is of no use. A line that is too low is no error but a refusal

@@ -72,6 +72,8 @@ void PutSpeeds(const PlanReport& report, JsonText& json) {
   report.misses_from ? json.String(SourceName(*report.misses_from)) : json.Null();
   json.Key("miss_ratio").Number(report.miss_ratio);
   PutDecode(report.decode, json);
+  json.Key("reached_of_bound").Number(report.reached);
+  json.Key("expected_tokens_per_second").Number(report.reached / report.decode.seconds());
   json.Key("bound_tokens_per_second_if_even").Number(1 / report.decode_if_even.seconds());
   json.EndObject().Key("prompt").BeginObject().Key("n_tokens").Number(report.n_prompt);
   json.Key("n_chunks").Number(report.prompt.n_chunks);

@@ -143,6 +143,7 @@ Result<PlanReport> MakePlanReport(Planner& planner, const PlanInputs& inputs) {
   Describe(planner, report);
   report.line_bytes = inputs.line_bytes;
   report.n_prompt = inputs.n_prompt;
+  report.reached = inputs.reached;
   report.speed = inputs.speed;
   report.disk_not_measured = inputs.disk_not_measured;
   report.work = planner.WorkAt(report.n_ctx / 2);

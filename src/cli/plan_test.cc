@@ -57,6 +57,7 @@ TEST_F(PlanTest, DividesALowLineAndSaysWhatItCosts) {
   EXPECT_GE(report.decode_if_even.misses, report.decode.misses);
   EXPECT_GT(report.first_prompt.read_bytes, report.prompt.read_bytes);
   const std::string text = PlanText(report);
+  EXPECT_THAT(text, HasSubstr(" to expect"));
   EXPECT_THAT(text, HasSubstr(" of 512 experts at a time, "));
   EXPECT_THAT(text, HasSubstr("as models of this shape route"));
   EXPECT_THAT(text, HasSubstr(" if it routes evenly"));

@@ -112,28 +112,36 @@ std::string_view SourceNote(MissCurve::Source source) {
   return "as models of this shape route; --trace knows better";
 }
 
-std::string Speeds(const PlanReport& report) {
-  const engine::DecodeCost& decode = report.decode;
-  std::string text = "\n";
-  if (report.misses_from) {
-    text += Wrapped(
-        fmt::format(
-            "{:.1f} of its {} experts are missing ({:.1f} %, {}): {} from the disk. Memory "
-            "{:.1f} ms, waiting for the disk {:.1f} ms: at most {} tokens/s{}",
-            decode.misses, report.work.n_active(), 100 * report.miss_ratio,
-            SourceNote(*report.misses_from), Decimal(decode.read_bytes),
-            1e3 * (decode.dense_seconds + decode.expert_seconds), 1e3 * decode.waiting_seconds,
-            Rate(decode.seconds()),
-            *report.misses_from == MissCurve::Source::kTypical
-                ? fmt::format(", {} if it routes evenly", Rate(report.decode_if_even.seconds()))
-                : ""),
-        "  a token   ", 12);
-  } else {
-    text += Wrapped(fmt::format("{} from memory, {:.1f} ms: at most {} tokens/s",
-                                Decimal(decode.seconds() * report.speed.memory),
-                                1e3 * decode.seconds(), Rate(decode.seconds())),
-                    "  a token   ", 12);
+// "at most 14.0 tokens/s, 11.9 to expect"
+std::string SpeedOf(const PlanReport& report) {
+  const double seconds = report.decode.seconds();
+  std::string text = fmt::format("at most {} tokens/s, {} to expect", Rate(seconds),
+                                 Rate(seconds / report.reached));
+  if (report.misses_from == MissCurve::Source::kTypical) {
+    text += fmt::format(", {} if it routes evenly",
+                        Rate(report.decode_if_even.seconds() / report.reached));
   }
+  return text;
+}
+
+std::string TokenNote(const PlanReport& report) {
+  const engine::DecodeCost& decode = report.decode;
+  if (!report.misses_from) {
+    return fmt::format("{} from memory, {:.1f} ms: {}",
+                       Decimal(decode.seconds() * report.speed.memory), 1e3 * decode.seconds(),
+                       SpeedOf(report));
+  }
+  return fmt::format(
+      "{:.1f} of its {} experts are missing ({:.1f} %, {}): {} from the disk. Memory {:.1f} ms, "
+      "waiting for the disk {:.1f} ms: {}",
+      decode.misses, report.work.n_active(), 100 * report.miss_ratio,
+      SourceNote(*report.misses_from), Decimal(decode.read_bytes),
+      1e3 * (decode.dense_seconds + decode.expert_seconds), 1e3 * decode.waiting_seconds,
+      SpeedOf(report));
+}
+
+std::string Speeds(const PlanReport& report) {
+  std::string text = "\n" + Wrapped(TokenNote(report), "  a token   ", 12);
   const engine::PrefillCost& prompt = report.prompt;
   std::string reads;
   if (report.misses_from) {

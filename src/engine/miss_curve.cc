@@ -31,6 +31,14 @@ double TypicalMissRatio(double share, double active_share) {
   return (1 - share) * std::exp(-kRate * std::pow(useful, kPower));
 }
 
+// As long as the machine's bandwidths are remembered.
+constexpr std::chrono::seconds kReachedAge = std::chrono::hours(30 * 24);
+constexpr double kReachedMin = 0.05;  // less is an accident
+
+std::string ReachedKeyOf(std::string_view model) {
+  return fmt::format("reached {} {}", io::MachineKey(), model);
+}
+
 std::string KeyOf(std::string_view model) { return fmt::format("misses {}", model); }
 
 }  // namespace
@@ -119,6 +127,16 @@ Result<> StoreMissProfile(const io::MeasurementCache& cache, std::string_view mo
         {static_cast<uint64_t>(std::llround(point.share * kPartsOfShare)), 0, point.miss_ratio});
   }
   return cache.Store(KeyOf(model), measurements);
+}
+
+double LoadReached(const io::MeasurementCache& cache, std::string_view model) {
+  const auto known = cache.Load(ReachedKeyOf(model), kReachedAge);
+  return known && known->size() == 1 ? std::clamp(known->front().value, kReachedMin, 1.0)
+                                     : kReachedTypical;
+}
+
+Result<> StoreReached(const io::MeasurementCache& cache, std::string_view model, double share) {
+  return cache.Store(ReachedKeyOf(model), {{0, 0, share}});
 }
 
 std::string ProfileName(const model::HyperParams& hp, uint64_t file_bytes) {

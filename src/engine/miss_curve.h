@@ -66,6 +66,14 @@ class MissCurve {
 // kIo when it cannot be written; that costs a better forecast, and nothing else.
 Result<> StoreMissProfile(const io::MeasurementCache& cache, std::string_view model,
                           const MissCurve& curve);
+
+// The share of the bound that decoding reaches where it was never measured: what it does with
+// everything in memory (bench/RESULTS.md: 74 to 97 %), and what paged experts are to come up to.
+inline constexpr double kReachedTypical = 0.85;
+// What the model's last measured run reached on this machine, or kReachedTypical.
+[[nodiscard]] double LoadReached(const io::MeasurementCache& cache, std::string_view model);
+Result<> StoreReached(const io::MeasurementCache& cache, std::string_view model, double share);
+
 // By the architecture, the name and the bytes of all files.
 [[nodiscard]] std::string ProfileName(const model::HyperParams& hp, uint64_t file_bytes);
 

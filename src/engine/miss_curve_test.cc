@@ -115,6 +115,19 @@ TEST(MissProfile, IsKeptForItsModel) {
   EXPECT_EQ(known->At(0.5), 0.125);
 }
 
+TEST(MissProfile, RemembersWhatWasReached) {
+  const auto folder =
+      std::filesystem::path(testing::TempDir()) / ("plimsoll_reach_" + std::to_string(::getpid()));
+  const io::MeasurementCache cache(folder);
+  EXPECT_EQ(LoadReached(cache, "a model"), kReachedTypical);
+  ASSERT_TRUE(StoreReached(cache, "a model", 0.5));
+  EXPECT_EQ(LoadReached(cache, "a model"), 0.5);
+  EXPECT_EQ(LoadReached(cache, "another"), kReachedTypical);
+  ASSERT_TRUE(StoreReached(cache, "a model", 7));
+  EXPECT_EQ(LoadReached(cache, "a model"), 1);
+  std::filesystem::remove_all(folder);
+}
+
 struct Measured {
   const char* file;
   double active_share;

@@ -179,6 +179,10 @@ MissCurve Planner::Misses() const {
   return MissCurve::Typical(share);
 }
 
+double Planner::Reached() const {
+  return LoadReached(io::MeasurementCache::OfUser(), ProfileName(hp_, catalogue_.TotalBytes()));
+}
+
 TokenWork Planner::WorkAt(uint32_t position) const {
   TokenWork work;
   const formats::ReadPerToken& bytes = contents_.bytes_per_token;

@@ -54,6 +54,8 @@ class Planner {
   [[nodiscard]] bool is_quantized() const;
   // Of this model's last measured run, or else of models of its shape.
   [[nodiscard]] MissCurve Misses() const;
+  // The share of the bound that its last measured run reached here, or else a typical one.
+  [[nodiscard]] double Reached() const;
   // Of the token at a position that sees all before it.
   [[nodiscard]] TokenWork WorkAt(uint32_t position) const;
 
