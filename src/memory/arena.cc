@@ -27,10 +27,10 @@ FrameArena::FrameArena(Ledger& ledger, Account account, uint64_t frame_bytes, ui
 }
 
 bool FrameArena::AddChunk(uint32_t n_frames) {
-  const auto chunk = std::ranges::find_if(
+  auto chunk = std::ranges::find_if(
       chunks_, [](const Chunk& candidate) { return candidate.memory.size() == 0; });
-  if (chunk == chunks_.end()) {
-    return false;
+  if (chunk == chunks_.end()) {  // it grew in small steps
+    chunk = chunks_.insert(chunks_.end(), Chunk());
   }
   auto memory = Buffer::Allocate(ledger_, account_, n_frames * frame_bytes_, "frames");
   if (!memory) {

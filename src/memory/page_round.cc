@@ -74,8 +74,10 @@ void Pager::BeginMissing() {
   const size_t n_ahead_max = round_.order == WantOrder::kGiven ? ReadAhead() : round_.n;
   for (size_t i = round_.first_left; i < round_.n && n_ahead < n_ahead_max; ++i) {
     Wish& wish = round_.wishes[i];
-    if (wish == Wish::kWaiting) {
-      const PageId page = round_.pages[i];
+    const PageId page = round_.pages[i];
+    if (wish == Wish::kWaiting && pages_[page.value].state != PageState::kAbsent) {
+      wish = WantPage(page);  // guessed since the round began
+    } else if (wish == Wish::kWaiting) {
       if (!BeginRead(page, ClassOfRound())) {
         break;
       }
@@ -90,15 +92,16 @@ void Pager::BeginMissing() {
   reader_->Issue();
 }
 
-// Frames are short and all of them hold pages that this round wants later: the last of these is
-// read again when its turn comes.
-bool Pager::GiveUpLastHit() {
+// Frames are short and all of them hold pages that this round wants later, which were there or on
+// their way when it began: the last of these is read again when its turn comes.
+bool Pager::GiveUpLast() {
   for (size_t i = round_.n; i-- > round_.first_left;) {
-    if (round_.wishes[i] == Wish::kHit) {
+    Wish& wish = round_.wishes[i];
+    if (wish == Wish::kHit || wish == Wish::kArrived) {
       Unpin(round_.pages[i]);
       Drop(round_.pages[i]);
-      round_.wishes[i] = Wish::kWaiting;
-      --StatsOfRound().hits;
+      StatsOfRound().hits -= wish == Wish::kHit ? 1U : 0U;
+      wish = Wish::kWaiting;
       return true;
     }
   }
@@ -148,7 +151,7 @@ Result<std::span<const uint32_t>> Pager::NextOfRound() {
       return round_.given;
     }
     if (reader_->n_outstanding() == 0) {
-      Invariant(GiveUpLastHit(), "a class has a frame for each page that is in use");
+      Invariant(GiveUpLast(), "a class has a frame for each page that is in use");
       continue;
     }
     if (auto waited = WaitForAny(); !waited) {

@@ -238,7 +238,7 @@ class Pager {
   void BeginMissing();
   // Of pages read ahead in the given order.
   [[nodiscard]] size_t ReadAhead() const;
-  [[nodiscard]] bool GiveUpLastHit();
+  [[nodiscard]] bool GiveUpLast();
   void TakeBackGiven();
   void CloseRound();
   [[nodiscard]] Result<std::span<const uint32_t>> NextOfRound();

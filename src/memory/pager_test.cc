@@ -221,6 +221,38 @@ TEST_F(PagerTest, AGuessThatIsWantedIsJoinedAndOthersAreDropped) {
   pager_->CheckInvariants();
 }
 
+// Three defects that the simulation found.
+TEST_F(PagerTest, AGuessAtAPageThatTheRoundHasNotBegunIsJoined) {
+  Start({.n_frames = 3});
+  const auto pages = Layer(1, {0, 1, 2, 3});
+  std::vector<uint32_t> came;
+  auto round = pager_->Want(pages, Phase::kPrefill, WantOrder::kGiven);
+  for (auto ready = round.Next(); ready && !ready->empty(); ready = round.Next()) {
+    came.insert(came.end(), ready->begin(), ready->end());
+    pager_->Prefetch(std::span(pages).last(1));
+    pager_->CheckInvariants();
+  }
+  EXPECT_EQ(came, (std::vector<uint32_t>{0, 1, 2, 3}));
+  EXPECT_EQ(pager_->stats().prefetched, 1U);
+  EXPECT_EQ(pager_->stats().prefetched_used, 1U);
+}
+
+TEST_F(PagerTest, AJoinedReadIsGivenUpWhereTheOnlyFrameWaitsForTheFirst) {
+  Start({.n_frames = 1, .n_frames_min = 1});
+  pager_->Prefetch(Layer(1, {3}));
+  const auto came = Serve(Layer(1, {0, 3}), WantOrder::kGiven, Phase::kPrefill);
+  ASSERT_TRUE(came) << came.error().message;
+  EXPECT_EQ(*came, (std::vector<uint32_t>{0, 1}));
+}
+
+TEST_F(PagerTest, GrowsInSmallSteps) {
+  Start({.n_frames = 2});
+  for (uint32_t n = 2; n <= 20; ++n) {
+    ASSERT_TRUE(pager_->Resize(0, n));
+    EXPECT_EQ(pager_->n_frames(0), n);
+  }
+}
+
 TEST_F(PagerTest, ShrinksAndGrowsWhileItLives) {
   Start({.n_frames = 20});
   const uint64_t before = ledger_->Snapshot().reserved_bytes;
