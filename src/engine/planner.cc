@@ -41,9 +41,9 @@ ExpertWork WorkOf(const model::ExpertLayer& layer, uint32_t n_active) {
     if (projection.entry == nullptr) {
       continue;
     }
-    const uint64_t bytes = projection.matrix.bytes();
-    work.expert_bytes += bytes;
-    work.read_bytes += io::AlignRange(projection.RangeOf(0).offset, bytes).bytes;
+    const formats::FileRange range = projection.RangeOf(0);
+    work.expert_bytes += projection.matrix.bytes();
+    work.read_bytes += io::AlignRange(range.offset, range.bytes).bytes;
     work.multiply_adds += projection.matrix.k * projection.matrix.rows;
     ++work.n_parts;
   }

@@ -11,6 +11,7 @@
 #include "engine/fit_model.h"
 #include "engine/miss_curve.h"
 #include "formats/catalogue.h"
+#include "formats/packed/packed_file.h"
 #include "formats/summary.h"
 #include "kernels/kernels.h"
 #include "kernels/team.h"
@@ -30,8 +31,8 @@ struct Landmarks {
 // Not thread-safe.
 class Planner {
  public:
-  // Of `options` the model, the context, threads, kernels and chunk count. The errors of
-  // Engine::Load, but for the line's.
+  // Of `options` the model, the context, threads, kernels, chunk and packed file count. The errors
+  // of Engine::Load, but for the line's.
   [[nodiscard]] static Result<std::unique_ptr<Planner>> Open(const EngineOptions& options);
   Planner(const Planner&) = delete;
   Planner& operator=(const Planner&) = delete;
