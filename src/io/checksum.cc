@@ -2,8 +2,9 @@
 
 #include <fmt/format.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+// The library's own choice of instructions; inlined it would be what every x86-64 has.
+#define XXH_STATIC_LINKING_ONLY
+#include <xxh_x86dispatch.h>
 
 namespace plimsoll::io {
 namespace {

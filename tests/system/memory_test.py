@@ -1,0 +1,110 @@
+#!/usr/bin/env python3
+"""The process stays below its line, whatever the model's size, and within a control group a little above it.
+
+usage: memory_test.py PLIMSOLL RANDOM_MODEL [unittest arguments]
+"""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from confined import MemoryGroup, NotPermitted  # noqa: E402
+
+MIB = 1 << 20
+FIXED = 64 * MIB  # by which a process may pass its line
+BESIDE_LINE = 96 * MIB
+PLIMSOLL, RANDOM_MODEL = (pathlib.Path(sys.argv.pop(1)).resolve() for _ in range(2))
+# 64 experts a layer of 1.3 MiB each: 640 MiB, and 30 MiB beside them.
+SHAPE = "--arch olmoe --type q8_0 --layers 8 --hidden 512 --heads 8 --kv-heads 8 --head-dim 64 --experts 64"
+SHAPE += " --top-k 4 --expert-ff 832 --vocab 8192 --context 2048"
+PROMPT = " ".join(["word"] * 120)
+
+
+class Memory(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory(dir=pathlib.Path(__file__).parents[2] / "build")
+        cls.model = pathlib.Path(cls.folder.name) / "experts.gguf"
+        subprocess.run([RANDOM_MODEL, cls.model, *SHAPE.split()], check=True, stdout=subprocess.DEVNULL)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.folder.cleanup()
+
+    def command(self, line, *more):
+        words = ["run", "-m", self.model, "--raw", "-q", "--json", "--temp", "0", "--ignore-eos", "-n", "12"]
+        return [PLIMSOLL, *words, "-c", "512", "-t", "2", "-p", PROMPT, "--memory", str(line), *more]
+
+    def least(self):
+        plan = subprocess.run([PLIMSOLL, "plan", "-m", self.model, "--memory", "1M", "-c", "512"], capture_output=True, text=True)
+        self.assertEqual(plan.returncode, 4, plan.stderr)
+        return int(re.search(r"--memory (\d+)M", plan.stderr).group(1)) * MIB
+
+    def confined(self, line, *more):
+        try:
+            with MemoryGroup(line + BESIDE_LINE) as group:
+                return group.run(*self.command(line, *more), timeout=120)
+        except NotPermitted as reason:
+            self.skipTest(str(reason))
+
+    def test_it_stays_below_every_line(self):
+        whole = self.model.stat().st_size
+        texts = set()
+        for line in (self.least(), whole // 4, whole // 2, whole * 13 // 10):
+            done = self.confined(line)
+            self.assertEqual(done.returncode, 0, f"{line}: {done.stderr}")
+            self.assertFalse(done.out_of_memory, line)
+            self.assertLessEqual(done.usage.peak_resident_bytes, line + FIXED, line)
+            result = json.loads(done.stdout)
+            self.assertLessEqual(result["stats"]["memory"]["high_water_bytes"], line)
+            self.assertEqual("paging" in result["stats"], line < whole)
+            texts.add(result["text"])
+        self.assertEqual(len(texts), 1, "the same text under every line")
+
+    def test_a_packed_file_changes_neither_text_nor_memory(self):
+        line = self.model.stat().st_size // 3
+        plain = self.confined(line)
+        packed = subprocess.run([PLIMSOLL, "pack", self.model], capture_output=True, text=True)
+        self.assertEqual(packed.returncode, 0, packed.stderr)
+        try:
+            done = self.confined(line)
+            without = self.confined(line, "--no-packed")
+        finally:
+            pathlib.Path(f"{self.model}.plimsoll").unlink()
+        for run in (plain, done, without):
+            self.assertEqual(run.returncode, 0, run.stderr)
+            self.assertLessEqual(run.usage.peak_resident_bytes, line + FIXED)
+        self.assertEqual(json.loads(plain.stdout)["text"], json.loads(done.stdout)["text"])
+        self.assertEqual(json.loads(plain.stdout)["text"], json.loads(without.stdout)["text"])
+
+    def test_a_damaged_record_is_named_and_no_token_comes_of_it(self):
+        subprocess.run([PLIMSOLL, "pack", self.model], check=True, capture_output=True)
+        packed = pathlib.Path(f"{self.model}.plimsoll")
+        try:
+            with open(packed, "r+b") as file:  # one byte in every record
+                for at in range(2 * MIB, packed.stat().st_size, 256 * 1024):
+                    file.seek(at)
+                    byte = file.read(1)
+                    file.seek(at)
+                    file.write(bytes([byte[0] ^ 1]))
+            done = subprocess.run(self.command(self.model.stat().st_size // 3), capture_output=True, text=True, timeout=120)
+        finally:
+            packed.unlink()
+        self.assertEqual(done.returncode, 5, done.stderr)
+        self.assertEqual(done.stdout, "")
+        self.assertIn("verify", done.stderr)
+
+    def test_below_the_least_it_says_what_would_do(self):
+        done = subprocess.run(self.command(self.least() - MIB), capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 4, done.stderr)
+        self.assertIn(f"--memory {self.least() // MIB}M", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
