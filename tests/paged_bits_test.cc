@@ -125,6 +125,39 @@ TEST_F(PagedBitsTest, WithOneThreadAndShortChunks) {
   }
 }
 
+// Down and up again in the midst of a text, and what cannot be met is refused.
+TEST_F(PagedBitsTest, WhileTheLineMoves) {
+  engine::EngineOptions options = WithExperts(0.5);
+  options.n_ctx = kContext;
+  options.prefill_chunk = kChunk;
+  options.n_threads = 2;
+  auto engine = engine::Engine::Load(options, {});
+  ASSERT_TRUE(engine) << engine.error().message;
+  auto session = (*engine)->NewSession();
+  ASSERT_TRUE(session) << session.error().message;
+  std::vector<float> logits;
+  const auto keep = [&](uint32_t /*index*/, std::span<const float> row) {
+    logits.insert(logits.end(), row.begin(), row.end());
+  };
+  const std::span<const TokenId> all = tokens_;
+  ASSERT_TRUE((*session)->Append(all.first(kPrompt), keep));
+  const double shares[] = {0.1, 0.4, 0.03, 0.9};
+  for (size_t i = kPrompt; i < kTokens; ++i) {
+    const uint64_t line = WithExperts(shares[i % 4]).memory->bytes;
+    const auto moved = (*engine)->SetLine(line);
+    ASSERT_TRUE(moved) << moved.error().message;
+    const memory::LedgerSnapshot ledger = (*engine)->ledger();
+    EXPECT_EQ(ledger.budget_bytes, line);
+    EXPECT_LE(ledger.reserved_bytes, line);
+    ASSERT_TRUE((*session)->Append(all.subspan(i, 1), keep));
+  }
+  ASSERT_EQ(logits.size(), resident_.logits.size());
+  EXPECT_EQ(std::memcmp(logits.data(), resident_.logits.data(), logits.size() * sizeof(float)), 0);
+  const auto refused = (*engine)->SetLine(other_bytes_ / 2);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind, ErrorKind::kDoesNotFit);
+}
+
 TEST_F(PagedBitsTest, ALineBelowOneTokensExpertsIsRefusedWithWhatWouldDo) {
   engine::EngineOptions options = WithExperts(0);
   options.n_ctx = kContext;

@@ -187,6 +187,7 @@ class FakeEngine final : public engine::Engine {
   [[nodiscard]] const engine::ModelSummary& summary() const override { return summary_; }
   [[nodiscard]] const FakeTokenizer& tokenizer() const override { return tokenizer_; }
   [[nodiscard]] Result<const text::ChatTemplate*> chat_template() const override { return nullptr; }
+  [[nodiscard]] Result<> SetLine(uint64_t /*bytes*/) override { return {}; }
   [[nodiscard]] memory::LedgerSnapshot ledger() const override { return ledger_; }
   [[nodiscard]] const formats::Summary& contents() const override { return contents_; }
   [[nodiscard]] std::span<const std::byte> weights() const override { return {}; }

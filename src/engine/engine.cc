@@ -92,6 +92,31 @@ Result<> RecordTrace(EngineState& state, const std::filesystem::path& path) {
   return {};
 }
 
+Result<> MoveLine(EngineState& state, uint64_t line) {
+  const memory::LedgerSnapshot ledger = state.ledger->Snapshot();
+  const uint64_t experts =
+      state.paging == nullptr
+          ? 0
+          : ledger.accounts[static_cast<size_t>(memory::Account::kExperts)].bytes;
+  const uint64_t others = ledger.reserved_bytes - experts;
+  const uint64_t least = others + (experts == 0 ? 0 : LeastBytes(state.paging->shares));
+  if (line < least) {
+    return Fail(ErrorKind::kDoesNotFit, "a line of {} is too low: {} cannot leave memory{}",
+                FormatBytes(line), FormatBytes(least),
+                experts == 0 ? "; start again with this line to page the experts" : "");
+  }
+  // A line that rises makes room first, one that falls when the room is empty.
+  const bool rises = line > ledger.budget_bytes;
+  Invariant(!rises || state.ledger->SetBudget(line), "a higher line holds what the lower one did");
+  if (state.paging != nullptr) {
+    if (auto resized = state.paging->Resize(line - others); !resized) {
+      return resized;
+    }
+  }
+  Invariant(rises || state.ledger->SetBudget(line), "what was evicted is given back");
+  return {};
+}
+
 class LoadedEngine final : public Engine {
  public:
   explicit LoadedEngine(std::unique_ptr<EngineState> state) : state_(std::move(state)) {}
@@ -110,6 +135,7 @@ class LoadedEngine final : public Engine {
   [[nodiscard]] std::optional<PagingSnapshot> paging() const override {
     return state_->paging == nullptr ? std::nullopt : std::optional(state_->paging->Snapshot());
   }
+  [[nodiscard]] Result<> SetLine(uint64_t bytes) override { return MoveLine(*state_, bytes); }
   [[nodiscard]] const formats::Summary& contents() const override { return state_->contents; }
   [[nodiscard]] std::span<const std::byte> weights() const override {
     return state_->model->LargestWeights();

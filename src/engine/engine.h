@@ -142,6 +142,10 @@ class Engine {
   [[nodiscard]] virtual memory::LedgerSnapshot ledger() const = 0;
   // Nothing when all experts are resident.
   [[nodiscard]] virtual std::optional<PagingSnapshot> paging() const { return std::nullopt; }
+  // Draws the line anew, between two calls of its sessions: a lower one evicts experts first, a
+  // higher one gives them more room. kDoesNotFit, and nothing changes, when what cannot leave
+  // memory is more than that; the message says how much that is.
+  [[nodiscard]] virtual Result<> SetLine(uint64_t bytes) = 0;
   // What the model's files hold, and what a token reads of it.
   [[nodiscard]] virtual const formats::Summary& contents() const = 0;
   // The largest part of the weights that is together in memory, as bytes; page-aligned.

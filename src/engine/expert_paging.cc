@@ -70,6 +70,26 @@ PagingSnapshot ExpertPaging::Snapshot() const {
   return snapshot;
 }
 
+Result<> ExpertPaging::Resize(uint64_t bytes) {
+  auto resized = ShareFrames(shares, bytes);
+  if (!resized) {
+    return Fail(ErrorKind::kDoesNotFit, "{} for the experts is less than one layer's for a token",
+                FormatBytes(bytes));
+  }
+  // Those that shrink first: the others grow into what they leave.
+  for (const bool shrinks : {true, false}) {
+    for (uint32_t i = 0; i < shares.size(); ++i) {
+      if (((*resized)[i].n_frames < pager->n_frames(i)) == shrinks) {
+        if (auto done = pager->Resize(i, (*resized)[i].n_frames); !done) {
+          return done;
+        }
+      }
+    }
+  }
+  shares = std::move(*resized);
+  return {};
+}
+
 Result<std::unique_ptr<const formats::packed::PackedFile>> FindPacked(
     const formats::Catalogue& catalogue, const EngineOptions& options) {
   using formats::packed::PackedFile;
@@ -131,6 +151,7 @@ Result<std::unique_ptr<ExpertPaging>> StartPaging(const formats::Catalogue& cata
   paging->policy_memory = std::move(*policy_memory);
   paging->reader_memory = std::move(*reader_memory);
 
+  paging->shares = division.experts;
   std::vector<uint32_t> n_frames;
   std::vector<uint32_t> n_frames_min;
   for (const ExpertShare& share : division.experts) {

@@ -29,8 +29,11 @@ struct ExpertPaging {
   std::unique_ptr<model::PagedExperts> experts;
   memory::Reservation policy_memory;
   memory::Reservation reader_memory;
+  std::vector<ExpertShare> shares;  // by class
 
   [[nodiscard]] PagingSnapshot Snapshot() const;
+  // Gives the experts frames for this many bytes. kDoesNotFit when that is too little for a token.
+  [[nodiscard]] Result<> Resize(uint64_t bytes);
 };
 
 // The packed file beside the model; null where there is none, or where the options do without.

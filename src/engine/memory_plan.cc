@@ -122,6 +122,29 @@ std::vector<ExpertClass> ExpertClassesOf(std::span<const model::ExpertLayer> lay
   return classes;
 }
 
+uint64_t LeastBytes(std::span<const ExpertShare> shares) {
+  uint64_t bytes = 0;
+  for (const ExpertShare& share : shares) {
+    bytes += share.frame_bytes * share.n_frames_min;
+  }
+  return bytes;
+}
+
+std::optional<std::vector<ExpertShare>> ShareFrames(std::vector<ExpertShare> shares,
+                                                    uint64_t bytes) {
+  for (ExpertShare& share : shares) {
+    share.n_frames = share.n_frames_min;
+  }
+  const uint64_t least = LeastBytes(shares);
+  if (least > bytes) {
+    return std::nullopt;
+  }
+  LineDivision division;
+  division.experts = std::move(shares);
+  GiveFrames(bytes - least, division);
+  return std::move(division.experts);
+}
+
 LineDivision DivideLeast(const LineNeeds& needs) {
   LineDivision all = {.parts = PlanResident(needs.model, needs.tokenizer_bytes, needs.n_ctx),
                       .experts = {}};

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -75,6 +76,13 @@ struct LineDivision {
   MemoryPlan parts;
   std::vector<ExpertShare> experts;  // with kPaged: as LineNeeds::experts
 };
+
+// Of n_frames_min frames each.
+[[nodiscard]] uint64_t LeastBytes(std::span<const ExpertShare> shares);
+// Frames for the shares that have n_frames_min of them: as many as `bytes` hold, each class the
+// same share of its pages. Nothing when that is too little.
+[[nodiscard]] std::optional<std::vector<ExpertShare>> ShareFrames(std::vector<ExpertShare> shares,
+                                                                  uint64_t bytes);
 
 // The least that runs: kPaged with n_frames_min frames of each class; kAll where there are no
 // experts to page or where that takes less.

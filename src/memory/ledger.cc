@@ -59,6 +59,20 @@ void Ledger::Release(Account account, uint64_t bytes) {
   reserved_bytes_ -= bytes;
 }
 
+uint64_t Ledger::budget_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return budget_bytes_;
+}
+
+bool Ledger::SetBudget(uint64_t budget_bytes) {
+  const std::lock_guard lock(mutex_);
+  if (reserved_bytes_ > budget_bytes) {
+    return false;
+  }
+  budget_bytes_ = budget_bytes;
+  return true;
+}
+
 uint64_t Ledger::available_bytes() const {
   const std::lock_guard lock(mutex_);
   return budget_bytes_ - reserved_bytes_;

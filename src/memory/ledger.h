@@ -82,15 +82,17 @@ class Ledger {
   // Empty when the budget has no room: that is pressure, and the caller decides what it means.
   [[nodiscard]] std::optional<Reservation> Reserve(Account account, uint64_t bytes);
   [[nodiscard]] LedgerSnapshot Snapshot() const;
-  [[nodiscard]] uint64_t budget_bytes() const { return budget_bytes_; }
+  [[nodiscard]] uint64_t budget_bytes() const;
+  // False, and nothing changes, when more is reserved than that.
+  [[nodiscard]] bool SetBudget(uint64_t budget_bytes);
   [[nodiscard]] uint64_t available_bytes() const;
 
  private:
   friend class Reservation;
   void Release(Account account, uint64_t bytes);
 
-  const uint64_t budget_bytes_;
   mutable std::mutex mutex_;
+  uint64_t budget_bytes_;
   uint64_t reserved_bytes_ = 0;
   uint64_t high_water_bytes_ = 0;
   std::array<AccountUsage, kNAccounts> accounts_ = {};
