@@ -108,6 +108,14 @@ TEST_F(PagedBitsTest, UnderEveryPolicy) {
   }
 }
 
+TEST_F(PagedBitsTest, WithGuesses) {
+  for (const double share : {0.03, 0.25, 0.6}) {
+    engine::EngineOptions options = WithExperts(share);
+    options.prefetch = true;
+    ExpectSameBits(options, std::to_string(share));
+  }
+}
+
 TEST_F(PagedBitsTest, HoweverTheyAreRead) {
   for (const char* io : {"best", "threads", "buffered", "threads-buffered"}) {
     engine::EngineOptions options = WithExperts(0.2);

@@ -59,6 +59,8 @@ void AddEngineOptions(CommandLine& line, EngineFlags& flags) {
   line.Text("--kernels", "NAME", "ref, avx2 or avx512 (default: the fastest here)", engine.kernels);
   line.Text("--policy", "NAME", "which experts leave memory first (default: forecast)",
             engine.policy);
+  line.Flag("--prefetch", "guess the next layer's experts and read them while the disk is idle",
+            engine.prefetch);
   line.Flag("--no-packed", "read experts from the model itself, not from its packed file",
             flags.no_packed);
   line.Text("--io", "NAME", "how experts are read: io_uring, threads or buffered", engine.io);

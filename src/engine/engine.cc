@@ -66,8 +66,9 @@ Result<> LoadWeights(EngineState& state, const LineDivision& division,
 
 Result<> PageExperts(EngineState& state, const LineDivision& division,
                      const EngineOptions& options) {
-  auto paging = StartPaging(state.catalogue, state.packed.get(), *state.model, division,
-                            {.policy = options.policy, .io = options.io}, *state.ledger);
+  auto paging = StartPaging(
+      state.catalogue, state.packed.get(), *state.model, division,
+      {.policy = options.policy, .io = options.io, .prefetch = options.prefetch}, *state.ledger);
   if (!paging) {
     return Forward(paging);
   }

@@ -33,6 +33,7 @@ struct EngineOptions {
   std::string kernels;                         // "": the fastest this CPU supports
   std::string policy;                          // of the pages; "": the default
   std::string io;                              // how pages are read; "": the best way there is
+  bool prefetch = false;                       // guess the next layer's experts
   bool packed = true;  // use the packed file beside the model, if there is one
   std::optional<std::filesystem::path> trace;  // where to record what the routers choose
 };

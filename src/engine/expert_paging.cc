@@ -176,6 +176,7 @@ Result<std::unique_ptr<ExpertPaging>> StartPaging(const formats::Catalogue& cata
   paging->pager = std::move(*pager);
   paging->experts =
       std::make_unique<model::PagedExperts>(*paging->pager, *paging->layout, std::move(*layers));
+  paging->experts->set_prefetch(options.prefetch);
   return paging;
 }
 

@@ -20,6 +20,7 @@ namespace plimsoll::engine {
 struct PagingOptions {
   std::string policy;  // "": the default
   std::string io;      // as io::BackendNamed; "": the best
+  bool prefetch = false;
 };
 
 // In order: what stands later uses what stands before it.

@@ -265,14 +265,15 @@ void Pager::Poll() {
   }
 }
 
-void Pager::Prefetch(std::span<const PageId> pages) {
+void Pager::Prefetch(std::span<const PageId> pages, size_t most) {
   for (const PageId page : pages) {
     if (pages_[page.value].state != PageState::kAbsent) {
       continue;
     }
-    if (!BeginRead(page, ReadClass::kPrefetch)) {
+    if (most == 0 || !BeginRead(page, ReadClass::kPrefetch)) {
       break;
     }
+    --most;
     pages_[page.value].guessed = true;
     guesses_.push_back(page.value);
     ++stats_.prefetched;

@@ -150,7 +150,8 @@ class Pager {
 
   // Guesses that are read when the disk has nothing else to do, the likeliest first. They take
   // frames that are free, or those of pages that the policy would evict for them.
-  void Prefetch(std::span<const PageId> pages);
+  // Reads at most `most` of them.
+  void Prefetch(std::span<const PageId> pages, size_t most = SIZE_MAX);
   // Guesses that no one has wanted and that were not begun are dropped.
   void DropPrefetches();
   // Lets the reads under way make progress; costs next to nothing when there are none. To be called

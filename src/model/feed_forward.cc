@@ -98,6 +98,9 @@ void LayerPieces::RunPagedExperts(const FeedForwardWeights& weights) {
   const bool few = step_.n() <= kFewTokens;
   auto round = step_.experts->Want(step_, layer_idx_,
                                    few ? memory::WantOrder::kArrival : memory::WantOrder::kGiven);
+  if (few) {
+    GuessNext();
+  }
   Wave wave;
   if (params().shared_ff_dim != 0) {  // it is here, and waits for no one
     wave.is_last = false;

@@ -20,7 +20,11 @@ class LayerPieces {
  public:
   LayerPieces(const Step& step, const RopeTable& rope);
 
-  void BeginLayer(uint32_t layer_idx) { layer_idx_ = layer_idx; }
+  // `next`: the feed-forward weights of the layer behind; null where there is none.
+  void BeginLayer(uint32_t layer_idx, const FeedForwardWeights* next) {
+    layer_idx_ = layer_idx;
+    next_ = next;
+  }
   [[nodiscard]] const LayerParams& params() const { return step_.hp.layers[layer_idx_]; }
 
   void Norm(Vector weight);
@@ -55,6 +59,7 @@ class LayerPieces {
   };
   void RunResidentExperts(const FeedForwardWeights& weights);
   void RunPagedExperts(const FeedForwardWeights& weights);
+  void GuessNext();
   void RunWave(const FeedForwardWeights& weights, const Wave& wave);
   void RunGateUp(const FeedForwardWeights& weights, const Wave& wave);
   void RunDownByRows(const FeedForwardWeights& weights, const Wave& wave);
@@ -66,6 +71,7 @@ class LayerPieces {
 
   const Step& step_;
   uint32_t layer_idx_ = 0;
+  const FeedForwardWeights* next_ = nullptr;
   bool branch_pending_ = false;
   std::optional<Error> error_;
 };

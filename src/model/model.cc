@@ -151,7 +151,7 @@ Result<> Model::Forward(const ForwardInput& input, const LogitsFn& on_logits) {
   }
   LayerPieces pieces(step, *rope_);
   for (uint32_t i = layers.begin; i < layers.end; ++i) {
-    pieces.BeginLayer(i);
+    pieces.BeginLayer(i, i + 1 < layers.end ? &weights_.layers[i + 1].feed_forward : nullptr);
     architecture_.run_layer(pieces, weights_.layers[i]);
     if (pieces.error()) {
       return tl::unexpected(*pieces.error());

@@ -3,6 +3,13 @@
 #include <algorithm>
 
 namespace plimsoll::model {
+namespace {
+
+// Of a layer. The disk is idle for little more than one page between two layers, and each guess
+// takes the frame of a page that may be wanted.
+constexpr size_t kGuesses = 2;
+
+}  // namespace
 
 memory::policy::PageLayout ExpertPages(std::span<const ExpertLayer> layers) {
   std::vector<uint32_t> n_pages;
@@ -39,6 +46,15 @@ memory::PageRound PagedExperts::Want(const Step& step, uint32_t layer_idx,
     wanted_.push_back(layout_.page(layer_idx, expert));
   }
   return pager_.Want(wanted_, step.phase(), order);
+}
+
+void PagedExperts::Prefetch(uint32_t layer_idx, std::span<const uint32_t> likeliest_first) {
+  pager_.DropPrefetches();
+  wanted_.clear();
+  for (const uint32_t expert : likeliest_first) {
+    wanted_.push_back(layout_.page(layer_idx, expert));
+  }
+  pager_.Prefetch(wanted_, kGuesses);
 }
 
 ExpertMatrices PagedExperts::MatricesOf(uint32_t layer_idx, uint32_t expert) const {

@@ -28,6 +28,12 @@ class PagedExperts {
                                        memory::WantOrder order);
   // Of an expert that the round has given out.
   [[nodiscard]] ExpertMatrices MatricesOf(uint32_t layer_idx, uint32_t expert) const;
+  // Of a layer to come: has the likeliest of the experts that are missing read while the disk has
+  // nothing else to do, and forgets the guesses of layers before.
+  void Prefetch(uint32_t layer_idx, std::span<const uint32_t> likeliest_first);
+  // Whether anything is to be guessed.
+  void set_prefetch(bool prefetch) { prefetch_ = prefetch; }
+  [[nodiscard]] bool prefetch() const { return prefetch_; }
   // Lets reads make progress.
   void Poll() { pager_.Poll(); }
 
@@ -36,6 +42,7 @@ class PagedExperts {
   const memory::policy::PageLayout& layout_;
   std::vector<ExpertLayer> layers_;
   std::vector<memory::PageId> wanted_;
+  bool prefetch_ = false;
 };
 
 }  // namespace plimsoll::model

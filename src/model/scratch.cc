@@ -140,6 +140,10 @@ Scratch Scratch::Lay(const HyperParams& hp, const ScratchShape& shape, memory::C
   const uint64_t few = std::min<uint64_t>(n, kFewTokens);
   s.expert_out = carver.Take<float>(few * w.active * hp.hidden_dim);
   s.shared_out = carver.Take<float>(w.shared_ff == 0 ? 0 : few * hp.hidden_dim);
+  s.ahead_normed = carver.Take<float>(few * hp.hidden_dim);
+  s.ahead_scores = carver.Take<float>(few * w.experts);
+  s.ahead_best = carver.Take<float>(w.experts);
+  s.ahead_ranked = carver.Take<uint32_t>(w.experts);
   s.gate_up_done = carver.Take<uint32_t>(std::min(w.experts, pairs) * CeilDiv(w.ff, kGateUpRows));
   s.shared_gate_up_done = carver.Take<uint32_t>(CeilDiv(w.shared_ff, kGateUpRows));
   s.down_done = carver.Take<uint32_t>(CeilDiv(hp.hidden_dim, kDownRows));

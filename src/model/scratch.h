@@ -118,6 +118,11 @@ struct Scratch {
   std::span<float> logits;                         // [kLogitRows][vocab_size]
   PackedRows packed_in, packed_ff, packed_shared;  // memory only; floats and k are set where used
   LatentScratch latent;
+  // Look-ahead: the next layer's input and its router's scores, as far as they are known.
+  std::span<float> ahead_normed;     // [few tokens][hidden_dim]
+  std::span<float> ahead_scores;     // [few tokens][n_experts]
+  std::span<float> ahead_best;       // [n_experts]: the best of all tokens
+  std::span<uint32_t> ahead_ranked;  // [n_experts]
   Routing routing;
   std::span<ThreadScratch> threads;
 
