@@ -24,6 +24,8 @@ namespace {
 
 constexpr uint64_t kTwiceEvery = 64;      // seeds of which one is run twice
 constexpr uint64_t kTalliedFrom = 1'000;  // so many seeds have seen everything
+// Of real time: a seed takes milliseconds, and virtual time stands still in an endless loop.
+constexpr unsigned kSeedSecondsMax = 30;
 
 struct Options {
   std::optional<uint64_t> seed;
@@ -74,6 +76,7 @@ void NameSeed(int signal_number) {
 // False when an invariant broke.
 bool RunSeed(uint64_t seed, bool trace, Tally& tally) {
   running_seed = static_cast<std::sig_atomic_t>(seed);
+  ::alarm(kSeedSecondsMax);
   Simulation simulation(seed, trace);
   simulation.Run();
   simulation.AddTo(tally);
@@ -121,7 +124,7 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "usage: simulate --seed N | --seeds N [--night N]\n");
     return 2;
   }
-  for (const int signal_number : {SIGABRT, SIGSEGV, SIGBUS}) {
+  for (const int signal_number : {SIGABRT, SIGSEGV, SIGBUS, SIGALRM}) {
     std::signal(signal_number, NameSeed);
   }
   if (options->seed) {

@@ -338,6 +338,8 @@ void Simulation::MoveLine() {
   for (uint32_t i = 0; i < scenario_.n_classes(); ++i) {
     least += scenario_.n_frames_min[i] * pager_->homes().frame_bytes[i];
   }
+  findings_.Expect(!ledger_->Reserve(Account::kKv, ledger_->available_bytes() + 1),
+                   "a byte more than there is was granted");
   const uint64_t target = draws_.Between(0, scenario_.budget - least);
   findings_.Note("{} ns: others take {} of the line", clock_.now().count(), target);
   if (target > others_bytes_) {
