@@ -96,12 +96,16 @@ bool Simulation::Start() {
       scenario_.n_frames, scenario_.n_frames_min,
       {.stall_bound = scenario_.stall_bound,
        .read_ahead_bytes = scenario_.read_ahead_bytes,
-       .verify = [this](PageId page, uint32_t part, std::span<const std::byte> /*bytes*/) {
+       .verify = [this](PageId page, uint32_t part,
+                        std::span<const std::byte> /*bytes*/) -> std::optional<Error> {
          if (part == 0) {
            refused_[page.value] = spoilt_[page.value];
            tally_.checksums_refused += spoilt_[page.value] ? 1U : 0U;
          }
-         return part != 0 || !spoilt_[page.value];
+         if (part != 0 || !spoilt_[page.value]) {
+           return std::nullopt;
+         }
+         return Error{ErrorKind::kIo, "the checksum differs"};
        }});
   if (!pager) {
     findings_.Note("does not fit");

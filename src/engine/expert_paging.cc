@@ -164,7 +164,10 @@ Result<std::unique_ptr<ExpertPaging>> StartPaging(const formats::Catalogue& cata
                                memory::PageId page, uint32_t part,
                                std::span<const std::byte> bytes) {
       const uint32_t layer = layout->layer_of(page);
-      return packed->IsSoundPart(layer, page.value - layout->begin(layer), part, bytes.data());
+      const uint32_t expert = page.value - layout->begin(layer);
+      return packed->IsSoundPart(layer, expert, part, bytes.data())
+                 ? std::nullopt
+                 : std::optional(packed->Damaged(layer, expert, part));
     };
   }
   auto pager =

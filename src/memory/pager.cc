@@ -211,11 +211,8 @@ void Pager::OnCompletion(const io::ReadCompletion& completion) {
     const uint64_t data_offset = reader_->RangeOf(home.file, home.offset, home.bytes).data_offset;
     const std::byte* data =
         ClassOf(page).arena->Data({state.frame}) + PartOffset(page, part) + data_offset;
-    if (options_.verify && !options_.verify(page, part, {data, home.bytes})) {
-      error = Error{ErrorKind::kIo,
-                    fmt::format("page {}: the {} at byte {} are not what was written there: their "
-                                "checksum differs\ncheck the file with plimsoll verify",
-                                page.value, FormatBytes(home.bytes), home.offset)};
+    if (options_.verify) {
+      error = options_.verify(page, part, {data, home.bytes});
     }
   } else if (completion.outcome != io::ReadOutcome::kCancelled) {
     error = reader_->Describe(completion);

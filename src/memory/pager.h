@@ -73,9 +73,9 @@ struct PagerOptions {
   std::chrono::nanoseconds stall_bound = std::chrono::seconds(30);
   // Of a round in the given order: so much is read ahead of the page in use, at least two pages.
   uint64_t read_ahead_bytes = 64 * kMiB;
-  // Looks at a part that has arrived, before the page is used; false: these are not the bytes that
-  // belong there. None: nothing is looked at.
-  std::function<bool(PageId, uint32_t part, std::span<const std::byte>)> verify;
+  // Looks at a part that has arrived, before the page is used: what is wrong with it, if anything.
+  // None: nothing is looked at.
+  std::function<std::optional<Error>(PageId, uint32_t part, std::span<const std::byte>)> verify;
 };
 
 struct WantStats {

@@ -26,7 +26,7 @@ struct Scene {
   uint64_t budget = kGiB;
   std::chrono::nanoseconds latency = std::chrono::microseconds(100);
   io::FaultPlan faults;
-  std::function<bool(PageId, uint32_t, std::span<const std::byte>)> verify;
+  std::function<std::optional<Error>(PageId, uint32_t, std::span<const std::byte>)> verify;
 };
 
 class PagerTest : public testing::Test {
@@ -191,7 +191,8 @@ TEST_F(PagerTest, AReadThatFailsIsNamedAndTheNextWantTriesAgain) {
 TEST_F(PagerTest, BytesThatDoNotBelongThereAreNotUsed) {
   bool good = false;
   Start({.verify = [&](PageId page, uint32_t part, std::span<const std::byte> bytes) {
-    return good || page.value != 4 || part != 1 || bytes.empty();
+    const bool sound = good || page.value != 4 || part != 1 || bytes.empty();
+    return sound ? std::nullopt : std::optional(Error{ErrorKind::kIo, "the checksum differs"});
   }});
   const auto refused = Serve(Layer(0, {3, 4}), WantOrder::kArrival);
   ASSERT_FALSE(refused);
