@@ -133,11 +133,14 @@ Result<std::unique_ptr<ExpertPaging>> StartPaging(const formats::Catalogue& cata
   if (!policy) {
     return Forward(policy);
   }
-  auto reader = io::MakeReader(*backend, {});
-  if (!reader) {
-    return Forward(reader);
+  auto made = io::MakeBackend(*backend);
+  if (!made) {
+    return Forward(made);
   }
-  const auto files = AddFiles(catalogue, packed, **reader);
+  auto reader = std::make_unique<io::Reader>(
+      options.wrap_backend ? options.wrap_backend(std::move(*made)) : std::move(*made),
+      io::ReaderOptions());
+  const auto files = AddFiles(catalogue, packed, *reader);
   if (!files) {
     return tl::unexpected(files.error());
   }
@@ -171,7 +174,7 @@ Result<std::unique_ptr<ExpertPaging>> StartPaging(const formats::Catalogue& cata
     };
   }
   auto pager =
-      memory::Pager::Create(ledger, std::move(*reader), std::move(homes), *paging->layout,
+      memory::Pager::Create(ledger, std::move(reader), std::move(homes), *paging->layout,
                             std::move(*policy), n_frames, n_frames_min, std::move(pager_options));
   if (!pager) {
     return Forward(pager);

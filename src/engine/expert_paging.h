@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -21,6 +22,8 @@ struct PagingOptions {
   std::string policy;  // "": the default
   std::string io;      // as io::BackendNamed; "": the best
   bool prefetch = false;
+  // For tests: what stands between the reader and its backend.
+  std::function<std::unique_ptr<io::ReadBackend>(std::unique_ptr<io::ReadBackend>)> wrap_backend;
 };
 
 // In order: what stands later uses what stands before it.

@@ -1,0 +1,210 @@
+// What a failing disk and a file that changes under a running model make of a pass: the logits that
+// they should be, or an error that says what happened; never a wrong one, and never a hang.
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "engine/engine.h"
+#include "engine/expert_paging.h"
+#include "engine/fit_model.h"
+#include "io/faulty_backend.h"
+#include "tests/loaded_model.h"
+
+namespace plimsoll::tests {
+namespace {
+
+constexpr size_t kTokens = 6;
+
+std::filesystem::path BundledModel() {
+  return std::filesystem::path(PLIMSOLL_SOURCE_DIR) / "models" / "plimsoll-lab-q8_0.gguf";
+}
+
+std::vector<TokenId> SomeTokens() {
+  std::vector<TokenId> tokens(kTokens);
+  for (size_t i = 0; i < kTokens; ++i) {
+    tokens[i] = static_cast<TokenId>(100 + 37 * i);
+  }
+  return tokens;
+}
+
+// A model whose experts come through a disk that fails as it is told to.
+class FailingModel {
+ public:
+  explicit FailingModel(const io::FaultPlan& faults) : team_(2), ledger_(kGiB) {
+    catalogue_ = *formats::OpenModel(BundledModel());
+    constexpr uint32_t kContext = 64;
+    const engine::FitOptions options = {
+        .n_ctx = kContext, .prefill_chunk = 32, .kernels = *kernels::SelectKernelSet("")};
+    auto whole = engine::OpenToFit(catalogue_, team_, options, 0, kGiB);
+    const engine::MemoryPlan& all = whole->division.parts;
+    const uint64_t line = all.total() - all.experts + all.experts / 5 + kMiB;
+    auto fitted = engine::OpenToFit(catalogue_, team_, options, 0, line);
+    EXPECT_TRUE(fitted) << fitted.error().message;
+    EXPECT_EQ(fitted->division.residence, engine::Residence::kPaged);
+    model_ = std::move(fitted->model);
+    EXPECT_TRUE(model_->Load(
+        ledger_, [](uint64_t) {}, model::Model::Experts::kPaged));
+    const auto wrap = [this, &faults](std::unique_ptr<io::ReadBackend> inner) {
+      auto faulty = std::make_unique<io::FaultyBackend>(std::move(inner), faults);
+      disk_ = faulty.get();
+      return faulty;
+    };
+    auto paging = engine::StartPaging(catalogue_, nullptr, *model_, fitted->division,
+                                      {.wrap_backend = wrap}, ledger_);
+    EXPECT_TRUE(paging) << paging.error().message;
+    paging_ = std::move(*paging);
+    model_->PageExperts(*paging_->experts);
+    pool_ = std::make_unique<kv::BlockPool>(ledger_, model_->KvLayout());
+    EXPECT_TRUE(pool_->Promise(kv::BlockPool::BlocksFor(kContext)));
+  }
+
+  // The last token's logits of a new sequence, its tokens one by one.
+  Result<std::vector<float>> Logits(std::span<const TokenId> tokens) {
+    kv::KvSequence sequence(*pool_, static_cast<uint32_t>(tokens.size()));
+    std::vector<float> logits;
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      const auto chunk = LoadedModel::Append(sequence, tokens.subspan(i, 1));
+      const uint32_t wanted = 0;
+      auto passed = model_->Forward(
+          {.tokens = chunk, .wanted_logits = {&wanted, 1}},
+          [&](uint32_t /*token*/, std::span<float> row) { logits.assign(row.begin(), row.end()); });
+      if (!passed) {
+        return tl::unexpected(passed.error());
+      }
+    }
+    return logits;
+  }
+
+  [[nodiscard]] io::FaultyBackend& disk() { return *disk_; }
+  [[nodiscard]] const memory::Pager& pager() const { return *paging_->pager; }
+
+ private:
+  kernels::Team team_;
+  memory::Ledger ledger_;
+  formats::Catalogue catalogue_;
+  std::unique_ptr<engine::ExpertPaging> paging_;
+  std::unique_ptr<model::Model> model_;
+  std::unique_ptr<kv::BlockPool> pool_;
+  io::FaultyBackend* disk_ = nullptr;
+};
+
+class PagedFaultsTest : public testing::Test {
+ protected:
+  PagedFaultsTest() : tokens_(SomeTokens()) {
+    FailingModel sound({});
+    expected_ = *sound.Logits(tokens_);
+    n_reads_ = sound.disk().n_reads();
+  }
+
+  [[nodiscard]] bool AsExpected(const std::vector<float>& logits) const {
+    return logits.size() == expected_.size() &&
+           std::memcmp(logits.data(), expected_.data(), logits.size() * sizeof(float)) == 0;
+  }
+
+  std::vector<TokenId> tokens_;
+  std::vector<float> expected_;
+  uint64_t n_reads_ = 0;
+};
+
+TEST_F(PagedFaultsTest, ALastingErrorAtTheNthReadIsNamedAndAHealedDiskServesAgain) {
+  ASSERT_GT(n_reads_, 100U);
+  for (uint64_t n = 1; n < n_reads_; n += n_reads_ / 12) {
+    FailingModel model({.error_at = n, .lasting = true});
+    const auto failed = model.Logits(tokens_);
+    ASSERT_FALSE(failed) << n;
+    EXPECT_EQ(failed.error().kind, ErrorKind::kIo);
+    EXPECT_NE(failed.error().message.find("plimsoll-lab"), std::string::npos);
+    model.pager().CheckInvariants();
+    model.disk().Change({});
+    const auto healed = model.Logits(tokens_);
+    ASSERT_TRUE(healed) << healed.error().message;
+    EXPECT_TRUE(AsExpected(*healed)) << n;
+  }
+}
+
+TEST_F(PagedFaultsTest, ShortAndInterruptedReadsAndPassingErrorsChangeNothing) {
+  for (const uint64_t seed : {1U, 2U, 3U}) {
+    FailingModel model({.seed = seed,
+                        .short_share = 0.3,
+                        .interrupted_share = 0.2,
+                        .again_share = 0.2,
+                        .error_every = 97});
+    const auto logits = model.Logits(tokens_);
+    ASSERT_TRUE(logits) << logits.error().message;
+    EXPECT_TRUE(AsExpected(*logits)) << seed;
+    EXPECT_GT(model.disk().n_errors(), 0U);
+  }
+}
+
+class ChangingFileTest : public testing::Test {
+ protected:
+  ChangingFileTest() {
+    file_ = std::filesystem::temp_directory_path() /
+            ("plimsoll-changing-" + std::to_string(::getpid()) + ".gguf");
+    std::filesystem::copy_file(BundledModel(), file_,
+                               std::filesystem::copy_options::overwrite_existing);
+    engine::EngineOptions options;
+    options.model = file_;
+    options.n_ctx = 64;
+    options.n_threads = 2;
+    options.prefill_chunk = 32;
+    auto whole = engine::Engine::Load(options, {});
+    const memory::LedgerSnapshot all = (*whole)->ledger();
+    const uint64_t experts = all.accounts[static_cast<size_t>(memory::Account::kExperts)].bytes;
+    const uint64_t kv = (*whole)->NewSession() ? (*whole)->ledger().reserved_bytes : 0;
+    options.memory = SizeSpec{.bytes = kv - experts + experts / 10 + kMiB};
+    whole->reset();
+    engine_ = *engine::Engine::Load(options, {});
+    session_ = *engine_->NewSession();
+  }
+  ~ChangingFileTest() override { std::filesystem::remove(file_); }
+
+  // Tokens until a page that is not in memory is wanted.
+  Result<> RunOn() {
+    for (TokenId token = 200; token < 240; ++token) {
+      if (auto appended = session_->AppendForLogits({&token, 1}); !appended) {
+        return tl::unexpected(appended.error());
+      }
+    }
+    return {};
+  }
+
+  std::filesystem::path file_;
+  std::unique_ptr<engine::Engine> engine_;
+  std::unique_ptr<engine::Session> session_;
+};
+
+TEST_F(ChangingFileTest, CutShort) {
+  const TokenId first = 5;
+  ASSERT_TRUE(session_->AppendForLogits({&first, 1}));
+  std::filesystem::resize_file(file_, std::filesystem::file_size(file_) / 2);
+  const auto failed = RunOn();
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().kind, ErrorKind::kIo);
+  EXPECT_NE(failed.error().message.find("plimsoll-changing"), std::string::npos);
+}
+
+TEST_F(ChangingFileTest, WrittenTo) {
+  const TokenId first = 5;
+  ASSERT_TRUE(session_->AppendForLogits({&first, 1}));
+  std::ofstream(file_, std::ios::in | std::ios::out | std::ios::binary).write("x", 1);
+  const auto failed = RunOn();
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().kind, ErrorKind::kIo);
+  // The sequence is as it was before the step that failed.
+  EXPECT_GE(session_->tokens().size(), 1U);
+}
+
+// The open file is whole, whatever its name leads to.
+TEST_F(ChangingFileTest, Removed) {
+  std::filesystem::remove(file_);
+  EXPECT_TRUE(RunOn());
+}
+
+}  // namespace
+}  // namespace plimsoll::tests
