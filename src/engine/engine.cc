@@ -42,9 +42,25 @@ ModelSummary Summarize(const formats::Catalogue& catalogue, uint32_t n_ctx,
   return summary;
 }
 
-uint64_t LineBytes(const EngineOptions& options, uint64_t model_bytes) {
-  return options.memory ? options.memory->Resolve(model_bytes)
-                        : io::DefaultMemoryLine(io::ReadMemoryFacts());
+// kDoesNotFit for a line above what the control group lets the process have: it would be killed on
+// the way there.
+Result<uint64_t> DrawLine(const EngineOptions& options, uint64_t model_bytes) {
+  const io::MemoryFacts facts = io::ReadMemoryFacts();
+  if (!options.memory) {
+    return io::DefaultMemoryLine(facts);
+  }
+  const uint64_t line = options.memory->Resolve(model_bytes);
+  const uint64_t whole_pages = line / (4 * kKiB) * (4 * kKiB);  // as the kernel counts limits
+  if (facts.cgroup_limit && whole_pages + io::kCgroupReserve > *facts.cgroup_limit) {
+    const uint64_t most = *facts.cgroup_limit - std::min(*facts.cgroup_limit, io::kCgroupReserve);
+    return Fail(
+        ErrorKind::kDoesNotFit,
+        "a line of {} is too high: the control group has a limit of {}, of which {} are kept "
+        "for what is not under the line\nlower it with --memory {}M, or raise the limit",
+        FormatBytes(line), FormatBytes(*facts.cgroup_limit), FormatBytes(io::kCgroupReserve),
+        most / kMiB);
+  }
+  return line;
 }
 
 Result<> LoadWeights(EngineState& state, const LineDivision& division,
@@ -207,7 +223,11 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options,
     return Forward(packed);
   }
   state->packed = std::move(*packed);
-  const uint64_t line = LineBytes(options, state->catalogue.TotalBytes());
+  const auto drawn = DrawLine(options, state->catalogue.TotalBytes());
+  if (!drawn) {
+    return tl::unexpected(drawn.error());
+  }
+  const uint64_t line = *drawn;
   auto fitted = OpenToFit(state->catalogue, *state->team,
                           {.n_ctx = options.n_ctx,
                            .prefill_chunk = options.prefill_chunk,
