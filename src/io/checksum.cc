@@ -2,14 +2,13 @@
 
 #include <fmt/format.h>
 
+#include "base/invariant.h"
+
 // The library's own choice of instructions; inlined it would be what every x86-64 has.
-#define XXH_STATIC_LINKING_ONLY
 #include <xxh_x86dispatch.h>
 
 namespace plimsoll::io {
 namespace {
-
-static_assert(sizeof(XXH3_state_t) <= 576 && alignof(XXH3_state_t) <= 64);
 
 Digest128 FromLibrary(XXH128_hash_t hash) { return {.low = hash.low64, .high = hash.high64}; }
 
@@ -27,22 +26,22 @@ std::string Hex(const Digest128& digest) {
   return fmt::format("{:016x}{:016x}", digest.high, digest.low);
 }
 
-// The library's state serves both lengths alike.
-void Digester::Reset() {
-  auto* state = new (state_.data()) XXH3_state_t;
-  XXH3_128bits_reset(state);
+void Digester::Free::operator()(XXH3_state_s* state) const { XXH3_freeState(state); }
+
+Digester::Digester() : state_(XXH3_createState()) {
+  Invariant(state_ != nullptr, "half a KiB can be allocated");
+  Reset();
 }
+
+// The library's state serves both lengths alike.
+void Digester::Reset() { XXH3_128bits_reset(state_.get()); }
 
 void Digester::Add(std::span<const std::byte> bytes) {
-  XXH3_128bits_update(reinterpret_cast<XXH3_state_t*>(state_.data()), bytes.data(), bytes.size());
+  XXH3_128bits_update(state_.get(), bytes.data(), bytes.size());
 }
 
-uint64_t Digester::Sum64() const {
-  return XXH3_64bits_digest(reinterpret_cast<const XXH3_state_t*>(state_.data()));
-}
+uint64_t Digester::Sum64() const { return XXH3_64bits_digest(state_.get()); }
 
-Digest128 Digester::Sum128() const {
-  return FromLibrary(XXH3_128bits_digest(reinterpret_cast<const XXH3_state_t*>(state_.data())));
-}
+Digest128 Digester::Sum128() const { return FromLibrary(XXH3_128bits_digest(state_.get())); }
 
 }  // namespace plimsoll::io

@@ -2,11 +2,13 @@
 // memory. They find damage; against forgery they are worth nothing.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
+
+struct XXH3_state_s;  // of the library
 
 namespace plimsoll::io {
 
@@ -24,10 +26,10 @@ struct Digest128 {
 // 32 hexadecimal digits, as `xxhsum -H2` prints them.
 [[nodiscard]] std::string Hex(const Digest128& digest);
 
-// Of bytes that come piece by piece.
+// Of bytes that come piece by piece. Move-only.
 class Digester {
  public:
-  Digester() { Reset(); }
+  Digester();
   void Reset();
   void Add(std::span<const std::byte> bytes);
   // Of all that was added so far; more may follow.
@@ -35,7 +37,10 @@ class Digester {
   [[nodiscard]] Digest128 Sum128() const;
 
  private:
-  alignas(64) std::array<std::byte, 576> state_;  // the library's, kept out of this header
+  struct Free {
+    void operator()(XXH3_state_s* state) const;
+  };
+  std::unique_ptr<XXH3_state_s, Free> state_;
 };
 
 }  // namespace plimsoll::io

@@ -29,10 +29,8 @@ TEST(Checksum, PiecesGiveTheDigestOfTheWhole) {
     }
     EXPECT_EQ(digester.Sum128(), whole) << step;
     EXPECT_EQ(digester.Sum64(), Checksum64(Bytes(text))) << step;
-    const Digester copy = digester;
     digester.Reset();
     EXPECT_EQ(digester.Sum128(), Checksum128({}));
-    EXPECT_EQ(copy.Sum128(), whole);
   }
   text[1234] = static_cast<char>(text[1234] ^ 4);
   EXPECT_NE(Checksum128(Bytes(text)), whole);

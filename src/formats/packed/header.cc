@@ -342,7 +342,9 @@ Result<DecodedHeader> Decode(const io::File& file) {
   return decoded;
 }
 
-uint64_t LayoutFingerprint() {
+namespace {
+
+uint64_t ComputeFingerprint() {
   std::string all;
   for (const tensor::DTypeTraits& traits : tensor::AllDTypes()) {
     const bool is_float = traits.block_elements == 1;
@@ -362,6 +364,13 @@ uint64_t LayoutFingerprint() {
     all += bytes;
   }
   return io::Checksum64(AsBytes(all));
+}
+
+}  // namespace
+
+uint64_t LayoutFingerprint() {
+  static const uint64_t fingerprint = ComputeFingerprint();
+  return fingerprint;
 }
 
 }  // namespace plimsoll::formats::packed

@@ -79,7 +79,7 @@ struct DecodedHeader {
 [[nodiscard]] Result<DecodedHeader> Decode(const io::File& file);
 
 // A number that changes when tensor/rows16.h arranges any type's matrices in another way: packed
-// files of other programs are then refused instead of misread. Some microseconds.
+// files of other programs are then refused instead of misread.
 [[nodiscard]] uint64_t LayoutFingerprint();
 
 }  // namespace plimsoll::formats::packed

@@ -1,5 +1,6 @@
 #include "formats/packed/packed_file.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <filesystem>
@@ -124,7 +125,10 @@ TEST(PackedFile, EveryTruncationIsRefused) {
 
 // Every number of the header at every extreme, with a checksum that is right.
 TEST(PackedFile, EveryNumberAtEveryExtreme) {
-  const std::string whole = TestFile();
+  const MatrixShape matrix = {DType::kQ8_0, 32, 2};
+  const LayerShape layer = {2, {matrix, matrix, matrix}};
+  const std::vector<LayerShape> layers = {layer, {}, layer};
+  const std::string whole = TestFile(layers);
   const uint64_t header_bytes = HeaderBytes(whole);
   std::vector<uint64_t> values = {0, 1, 2, 3, 64, uint64_t{1} << 62U, (uint64_t{1} << 63U) - 1};
   for (const uint64_t limit :
@@ -136,7 +140,9 @@ TEST(PackedFile, EveryNumberAtEveryExtreme) {
   }
   int n_opened = 0;
   int n_files = 0;
-  const uint64_t tables = PlaceTables(TestSources(), TestLayers()).value().checksums;
+  const uint64_t tables = PlaceTables(TestSources(), layers).value().checksums;
+  std::ranges::sort(values);
+  values.erase(std::ranges::unique(values).begin(), values.end());
   for (uint64_t at = 8; at < tables + 16; at += 4) {
     for (const uint64_t n : {uint64_t{4}, uint64_t{8}}) {
       if (at % n != 0) {
@@ -159,7 +165,7 @@ TEST(PackedFile, EveryNumberAtEveryExtreme) {
       }
     }
   }
-  EXPECT_GT(n_files, 5000);
+  EXPECT_GT(n_files, 4000);
   EXPECT_GT(n_opened, 0);  // digests and checksums may be anything
 }
 
