@@ -1,6 +1,7 @@
 #include "cli/progress.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include <fmt/format.h>
 
@@ -18,7 +19,7 @@ std::string TimeLeft(double share, double elapsed) {
   if (elapsed < 1 || share <= 0 || share >= 1) {
     return {};
   }
-  const auto seconds = static_cast<uint64_t>(elapsed / share * (1 - share) + 0.5);
+  const int64_t seconds = std::llround(elapsed / share * (1 - share));
   return seconds < 120 ? fmt::format("; {} s left", seconds)
                        : fmt::format("; {} min left", (seconds + 30) / 60);
 }

@@ -46,7 +46,7 @@ Result<bool> IsPacked(const fs::path& path, const formats::Catalogue& catalogue,
   if (!file) {
     return Forward(file);
   }
-  const auto is_ours = formats::packed::HasMagic(**file);
+  auto is_ours = formats::packed::HasMagic(**file);
   if (!is_ours) {
     return is_ours;
   }
