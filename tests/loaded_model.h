@@ -9,6 +9,8 @@
 #include <gtest/gtest.h>
 
 #include "base/bytes.h"
+#include "engine/expert_paging.h"
+#include "engine/fit_model.h"
 #include "formats/catalogue.h"
 #include "kernels/kernels.h"
 #include "kernels/team.h"
@@ -24,6 +26,8 @@ struct LoadOptions {
   size_t n_threads = 2;
   uint32_t max_chunk = 512;
   uint32_t n_ctx = 1024;  // of all sequences together
+  // Below 1 the experts are paged and this share of them has frames, or as many as a token needs.
+  double expert_share = 1;
 };
 
 class LoadedModel {
@@ -39,8 +43,16 @@ class LoadedModel {
                                     {.max_chunk = options.max_chunk, .kernels = *kernels});
     EXPECT_TRUE(model) << model.error().message;
     model_ = std::move(*model);
-    const auto loaded = model_->Load(ledger_, [](uint64_t) {});
+    const auto needs = engine::LineNeedsOf(*model_, 0, options.n_ctx);
+    EXPECT_TRUE(needs) << needs.error().message;
+    const bool paged = options.expert_share < 1 && !needs->experts.empty();
+    const auto loaded = model_->Load(
+        ledger_, [](uint64_t) {},
+        paged ? model::Model::Experts::kPaged : model::Model::Experts::kResident);
     EXPECT_TRUE(loaded) << loaded.error().message;
+    if (paged) {
+      PageExperts(*needs, options.expert_share);
+    }
     pool_ = std::make_unique<kv::BlockPool>(ledger_, model_->KvLayout());
     const auto promised = pool_->Promise(2 * kv::BlockPool::BlocksFor(options.n_ctx));
     EXPECT_TRUE(promised) << promised.error().message;
@@ -82,10 +94,31 @@ class LoadedModel {
     return all;
   }
 
+  [[nodiscard]] const engine::ExpertPaging* paging() const { return paging_.get(); }
+
  private:
+  void PageExperts(const engine::LineNeeds& needs, double share) {
+    engine::LineDivision division = engine::DivideLeast(needs);
+    division.residence = engine::Residence::kPaged;
+    division.parts.index = needs.index;
+    division.parts.io = needs.io;
+    division.experts.clear();
+    for (const engine::ExpertClass& experts : needs.experts) {
+      const auto n_frames =
+          std::max(experts.n_active, static_cast<uint32_t>(share * experts.n_pages));
+      division.experts.push_back(
+          {experts.frame_bytes, experts.n_pages, n_frames, experts.n_active});
+    }
+    auto paging = engine::StartPaging(catalogue_, nullptr, *model_, division, {}, ledger_);
+    EXPECT_TRUE(paging) << paging.error().message;
+    paging_ = std::move(*paging);
+    model_->PageExperts(*paging_->experts);
+  }
+
   kernels::Team team_;
   memory::Ledger ledger_;
   formats::Catalogue catalogue_;
+  std::unique_ptr<engine::ExpertPaging> paging_;  // null: all are resident
   std::unique_ptr<model::Model> model_;
   std::unique_ptr<kv::BlockPool> pool_;
 };

@@ -97,7 +97,7 @@ std::vector<Case> VariantCases() {
 
 class SameBitsRandom : public testing::TestWithParam<Case> {};
 
-TEST_P(SameBitsRandom, OverKernelsThreadsAndChunks) {
+TEST_P(SameBitsRandom, OverKernelsThreadsChunksAndFrames) {
   const auto file = std::filesystem::path(testing::TempDir()) /
                     fmt::format("plimsoll_{}_{}.gguf", GetParam().name, ::getpid());
   const auto written = random_model::WriteRandomModel(GetParam().spec, file);
@@ -117,20 +117,28 @@ TEST_P(SameBitsRandom, OverKernelsThreadsAndChunks) {
     const char* kernels;
     size_t n_threads;
     size_t chunk;
+    double expert_share = 1;
   } runs[] = {{"avx2", 2, n_tokens},
               {"avx2", 1, 7},
               {"avx512", 3, 1},
               {"avx512", 1, n_tokens},
-              {"avx512", 2, 7}};
+              {"avx512", 2, 7},
+              // Paged: with what one token needs, and with somewhat more.
+              {"avx2", 2, 1, 0.0},
+              {"avx512", 2, n_tokens, 0.0},
+              {"avx512", 2, 3, 0.4}};
   for (const auto& run : runs) {
     if (!kernels::SelectKernelSet(run.kernels)) {
       continue;  // not on this CPU
     }
-    LoadedModel loaded(file, {.kernels = run.kernels, .n_threads = run.n_threads});
+    LoadedModel loaded(
+        file,
+        {.kernels = run.kernels, .n_threads = run.n_threads, .expert_share = run.expert_share});
     const std::vector<float> got = loaded.AllLogits(tokens, run.chunk);
     EXPECT_TRUE(got.size() == expected.size() &&
                 std::memcmp(got.data(), expected.data(), got.size() * sizeof(float)) == 0)
-        << run.kernels << ", " << run.n_threads << " threads, chunks of " << run.chunk;
+        << run.kernels << ", " << run.n_threads << " threads, chunks of " << run.chunk
+        << ", experts " << run.expert_share;
   }
   std::filesystem::remove(file);
 }
