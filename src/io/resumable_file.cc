@@ -40,7 +40,7 @@ std::string FreeSpace(int fd) {
 
 }  // namespace
 
-Result<ResumableFile> ResumableFile::Open(std::filesystem::path path) {
+Result<ResumableFile> ResumableFile::Open(const std::filesystem::path& path) {
   std::filesystem::path partial = path;
   partial += ".partial";
   while (true) {

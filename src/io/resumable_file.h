@@ -19,7 +19,7 @@ class ResumableFile {
  public:
   // Opens what an earlier run left of `path`, or begins it. kIo when the folder cannot be written
   // to, kFailed while another process writes it.
-  [[nodiscard]] static Result<ResumableFile> Open(std::filesystem::path path);
+  [[nodiscard]] static Result<ResumableFile> Open(const std::filesystem::path& path);
 
   ResumableFile(ResumableFile&& other) noexcept;
   ResumableFile& operator=(ResumableFile&&) = delete;
