@@ -50,8 +50,7 @@ std::span<const NamedCount> NamedCounts() {
 }
 
 Simulation::Simulation(uint64_t seed, bool trace)
-    : seed_(seed),
-      findings_(trace),
+    : findings_(trace),
       scenario_(DrawScenario(seed)),
       draws_(seed, kWorld),
       routing_(scenario_, seed) {}

@@ -95,7 +95,6 @@ class Simulation {
   void CheckLedger();
   void CheckStep();
 
-  uint64_t seed_;
   Findings findings_;
   Scenario scenario_;
   Draws draws_;
