@@ -1,24 +1,25 @@
 #include "cli/bench.h"
 
 #include <algorithm>
+#include <optional>
 #include <ostream>
 
 #include "bench/bench.h"
 #include "bench/report.h"
-#include "io/file.h"
+#include "cli/prompt_source.h"
 
 namespace plimsoll::cli {
 namespace {
 
 constexpr int64_t kRepetitionsMax = 100'000;
 constexpr uint32_t kThreadsMax = 4096;
-constexpr uint64_t kTextBytesMax = 16 << 20;
 
 struct BenchFlags {
   EngineFlags common;  // colour and verbosity; what to load is in the plan
   bench::BenchPlan plan;
   bench::TestLists tests;
   std::string format = "md";
+  std::optional<std::string> text_file;
   bool no_warm_up = false;
 };
 
@@ -73,19 +74,8 @@ void AddTests(CommandLine& line, BenchFlags& flags) {
             flags.tests.n_depth, 0, kTokensMax);
   line.Integer("-r,--repetitions", "times that each test is run (default 5)",
                flags.plan.repetitions, 1, kRepetitionsMax);
-  line.Option("-f,--file", "FILE",
-              "tokens of this text, not random ones: for experts that are paged",
-              [&flags](const std::string& value) -> Result<> {
-                auto text = io::ReadWhole(value, kTextBytesMax);
-                if (!text) {
-                  return Forward(text);
-                }
-                if (text->empty()) {
-                  return Fail(ErrorKind::kUsage, "{} is empty", value);
-                }
-                flags.plan.text = *std::move(text);
-                return {};
-              });
+  line.Text("-f,--file", "FILE", "tokens of this text, not random ones: for experts that are paged",
+            flags.text_file);
   line.Flag("--no-warmup", "do not run each test once before it is timed", flags.no_warm_up);
 }
 
@@ -221,6 +211,16 @@ Result<> BenchCommand(std::vector<std::string> args, const CommandContext& conte
   }
   if (*outcome == CommandLine::Outcome::kHelp) {
     return context.console.Write(line.Help());
+  }
+  if (flags.text_file) {
+    auto text = ReadTextFile(*flags.text_file, context.console);
+    if (!text) {
+      return Forward(text);
+    }
+    if (text->empty()) {
+      return Fail(ErrorKind::kUsage, "{} is empty", *flags.text_file);
+    }
+    flags.plan.text = *std::move(text);
   }
   CompletePlan(flags);
   return Run(flags, context);
