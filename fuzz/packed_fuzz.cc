@@ -26,8 +26,8 @@ std::string MakeLikely(std::string file) {
   if (file.size() < kFingerprintAt + sizeof(uint64_t)) {
     return file;
   }
-  static const uint64_t fingerprint = packed::LayoutFingerprint();
-  std::memcpy(file.data() + kFingerprintAt, &fingerprint, sizeof fingerprint);
+  static const uint64_t kFingerprint = packed::LayoutFingerprint();
+  std::memcpy(file.data() + kFingerprintAt, &kFingerprint, sizeof kFingerprint);
   std::memcpy(&header_bytes, file.data() + kHeaderBytesAt, sizeof header_bytes);
   std::memcpy(&file_bytes, file.data() + kFileBytesAt, sizeof file_bytes);
   constexpr uint64_t kLargest = 1 << 20;

@@ -369,8 +369,8 @@ uint64_t ComputeFingerprint() {
 }  // namespace
 
 uint64_t LayoutFingerprint() {
-  static const uint64_t fingerprint = ComputeFingerprint();
-  return fingerprint;
+  static const uint64_t kFingerprint = ComputeFingerprint();
+  return kFingerprint;
 }
 
 }  // namespace plimsoll::formats::packed
