@@ -1,10 +1,13 @@
 #include "engine/fit_model.h"
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <utility>
 
 #include "base/bytes.h"
+#include "base/checked.h"
+#include "engine/miss_curve.h"
 #include "memory/policy/forecast.h"
 
 namespace plimsoll::engine {
@@ -42,13 +45,6 @@ Result<FittedModel> OpenWithChunk(const formats::Catalogue& catalogue, kernels::
   return FittedModel{std::move(*model), std::move(*needs), {}};
 }
 
-// Whether a division leaves the experts enough beside its chunk's scratch memory.
-bool IsBalanced(const LineDivision& division) {
-  const auto scratch = static_cast<double>(division.parts.scratch);
-  const auto experts = static_cast<double>(division.parts.experts);
-  return division.residence == Residence::kAll || scratch <= kScratchShareMax * (scratch + experts);
-}
-
 }  // namespace
 
 Result<LineNeeds> LineNeedsOf(const model::Model& model, uint64_t tokenizer_bytes, uint32_t n_ctx) {
@@ -67,9 +63,27 @@ Result<LineNeeds> LineNeedsOf(const model::Model& model, uint64_t tokenizer_byte
   return needs;
 }
 
+double ReadBytesOfTurn(const LineDivision& division, std::span<const ExpertClass> experts,
+                       uint32_t chunk) {
+  const auto n_chunks = static_cast<double>(CeilDiv(kTurnPrompt, chunk));
+  double bytes = 0;
+  for (size_t i = 0; i < division.experts.size(); ++i) {
+    const double n_pages = experts[i].n_pages;
+    const double n_cycle = experts[i].n_cycle;
+    const double share = division.experts[i].n_frames / n_pages;
+    const double touched =
+        n_pages * (1 - std::pow(1 - n_cycle / n_pages, std::min(chunk, kTurnPrompt)));
+    const double missed = MissCurve::Typical(n_cycle / n_pages).At(share) * n_cycle;
+    bytes += static_cast<double>(experts[i].frame_bytes) *
+             (n_chunks * touched * (1 - share) + kTurnAnswer * missed);
+  }
+  return bytes;
+}
+
 Result<FittedModel> OpenToFit(const formats::Catalogue& catalogue, kernels::Team& team,
                               const FitOptions& options, uint64_t tokenizer_bytes, uint64_t line) {
-  std::optional<FittedModel> paged;  // with the longest chunk that is balanced
+  std::optional<FittedModel> best;  // of those whose experts are paged
+  double least_read = 0;
   for (uint32_t chunk = std::max(options.prefill_chunk, 1U);;
        chunk = std::max(chunk / 2, kShortestChunk)) {
     auto fitted = OpenWithChunk(catalogue, team, options, tokenizer_bytes, chunk);
@@ -77,21 +91,20 @@ Result<FittedModel> OpenToFit(const formats::Catalogue& catalogue, kernels::Team
       return fitted;
     }
     auto division = DivideLine(fitted->needs, line);
-    const bool is_shortest = chunk <= kShortestChunk;
-    if (division) {
+    if (division && division->residence == Residence::kAll) {
       fitted->division = std::move(*division);
-      if (fitted->division.residence == Residence::kAll) {
-        return fitted;
-      }
-      if (!paged && (is_shortest || IsBalanced(fitted->division))) {
-        paged = std::move(*fitted);
+      return fitted;
+    }
+    if (division) {
+      const double read = ReadBytesOfTurn(*division, fitted->needs.experts, chunk);
+      if (!best || read < least_read) {
+        least_read = read;
+        best = std::move(*fitted);
+        best->division = std::move(*division);
       }
     }
-    if (is_shortest) {
-      if (paged) {
-        return std::move(*paged);
-      }
-      return tl::unexpected(division.error());
+    if (chunk <= kShortestChunk) {
+      return best ? Result<FittedModel>(std::move(*best)) : tl::unexpected(division.error());
     }
   }
 }

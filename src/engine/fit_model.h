@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "base/result.h"
 #include "engine/memory_plan.h"
@@ -17,11 +18,18 @@ namespace plimsoll::engine {
 // Chunks are shortened down to this before a line is refused: that costs speed only.
 inline constexpr uint32_t kShortestChunk = 32;
 inline constexpr uint32_t kDefaultContext = 4096;
-// Where experts are paged, a chunk's scratch memory is at most this share of what it and they have
-// together: a longer chunk reads missing experts for more tokens at once, but its memory is lost
-// to decoding. A prompt's reads halve with each doubling, a few percent of the frames are worth as
-// many percent of the misses.
-inline constexpr double kScratchShareMax = 1.0 / 8;
+
+// A turn of a chat: what the length of chunks is chosen for.
+inline constexpr uint32_t kTurnPrompt = 1024;
+inline constexpr uint32_t kTurnAnswer = 256;
+
+// What a turn is expected to read from the disk where experts are paged: every chunk of its prompt
+// reads the missing experts once, and every token of its answer those that it misses. A longer
+// chunk saves on the first and takes frames for its scratch memory, which costs on the second. By
+// the typical miss curve (miss_curve.h), whatever is known of the model: so that what fits a line,
+// and the line's smallest chunk, do not change from run to run.
+[[nodiscard]] double ReadBytesOfTurn(const LineDivision& division,
+                                     std::span<const ExpertClass> experts, uint32_t chunk);
 
 struct FitOptions {
   uint32_t n_ctx = 0;  // 0: the model's, up to kDefaultContext
@@ -42,7 +50,8 @@ struct FittedModel {
                                             uint32_t n_ctx);
 
 // Nothing big is allocated, no weight is read. All of the model stays in memory if that is possible
-// with any chunk; else its experts are paged. kDoesNotFit as DivideLine. `catalogue` and `team`
+// with any chunk; else its experts are paged, with the chunk that reads least (ReadBytesOfTurn).
+// kDoesNotFit as DivideLine. `catalogue` and `team`
 // outlive the model.
 [[nodiscard]] Result<FittedModel> OpenToFit(const formats::Catalogue& catalogue,
                                             kernels::Team& team, const FitOptions& options,

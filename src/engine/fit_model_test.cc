@@ -59,22 +59,43 @@ TEST_F(OpenToFitTest, PagesTheExpertsBelowThatDownToOneLayersForAToken) {
   EXPECT_EQ(refused.error().kind, ErrorKind::kDoesNotFit);
 }
 
-TEST_F(OpenToFitTest, SharesBetweenChunkAndExperts) {
-  // The larger the line, the longer the chunk that it is given.
+TEST_F(OpenToFitTest, ChoosesTheChunkThatReadsLeast) {
   const uint64_t least = DivideLeast(Open(kGiB, kShortestChunk)->needs).parts.total();
   const uint64_t all = Open(kGiB, kShortestChunk)->division.parts.total();
-  uint32_t longest = 0;
+  const auto read_of = [](const FittedModel& fitted) {
+    return ReadBytesOfTurn(fitted.division, fitted.needs.experts, fitted.model->max_chunk());
+  };
   for (uint64_t line = least; line < all; line += (all - least) / 8) {
     const auto fitted = Open(line);
     ASSERT_TRUE(fitted) << fitted.error().message;
-    EXPECT_GE(fitted->model->max_chunk(), longest);
-    longest = fitted->model->max_chunk();
-    const MemoryPlan& parts = fitted->division.parts;
-    if (longest > kShortestChunk) {
-      EXPECT_LE(parts.scratch,
-                kScratchShareMax * static_cast<double>(parts.scratch + parts.experts));
+    for (const uint32_t chunk : {256U, 128U, 64U, 32U}) {
+      const auto shorter = Open(line, chunk);
+      ASSERT_TRUE(shorter) << shorter.error().message;
+      EXPECT_LE(read_of(*fitted), read_of(*shorter)) << line << " " << chunk;
     }
   }
+}
+
+// 1,000 experts of a MiB, 50 a token.
+TEST(ReadBytesOfTurn, WeighsAPromptsReadsAgainstFrames) {
+  const std::vector<ExpertClass> experts = {
+      {.frame_bytes = kMiB, .n_pages = 1000, .n_active = 5, .n_cycle = 50}};
+  const auto read = [&](uint32_t n_frames, uint32_t chunk) {
+    const LineDivision division = {
+        .residence = Residence::kPaged,
+        .parts = {},
+        .experts = {{.frame_bytes = kMiB, .n_pages = 1000, .n_frames = n_frames}}};
+    return ReadBytesOfTurn(division, experts, chunk) / kMiB;
+  };
+  // With hardly a frame every token reads all that it uses, and every chunk all that there is.
+  EXPECT_NEAR(read(5, 512), 2 * 995 + 256 * 50, 256);
+  // More frames and longer chunks both read less.
+  EXPECT_LT(read(250, 512), read(200, 512));
+  EXPECT_LT(read(250, 512), read(250, 256));
+  // Few frames more are worth less than half of the chunks where nearly everything is missing, and
+  // many are worth more.
+  EXPECT_LT(read(6, 512), read(10, 256));
+  EXPECT_GT(read(100, 512), read(200, 256));
 }
 
 }  // namespace
