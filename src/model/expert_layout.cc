@@ -1,6 +1,7 @@
 #include "model/expert_layout.h"
 
 #include "base/invariant.h"
+#include "model/packed_shapes.h"
 
 namespace plimsoll::model {
 namespace {
@@ -76,16 +77,7 @@ Result<std::vector<ExpertLayer>> FindExperts(std::span<const BoundTensor> bound,
 
 Result<> ReadFromPacked(const formats::packed::PackedFile& packed, uint32_t file_idx,
                         std::span<ExpertLayer> layers) {
-  std::vector<formats::packed::LayerShape> shapes;
-  for (const ExpertLayer& layer : layers) {
-    formats::packed::LayerShape& shape = shapes.emplace_back();
-    shape.n_experts = layer.n_experts;
-    for (size_t i = 0; layer.n_experts != 0 && i < kNProjections; ++i) {
-      const tensor::Matrix& matrix = layer.projections[i].matrix;
-      shape.projections[i] = {matrix.dtype, matrix.k, matrix.rows};
-    }
-  }
-  if (auto same = packed.HasLayers(shapes); !same) {
+  if (auto same = packed.HasLayers(PackedShapes(layers)); !same) {
     return same;
   }
   for (uint32_t i = 0; i < layers.size(); ++i) {
