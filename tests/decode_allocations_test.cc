@@ -19,6 +19,7 @@ std::vector<uint64_t> CountsOfDecode(const EngineOptions& engine_options, float 
   counts.reserve(200);
   auto engine = Engine::Load(engine_options, {});
   EXPECT_TRUE(engine) << engine.error().message;
+  EXPECT_EQ((*engine)->paging().has_value(), engine_options.memory.has_value());
   auto session = (*engine)->NewSession();
   EXPECT_TRUE(session) << session.error().message;
   const auto prompt =
@@ -59,6 +60,29 @@ TEST(DecodeAllocations, NoneInAnyArchitecture) {
     EXPECT_EQ(counts.back() - counts.front(), 0U) << arch;
   }
   std::filesystem::remove(file);
+}
+
+// A line with room for a tenth of the bundled model's experts.
+EngineOptions PagedOptions() {
+  EngineOptions options = {.n_ctx = 256, .n_threads = 2, .prefill_chunk = 32};
+  const auto engine = Engine::Load(options, {});
+  EXPECT_TRUE(engine) << engine.error().message;
+  const auto session = (*engine)->NewSession();
+  EXPECT_TRUE(session) << session.error().message;
+  const memory::LedgerSnapshot all = (*engine)->ledger();
+  const uint64_t experts = all.accounts[static_cast<size_t>(memory::Account::kExperts)].bytes;
+  options.memory = SizeSpec{.bytes = all.reserved_bytes - experts + experts / 10 + kMiB};
+  return options;
+}
+
+TEST(DecodeAllocations, NoneWherePagesComeAndGo) {
+  EngineOptions options = PagedOptions();
+  for (const bool prefetch : {false, true}) {
+    options.prefetch = prefetch;
+    const auto counts = CountsOfDecode(options, 0);
+    ASSERT_GE(counts.size(), 100U);
+    EXPECT_EQ(counts.back() - counts.front(), 0U) << "prefetch " << prefetch;
+  }
 }
 
 }  // namespace
