@@ -431,7 +431,7 @@ class Bench(unittest.TestCase):
         self.assertEqual(done.returncode, 5)
         self.assertEqual(len(json.loads(done.stdout)), 2)
         self.assertIn("/nonexistent", done.stderr)
-        done = run(*self.QUICK, "-p", "4", "-n", "0", "--memory", "3M")
+        done = run(*self.QUICK, "-p", "4", "-n", "0", "--memory", "1M")
         self.assertEqual((done.returncode, done.stdout), (4, ""))
         self.assertRegex(done.stderr, r"--memory \d+M")
         self.assertEqual(run(*self.QUICK, "-p", "4-1").returncode, 2)
