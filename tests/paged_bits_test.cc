@@ -166,6 +166,19 @@ TEST_F(PagedBitsTest, WhileTheLineMoves) {
   EXPECT_EQ(refused.error().kind, ErrorKind::kDoesNotFit);
 }
 
+// Also where everything fits and the names would never be used.
+TEST_F(PagedBitsTest, NamesThatAreNoneAreRefused) {
+  engine::EngineOptions policy;
+  policy.policy = "fifo";
+  engine::EngineOptions io;
+  io.io = "telepathy";
+  for (const engine::EngineOptions& options : {policy, io}) {
+    const auto refused = engine::Engine::Load(options, {});
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().kind, ErrorKind::kUsage);
+  }
+}
+
 TEST_F(PagedBitsTest, ALineBelowOneTokensExpertsIsRefusedWithWhatWouldDo) {
   engine::EngineOptions options = WithExperts(0);
   options.n_ctx = kContext;

@@ -187,6 +187,9 @@ Result<std::unique_ptr<const text::ChatTemplate>> ParseTemplate(const formats::M
 Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options,
                                              const ProgressFn& on_progress) {
   auto state = std::make_unique<EngineState>();
+  if (auto known = CheckNames({.policy = options.policy, .io = options.io}); !known) {
+    return Forward(known);
+  }
   auto catalogue = OpenCatalogue(options.model);
   if (!catalogue) {
     return Forward(catalogue);

@@ -58,6 +58,21 @@ Result<std::vector<io::ReadFileId>> AddFiles(const formats::Catalogue& catalogue
 
 }  // namespace
 
+Result<> CheckNames(const PagingOptions& options) {
+  const memory::policy::PageLayout no_pages({});
+  if (!options.policy.empty()) {
+    if (auto policy = memory::policy::MakePolicy(options.policy, no_pages); !policy) {
+      return Forward(policy);
+    }
+  }
+  if (!options.io.empty()) {
+    if (auto backend = io::BackendNamed(options.io); !backend) {
+      return Forward(backend);
+    }
+  }
+  return {};
+}
+
 PagingSnapshot ExpertPaging::Snapshot() const {
   PagingSnapshot snapshot;
   snapshot.n_pages = layout->n_pages();

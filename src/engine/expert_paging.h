@@ -45,6 +45,9 @@ struct ExpertPaging {
 [[nodiscard]] Result<std::unique_ptr<const formats::packed::PackedFile>> FindPacked(
     const formats::Catalogue& catalogue, const EngineOptions& options);
 
+// kUsage when the policy or the way of reading is none, also where nothing will be paged.
+[[nodiscard]] Result<> CheckNames(const PagingOptions& options);
+
 // With as many frames as the division gives the experts, which the ledger has room for. kUsage when
 // a name is none, kIo when the files cannot be read. `packed`, which the model was opened with, may
 // be null.

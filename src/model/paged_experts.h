@@ -34,8 +34,6 @@ class PagedExperts {
   // Whether anything is to be guessed.
   void set_prefetch(bool prefetch) { prefetch_ = prefetch; }
   [[nodiscard]] bool prefetch() const { return prefetch_; }
-  // Lets reads make progress.
-  void Poll() { pager_.Poll(); }
 
  private:
   memory::Pager& pager_;
