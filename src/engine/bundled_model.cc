@@ -27,6 +27,8 @@ extern "C" {
 [[gnu::visibility("hidden")]] extern const std::byte kPlimsollBundledModelEnd[];
 }
 
+#include "formats/gguf/reader.h"
+
 namespace plimsoll::engine {
 namespace {
 
@@ -74,5 +76,16 @@ Result<std::shared_ptr<const io::File>> OpenBundledModel() {
 }
 
 std::string BundledModelName() { return "plimsoll-lab-q8_0"; }
+
+Result<formats::Catalogue> OpenCatalogue(const std::optional<std::filesystem::path>& model) {
+  if (model) {
+    return formats::OpenModel(*model);
+  }
+  auto file = OpenBundledModel();
+  if (!file) {
+    return Forward(file);
+  }
+  return formats::gguf::Read(*file);
+}
 
 }  // namespace plimsoll::engine

@@ -9,22 +9,10 @@
 #include "engine/fit_model.h"
 #include "engine/session.h"
 #include "engine/vocabulary_from_metadata.h"
-#include "formats/gguf/reader.h"
 #include "io/machine.h"
 
 namespace plimsoll::engine {
 namespace {
-
-Result<formats::Catalogue> OpenCatalogue(const std::optional<std::filesystem::path>& model) {
-  if (model) {
-    return formats::OpenModel(*model);
-  }
-  auto file = OpenBundledModel();
-  if (!file) {
-    return Forward(file);
-  }
-  return formats::gguf::Read(*file);
-}
 
 ModelSummary Summarize(const formats::Catalogue& catalogue, uint32_t n_ctx,
                        const EngineState& state) {

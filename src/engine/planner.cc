@@ -6,7 +6,6 @@
 #include "engine/bundled_model.h"
 #include "engine/expert_paging.h"
 #include "engine/vocabulary_from_metadata.h"
-#include "formats/gguf/reader.h"
 #include "io/aligned_range.h"
 #include "io/machine.h"
 
@@ -14,14 +13,6 @@ namespace plimsoll::engine {
 namespace {
 
 constexpr uint64_t kNoLine = std::numeric_limits<uint64_t>::max();
-
-Result<formats::Catalogue> OpenCatalogue(const std::optional<std::filesystem::path>& model) {
-  if (model) {
-    return formats::OpenModel(*model);
-  }
-  auto file = OpenBundledModel();
-  return file ? formats::gguf::Read(*file) : Result<formats::Catalogue>(Forward(file));
-}
 
 Result<uint64_t> TokenizerBytes(const formats::Catalogue& catalogue) {
   auto vocabulary = VocabularyFromMetadata(catalogue.metadata);
