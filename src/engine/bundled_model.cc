@@ -6,6 +6,8 @@
 
 #include <link.h>
 
+#include "formats/gguf/reader.h"
+
 // A section of its own, aligned to pages: the loader maps it with the executable, but its pages
 // are only touched by whoever reads these addresses, and nobody does.
 asm(R"(
@@ -26,8 +28,6 @@ extern "C" {
 [[gnu::visibility("hidden")]] extern const std::byte kPlimsollBundledModel[];
 [[gnu::visibility("hidden")]] extern const std::byte kPlimsollBundledModelEnd[];
 }
-
-#include "formats/gguf/reader.h"
 
 namespace plimsoll::engine {
 namespace {
