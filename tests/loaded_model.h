@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "engine/expert_paging.h"
 #include "engine/fit_model.h"
+#include "engine/weight_streaming.h"
 #include "formats/catalogue.h"
 #include "kernels/kernels.h"
 #include "kernels/team.h"
@@ -28,6 +29,8 @@ struct LoadOptions {
   uint32_t n_ctx = 1024;  // of all sequences together
   // Below 1 the experts are paged and this share of them has frames, or as many as a token needs.
   double expert_share = 1;
+  // Below 1 dense weights are streamed, this share of them is kept, and experts are paged.
+  double kept_share = 1;
 };
 
 class LoadedModel {
@@ -45,13 +48,19 @@ class LoadedModel {
     model_ = std::move(*model);
     const auto needs = engine::LineNeedsOf(*model_, 0, options.n_ctx);
     EXPECT_TRUE(needs) << needs.error().message;
-    const bool paged = options.expert_share < 1 && !needs->experts.empty();
+    const bool streamed = options.kept_share < 1;
+    const bool paged = (streamed || options.expert_share < 1) && !needs->experts.empty();
     const auto loaded = model_->Load(
         ledger_, [](uint64_t) {},
-        paged ? model::Model::Experts::kPaged : model::Model::Experts::kResident);
+        streamed ? model::Residence::kStreamed
+        : paged  ? model::Residence::kPaged
+                 : model::Residence::kAll);
     EXPECT_TRUE(loaded) << loaded.error().message;
     if (paged) {
       PageExperts(*needs, options.expert_share);
+    }
+    if (streamed) {
+      StreamWeights(*needs, options.kept_share);
     }
     pool_ = std::make_unique<kv::BlockPool>(ledger_, model_->KvLayout());
     const auto promised = pool_->Promise(2 * kv::BlockPool::BlocksFor(options.n_ctx));
@@ -95,11 +104,11 @@ class LoadedModel {
   }
 
   [[nodiscard]] const engine::ExpertPaging* paging() const { return paging_.get(); }
+  [[nodiscard]] const engine::WeightStreaming* streaming() const { return streaming_.get(); }
 
  private:
   void PageExperts(const engine::LineNeeds& needs, double share) {
-    engine::LineDivision division = engine::DivideLeast(needs);
-    division.residence = engine::Residence::kPaged;
+    engine::LineDivision division;
     division.parts.index = needs.index;
     division.parts.io = needs.io;
     division.experts.clear();
@@ -115,10 +124,23 @@ class LoadedModel {
     model_->PageExperts(*paging_->experts);
   }
 
+  void StreamWeights(const engine::LineNeeds& needs, double share) {
+    engine::LineDivision division;
+    division.stream.total_bytes = needs.stream.total_bytes();
+    division.stream.kept_bytes =
+        static_cast<uint64_t>(share * static_cast<double>(division.stream.total_bytes));
+    division.stream.ring_bytes = needs.stream.ring_bytes;
+    auto streaming = engine::StartStreaming(catalogue_, *model_, division, {}, ledger_);
+    EXPECT_TRUE(streaming) << streaming.error().message;
+    streaming_ = std::move(*streaming);
+    model_->StreamWeights(*streaming_->weights);
+  }
+
   kernels::Team team_;
   memory::Ledger ledger_;
   formats::Catalogue catalogue_;
-  std::unique_ptr<engine::ExpertPaging> paging_;  // null: all are resident
+  std::unique_ptr<engine::ExpertPaging> paging_;        // null: all are resident
+  std::unique_ptr<engine::WeightStreaming> streaming_;  // the same
   std::unique_ptr<model::Model> model_;
   std::unique_ptr<kv::BlockPool> pool_;
 };

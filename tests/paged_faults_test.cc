@@ -48,7 +48,7 @@ class FailingModel {
     EXPECT_EQ(fitted->division.residence, engine::Residence::kPaged);
     model_ = std::move(fitted->model);
     EXPECT_TRUE(model_->Load(
-        ledger_, [](uint64_t) {}, model::Model::Experts::kPaged));
+        ledger_, [](uint64_t) {}, model::Residence::kPaged));
     const auto wrap = [this, &faults](std::unique_ptr<io::ReadBackend> inner) {
       auto faulty = std::make_unique<io::FaultyBackend>(std::move(inner), faults);
       disk_ = faulty.get();

@@ -118,6 +118,7 @@ TEST_P(SameBitsRandom, OverKernelsThreadsChunksAndFrames) {
     size_t n_threads;
     size_t chunk;
     double expert_share = 1;
+    double kept_share = 1;
   } runs[] = {{"avx2", 2, n_tokens},
               {"avx2", 1, 7},
               {"avx512", 3, 1},
@@ -126,19 +127,31 @@ TEST_P(SameBitsRandom, OverKernelsThreadsChunksAndFrames) {
               // Paged: with what one token needs, and with somewhat more.
               {"avx2", 2, 1, 0.0},
               {"avx512", 2, n_tokens, 0.0},
-              {"avx512", 2, 3, 0.4}};
+              {"avx512", 2, 3, 0.4},
+              // Dense weights streamed besides: all, and half of them.
+              {"avx2", 2, 1, 0.0, 0.0},
+              {"avx512", 2, n_tokens, 0.0, 0.0},
+              {"avx512", 2, 5, 0.4, 0.5}};
   for (const auto& run : runs) {
     if (!kernels::SelectKernelSet(run.kernels)) {
       continue;  // not on this CPU
     }
-    LoadedModel loaded(
-        file,
-        {.kernels = run.kernels, .n_threads = run.n_threads, .expert_share = run.expert_share});
+    LoadedModel loaded(file, {.kernels = run.kernels,
+                              .n_threads = run.n_threads,
+                              .expert_share = run.expert_share,
+                              .kept_share = run.kept_share});
     const std::vector<float> got = loaded.AllLogits(tokens, run.chunk);
     EXPECT_TRUE(got.size() == expected.size() &&
                 std::memcmp(got.data(), expected.data(), got.size() * sizeof(float)) == 0)
         << run.kernels << ", " << run.n_threads << " threads, chunks of " << run.chunk
-        << ", experts " << run.expert_share;
+        << ", experts " << run.expert_share << ", kept " << run.kept_share;
+    if (run.kept_share < 1) {
+      // Weights are asked for in the order in which they are read ahead; the output matrix again
+      // for every kLogitRows tokens.
+      EXPECT_GT(loaded.streaming()->stream->stats().used, 0U);
+      EXPECT_EQ(loaded.streaming()->stream->stats().seeks,
+                (std::min(run.chunk, n_tokens) - 1) / model::kLogitRows);
+    }
   }
   std::filesystem::remove(file);
 }

@@ -140,7 +140,7 @@ TEST(RunBench, RefusesWhatCannotBe) {
   EXPECT_EQ(recorder.Run({}).error().kind, ErrorKind::kUsage);
   BenchPlan plan;
   plan.tests = {{.n_gen = 1}};
-  plan.memory = {SizeSpec{.bytes = 3 * kMiB}};
+  plan.memory = {SizeSpec{.bytes = kMiB}};
   const auto small = recorder.Run(plan);
   EXPECT_EQ(small.error().kind, ErrorKind::kDoesNotFit);
   EXPECT_THAT(small.error().message, HasSubstr("--memory"));

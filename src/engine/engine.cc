@@ -54,9 +54,11 @@ Result<uint64_t> DrawLine(const EngineOptions& options, uint64_t model_bytes) {
 Result<> LoadWeights(EngineState& state, const LineDivision& division,
                      const Engine::ProgressFn& on_progress) {
   LoadProgress progress;
-  const bool paged = division.residence == Residence::kPaged;
+  const StreamShare& stream = division.stream;
   progress.bytes_total =
-      paged ? division.parts.dense + division.parts.vocab : state.catalogue.TotalBytes();
+      division.residence == Residence::kAll
+          ? state.catalogue.TotalBytes()
+          : division.parts.dense + division.parts.vocab - stream.kept_bytes - stream.ring_bytes;
   return state.model->Load(
       *state.ledger,
       [&](uint64_t bytes) {
@@ -65,19 +67,33 @@ Result<> LoadWeights(EngineState& state, const LineDivision& division,
           on_progress(progress);
         }
       },
-      paged ? model::Model::Experts::kPaged : model::Model::Experts::kResident);
+      division.residence);
 }
 
-Result<> PageExperts(EngineState& state, const LineDivision& division,
-                     const EngineOptions& options) {
-  auto paging = StartPaging(
-      state.catalogue, state.packed.get(), *state.model, division,
-      {.policy = options.policy, .io = options.io, .prefetch = options.prefetch}, *state.ledger);
-  if (!paging) {
-    return Forward(paging);
+// What the division leaves in the files.
+Result<> PageWeights(EngineState& state, const LineDivision& division,
+                     const EngineOptions& engine_options) {
+  const PagingOptions options = {.policy = engine_options.policy,
+                                 .io = engine_options.io,
+                                 .prefetch = engine_options.prefetch};
+  if (!division.experts.empty()) {
+    auto paging = StartPaging(state.catalogue, state.packed.get(), *state.model, division, options,
+                              *state.ledger);
+    if (!paging) {
+      return Forward(paging);
+    }
+    state.paging = std::move(*paging);
+    state.model->PageExperts(*state.paging->experts);
   }
-  state.paging = std::move(*paging);
-  state.model->PageExperts(*state.paging->experts);
+  if (division.residence == Residence::kStreamed) {
+    auto streaming =
+        StartStreaming(state.catalogue, *state.model, division, options, *state.ledger);
+    if (!streaming) {
+      return Forward(streaming);
+    }
+    state.streaming = std::move(*streaming);
+    state.model->StreamWeights(*state.streaming->weights);
+  }
   return {};
 }
 
@@ -97,26 +113,51 @@ Result<> RecordTrace(EngineState& state, const std::filesystem::path& path) {
   return {};
 }
 
+// Dense weights first: each byte of them that is kept is one that no token has to read. `left` is
+// what they and the experts may take together.
+Result<> ShareLine(EngineState& state, uint64_t left) {
+  const uint64_t least = state.paging == nullptr ? 0 : LeastBytes(state.paging->shares);
+  uint64_t kept = 0;
+  const auto resize_experts = [&]() -> Result<> {
+    return state.paging == nullptr ? Result<>() : state.paging->Resize(left - kept);
+  };
+  if (state.streaming == nullptr) {
+    return resize_experts();
+  }
+  memory::PageStream& stream = *state.streaming->stream;
+  kept = std::min(state.streaming->total_bytes, left - least);
+  // Whichever shrinks goes first: the other one grows into what it leaves.
+  if (kept < stream.kept_bytes()) {
+    auto keeps = stream.Keep(kept);
+    return keeps ? resize_experts() : keeps;
+  }
+  auto resized = resize_experts();
+  return resized ? stream.Keep(kept) : resized;
+}
+
 Result<> MoveLine(EngineState& state, uint64_t line) {
   const memory::LedgerSnapshot ledger = state.ledger->Snapshot();
-  const uint64_t experts =
-      state.paging == nullptr
-          ? 0
-          : ledger.accounts[static_cast<size_t>(memory::Account::kExperts)].bytes;
-  const uint64_t others = ledger.reserved_bytes - experts;
-  const uint64_t least = others + (experts == 0 ? 0 : LeastBytes(state.paging->shares));
+  uint64_t movable = 0;
+  uint64_t needed = 0;  // of that
+  if (state.paging != nullptr) {
+    movable += ledger.accounts[static_cast<size_t>(memory::Account::kExperts)].bytes;
+    needed += LeastBytes(state.paging->shares);
+  }
+  if (state.streaming != nullptr) {
+    movable += state.streaming->stream->kept_bytes();
+  }
+  const uint64_t others = ledger.reserved_bytes - movable;
+  const uint64_t least = others + needed;
   if (line < least) {
     return Fail(ErrorKind::kDoesNotFit, "a line of {} is too low: {} cannot leave memory{}",
                 FormatBytes(line), FormatBytes(least),
-                experts == 0 ? "; start again with this line to page the experts" : "");
+                movable == 0 ? "; start again with this line to page the weights" : "");
   }
   // A line that rises makes room first, one that falls when the room is empty.
   const bool rises = line > ledger.budget_bytes;
   Invariant(!rises || state.ledger->SetBudget(line), "a higher line holds what the lower one did");
-  if (state.paging != nullptr) {
-    if (auto resized = state.paging->Resize(line - others); !resized) {
-      return resized;
-    }
+  if (auto shared = ShareLine(state, line - others); !shared) {
+    return shared;
   }
   Invariant(rises || state.ledger->SetBudget(line), "what was evicted is given back");
   return {};
@@ -139,6 +180,10 @@ class LoadedEngine final : public Engine {
   }
   [[nodiscard]] std::optional<PagingSnapshot> paging() const override {
     return state_->paging == nullptr ? std::nullopt : std::optional(state_->paging->Snapshot());
+  }
+  [[nodiscard]] std::optional<StreamingSnapshot> streaming() const override {
+    return state_->streaming == nullptr ? std::nullopt
+                                        : std::optional(state_->streaming->Snapshot());
   }
   [[nodiscard]] Result<> SetLine(uint64_t bytes) override { return MoveLine(*state_, bytes); }
   [[nodiscard]] const formats::Summary& contents() const override { return state_->contents; }
@@ -242,10 +287,8 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options,
   if (auto loaded = LoadWeights(*state, fitted->division, on_progress); !loaded) {
     return Forward(loaded);
   }
-  if (fitted->division.residence == Residence::kPaged) {
-    if (auto paged = PageExperts(*state, fitted->division, options); !paged) {
-      return Forward(paged);
-    }
+  if (auto paged = PageWeights(*state, fitted->division, options); !paged) {
+    return Forward(paged);
   }
   state->kv_pool = std::make_unique<kv::BlockPool>(*state->ledger, state->model->KvLayout());
   if (options.trace) {

@@ -17,6 +17,7 @@
 #include "engine/bundled_model.h"
 #include "formats/summary.h"
 #include "memory/ledger.h"
+#include "memory/page_stream.h"
 #include "memory/pager.h"
 #include "sampling/sampler.h"
 #include "text/chat_template.h"
@@ -94,6 +95,14 @@ struct PagingSnapshot {
   io::ReaderStats reader;
 };
 
+// How the dense weights that are streamed fare.
+struct StreamingSnapshot {
+  uint64_t total_bytes = 0;  // of what can be streamed, as it takes memory
+  uint64_t kept_bytes = 0;   // of these, what stays there
+  memory::PageStreamStats stream;
+  io::ReaderStats reader;
+};
+
 class Engine;
 
 // One sequence: its tokens and their KV. Belongs to one thread at a time; must not outlive its
@@ -143,9 +152,11 @@ class Engine {
   [[nodiscard]] virtual memory::LedgerSnapshot ledger() const = 0;
   // Nothing when all experts are resident.
   [[nodiscard]] virtual std::optional<PagingSnapshot> paging() const { return std::nullopt; }
-  // Draws the line anew, between two calls of its sessions: a lower one evicts experts first, a
-  // higher one gives them more room. kDoesNotFit, and nothing changes, when what cannot leave
-  // memory is more than that; the message says how much that is.
+  // Nothing when all dense weights are resident.
+  [[nodiscard]] virtual std::optional<StreamingSnapshot> streaming() const { return std::nullopt; }
+  // Draws the line anew, between two calls of its sessions: a lower one evicts experts and dense
+  // weights that can be streamed first, a higher one gives them more room. kDoesNotFit, and nothing
+  // changes, when what cannot leave memory is more than that; the message says how much that is.
   [[nodiscard]] virtual Result<> SetLine(uint64_t bytes) = 0;
   // What the model's files hold, and what a token reads of it.
   [[nodiscard]] virtual const formats::Summary& contents() const = 0;

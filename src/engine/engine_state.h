@@ -6,6 +6,7 @@
 #include "base/invariant.h"
 #include "engine/engine.h"
 #include "engine/expert_paging.h"
+#include "engine/weight_streaming.h"
 #include "formats/catalogue.h"
 #include "formats/summary.h"
 #include "kernels/kernels.h"
@@ -31,6 +32,7 @@ struct EngineState {
   Result<std::unique_ptr<const text::ChatTemplate>> chat_template;
   std::unique_ptr<memory::trace::Recorder> recorder;  // null: no trace
   std::unique_ptr<ExpertPaging> paging;               // null: all experts are resident
+  std::unique_ptr<WeightStreaming> streaming;         // null: all dense weights are resident
   std::unique_ptr<model::Model> model;
   std::unique_ptr<kv::BlockPool> kv_pool;
   ModelSummary summary;

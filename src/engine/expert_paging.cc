@@ -38,6 +38,8 @@ memory::PageHomes HomesOf(std::span<const model::ExpertLayer> layers,
   return homes;
 }
 
+}  // namespace
+
 Result<std::vector<io::ReadFileId>> AddFiles(const formats::Catalogue& catalogue,
                                              const formats::packed::PackedFile* packed,
                                              io::Reader& reader) {
@@ -56,7 +58,19 @@ Result<std::vector<io::ReadFileId>> AddFiles(const formats::Catalogue& catalogue
   return files;
 }
 
-}  // namespace
+Result<std::unique_ptr<io::Reader>> MakeReader(const PagingOptions& options) {
+  auto backend = io::BackendNamed(options.io.empty() ? "best" : options.io);
+  if (!backend) {
+    return Forward(backend);
+  }
+  auto made = io::MakeBackend(*backend);
+  if (!made) {
+    return Forward(made);
+  }
+  return std::make_unique<io::Reader>(
+      options.wrap_backend ? options.wrap_backend(std::move(*made)) : std::move(*made),
+      io::ReaderOptions());
+}
 
 Result<> CheckNames(const PagingOptions& options) {
   const memory::policy::PageLayout no_pages({});
@@ -136,9 +150,9 @@ Result<std::unique_ptr<ExpertPaging>> StartPaging(const formats::Catalogue& cata
   if (!layers) {
     return Forward(layers);
   }
-  auto backend = io::BackendNamed(options.io.empty() ? "best" : options.io);
-  if (!backend) {
-    return Forward(backend);
+  auto reader = MakeReader(options);
+  if (!reader) {
+    return Forward(reader);
   }
   auto paging = std::make_unique<ExpertPaging>();
   paging->layout = std::make_unique<const memory::policy::PageLayout>(model::ExpertPages(*layers));
@@ -148,23 +162,17 @@ Result<std::unique_ptr<ExpertPaging>> StartPaging(const formats::Catalogue& cata
   if (!policy) {
     return Forward(policy);
   }
-  auto made = io::MakeBackend(*backend);
-  if (!made) {
-    return Forward(made);
-  }
-  auto reader = std::make_unique<io::Reader>(
-      options.wrap_backend ? options.wrap_backend(std::move(*made)) : std::move(*made),
-      io::ReaderOptions());
-  const auto files = AddFiles(catalogue, packed, *reader);
+  const auto files = AddFiles(catalogue, packed, **reader);
   if (!files) {
     return tl::unexpected(files.error());
   }
 
   memory::PageHomes homes = HomesOf(*layers, division.experts, *files);
-  const uint64_t pager_bytes = memory::Pager::TableBytes(homes.n_pages(), homes.n_parts);
-  Invariant(division.parts.index >= pager_bytes, "a plan counts the pager's tables");
-  auto policy_memory = ledger.Reserve(Account::kIndex, division.parts.index - pager_bytes);
-  auto reader_memory = ledger.Reserve(Account::kIo, division.parts.io);
+  const uint64_t other_tables =
+      memory::Pager::TableBytes(homes.n_pages(), homes.n_parts) + division.stream.index;
+  Invariant(division.parts.index >= other_tables, "a plan counts the pager's tables");
+  auto policy_memory = ledger.Reserve(Account::kIndex, division.parts.index - other_tables);
+  auto reader_memory = ledger.Reserve(Account::kIo, io::kReaderTableBytes);
   Invariant(policy_memory && reader_memory, "a plan that fits grants the pager's tables");
   paging->policy_memory = std::move(*policy_memory);
   paging->reader_memory = std::move(*reader_memory);
@@ -189,7 +197,7 @@ Result<std::unique_ptr<ExpertPaging>> StartPaging(const formats::Catalogue& cata
     };
   }
   auto pager =
-      memory::Pager::Create(ledger, std::move(reader), std::move(homes), *paging->layout,
+      memory::Pager::Create(ledger, std::move(*reader), std::move(homes), *paging->layout,
                             std::move(*policy), n_frames, n_frames_min, std::move(pager_options));
   if (!pager) {
     return Forward(pager);

@@ -48,6 +48,13 @@ struct ExpertPaging {
 // kUsage when the policy or the way of reading is none, also where nothing will be paged.
 [[nodiscard]] Result<> CheckNames(const PagingOptions& options);
 
+// A reader over the backend that the options name.
+[[nodiscard]] Result<std::unique_ptr<io::Reader>> MakeReader(const PagingOptions& options);
+// The catalogue's files, in its order, and behind them the packed file, if it is not null.
+[[nodiscard]] Result<std::vector<io::ReadFileId>> AddFiles(
+    const formats::Catalogue& catalogue, const formats::packed::PackedFile* packed,
+    io::Reader& reader);
+
 // With as many frames as the division gives the experts, which the ledger has room for. kUsage when
 // a name is none, kIo when the files cannot be read. `packed`, which the model was opened with, may
 // be null.

@@ -15,8 +15,6 @@ namespace {
 
 // The pager's own tables: a page's state, frame, place in the files and waiters.
 constexpr uint64_t kPagerBytesAPage = 128;
-// The reader's tables of requests and segments.
-constexpr uint64_t kReaderBytes = 512 * kKiB;
 
 uint64_t IndexBytes(std::span<const model::ExpertLayer> layers) {
   std::vector<uint32_t> n_pages;
@@ -47,7 +45,7 @@ Result<FittedModel> OpenWithChunk(const formats::Catalogue& catalogue, kernels::
 
 }  // namespace
 
-Result<LineNeeds> LineNeedsOf(const model::Model& model, uint64_t tokenizer_bytes, uint32_t n_ctx) {
+Result<LineNeeds> LineNeedsOf(model::Model& model, uint64_t tokenizer_bytes, uint32_t n_ctx) {
   const auto layers = model.ExpertLayers();
   if (!layers) {
     return tl::unexpected(layers.error());
@@ -55,10 +53,11 @@ Result<LineNeeds> LineNeedsOf(const model::Model& model, uint64_t tokenizer_byte
   LineNeeds needs = {.model = model.Needs(),
                      .tokenizer_bytes = tokenizer_bytes,
                      .n_ctx = n_ctx,
-                     .experts = ExpertClassesOf(*layers, model.hyper_params())};
+                     .experts = ExpertClassesOf(*layers, model.hyper_params()),
+                     .stream = StreamNeedsOf(model.Streamed())};
   if (!needs.experts.empty()) {
     needs.index = IndexBytes(*layers);
-    needs.io = kReaderBytes;
+    needs.io = io::kReaderTableBytes;
   }
   return needs;
 }
@@ -66,7 +65,7 @@ Result<LineNeeds> LineNeedsOf(const model::Model& model, uint64_t tokenizer_byte
 double ReadBytesOfTurn(const LineDivision& division, std::span<const ExpertClass> experts,
                        uint32_t chunk) {
   const auto n_chunks = static_cast<double>(CeilDiv(kTurnPrompt, chunk));
-  double bytes = 0;
+  double bytes = (n_chunks + kTurnAnswer) * static_cast<double>(division.stream.streamed_bytes());
   for (size_t i = 0; i < division.experts.size(); ++i) {
     const double n_pages = experts[i].n_pages;
     const double n_cycle = experts[i].n_cycle;

@@ -23,8 +23,9 @@ inline constexpr uint32_t kDefaultContext = 4096;
 inline constexpr uint32_t kTurnPrompt = 1024;
 inline constexpr uint32_t kTurnAnswer = 256;
 
-// What a turn is expected to read from the disk where experts are paged: every chunk of its prompt
-// reads the missing experts once, and every token of its answer those that it misses. A longer
+// What a turn is expected to read from the disk where weights are paged: every chunk of its prompt
+// reads the missing experts once, and every token of its answer those that it misses; both read the
+// dense weights that are streamed. A longer
 // chunk saves on the first and takes frames for its scratch memory, which costs on the second. By
 // the typical miss curve (miss_curve.h), whatever is known of the model: so that what fits a line,
 // and the line's smallest chunk, do not change from run to run.
@@ -46,7 +47,7 @@ struct FittedModel {
 
 // What the model wants of a line, with the chunk it was opened with. kBadModel as
 // Model::ExpertLayers.
-[[nodiscard]] Result<LineNeeds> LineNeedsOf(const model::Model& model, uint64_t tokenizer_bytes,
+[[nodiscard]] Result<LineNeeds> LineNeedsOf(model::Model& model, uint64_t tokenizer_bytes,
                                             uint32_t n_ctx);
 
 // Nothing big is allocated, no weight is read. All of the model stays in memory if that is possible

@@ -1,10 +1,12 @@
 #include "engine/memory_plan.h"
 
 #include <algorithm>
+#include <numeric>
 #include <string>
 
 #include "base/bytes.h"
 #include "base/checked.h"
+#include "memory/page_stream.h"
 #include "memory/pager.h"
 
 namespace plimsoll::engine {
@@ -27,11 +29,33 @@ uint64_t FrameBytesOf(const model::ExpertLayer& layer) {
   return bytes;
 }
 
-LineDivision Paged(const LineNeeds& needs) {
+const model::WeightBytes& ResidentWeights(const model::ModelNeeds& needs, Residence residence) {
+  switch (residence) {
+    case Residence::kPaged:
+      return needs.weights_paged;
+    case Residence::kStreamed:
+      return needs.weights_streamed;
+    case Residence::kAll:
+      break;
+  }
+  return needs.weights;
+}
+
+MemoryPlan PlanFor(const LineNeeds& needs, Residence residence) {
+  const model::WeightBytes& weights = ResidentWeights(needs.model, residence);
+  return {.dense = weights.weights,
+          .vocab = weights.vocab + needs.tokenizer_bytes,
+          .experts = weights.experts,
+          .kv = kv::BlockPool::BlocksFor(needs.n_ctx) * needs.model.kv_block,
+          .scratch = needs.model.scratch + kRounding};
+}
+
+// With as few frames as will do.
+LineDivision Paged(const LineNeeds& needs, Residence residence) {
   LineDivision division;
-  division.residence = Residence::kPaged;
-  division.parts = PlanResident(needs.model, needs.tokenizer_bytes, needs.n_ctx);
-  division.parts.experts = kRounding;
+  division.residence = residence;
+  division.parts = PlanFor(needs, residence);
+  division.parts.experts = needs.experts.empty() ? 0 : kRounding;
   division.parts.index = needs.index;
   division.parts.io = needs.io;
   for (const ExpertClass& experts : needs.experts) {
@@ -43,6 +67,28 @@ LineDivision Paged(const LineNeeds& needs) {
     division.parts.experts += division.experts.back().bytes();
   }
   return division;
+}
+
+// And with nothing kept.
+LineDivision Streamed(const LineNeeds& needs) {
+  LineDivision division = Paged(needs, Residence::kStreamed);
+  division.parts.dense += needs.stream.ring_bytes;
+  division.parts.index += needs.stream.index;
+  division.parts.io += needs.stream.io;
+  division.stream = {.total_bytes = needs.stream.total_bytes(),
+                     .ring_bytes = needs.stream.ring_bytes,
+                     .index = needs.stream.index};
+  return division;
+}
+
+// Keeps of the streamed matrices what fits into `left` bytes more; the bytes that it takes.
+uint64_t Keep(const StreamNeeds& needs, uint64_t left, LineDivision& division) {
+  const std::vector<bool> kept = memory::ChooseKept(needs.frame_bytes, left);
+  for (size_t i = 0; i < kept.size(); ++i) {
+    division.stream.kept_bytes += kept[i] ? needs.frame_bytes[i] : 0;
+  }
+  division.parts.dense += division.stream.kept_bytes;
+  return division.stream.kept_bytes;
 }
 
 // Gives `left` bytes more to the experts: first every class the same share of what it lacks, then
@@ -75,32 +121,48 @@ std::string Refusal(const LineNeeds& needs, const LineDivision& least, uint64_t 
   }
   const bool shorter_fits = DivideLeast(shorter).parts.total() <= line;
   const MemoryPlan& parts = least.parts;
+  const bool is_paged = least.residence != Residence::kAll;
+  std::string dense = FormatBytes(parts.dense);
+  if (least.residence == Residence::kStreamed) {
+    dense += " (to stream them through)";
+  }
   std::string experts = FormatBytes(parts.experts);
-  if (least.residence == Residence::kPaged) {
+  if (is_paged && !needs.experts.empty()) {
     experts += " (one layer's for a token)";
   }
-  const uint64_t all = PlanResident(needs.model, needs.tokenizer_bytes, needs.n_ctx).total();
+  const uint64_t all = PlanFor(needs, Residence::kAll).total();
   return fmt::format(
       "the model needs {}{} and the line is {}: dense weights {}, vocabulary {}, experts {}, KV of "
       "{} tokens {}, scratch and tables {}\nraise the line with --memory {}{}{}",
-      least.residence == Residence::kPaged ? "at least " : "", FormatBytes(parts.total()),
-      FormatBytes(line), FormatBytes(parts.dense), FormatBytes(parts.vocab), experts, needs.n_ctx,
-      FormatBytes(parts.kv), FormatBytes(parts.scratch + parts.index + parts.io),
-      EnoughFor(parts.total()),
-      least.residence == Residence::kPaged
-          ? fmt::format(" (all of it would be in memory with {})", EnoughFor(all))
-          : "",
+      is_paged ? "at least " : "", FormatBytes(parts.total()), FormatBytes(line), dense,
+      FormatBytes(parts.vocab), experts, needs.n_ctx, FormatBytes(parts.kv),
+      FormatBytes(parts.scratch + parts.index + parts.io), EnoughFor(parts.total()),
+      is_paged ? fmt::format(" (all of it would be in memory with {})", EnoughFor(all)) : "",
       shorter_fits ? fmt::format(", or shorten the context with -c {}", shorter.n_ctx) : "");
 }
 
 }  // namespace
 
 MemoryPlan PlanResident(const model::ModelNeeds& needs, uint64_t tokenizer_bytes, uint32_t n_ctx) {
-  return {.dense = needs.weights.weights,
-          .vocab = needs.weights.vocab + tokenizer_bytes,
-          .experts = needs.weights.experts,
-          .kv = kv::BlockPool::BlocksFor(n_ctx) * needs.kv_block,
-          .scratch = needs.scratch + kRounding};
+  return PlanFor({.model = needs, .tokenizer_bytes = tokenizer_bytes, .n_ctx = n_ctx},
+                 Residence::kAll);
+}
+
+uint64_t StreamNeeds::total_bytes() const {
+  return std::accumulate(frame_bytes.begin(), frame_bytes.end(), uint64_t{0});
+}
+
+StreamNeeds StreamNeedsOf(std::span<const model::StreamedMatrix> matrices) {
+  StreamNeeds needs;
+  for (const model::StreamedMatrix& matrix : matrices) {
+    needs.frame_bytes.push_back(memory::PageStream::FrameBytes(matrix.range.bytes));
+  }
+  if (!matrices.empty()) {
+    needs.ring_bytes = 2 * model::LargestStage(matrices);
+    needs.index = memory::PageStream::TableBytes(static_cast<uint32_t>(matrices.size()));
+    needs.io = io::kReaderTableBytes;
+  }
+  return needs;
 }
 
 std::vector<ExpertClass> ExpertClassesOf(std::span<const model::ExpertLayer> layers,
@@ -146,25 +208,42 @@ std::optional<std::vector<ExpertShare>> ShareFrames(std::vector<ExpertShare> sha
 }
 
 LineDivision DivideLeast(const LineNeeds& needs) {
-  LineDivision all = {.parts = PlanResident(needs.model, needs.tokenizer_bytes, needs.n_ctx),
-                      .experts = {}};
-  if (needs.experts.empty()) {
-    return all;
+  LineDivision least;
+  least.parts = PlanFor(needs, Residence::kAll);
+  const auto consider = [&](LineDivision division) {
+    if (division.parts.total() < least.parts.total()) {
+      least = std::move(division);
+    }
+  };
+  if (!needs.experts.empty()) {
+    consider(Paged(needs, Residence::kPaged));
   }
-  LineDivision paged = Paged(needs);
-  return paged.parts.total() < all.parts.total() ? paged : all;
+  if (!needs.stream.frame_bytes.empty()) {
+    consider(Streamed(needs));
+  }
+  return least;
 }
 
 Result<LineDivision> DivideLine(const LineNeeds& needs, uint64_t line) {
-  const MemoryPlan all = PlanResident(needs.model, needs.tokenizer_bytes, needs.n_ctx);
+  const MemoryPlan all = PlanFor(needs, Residence::kAll);
   if (all.total() <= line) {
-    return LineDivision{.parts = all, .experts = {}};
+    return LineDivision{.parts = all, .experts = {}, .stream = {}};
   }
   LineDivision division = DivideLeast(needs);
   if (division.parts.total() > line) {
     return Fail(ErrorKind::kDoesNotFit, "{}", Refusal(needs, division, line));
   }
-  GiveFrames(line - division.parts.total(), division);
+  if (division.residence == Residence::kStreamed && !needs.experts.empty()) {
+    LineDivision paged = Paged(needs, Residence::kPaged);
+    if (paged.parts.total() <= line) {
+      division = std::move(paged);
+    }
+  }
+  uint64_t left = line - division.parts.total();
+  if (division.residence == Residence::kStreamed) {
+    left -= Keep(needs.stream, left, division);
+  }
+  GiveFrames(left, division);
   return division;
 }
 

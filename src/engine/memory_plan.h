@@ -11,6 +11,7 @@
 #include "model/expert_layout.h"
 #include "model/hyper_params.h"
 #include "model/model.h"
+#include "model/residence.h"
 
 namespace plimsoll::engine {
 
@@ -45,6 +46,18 @@ struct ExpertClass {
 [[nodiscard]] std::vector<ExpertClass> ExpertClassesOf(std::span<const model::ExpertLayer> layers,
                                                        const model::HyperParams& hp);
 
+// Dense matrices that can be streamed: what each takes, in the order of their use.
+struct StreamNeeds {
+  std::vector<uint64_t> frame_bytes;
+  uint64_t ring_bytes = 0;  // the least through which they stream
+  // Taken only when they are: tables of the stream, and of its reader.
+  uint64_t index = 0;
+  uint64_t io = 0;
+
+  [[nodiscard]] uint64_t total_bytes() const;
+};
+[[nodiscard]] StreamNeeds StreamNeedsOf(std::span<const model::StreamedMatrix> matrices);
+
 // Everything that wants some of the line.
 struct LineNeeds {
   model::ModelNeeds model;
@@ -54,6 +67,7 @@ struct LineNeeds {
   // Taken only when experts are paged: tables of the policy and the pager, and of the reader.
   uint64_t index = 0;
   uint64_t io = 0;
+  StreamNeeds stream;
 };
 
 // What a class of experts gets.
@@ -66,15 +80,23 @@ struct ExpertShare {
   [[nodiscard]] uint64_t bytes() const { return frame_bytes * n_frames; }
 };
 
-enum class Residence : uint8_t {
-  kAll,    // every weight stays in memory
-  kPaged,  // the experts share frames; everything else stays in memory
+using model::Residence;
+
+// What dense matrices that are streamed get; as they take memory.
+struct StreamShare {
+  uint64_t total_bytes = 0;
+  uint64_t kept_bytes = 0;  // of these, what stays in memory
+  uint64_t ring_bytes = 0;
+  uint64_t index = 0;  // its tables
+
+  [[nodiscard]] uint64_t streamed_bytes() const { return total_bytes - kept_bytes; }
 };
 
 struct LineDivision {
   Residence residence = Residence::kAll;
   MemoryPlan parts;
-  std::vector<ExpertShare> experts;  // with kPaged: as LineNeeds::experts
+  std::vector<ExpertShare> experts;  // but with kAll: as LineNeeds::experts
+  StreamShare stream;                // with kStreamed
 };
 
 // Of n_frames_min frames each.
@@ -84,13 +106,15 @@ struct LineDivision {
 [[nodiscard]] std::optional<std::vector<ExpertShare>> ShareFrames(std::vector<ExpertShare> shares,
                                                                   uint64_t bytes);
 
-// The least that runs: kPaged with n_frames_min frames of each class; kAll where there are no
-// experts to page or where that takes less.
+// The least that runs: what takes least of kAll, kPaged with n_frames_min frames of each class, and
+// kStreamed with these and nothing kept.
 [[nodiscard]] LineDivision DivideLeast(const LineNeeds& needs);
 
-// kAll when everything fits. Else kPaged: the experts get as many whole frames as what is left of
-// the line holds, each class the same share of its pages, but at least n_frames_min; no more than
-// its pages. kDoesNotFit with the parts of the least that runs, the line, and what would fit.
+// kAll when everything fits. Else kPaged, where there are experts: they get as many whole frames as
+// what is left of the line holds, each class the same share of its pages, but at least
+// n_frames_min; no more than its pages. Where that does not fit either, kStreamed: the experts have
+// n_frames_min, and what is left keeps dense matrices, each byte of which every token would read.
+// kDoesNotFit with the parts of the least that runs, the line, and what would fit.
 [[nodiscard]] Result<LineDivision> DivideLine(const LineNeeds& needs, uint64_t line);
 
 }  // namespace plimsoll::engine

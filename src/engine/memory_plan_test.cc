@@ -9,6 +9,8 @@ namespace {
 
 model::ModelNeeds SomeNeeds() {
   return {.weights = {.weights = 100 * kMiB, .vocab = 50 * kMiB, .experts = 800 * kMiB},
+          .weights_paged = {.weights = 100 * kMiB, .vocab = 50 * kMiB},
+          .weights_streamed = {.weights = kMiB},
           .scratch = 30 * kMiB,
           .kv_block = kMiB};
 }
@@ -118,6 +120,55 @@ TEST(DivideLine, PagesAtMostEveryExpert) {
   const auto division = DivideLine(needs, 900 * kMiB);
   ASSERT_TRUE(division) << division.error().message;
   EXPECT_EQ(division->experts[0].n_frames, 800U);
+}
+
+// The dense weights as 140 matrices of a MiB, of which two are used at once.
+LineNeeds SomeStreamedNeeds() {
+  LineNeeds needs = SomeLineNeeds();
+  needs.stream = {.frame_bytes = std::vector<uint64_t>(140, kMiB),
+                  .ring_bytes = 4 * kMiB,
+                  .index = kMiB,
+                  .io = kMiB};
+  return needs;
+}
+
+TEST(DivideLine, StreamsDenseWeightsOnlyWhereTheyDoNotFit) {
+  const LineNeeds needs = SomeStreamedNeeds();
+  LineNeeds unstreamed = needs;
+  unstreamed.stream = {};
+  const uint64_t least_paged = DivideLeast(unstreamed).parts.total();
+  EXPECT_EQ(DivideLine(needs, least_paged)->residence, Residence::kPaged);
+  const auto division = DivideLine(needs, least_paged - 20 * kMiB);
+  ASSERT_TRUE(division) << division.error().message;
+  EXPECT_EQ(division->residence, Residence::kStreamed);
+  EXPECT_LE(division->parts.total(), least_paged - 20 * kMiB);
+  EXPECT_GT(division->parts.total() + kMiB, least_paged - 20 * kMiB);
+  // What is kept has taken what the experts' least left.
+  EXPECT_EQ(division->experts[0].n_frames, division->experts[0].n_frames_min);
+  EXPECT_EQ(division->stream.total_bytes, 140 * kMiB);
+  EXPECT_GT(division->stream.kept_bytes, 100 * kMiB);
+  EXPECT_EQ(division->parts.dense,
+            kMiB + division->stream.kept_bytes + division->stream.ring_bytes);
+  EXPECT_EQ(division->parts.index, 3 * kMiB);
+  EXPECT_EQ(division->parts.io, 2 * kMiB);
+}
+
+TEST(DivideLine, StreamsADenseModelDownToItsRing) {
+  LineNeeds needs = SomeStreamedNeeds();
+  needs.experts.clear();
+  needs.model.weights.experts = 0;
+  needs.index = needs.io = 0;
+  const uint64_t least = DivideLeast(needs).parts.total();
+  EXPECT_LT(least, 80 * kMiB);
+  const auto division = DivideLine(needs, least);
+  ASSERT_TRUE(division) << division.error().message;
+  EXPECT_EQ(division->residence, Residence::kStreamed);
+  EXPECT_EQ(division->stream.kept_bytes, 0U);
+  EXPECT_EQ(division->stream.streamed_bytes(), 140 * kMiB);
+  const auto refused = DivideLine(needs, least - 1);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("(to stream them through)"), std::string::npos)
+      << refused.error().message;
 }
 
 TEST(DivideLine, HasNothingToPageInADenseModel) {

@@ -110,6 +110,9 @@ struct ReaderOptions {
                                                              1 << 20};
 };
 
+// What the tables of a reader with these options take, at the most.
+inline constexpr uint64_t kReaderTableBytes = 512 << 10;
+
 struct ReadClassStats {
   uint64_t requests_done = 0;
   uint64_t requests_failed = 0;  // kFailed and kFileChanged

@@ -9,14 +9,19 @@
 namespace plimsoll::model {
 
 void LayerPieces::Attention(const AttentionWeights& weights) {
+  if (!Use({&weights.q, &weights.k, &weights.v})) {
+    return;
+  }
   ProjectQkv(weights);
   step_.ForEachToken([&](size_t i) {
     FinishQkv(weights, i);
     StoreKv(i);
   });
   AttendAll(weights);
-  ProjectOutput(weights.output, weights.output_bias);
-  branch_pending_ = true;
+  if (Use({&weights.output})) {
+    ProjectOutput(weights.output, weights.output_bias);
+    branch_pending_ = true;
+  }
 }
 
 void LayerPieces::ProjectQkv(const AttentionWeights& weights) {

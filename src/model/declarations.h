@@ -25,6 +25,8 @@ struct Declaration {
   // Quantized matrices are rearranged for the kernels (tensor::Layout::kRows16), but not those of
   // which the model takes ranges of rows that are no whole groups.
   bool keep_native = false;
+  // Never streamed: small, and read ahead of its turn.
+  bool keep_resident = false;
 };
 
 class Declarations {
@@ -47,6 +49,8 @@ class Declarations {
 
   // The tensor declared last stays in GGUF's arrangement.
   void KeepLastNative() { all_.back().keep_native = true; }
+  // The tensor declared last stays in memory, whatever else is streamed.
+  void KeepLastResident() { all_.back().keep_resident = true; }
 
   [[nodiscard]] const std::vector<Declaration>& all() const { return all_; }
 

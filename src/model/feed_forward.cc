@@ -72,6 +72,9 @@ struct GateUp {
 }  // namespace
 
 void LayerPieces::FeedForward(const FeedForwardWeights& weights) {
+  if (error_) {
+    return;
+  }
   Route(weights);
   ScaleSharedExpert(weights.shared);
   if (step_.experts != nullptr && params().is_moe()) {
@@ -82,13 +85,31 @@ void LayerPieces::FeedForward(const FeedForwardWeights& weights) {
   branch_pending_ = true;
 }
 
+// A dense layer's one expert may be streamed.
 void LayerPieces::RunResidentExperts(const FeedForwardWeights& weights) {
+  const Routing& routing = step_.scratch.routing;
+  const Wave wave = {.experts = routing.in_order.first(routing.n_active)};
+  if (params().is_moe() || step_.streamed == nullptr) {
+    SetResidentMatrices(weights);
+    RunWave(weights, wave);
+    return;
+  }
+  if (Use({&weights.gate.first, &weights.up.first})) {
+    SetResidentMatrices(weights);
+    RunGateUp(weights, wave);
+  }
+  if (Use({&weights.down.first})) {
+    SetResidentMatrices(weights);
+    RunDown(weights, wave);
+  }
+}
+
+void LayerPieces::SetResidentMatrices(const FeedForwardWeights& weights) {
   const Routing& routing = step_.scratch.routing;
   for (size_t a = 0; a < routing.n_active; ++a) {
     const uint32_t expert = routing.active[a];
     routing.matrices[a] = {weights.gate[expert], weights.up[expert], weights.down[expert]};
   }
-  RunWave(weights, {.experts = routing.in_order.first(routing.n_active)});
 }
 
 // Those that are in memory while the others are being read, and then these as they come. Of few
@@ -107,6 +128,9 @@ void LayerPieces::RunPagedExperts(const FeedForwardWeights& weights) {
     RunWave(weights, wave);
     wave.is_first = false;
   }
+  if (error_) {
+    return;
+  }
   for (size_t n_done = 0; n_done < routing.n_active;) {
     const auto ready = round.Next();
     if (!ready) {
@@ -122,11 +146,30 @@ void LayerPieces::RunPagedExperts(const FeedForwardWeights& weights) {
     wave.is_last = n_done == routing.n_active;
     RunWave(weights, wave);
     wave.is_first = false;
+    if (error_) {
+      std::ranges::fill(step_.scratch.down_done, 0U);
+      return;
+    }
   }
 }
 
+// Of the shared expert, which may be streamed, gate and up go with the first wave; down with the
+// first too if results are kept until they are combined, else with the last.
 void LayerPieces::RunWave(const FeedForwardWeights& weights, const Wave& wave) {
+  const SharedExpertWeights& shared = weights.shared;
+  const bool has_shared = params().shared_ff_dim != 0;
+  if (has_shared && wave.is_first && !Use({&shared.gate.first, &shared.up.first})) {
+    return;
+  }
   RunGateUp(weights, wave);
+  const bool with_first = step_.n() <= kFewTokens;
+  if (has_shared && (with_first ? wave.is_first : wave.is_last) && !Use({&shared.down.first})) {
+    return;
+  }
+  RunDown(weights, wave);
+}
+
+void LayerPieces::RunDown(const FeedForwardWeights& weights, const Wave& wave) {
   if (step_.n() <= kFewTokens) {
     RunDownByExpert(weights, wave);
   } else {

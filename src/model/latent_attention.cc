@@ -33,9 +33,37 @@ class LatentLayer {
         s_(step.scratch),
         rows_(step.scratch.latent) {}
 
-  // From the normed input to each head's output, in scratch.attended.
-  void Run() {
-    Project();
+  // From the normed input: queries or what they are made of, and the latent with the rotated key.
+  void ProjectDown() {
+    const size_t n = step_.n();
+    const tensor::Matrix& first = is_direct() ? weights_.q : weights_.q_down;
+    const uint32_t first_dim = is_direct() ? p_.q_dim() : latent_.q_rank;
+    float* first_out = is_direct() ? s_.q.data() : rows_.q_down.data();
+    const Product products[] = {{first, s_.packed_in.For(first.dtype, 0, n), first_out, first_dim},
+                                {weights_.kv_down, s_.packed_in.For(weights_.kv_down.dtype, 0, n),
+                                 s_.k.data(), p_.k_dim()}};
+    RunProducts(step_, products);
+  }
+
+  // The queries, where they are not made directly.
+  void ProjectUp() {
+    const size_t n = step_.n();
+    rows_.packed_q_down.floats = rows_.q_down.data();
+    rows_.packed_q_down.k = latent_.q_rank;
+    step_.ForEachToken([&](size_t i) {
+      float* q = rows_.q_down.data() + i * latent_.q_rank;
+      step_.kernels.rms_norm(q, weights_.q_norm.data(), step_.hp.rms_eps, latent_.q_rank, q);
+      rows_.packed_q_down.Pack(step_.kernels, i);
+    });
+    const Product up = {weights_.q, rows_.packed_q_down.For(weights_.q.dtype, 0, n), s_.q.data(),
+                        p_.q_dim()};
+    RunProducts(step_, {&up, 1});
+  }
+
+  [[nodiscard]] bool is_direct() const { return weights_.q_down.empty(); }
+
+  // To each head's output, in scratch.attended.
+  void AttendToLatents() {
     step_.ForEachToken([&](size_t i) { StoreLatent(i); });
     for (size_t first = 0; first < step_.n(); first += kLatentTokens) {
       const TokenRange tokens = {first, std::min<size_t>(kLatentTokens, step_.n() - first)};
@@ -71,32 +99,6 @@ class LatentLayer {
     kernels::Activations x = rows.For(weight, head, n);
     x.row_stride *= p_.n_heads;
     return x;
-  }
-
-  // Queries, and the latent with the rotated key.
-  void Project() {
-    const size_t n = step_.n();
-    const bool direct = weights_.q_down.empty();
-    const tensor::Matrix& first = direct ? weights_.q : weights_.q_down;
-    const uint32_t first_dim = direct ? p_.q_dim() : latent_.q_rank;
-    float* first_out = direct ? s_.q.data() : rows_.q_down.data();
-    const Product products[] = {{first, s_.packed_in.For(first.dtype, 0, n), first_out, first_dim},
-                                {weights_.kv_down, s_.packed_in.For(weights_.kv_down.dtype, 0, n),
-                                 s_.k.data(), p_.k_dim()}};
-    RunProducts(step_, products);
-    if (direct) {
-      return;
-    }
-    rows_.packed_q_down.floats = rows_.q_down.data();
-    rows_.packed_q_down.k = latent_.q_rank;
-    step_.ForEachToken([&](size_t i) {
-      float* q = rows_.q_down.data() + i * latent_.q_rank;
-      step_.kernels.rms_norm(q, weights_.q_norm.data(), step_.hp.rms_eps, latent_.q_rank, q);
-      rows_.packed_q_down.Pack(step_.kernels, i);
-    });
-    const Product up = {weights_.q, rows_.packed_q_down.For(weights_.q.dtype, 0, n), s_.q.data(),
-                        p_.q_dim()};
-    RunProducts(step_, {&up, 1});
   }
 
   void Rotate(size_t token, float* x) const {
@@ -193,13 +195,29 @@ class LatentLayer {
 }  // namespace
 
 void LayerPieces::LatentAttention(const LatentAttentionWeights& weights) {
-  LatentLayer(step_, layer_idx_, weights).Run();
+  LatentLayer layer(step_, layer_idx_, weights);
+  if (!Use({layer.is_direct() ? &weights.q : &weights.q_down, &weights.kv_down})) {
+    return;
+  }
+  layer.ProjectDown();
+  if (!layer.is_direct()) {
+    if (!Use({&weights.q})) {
+      return;
+    }
+    layer.ProjectUp();
+  }
+  if (!Use({&weights.k_up.first, &weights.v_up.first, &weights.kv_up})) {
+    return;
+  }
+  layer.AttendToLatents();
   Scratch& s = step_.scratch;
   s.packed_in.floats = s.attended.data();
   s.packed_in.k = params().attention_dim();
   step_.ForEachToken([&](size_t i) { s.packed_in.Pack(step_.kernels, i); });
-  ProjectOutput(weights.output, {});
-  branch_pending_ = true;
+  if (Use({&weights.output})) {
+    ProjectOutput(weights.output, {});
+    branch_pending_ = true;
+  }
 }
 
 }  // namespace plimsoll::model

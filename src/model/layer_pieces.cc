@@ -1,5 +1,7 @@
 #include "model/layer_pieces.h"
 
+#include "model/streamed_weights.h"
+
 namespace plimsoll::model {
 
 LayerPieces::LayerPieces(const Step& step, const RopeTable& rope) : step_(step) {
@@ -9,6 +11,15 @@ LayerPieces::LayerPieces(const Step& step, const RopeTable& rope) : step_(step) 
     rope.Angles(step.tokens[i].position, s.cos.subspan(i * n_pairs, n_pairs),
                 s.sin.subspan(i * n_pairs, n_pairs));
   });
+}
+
+bool LayerPieces::Use(std::initializer_list<const tensor::Matrix*> matrices) {
+  if (step_.streamed != nullptr && !error_) {
+    if (auto used = step_.streamed->Use(matrices); !used) {
+      error_ = used.error();
+    }
+  }
+  return !error_;
 }
 
 void LayerPieces::Norm(Vector weight) {

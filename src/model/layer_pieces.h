@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <span>
 
@@ -33,13 +34,16 @@ class LayerPieces {
   // Router, experts and the shared expert; a dense feed-forward is one expert.
   void FeedForward(const FeedForwardWeights& weights);
 
-  // Why an expert could not be read; what the pieces made since is of no use.
+  // Why a weight could not be read; what the pieces made since is of no use.
   [[nodiscard]] const std::optional<Error>& error() const { return error_; }
 
   // Adds the last branch to the stream. For the end of the layers.
   void EndLayers();
 
  private:
+  // Waits until these are in memory, if they are not: until the next Use. False with error() set.
+  [[nodiscard]] bool Use(std::initializer_list<const tensor::Matrix*> matrices);
+
   void ProjectQkv(const AttentionWeights& weights);
   void FinishQkv(const AttentionWeights& weights, size_t token);
   void FinishHeads(float* heads, uint32_t n_heads, Vector bias, Vector norm, size_t token);
@@ -58,9 +62,11 @@ class LayerPieces {
     bool is_last = true;
   };
   void RunResidentExperts(const FeedForwardWeights& weights);
+  void SetResidentMatrices(const FeedForwardWeights& weights);
   void RunPagedExperts(const FeedForwardWeights& weights);
   void GuessNext();
   void RunWave(const FeedForwardWeights& weights, const Wave& wave);
+  void RunDown(const FeedForwardWeights& weights, const Wave& wave);
   void RunGateUp(const FeedForwardWeights& weights, const Wave& wave);
   void RunDownByRows(const FeedForwardWeights& weights, const Wave& wave);
   void RunDownByExpert(const FeedForwardWeights& weights, const Wave& wave);

@@ -110,15 +110,13 @@ void WidenInPlace(DType dtype, std::byte* at, uint64_t n) {
   }
 }
 
-void PointTarget(const BoundTensor& tensor, const std::byte* at) {
+void PointTarget(const BoundTensor& tensor, tensor::Layout layout, const std::byte* at) {
   const TensorEntry& entry = *tensor.entry;
-  using tensor::Layout;
-  const tensor::Matrix matrix = {
-      .dtype = entry.dtype,
-      .layout = IsInterleaved(tensor) ? Layout::kRows16 : Layout::kNative,
-      .k = entry.shape.dims[0],
-      .rows = entry.shape.dims[1],
-      .data = at};
+  const tensor::Matrix matrix = {.dtype = entry.dtype,
+                                 .layout = layout,
+                                 .k = entry.shape.dims[0],
+                                 .rows = entry.shape.dims[1],
+                                 .data = at};
   if (auto* const* vector = std::get_if<Vector*>(&tensor.declaration->target)) {
     **vector = Vector(reinterpret_cast<const float*>(at), entry.shape.Elements());
   } else if (auto* const* target = std::get_if<tensor::Matrix*>(&tensor.declaration->target)) {
@@ -161,6 +159,8 @@ Result<std::vector<BoundTensor>> BindTensors(const formats::Catalogue& catalogue
   return bound;
 }
 
+void PointAway(const BoundTensor& tensor) { PointTarget(tensor, tensor::Layout::kNative, nullptr); }
+
 WeightBytes CountWeightBytes(std::span<const BoundTensor> tensors) {
   return {.weights = AccountBytes(tensors, Account::kWeights),
           .vocab = AccountBytes(tensors, Account::kVocab),
@@ -192,7 +192,8 @@ Result<std::vector<memory::Buffer>> LoadTensors(const formats::Catalogue& catalo
       if (IsVector(*tensor.declaration)) {
         WidenInPlace(tensor.entry->dtype, at, tensor.entry->shape.Elements());
       }
-      PointTarget(tensor, at);
+      using tensor::Layout;
+      PointTarget(tensor, IsInterleaved(tensor) ? Layout::kRows16 : Layout::kNative, at);
       at += ResidentBytes(tensor);
     }
     buffers.push_back(std::move(*buffer));

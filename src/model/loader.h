@@ -33,6 +33,9 @@ struct BoundTensor {
 
 [[nodiscard]] WeightBytes CountWeightBytes(std::span<const BoundTensor> tensors);
 
+// Gives a matrix that stays in its file its type and shape, without data.
+void PointAway(const BoundTensor& tensor);
+
 // Reads all of them into memory that the ledger grants and points the declarations' targets there.
 // The buffers own the memory. `on_bytes` is called with the number of bytes after each read.
 [[nodiscard]] Result<std::vector<memory::Buffer>> LoadTensors(

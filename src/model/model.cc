@@ -66,6 +66,9 @@ ScratchShape Model::MakeScratchShape() const {
     const auto format = kernels::ActivationFormatFor(tensor.entry->dtype);
     shape.formats.q8x32 |= format == kernels::ActivationFormat::kQ8x32;
     shape.formats.q8x256 |= format == kernels::ActivationFormat::kQ8x256;
+    if (TargetOf(tensor) == &weights_.embedding) {
+      shape.embedding_row_bytes = tensor.entry->bytes / hp_.vocab_size;
+    }
   }
   return shape;
 }
@@ -89,10 +92,36 @@ Result<std::vector<ExpertLayer>> Model::ExpertLayers() const {
   return layers;
 }
 
+bool Model::StaysInFile(const BoundTensor& tensor, Residence residence) const {
+  if (residence == Residence::kAll) {
+    return false;
+  }
+  const Declaration& declaration = *tensor.declaration;
+  if (declaration.account == memory::Account::kExperts) {
+    return true;
+  }
+  const tensor::Matrix* target = TargetOf(tensor);
+  const bool can_stream =
+      target != nullptr && !declaration.keep_resident && tensor.entry->ranges.size() == 1;
+  if (target == &weights_.embedding) {
+    const bool is_output = std::ranges::none_of(
+        bound_, [&](const BoundTensor& t) { return TargetOf(t) == &weights_.output; });
+    return can_stream && (residence == Residence::kStreamed || !is_output);
+  }
+  return can_stream && residence == Residence::kStreamed;
+}
+
 ModelNeeds Model::Needs() const {
   memory::Carver counting;
   Scratch::Lay(hp_, MakeScratchShape(), counting);
+  const auto resident = [&](Residence residence) {
+    std::vector<BoundTensor> tensors = bound_;
+    std::erase_if(tensors, [&](const BoundTensor& t) { return StaysInFile(t, residence); });
+    return CountWeightBytes(tensors);
+  };
   return {.weights = CountWeightBytes(bound_),
+          .weights_paged = resident(Residence::kPaged),
+          .weights_streamed = resident(Residence::kStreamed),
           .scratch = counting.used(),
           .kv_block = KvLayout().block_bytes()};
 }
@@ -108,12 +137,19 @@ std::span<const std::byte> Model::LargestWeights() const {
 }
 
 Result<> Model::Load(memory::Ledger& ledger, const std::function<void(uint64_t)>& on_bytes,
-                     Experts experts) {
-  std::vector<BoundTensor> resident = bound_;
-  if (experts == Experts::kPaged) {
-    std::erase_if(resident, [](const BoundTensor& tensor) {
-      return tensor.declaration->account == memory::Account::kExperts;
-    });
+                     Residence residence) {
+  std::vector<BoundTensor> resident;
+  for (const BoundTensor& tensor : bound_) {
+    if (!StaysInFile(tensor, residence)) {
+      resident.push_back(tensor);
+      continue;
+    }
+    if (TargetOf(tensor) == &weights_.embedding) {
+      embedding_ = &tensor;
+    }
+    if (tensor.declaration->account != memory::Account::kExperts) {
+      PointAway(tensor);
+    }
   }
   auto buffers = LoadTensors(catalogue_, resident, ledger, on_bytes);
   if (!buffers) {
@@ -141,14 +177,35 @@ Result<> Model::Forward(const ForwardInput& input, const LogitsFn& on_logits) {
   if (input.tokens.empty()) {
     return {};
   }
-  const Step step = {hp_,          *options_.kernels, team_,         scratch_,
-                     input.tokens, ++n_passes_,       report_.get(), paged_experts_};
+  const Step step = {hp_,         *options_.kernels, team_,          scratch_, input.tokens,
+                     ++n_passes_, report_.get(),     paged_experts_, streamed_};
   const LayerRange layers = input.layers.value_or(LayerRange{0, hp_.n_layers});
+  const bool makes_logits = layers.end == hp_.n_layers && !input.wanted_logits.empty();
+  if (streamed_ != nullptr) {
+    streamed_->BeginPass(layers, makes_logits);
+  }
+  Result<> done;
   if (layers.begin == 0) {
-    Embed(step);
+    done = Embed(step);
   } else {
     std::ranges::copy(input.hidden_in.first(step.n() * hp_.hidden_dim), scratch_.x.begin());
   }
+  if (done) {
+    done = RunLayers(step, layers);
+  }
+  if (done && makes_logits) {
+    done = MakeLogits(step, input.wanted_logits, on_logits);
+  }
+  if (streamed_ != nullptr) {
+    streamed_->EndPass();
+  }
+  if (done && !input.hidden_out.empty()) {
+    std::ranges::copy(scratch_.x.first(step.n() * hp_.hidden_dim), input.hidden_out.begin());
+  }
+  return done;
+}
+
+Result<> Model::RunLayers(const Step& step, const LayerRange& layers) {
   LayerPieces pieces(step, *rope_);
   for (uint32_t i = layers.begin; i < layers.end; ++i) {
     pieces.BeginLayer(i, i + 1 < layers.end ? &weights_.layers[i + 1].feed_forward : nullptr);
@@ -158,12 +215,6 @@ Result<> Model::Forward(const ForwardInput& input, const LogitsFn& on_logits) {
     }
   }
   pieces.EndLayers();
-  if (layers.end == hp_.n_layers) {
-    MakeLogits(step, input.wanted_logits, on_logits);
-  }
-  if (!input.hidden_out.empty()) {
-    std::ranges::copy(scratch_.x.first(step.n() * hp_.hidden_dim), input.hidden_out.begin());
-  }
   return {};
 }
 
@@ -171,15 +222,38 @@ void Model::Observe(memory::trace::RoutingObserver& observer) {
   report_ = std::make_unique<RoutingReport>(observer, hp_, options_.max_chunk);
 }
 
-void Model::Embed(const Step& step) {
+Result<> Model::Embed(const Step& step) {
+  if (embedding_ != nullptr) {
+    return EmbedFromFile(step);
+  }
   step.ForEachToken([&](size_t i) {
     step.kernels.dequantize_row(weights_.embedding, static_cast<uint64_t>(step.tokens[i].token),
                                 scratch_.x.data() + i * hp_.hidden_dim);
   });
+  return {};
 }
 
-void Model::MakeLogits(const Step& step, std::span<const uint32_t> wanted,
-                       const LogitsFn& on_logits) {
+// Through the system's cache, which keeps the rows of common tokens while there is memory to spare.
+Result<> Model::EmbedFromFile(const Step& step) {
+  const formats::FileRange& range = embedding_->entry->ranges.front();
+  const auto& file = catalogue_.files[range.file_idx];
+  tensor::Matrix row = weights_.embedding;
+  row.rows = 1;
+  row.data = scratch_.embedding_row.data();
+  const auto bytes = scratch_.embedding_row.first(row.row_bytes());
+  for (size_t i = 0; i < step.n(); ++i) {
+    const auto token = static_cast<uint64_t>(step.tokens[i].token);
+    if (auto read = file->ReadAt(range.offset + token * row.row_bytes(), bytes); !read) {
+      return Fail(read.error().kind, "tensor {}: {}", embedding_->entry->name,
+                  read.error().message);
+    }
+    step.kernels.dequantize_row(row, 0, scratch_.x.data() + i * hp_.hidden_dim);
+  }
+  return {};
+}
+
+Result<> Model::MakeLogits(const Step& step, std::span<const uint32_t> wanted,
+                           const LogitsFn& on_logits) {
   const uint64_t d = hp_.hidden_dim;
   PackedRows& packed = scratch_.packed_in;
   packed.floats = scratch_.normed.data();
@@ -191,13 +265,33 @@ void Model::MakeLogits(const Step& step, std::span<const uint32_t> wanted,
                             hp_.rms_eps, d, scratch_.normed.data() + i * d);
       packed.Pack(step.kernels, i);
     }
-    const Product product = {weights_.output, packed.For(weights_.output.dtype, 0, n),
-                             scratch_.logits.data(), hp_.vocab_size};
-    RunProducts(step, {&product, 1});
+    if (auto made = RunOutput(step, packed, n); !made) {
+      return made;
+    }
     for (size_t i = 0; i < n; ++i) {
       on_logits(wanted[first + i], scratch_.logits.subspan(i * hp_.vocab_size, hp_.vocab_size));
     }
   }
+  return {};
+}
+
+Result<> Model::RunOutput(const Step& step, const PackedRows& packed, size_t n) {
+  const kernels::Activations x = packed.For(weights_.output.dtype, 0, n);
+  if (weights_.output.data != nullptr) {
+    const Product product = {weights_.output, x, scratch_.logits.data(), hp_.vocab_size};
+    RunProducts(step, {&product, 1});
+    return {};
+  }
+  for (size_t i = 0; i < streamed_->n_output_tiles(); ++i) {
+    const auto tile = streamed_->UseOutput(i);
+    if (!tile) {
+      return tl::unexpected(tile.error());
+    }
+    const Product product = {tile->matrix, x, scratch_.logits.data() + tile->first_row,
+                             hp_.vocab_size};
+    RunProducts(step, {&product, 1});
+  }
+  return {};
 }
 
 }  // namespace plimsoll::model

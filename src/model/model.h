@@ -18,18 +18,14 @@
 #include "model/expert_layout.h"
 #include "model/loader.h"
 #include "model/paged_experts.h"
+#include "model/residence.h"
 #include "model/rope.h"
 #include "model/routing_report.h"
 #include "model/scratch.h"
 #include "model/step.h"
+#include "model/streamed_weights.h"
 
 namespace plimsoll::model {
-
-// Layers [begin, end).
-struct LayerRange {
-  uint32_t begin = 0;
-  uint32_t end = 0;
-};
 
 // The input of one forward pass. All tokens may be of one sequence (a prompt, a chunk of one, a
 // draft tree) or of several (a batch); the result of a token does not depend on its company.
@@ -51,7 +47,9 @@ using LogitsFn = std::function<void(uint32_t token_idx, std::span<float> logits)
 
 // What a model needs in memory, known before any of it is allocated.
 struct ModelNeeds {
-  WeightBytes weights;
+  WeightBytes weights;           // when all of them are resident
+  WeightBytes weights_paged;     // when experts are not; then no embedding is either, if it can
+  WeightBytes weights_streamed;  // when dense matrices are not
   uint64_t scratch = 0;
   uint64_t kv_block = 0;  // per kv::kBlockTokens tokens of context
 };
@@ -78,23 +76,29 @@ class Model {
   // Where the experts are read from, of every layer. A packed file is numbered behind the
   // catalogue's. kBadModel as FindExperts and ReadFromPacked.
   [[nodiscard]] Result<std::vector<ExpertLayer>> ExpertLayers() const;
+  // What can be streamed, in the order of its use. Their targets are this model's.
+  [[nodiscard]] std::vector<StreamedMatrix> Streamed() { return FindStreamed(bound_, weights_); }
   // Of the weights; page-aligned, empty before Load.
   [[nodiscard]] std::span<const std::byte> LargestWeights() const;
   [[nodiscard]] uint32_t max_chunk() const { return options_.max_chunk; }
 
   // Loads the weights and lays out the scratch memory, both granted by the ledger, which outlives
-  // the model. With paged experts the routed ones are left in their files.
-  enum class Experts : uint8_t { kResident, kPaged };
+  // the model. What is not resident is left in the files; of the embedding rows are read as tokens
+  // need them.
   [[nodiscard]] Result<> Load(memory::Ledger& ledger, const std::function<void(uint64_t)>& on_bytes,
-                              Experts experts = Experts::kResident);
+                              Residence residence = Residence::kAll);
   // Where a model that was loaded without its experts gets them; outlives the model.
   void PageExperts(PagedExperts& experts) { paged_experts_ = &experts; }
+
+  // Where a model that was loaded without its dense matrices gets them; outlives the model.
+  void StreamWeights(StreamedWeights& streamed) { streamed_ = &streamed; }
 
   // From now on `observer`, which outlives the model, hears of every routed layer.
   void Observe(memory::trace::RoutingObserver& observer);
 
-  // After Load. Keys and values of the tokens are written to their slots. kIo when an expert could
-  // not be read: then these are of no use, and no logits were handed out.
+  // After Load. Keys and values of the tokens are written to their slots. kIo when an expert or
+  // another weight could not be read: then these are of no use, and no further logits are handed
+  // out.
   [[nodiscard]] Result<> Forward(const ForwardInput& input, const LogitsFn& on_logits);
 
  private:
@@ -103,8 +107,13 @@ class Model {
 
   void Declare();
   [[nodiscard]] ScratchShape MakeScratchShape() const;
-  void Embed(const Step& step);
-  void MakeLogits(const Step& step, std::span<const uint32_t> wanted, const LogitsFn& on_logits);
+  [[nodiscard]] bool StaysInFile(const BoundTensor& tensor, Residence residence) const;
+  [[nodiscard]] Result<> RunLayers(const Step& step, const LayerRange& layers);
+  [[nodiscard]] Result<> Embed(const Step& step);
+  [[nodiscard]] Result<> EmbedFromFile(const Step& step);
+  [[nodiscard]] Result<> MakeLogits(const Step& step, std::span<const uint32_t> wanted,
+                                    const LogitsFn& on_logits);
+  [[nodiscard]] Result<> RunOutput(const Step& step, const PackedRows& packed, size_t n);
 
   const formats::Catalogue& catalogue_;
   const Architecture& architecture_;
@@ -118,8 +127,10 @@ class Model {
   memory::Buffer scratch_buffer_;
   std::optional<RopeTable> rope_;
   Scratch scratch_;
-  std::unique_ptr<RoutingReport> report_;  // null: nobody observes
-  PagedExperts* paged_experts_ = nullptr;  // null: all are resident
+  std::unique_ptr<RoutingReport> report_;   // null: nobody observes
+  PagedExperts* paged_experts_ = nullptr;   // null: all are resident
+  StreamedWeights* streamed_ = nullptr;     // null: no dense matrix is
+  const BoundTensor* embedding_ = nullptr;  // null: it is in memory
   uint64_t n_passes_ = 0;
 };
 

@@ -150,6 +150,7 @@ Scratch Scratch::Lay(const HyperParams& hp, const ScratchShape& shape, memory::C
   s.cos = carver.Take<float>(n * hp.rope.n_dims / 2);
   s.sin = carver.Take<float>(n * hp.rope.n_dims / 2);
   s.logits = carver.Take<float>(uint64_t{kLogitRows} * hp.vocab_size);
+  s.embedding_row = carver.Take<std::byte>(shape.embedding_row_bytes + tensor::kReadablePadding);
   s.packed_in = LayPacked(n, std::max<uint64_t>(hp.hidden_dim, w.attended), shape.formats, carver);
   s.packed_ff = LayPacked(pairs, w.ff, shape.formats, carver);
   s.packed_shared = LayPacked(n, w.shared_ff, shape.formats, carver);

@@ -36,6 +36,7 @@ struct ScratchShape {
   uint32_t max_tokens = 0;  // of a chunk
   uint32_t n_threads = 0;
   PackedFormats formats;
+  uint64_t embedding_row_bytes = 0;
   size_t (*matmul_workspace_bytes)(uint64_t k) = nullptr;
   size_t (*attention_workspace_bytes)(uint32_t head_dim_k, uint32_t head_dim_v) = nullptr;
 };
@@ -116,6 +117,7 @@ struct Scratch {
   std::span<uint32_t> gate_up_done, shared_gate_up_done, down_done;
   std::span<float> cos, sin;                       // [n][n_rotated_pairs]
   std::span<float> logits;                         // [kLogitRows][vocab_size]
+  std::span<std::byte> embedding_row;              // as its file has it
   PackedRows packed_in, packed_ff, packed_shared;  // memory only; floats and k are set where used
   LatentScratch latent;
   // Look-ahead: the next layer's input and its router's scores, as far as they are known.

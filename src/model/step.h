@@ -28,6 +28,7 @@ struct ChunkToken {
 
 class PagedExperts;
 class RoutingReport;
+class StreamedWeights;
 
 struct Step {
   const HyperParams& hp;
@@ -35,9 +36,10 @@ struct Step {
   kernels::Team& team;
   Scratch& scratch;
   std::span<const ChunkToken> tokens;
-  uint64_t pass = 0;                // counts forward passes
-  RoutingReport* report = nullptr;  // null: nobody watches the routers
-  PagedExperts* experts = nullptr;  // null: all are resident
+  uint64_t pass = 0;                    // counts forward passes
+  RoutingReport* report = nullptr;      // null: nobody watches the routers
+  PagedExperts* experts = nullptr;      // null: all are resident
+  StreamedWeights* streamed = nullptr;  // null: no dense matrix is
 
   [[nodiscard]] size_t n() const { return tokens.size(); }
 

@@ -31,7 +31,7 @@ struct Matrix {
   Layout layout = Layout::kNative;
   uint64_t k = 0;  // length of a row, a multiple of the type's block
   uint64_t rows = 0;
-  const std::byte* data = nullptr;
+  const std::byte* data = nullptr;  // null while it is not in memory
 
   [[nodiscard]] uint64_t row_bytes() const {
     const DTypeTraits& t = Traits(dtype);
@@ -40,7 +40,7 @@ struct Matrix {
   [[nodiscard]] uint64_t bytes() const { return row_bytes() * rows; }
   // Block b of row r, as GGUF has it.
   void CopyBlock(uint64_t r, uint64_t b, std::byte* out) const;
-  [[nodiscard]] bool empty() const { return data == nullptr; }
+  [[nodiscard]] bool empty() const { return rows == 0; }
 };
 
 // Equal matrices one behind another, for example a layer's gate projections, one an expert.

@@ -24,6 +24,7 @@ void DeclareLayer(const HyperParams& hp, uint32_t layer_idx, Declarations& decla
   DeclareSharedExpert(hp, layer_idx, declarations, shared);
   declarations.AddMatrix(LayerTensor(layer_idx, "ffn_gate_inp_shexp"), hp.hidden_dim, 1,
                          shared.router);
+  declarations.KeepLastResident();
 }
 
 }  // namespace

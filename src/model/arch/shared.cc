@@ -44,6 +44,7 @@ void DeclareFeedForward(const HyperParams& hp, uint32_t layer_idx, Declarations&
   if (p.is_moe()) {
     declarations.AddMatrix(LayerTensor(layer_idx, "ffn_gate_inp"), hp.hidden_dim, p.n_experts,
                            weights.router);
+    declarations.KeepLastResident();
   }
   declarations.AddStack(name("ffn_gate"), hp.hidden_dim, p.expert_ff_dim, p.n_experts,
                         weights.gate);
