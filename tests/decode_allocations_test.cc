@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "engine/engine.h"
+#include "engine/planner.h"
 #include "tests/allocation_count.h"
 #include "tools/random_model/random_model.h"
 
@@ -19,7 +20,7 @@ std::vector<uint64_t> CountsOfDecode(const EngineOptions& engine_options, float 
   counts.reserve(200);
   auto engine = Engine::Load(engine_options, {});
   EXPECT_TRUE(engine) << engine.error().message;
-  EXPECT_EQ((*engine)->paging().has_value(), engine_options.memory.has_value());
+  EXPECT_EQ((*engine)->paging() || (*engine)->streaming(), engine_options.memory.has_value());
   auto session = (*engine)->NewSession();
   EXPECT_TRUE(session) << session.error().message;
   const auto prompt =
@@ -83,6 +84,32 @@ TEST(DecodeAllocations, NoneWherePagesComeAndGo) {
     ASSERT_GE(counts.size(), 100U);
     EXPECT_EQ(counts.back() - counts.front(), 0U) << "prefetch " << prefetch;
   }
+}
+
+TEST(DecodeAllocations, NoneWhereDenseWeightsAreStreamed) {
+  const auto file = std::filesystem::path(testing::TempDir()) /
+                    fmt::format("plimsoll_streamed_{}.gguf", ::getpid());
+  random_model::ModelSpec spec;
+  ASSERT_TRUE(random_model::ApplyPreset("tiny", spec));
+  spec.arch = "llama";
+  spec.n_experts = 0;
+  spec.n_layers = 6;
+  spec.hidden_dim = 512;
+  spec.ffn_dim = 1024;
+  const auto written = random_model::WriteRandomModel(spec, file);
+  ASSERT_TRUE(written) << written.error().message;
+  EngineOptions options = {.model = file, .n_ctx = 256, .n_threads = 2, .prefill_chunk = 32};
+  {
+    const auto planner = Planner::Open(options);
+    ASSERT_TRUE(planner) << planner.error().message;
+    const Landmarks& at = (*planner)->landmarks();
+    ASSERT_LT(at.least, at.dense);
+    options.memory = SizeSpec{.bytes = (at.least + at.dense) / 2};
+  }
+  const auto counts = CountsOfDecode(options, 0);
+  ASSERT_GE(counts.size(), 20U);
+  EXPECT_EQ(counts.back() - counts.front(), 0U);
+  std::filesystem::remove(file);
 }
 
 }  // namespace

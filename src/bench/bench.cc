@@ -89,7 +89,7 @@ Result<> CompletePaging(engine::Engine& engine, PagingWatch& watch, const Subjec
       tests.push_back({measured.result.test, measured.passes, &*measured.result.paging});
     }
   }
-  if (tests.empty() || !engine.FinishTrace()) {
+  if (tests.empty() || (watch.trace_path() && !engine.FinishTrace())) {
     return {};
   }
   return watch.Complete({.memory = subject.peak.read_bytes,

@@ -29,15 +29,27 @@ double Ratio(double value, double of) { return of == 0 ? 0 : value / of; }
 
 }  // namespace
 
-PagingCounts CountsOf(const engine::PagingSnapshot& snapshot) {
-  PagingCounts counts;
-  for (const memory::WantStats& stats : snapshot.pager.phases) {
-    counts.wanted += stats.wanted;
-    counts.misses += stats.misses();
-    counts.bytes_read += stats.bytes_read;
-    counts.waited_seconds += Seconds(stats.waited);
+std::optional<PagingCounts> CountsOf(const engine::Engine& engine) {
+  const auto experts = engine.paging();
+  const auto dense = engine.streaming();
+  if (!experts && !dense) {
+    return std::nullopt;
   }
-  counts.disk_busy_seconds = Seconds(snapshot.reader.busy);
+  PagingCounts counts;
+  if (experts) {
+    for (const memory::WantStats& stats : experts->pager.phases) {
+      counts.wanted += stats.wanted;
+      counts.misses += stats.misses();
+      counts.bytes_read += stats.bytes_read;
+      counts.waited_seconds += Seconds(stats.waited);
+    }
+    counts.disk_busy_seconds = Seconds(experts->reader.busy);
+  }
+  if (dense) {
+    counts.bytes_read += dense->stream.bytes_read;
+    counts.waited_seconds += Seconds(dense->stream.waited);
+    counts.disk_busy_seconds = std::max(counts.disk_busy_seconds, Seconds(dense->reader.busy));
+  }
   return counts;
 }
 
@@ -62,7 +74,9 @@ double PagingResult::over_belady() const {
 std::string WhySlow(const PagingResult& result) {
   const double waited = result.waited_share();
   const std::string there =
-      fmt::format("{:.0f} % of the experts were in memory, ", 100 * result.hit_rate());
+      result.n_experts == 0
+          ? "Dense weights were streamed, "
+          : fmt::format("{:.0f} % of the experts were in memory, ", 100 * result.hit_rate());
   if (waited < kLittle) {
     const bool is_far = result.bound_seconds > 0 && result.bound_share() < kFarFromBound;
     return there + fmt::format("and {:.0f} % of the time it waited for the disk: {}", 100 * waited,
@@ -95,7 +109,7 @@ std::unique_ptr<PagingWatch> PagingWatch::Prepare(const engine::EngineOptions& o
     return nullptr;
   }
   auto fitted = (*planner)->At((*planner)->LineFor(options.memory));
-  if (!fitted || fitted->division.residence != engine::Residence::kPaged) {
+  if (!fitted || fitted->division.residence == engine::Residence::kAll) {
     return nullptr;
   }
   std::error_code error;
@@ -115,43 +129,47 @@ std::unique_ptr<PagingWatch> PagingWatch::Prepare(const engine::EngineOptions& o
   watch->miss_ratio_ = watch->planner_->Misses().At(watch->share_);
   watch->reached_ = watch->planner_->Reached();
   watch->chunk_ = fitted->model->max_chunk();
-  watch->trace_path_ = folder / fmt::format("plimsoll-bench-{}.trace", ::getpid());
+  watch->streamed_bytes_ = fitted->division.stream.streamed_bytes();
+  if (n_pages != 0) {
+    watch->trace_path_ = folder / fmt::format("plimsoll-bench-{}.trace", ::getpid());
+  }
   return watch;
 }
 
 PagingWatch::~PagingWatch() {
-  std::error_code ignored;
-  std::filesystem::remove(trace_path_, ignored);
+  if (trace_path_) {
+    std::error_code ignored;
+    std::filesystem::remove(*trace_path_, ignored);
+  }
 }
 
-void PagingWatch::Before(const engine::Engine& engine) {
-  const auto snapshot = engine.paging();
-  before_ = snapshot ? std::optional(CountsOf(*snapshot)) : std::nullopt;
-}
+void PagingWatch::Before(const engine::Engine& engine) { before_ = CountsOf(engine); }
 
 void PagingWatch::After(const engine::Engine& engine) {
-  const auto snapshot = engine.paging();
-  if (!snapshot || !before_) {
+  const auto now = CountsOf(engine);
+  if (!now || !before_) {
     return;
   }
-  const PagingCounts now = CountsOf(*snapshot);
-  counts_.wanted += now.wanted - before_->wanted;
-  counts_.misses += now.misses - before_->misses;
-  counts_.bytes_read += now.bytes_read - before_->bytes_read;
-  counts_.waited_seconds += now.waited_seconds - before_->waited_seconds;
-  counts_.disk_busy_seconds += now.disk_busy_seconds - before_->disk_busy_seconds;
-  n_experts_ = snapshot->n_pages;
-  n_frames_ = snapshot->n_frames;
+  PagingCounts& counts = counts_ ? *counts_ : counts_.emplace();
+  counts.wanted += now->wanted - before_->wanted;
+  counts.misses += now->misses - before_->misses;
+  counts.bytes_read += now->bytes_read - before_->bytes_read;
+  counts.waited_seconds += now->waited_seconds - before_->waited_seconds;
+  counts.disk_busy_seconds += now->disk_busy_seconds - before_->disk_busy_seconds;
+  if (const auto experts = engine.paging()) {
+    n_experts_ = experts->n_pages;
+    n_frames_ = experts->n_frames;
+  }
 }
 
 std::optional<PagingResult> PagingWatch::Take(const BenchTest& test, const TimedRun& run) {
-  if (n_experts_ == 0) {
+  if (!counts_) {
     return std::nullopt;
   }
   PagingResult result;
   result.n_experts = n_experts_;
   result.n_frames = n_frames_;
-  result.counts = std::exchange(counts_, {});
+  result.counts = *std::exchange(counts_, std::nullopt);
   result.n_tokens = uint64_t{test.n_timed()} * run.samples_ns.size();
   for (const uint64_t sample : run.samples_ns) {
     result.seconds += static_cast<double>(sample) / 1e9;
@@ -161,16 +179,21 @@ std::optional<PagingResult> PagingWatch::Take(const BenchTest& test, const Timed
 
 Result<> PagingWatch::Complete(engine::MachineSpeed speed, bool is_text,
                                std::span<const Test> tests) {
-  const auto trace = memory::trace::ReadTrace(trace_path_);
-  if (!trace) {
-    return tl::unexpected(trace.error());
+  std::optional<memory::trace::Trace> trace;
+  std::optional<ReplayedMisses> replayed;
+  if (trace_path_) {
+    auto read = memory::trace::ReadTrace(*trace_path_);
+    if (!read) {
+      return tl::unexpected(read.error());
+    }
+    trace = *std::move(read);
+    replayed.emplace(*trace, n_frames_);
   }
   if (auto disk = io::CachedDiskSpeed(planner_->catalogue().files.front(), {})) {
     speed.disk = *std::move(disk);
   }
-  const ReplayedMisses replayed(*trace, n_frames_);
   for (const Test& test : tests) {
-    const engine::TokenWork work = planner_->WorkAt(test.test.n_depth + test.test.n_timed() / 2);
+    const engine::TokenWork work = WorkOf(test.test);
     test.result->disk_bytes_per_s = speed.disk.sustained;
     const engine::PrefillShape prompt = {
         .n_tokens = test.test.n_prompt, .chunk = chunk_, .resident_share = share_};
@@ -178,24 +201,44 @@ Result<> PagingWatch::Complete(engine::MachineSpeed speed, bool is_text,
         static_cast<double>(test.passes.size()) *
         (CostOfPrefill(work, speed, prompt).seconds() +
          test.test.n_gen * CostOfDecode(work, speed, miss_ratio_).seconds() / reached_);
+    if (!replayed) {
+      test.result->bound_seconds = BoundWithoutExperts(test, speed);
+    }
     for (const PassRange& passes : test.passes) {
-      test.result->bound_seconds += replayed.BoundOf(passes, work, speed);
-      test.result->belady_misses += replayed.BeladyMissesOf(passes);
+      test.result->bound_seconds += replayed ? replayed->BoundOf(passes, work, speed) : 0;
+      test.result->belady_misses += replayed ? replayed->BeladyMissesOf(passes) : 0;
     }
   }
-  if (is_text && replayed.n_decoded() >= kTokensOfProfileMin) {
-    Remember(*trace, tests);
+  if (!replayed || (is_text && replayed->n_decoded() >= kTokensOfProfileMin)) {
+    Remember(trace ? &*trace : nullptr, tests);
   }
   return {};
 }
 
+engine::TokenWork PagingWatch::WorkOf(const BenchTest& test) const {
+  engine::TokenWork work = planner_->WorkAt(test.n_depth + test.n_timed() / 2);
+  work.streamed_bytes = streamed_bytes_;
+  return work;
+}
+
+double PagingWatch::BoundWithoutExperts(const Test& test, const engine::MachineSpeed& speed) const {
+  const engine::TokenWork work = WorkOf(test.test);
+  double seconds = test.test.n_gen * BoundOfPass(work, speed, 1, {});
+  for (uint32_t done = 0; done < test.test.n_prompt; done += chunk_) {
+    seconds += BoundOfPass(work, speed, std::min(chunk_, test.test.n_prompt - done), {});
+  }
+  return static_cast<double>(test.passes.size()) * seconds;
+}
+
 // A cache that cannot be written costs the next plan its knowledge, and nothing else.
-void PagingWatch::Remember(const memory::trace::Trace& trace, std::span<const Test> tests) const {
+void PagingWatch::Remember(const memory::trace::Trace* trace, std::span<const Test> tests) const {
   const auto cache = io::MeasurementCache::OfUser();
   const std::string model =
       engine::ProfileName(planner_->hyper_params(), planner_->catalogue().TotalBytes());
-  if (const auto curve = engine::MissCurve::OfTrace(trace, engine::ProfileShares())) {
-    static_cast<void>(engine::StoreMissProfile(cache, model, *curve));
+  if (trace != nullptr) {
+    if (const auto curve = engine::MissCurve::OfTrace(*trace, engine::ProfileShares())) {
+      static_cast<void>(engine::StoreMissProfile(cache, model, *curve));
+    }
   }
   double bound = 0;
   double seconds = 0;

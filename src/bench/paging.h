@@ -1,4 +1,4 @@
-// What a test read from the disk because its experts did not all fit, and how near that is to the
+// What a test read from the disk because its weights did not all fit, and how near that is to the
 // best possible.
 #pragma once
 
@@ -27,11 +27,12 @@ struct PagingCounts {
   double waited_seconds = 0;     // with nothing to work on
   double disk_busy_seconds = 0;  // with a read under way
 };
-[[nodiscard]] PagingCounts CountsOf(const engine::PagingSnapshot& snapshot);
+// Of experts and of dense weights; nothing where all are resident.
+[[nodiscard]] std::optional<PagingCounts> CountsOf(const engine::Engine& engine);
 
 // Of all timed repetitions of a test together.
 struct PagingResult {
-  uint32_t n_experts = 0;  // of all layers
+  uint32_t n_experts = 0;  // of all layers; 0: only dense weights were read
   uint32_t n_frames = 0;
   PagingCounts counts;
   uint64_t n_tokens = 0;
@@ -54,7 +55,7 @@ struct PagingResult {
 // In words: what took the time, and what would help.
 [[nodiscard]] std::string WhySlow(const PagingResult& result);
 
-// Looks on while one engine whose experts are paged runs its tests.
+// Looks on while one engine whose weights are paged runs its tests.
 class PagingWatch {
  public:
   // Nothing when they will not be, or when that cannot be told.
@@ -63,8 +64,10 @@ class PagingWatch {
   PagingWatch& operator=(const PagingWatch&) = delete;
   ~PagingWatch();
 
-  // For EngineOptions::trace.
-  [[nodiscard]] const std::filesystem::path& trace_path() const { return trace_path_; }
+  // For EngineOptions::trace; nothing when there is no routing to record.
+  [[nodiscard]] const std::optional<std::filesystem::path>& trace_path() const {
+    return trace_path_;
+  }
 
   // Around each timed repetition.
   void Before(const engine::Engine& engine);
@@ -84,16 +87,20 @@ class PagingWatch {
 
  private:
   PagingWatch() = default;
-  void Remember(const memory::trace::Trace& trace, std::span<const Test> tests) const;
+  [[nodiscard]] engine::TokenWork WorkOf(const BenchTest& test) const;
+  [[nodiscard]] double BoundWithoutExperts(const Test& test,
+                                           const engine::MachineSpeed& speed) const;
+  void Remember(const memory::trace::Trace* trace, std::span<const Test> tests) const;
 
   std::unique_ptr<engine::Planner> planner_;
-  double miss_ratio_ = 0;  // that a plan expects
-  double share_ = 0;       // of the experts that have frames
-  double reached_ = 1;     // of the bound, that a plan expects
-  uint32_t chunk_ = 0;     // tokens of a prompt in one pass
-  std::filesystem::path trace_path_;
+  double miss_ratio_ = 0;        // that a plan expects
+  double share_ = 0;             // of the experts that have frames
+  double reached_ = 1;           // of the bound, that a plan expects
+  uint32_t chunk_ = 0;           // tokens of a prompt in one pass
+  uint64_t streamed_bytes_ = 0;  // of dense weights, for every pass
+  std::optional<std::filesystem::path> trace_path_;
   std::optional<PagingCounts> before_;
-  PagingCounts counts_;
+  std::optional<PagingCounts> counts_;
   uint32_t n_experts_ = 0;
   uint32_t n_frames_ = 0;
 };

@@ -71,7 +71,7 @@ TEST(PagingWatch, IsThereOnlyWhereExpertsArePaged) {
   EXPECT_EQ(PagingWatch::Prepare({.model = "/no/such.gguf"}), nullptr);
   const auto watch = PagingWatch::Prepare({.memory = SizeSpec{.bytes = 6 * kMiB}, .n_ctx = 64});
   ASSERT_NE(watch, nullptr);
-  EXPECT_FALSE(watch->trace_path().empty());
+  EXPECT_TRUE(watch->trace_path().has_value());
 }
 
 // The whole way, over the bundled model with some of its experts in memory.

@@ -20,7 +20,9 @@ struct PlanRow {
   uint64_t line_bytes = 0;
   bool is_asked = false;  // the line that the report is about
   uint32_t prefill_chunk = 0;
-  double share = 1;  // of the experts that have a frame
+  double share = 1;             // of the experts that have a frame
+  double kept_share = 1;        // of dense weights
+  uint64_t streamed_bytes = 0;  // of these, for every token
   engine::DecodeCost decode;
 };
 

@@ -18,6 +18,18 @@ std::string_view SourceName(engine::MissCurve::Source source) {
   return "typical";
 }
 
+std::string_view ResidenceName(engine::Residence residence) {
+  switch (residence) {
+    case engine::Residence::kPaged:
+      return "paged";
+    case engine::Residence::kStreamed:
+      return "streamed";
+    case engine::Residence::kAll:
+      break;
+  }
+  return "all";
+}
+
 void PutModel(const PlanReport& report, JsonText& json) {
   json.Key("model").BeginObject().Key("name").String(report.name);
   json.Key("architecture").String(report.architecture);
@@ -31,7 +43,7 @@ void PutModel(const PlanReport& report, JsonText& json) {
 void PutMemory(const PlanReport& report, JsonText& json) {
   const engine::MemoryPlan& parts = report.division.parts;
   json.Key("residence");
-  json.String(report.division.residence == engine::Residence::kAll ? "all" : "paged");
+  json.String(ResidenceName(report.division.residence));
   json.Key("prefill_chunk").Number(report.prefill_chunk);
   json.Key("total_bytes").Number(parts.total());
   json.Key("accounts").BeginObject();
@@ -46,6 +58,10 @@ void PutMemory(const PlanReport& report, JsonText& json) {
     json.Key("n_frames_min").Number(share.n_frames_min).EndObject();
   }
   json.EndArray();
+  const engine::StreamShare& stream = report.division.stream;
+  json.Key("stream").BeginObject().Key("total_bytes").Number(stream.total_bytes);
+  json.Key("kept_bytes").Number(stream.kept_bytes);
+  json.Key("ring_bytes").Number(stream.ring_bytes).EndObject();
 }
 
 void PutDecode(const engine::DecodeCost& cost, JsonText& json) {
@@ -97,6 +113,7 @@ std::string PlanJson(const PlanReport& report) {
   json.Key("n_threads").Number(report.n_threads).Key("kernels").String(report.kernels);
   json.Key("fits").Bool(report.refusal.empty());
   json.Key("landmarks").BeginObject().Key("least_bytes").Number(report.landmarks.least);
+  json.Key("dense_bytes").Number(report.landmarks.dense);
   json.Key("cycle_bytes").Number(report.landmarks.cycle);
   json.Key("all_bytes").Number(report.landmarks.all);
   json.Key("all_whole_chunk_bytes").Number(report.landmarks.all_chunk).EndObject();
@@ -109,7 +126,8 @@ std::string PlanJson(const PlanReport& report) {
   json.Key("lines").BeginArray();
   for (const PlanRow& row : report.rows) {
     json.BeginObject().Key("line_bytes").Number(row.line_bytes).Key("what").String(row.what);
-    json.Key("expert_share").Number(row.share).Key("prefill_chunk").Number(row.prefill_chunk);
+    json.Key("expert_share").Number(row.share).Key("dense_share").Number(row.kept_share);
+    json.Key("prefill_chunk").Number(row.prefill_chunk);
     PutDecode(row.decode, json);
     json.EndObject();
   }

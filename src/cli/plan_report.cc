@@ -24,6 +24,12 @@ double ShareOf(const LineDivision& division) {
   return n_pages == 0 ? 1 : static_cast<double>(n_frames) / static_cast<double>(n_pages);
 }
 
+double KeptShareOf(const engine::StreamShare& stream) {
+  return stream.total_bytes == 0
+             ? 1
+             : static_cast<double>(stream.kept_bytes) / static_cast<double>(stream.total_bytes);
+}
+
 // The lines worth a row, by their bytes: where something changes, shares of the file, and the one
 // that was asked for.
 std::map<uint64_t, std::string> LinesOf(const Planner& planner, uint64_t asked) {
@@ -31,7 +37,10 @@ std::map<uint64_t, std::string> LinesOf(const Planner& planner, uint64_t asked) 
   const uint64_t file = planner.catalogue().TotalBytes();
   std::map<uint64_t, std::string> lines = {{at.least, "the least that runs"},
                                            {at.all_chunk, "everything in memory"}};
-  if (at.cycle > at.least) {
+  if (at.dense > at.least) {
+    lines.emplace(at.dense, "the dense weights");
+  }
+  if (at.cycle > at.dense) {
     lines.emplace(at.cycle, "one token's experts");
   }
   if (at.least < at.all) {
@@ -81,7 +90,7 @@ void Describe(const Planner& planner, PlanReport& report) {
 }
 
 void Forecast(const MissCurve& curve, PlanReport& report) {
-  const bool is_paged = report.division.residence == Residence::kPaged;
+  const bool is_paged = !report.division.experts.empty();
   report.share = ShareOf(report.division);
   report.miss_ratio = is_paged ? curve.At(report.share) : 0;
   report.decode = CostOfDecode(report.work, report.speed, report.miss_ratio);
@@ -94,8 +103,12 @@ void Forecast(const MissCurve& curve, PlanReport& report) {
   report.prompt = CostOfPrefill(report.work, report.speed, shape);
   shape.is_cold = is_paged;
   report.first_prompt = CostOfPrefill(report.work, report.speed, shape);
+  // What is streamed and kept is read with the first prompt.
+  const engine::StreamShare& stream = report.division.stream;
   report.start_bytes =
-      is_paged ? report.division.parts.dense + report.division.parts.vocab : report.file_bytes;
+      report.division.residence == Residence::kAll
+          ? report.file_bytes
+          : report.division.parts.dense + report.division.parts.vocab - stream.ring_bytes;
   report.start_seconds =
       report.speed.disk.sustained == 0
           ? 0
@@ -104,12 +117,13 @@ void Forecast(const MissCurve& curve, PlanReport& report) {
 
 void Warn(const PlanInputs& inputs, PlanReport& report) {
   const uint32_t n_cycle = report.work.n_active();
+  const uint64_t stream_bytes = report.division.stream.streamed_bytes();
   uint64_t n_frames = 0;
   for (const ExpertShare& share : report.division.experts) {
     n_frames += share.n_frames;
   }
-  const bool is_paged = report.division.residence == Residence::kPaged;
-  if (is_paged && n_frames < n_cycle) {
+  const bool is_paged = report.division.residence != Residence::kAll;
+  if (!report.division.experts.empty() && n_frames < n_cycle) {
     report.warnings.push_back(fmt::format(
         "{} experts have a place in memory, and one token uses {}: most of them are read "
         "again for every token. --memory {} holds them.",
@@ -118,9 +132,15 @@ void Warn(const PlanInputs& inputs, PlanReport& report) {
   if (report.prefill_chunk < inputs.prefill_chunk) {
     report.warnings.push_back(
         fmt::format("Prompts are read {} tokens at a time and not {}, to leave memory for the "
-                    "experts{}.",
+                    "weights{}.",
                     report.prefill_chunk, inputs.prefill_chunk,
                     is_paged ? "; the missing ones are read for each of these chunks" : ""));
+  }
+  if (report.division.residence == Residence::kStreamed) {
+    report.warnings.push_back(fmt::format(
+        "The dense weights do not all fit: {} of them are read for every token. --memory {} holds "
+        "them.",
+        FormatBytes(stream_bytes), EnoughFor(report.landmarks.dense)));
   }
   if (is_paged && !report.disk_not_measured.empty()) {
     report.warnings.push_back(
@@ -158,12 +178,15 @@ Result<PlanReport> MakePlanReport(Planner& planner, const PlanInputs& inputs) {
     if (line == inputs.line_bytes) {
       report.division = fitted->division;
       report.prefill_chunk = fitted->model->max_chunk();
+      report.work.streamed_bytes = fitted->division.stream.streamed_bytes();
     }
     report.rows.push_back({.what = what,
                            .line_bytes = line,
                            .is_asked = line == inputs.line_bytes,
                            .prefill_chunk = fitted->model->max_chunk(),
                            .share = ShareOf(fitted->division),
+                           .kept_share = KeptShareOf(fitted->division.stream),
+                           .streamed_bytes = fitted->division.stream.streamed_bytes(),
                            .decode = {}});
     shares.push_back(report.rows.back().share);
   }
@@ -172,7 +195,9 @@ Result<PlanReport> MakePlanReport(Planner& planner, const PlanInputs& inputs) {
     return tl::unexpected(curve.error());
   }
   for (PlanRow& row : report.rows) {
-    row.decode = CostOfDecode(report.work, report.speed, curve->At(row.share));
+    engine::TokenWork work = report.work;
+    work.streamed_bytes = row.streamed_bytes;
+    row.decode = CostOfDecode(work, report.speed, curve->At(row.share));
   }
   if (report.refusal.empty()) {
     Forecast(*curve, report);

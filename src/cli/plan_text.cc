@@ -71,6 +71,15 @@ std::string FramesNote(const PlanReport& report) {
   return note.empty() ? "all of them" : note;
 }
 
+std::string WeightsNote(const engine::StreamShare& stream) {
+  if (stream.total_bytes == 0) {
+    return "dense layers, norms, routers";
+  }
+  return fmt::format("{} of {} of matrices; the others pass through {}",
+                     FormatBytes(stream.kept_bytes), FormatBytes(stream.total_bytes),
+                     FormatBytes(stream.ring_bytes));
+}
+
 std::string Accounts(const PlanReport& report) {
   const engine::MemoryPlan& parts = report.division.parts;
   const auto row = [&](std::string_view account, uint64_t bytes, std::string_view note) {
@@ -83,7 +92,7 @@ std::string Accounts(const PlanReport& report) {
     return line + "\n";
   };
   std::string text = "\n  account       bytes    line   for\n";
-  text += row("weights", parts.dense, "dense layers, norms, routers");
+  text += row("weights", parts.dense, WeightsNote(report.division.stream));
   text += row("vocab", parts.vocab, "embedding, output matrix, tokenizer");
   if (report.n_experts != 0) {
     text += row("experts", parts.experts, FramesNote(report));
@@ -126,25 +135,33 @@ std::string SpeedOf(const PlanReport& report) {
 
 std::string TokenNote(const PlanReport& report) {
   const engine::DecodeCost& decode = report.decode;
-  if (!report.misses_from) {
+  if (report.division.residence == engine::Residence::kAll) {
     return fmt::format("{} from memory, {:.1f} ms: {}",
                        Decimal(decode.seconds() * report.speed.memory), 1e3 * decode.seconds(),
                        SpeedOf(report));
   }
-  return fmt::format(
-      "{:.1f} of its {} experts are missing ({:.1f} %, {}): {} from the disk. Memory {:.1f} ms, "
-      "waiting for the disk {:.1f} ms: {}",
-      decode.misses, report.work.n_active(), 100 * report.miss_ratio,
-      SourceNote(*report.misses_from), Decimal(decode.read_bytes),
-      1e3 * (decode.dense_seconds + decode.expert_seconds), 1e3 * decode.waiting_seconds,
-      SpeedOf(report));
+  std::string text;
+  if (report.misses_from) {
+    text = fmt::format("{:.1f} of its {} experts are missing ({:.1f} %, {}): ", decode.misses,
+                       report.work.n_active(), 100 * report.miss_ratio,
+                       SourceNote(*report.misses_from));
+  }
+  if (report.work.streamed_bytes != 0) {
+    text += fmt::format("{} of dense weights are streamed: ",
+                        Decimal(static_cast<double>(report.work.streamed_bytes)));
+  }
+  return text +
+         fmt::format("{} from the disk. Memory {:.1f} ms, waiting for the disk {:.1f} ms: {}",
+                     Decimal(decode.read_bytes),
+                     1e3 * (decode.dense_seconds + decode.expert_seconds),
+                     1e3 * decode.waiting_seconds, SpeedOf(report));
 }
 
 std::string Speeds(const PlanReport& report) {
   std::string text = "\n" + Wrapped(TokenNote(report), "  a token   ", 12);
   const engine::PrefillCost& prompt = report.prompt;
   std::string reads;
-  if (report.misses_from) {
+  if (report.division.residence != engine::Residence::kAll) {
     reads = fmt::format(" in {} chunk{} of {}, {} from the disk for each", prompt.n_chunks,
                         prompt.n_chunks == 1 ? "" : "s", report.prefill_chunk,
                         Decimal(prompt.chunk_read_bytes));
@@ -168,11 +185,15 @@ std::string Speeds(const PlanReport& report) {
 }
 
 std::string Rows(const PlanReport& report) {
-  std::string text =
-      "\n  --memory   experts in memory   missing a token   read a token   tokens/s at most\n";
+  std::string text = report.n_experts == 0
+                         ? "\n  --memory   weights in memory   read a token   tokens/s at most\n"
+                         : "\n  --memory   experts in memory   missing a token   read a token   "
+                           "tokens/s at most\n";
   for (const PlanRow& row : report.rows) {
-    text += fmt::format("  {:<10} {:>15.1f} % {:>17.1f} {:>14} {:>18}   {}\n",
-                        EnoughFor(row.line_bytes), 100 * row.share, row.decode.misses,
+    const bool is_dense = report.n_experts == 0;
+    text += fmt::format("  {:<10} {:>15.1f} %{} {:>14} {:>18}   {}\n", EnoughFor(row.line_bytes),
+                        100 * (is_dense ? row.kept_share : row.share),
+                        is_dense ? "" : fmt::format(" {:>17.1f}", row.decode.misses),
                         row.decode.read_bytes == 0 ? "-" : Decimal(row.decode.read_bytes),
                         Rate(row.decode.seconds()), row.what);
   }
@@ -187,7 +208,7 @@ std::string PlanVerdict(const PlanReport& report) {
                        EnoughFor(report.landmarks.least));
   }
   const std::string rate = Rate(report.decode.seconds());
-  if (!report.misses_from) {
+  if (report.division.residence == engine::Residence::kAll) {
     return fmt::format("Everything stays in memory: {} tokens/s at most.", rate);
   }
   const uint64_t more = report.landmarks.all - std::min(report.landmarks.all, report.line_bytes);

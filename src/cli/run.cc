@@ -103,7 +103,8 @@ Result<> AnswerOnce(const std::string& prompt, const RunFlags& flags, engine::En
     // The text may be on the same screen by way of a pipe.
     const bool separate = open_line && !console.out_is_terminal && console.err_is_terminal;
     console.err << (separate ? "\n" : "") << DescribeStats(answer->stats)
-                << DescribePaging(engine.paging(), answer->stats) << DescribeMemory(engine.ledger())
+                << DescribePaging(engine.paging(), answer->stats)
+                << DescribeStreaming(engine.streaming()) << DescribeMemory(engine.ledger())
                 << std::flush;
   }
   if (answer->stats.reason == engine::FinishReason::kInterrupted) {

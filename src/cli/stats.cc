@@ -48,6 +48,19 @@ void WritePhase(JsonText& json, const memory::WantStats& stats) {
   json.EndObject();
 }
 
+void WriteStreaming(JsonText& json, const engine::StreamingSnapshot& streaming) {
+  json.BeginObject();
+  json.Key("total_bytes").Number(streaming.total_bytes);
+  json.Key("kept_bytes").Number(streaming.kept_bytes);
+  json.Key("bytes_used").Number(streaming.stream.bytes_used);
+  json.Key("bytes_read").Number(streaming.stream.bytes_read);
+  json.Key("seeks").Number(streaming.stream.seeks);
+  json.Key("waited_seconds").Number(std::chrono::duration<double>(streaming.stream.waited).count());
+  json.Key("disk_busy_seconds")
+      .Number(std::chrono::duration<double>(streaming.reader.busy).count());
+  json.EndObject();
+}
+
 void WritePaging(JsonText& json, const engine::PagingSnapshot& paging) {
   json.BeginObject();
   json.Key("pages").Number(paging.n_pages);
@@ -139,6 +152,16 @@ std::string DescribePaging(const std::optional<engine::PagingSnapshot>& paging,
   return line + "\n";
 }
 
+std::string DescribeStreaming(const std::optional<engine::StreamingSnapshot>& streaming) {
+  if (!streaming) {
+    return "";
+  }
+  return fmt::format("dense weights {} of {} in memory; {} were read of the {} that were used\n",
+                     FormatBytes(streaming->kept_bytes), FormatBytes(streaming->total_bytes),
+                     FormatBytes(streaming->stream.bytes_read),
+                     FormatBytes(streaming->stream.bytes_used));
+}
+
 void WriteStats(JsonText& json, const engine::GenerateStats& stats, const engine::Engine& engine) {
   json.Key("prompt_tokens").Number(stats.n_prompt);
   json.Key("prompt_tokens_reused").Number(stats.n_prompt_reused);
@@ -153,6 +176,10 @@ void WriteStats(JsonText& json, const engine::GenerateStats& stats, const engine
   if (const auto paging = engine.paging()) {
     json.Key("paging");
     WritePaging(json, *paging);
+  }
+  if (const auto streaming = engine.streaming()) {
+    json.Key("streaming");
+    WriteStreaming(json, *streaming);
   }
 }
 

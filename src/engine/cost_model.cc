@@ -15,6 +15,10 @@ double DiskSeconds(const ExpertWork& layer, const io::DiskSpeed& disk, double n_
   return rate == 0 ? 0 : n_misses * static_cast<double>(layer.read_bytes) / rate;
 }
 
+double StreamSeconds(const TokenWork& work, const io::DiskSpeed& disk) {
+  return disk.sustained == 0 ? 0 : static_cast<double>(work.streamed_bytes) / disk.sustained;
+}
+
 // P(n of them are missing) for n = 0 ... n_active.
 std::vector<double> Binomial(uint32_t n_active, double miss_ratio) {
   std::vector<double> chances(n_active + 1, 0.0);
@@ -55,6 +59,9 @@ uint32_t TokenWork::n_active() const {
 DecodeCost CostOfDecode(const TokenWork& work, const MachineSpeed& speed, double miss_ratio) {
   DecodeCost cost;
   cost.dense_seconds = static_cast<double>(work.dense_bytes + work.kv_bytes) / speed.memory;
+  cost.read_bytes = static_cast<double>(work.streamed_bytes);
+  cost.disk_seconds = StreamSeconds(work, speed.disk);
+  cost.waiting_seconds = std::max(0.0, cost.disk_seconds - cost.dense_seconds);
   for (const ExpertWork& layer : work.experts) {
     const double compute = static_cast<double>(layer.n_active * layer.expert_bytes) / speed.memory;
     cost.expert_seconds += compute;
@@ -79,10 +86,13 @@ PrefillCost CostOfPrefill(const TokenWork& work, const MachineSpeed& speed,
     const uint32_t n = std::min(chunk, shape.n_tokens - done);
     const double resident = shape.is_cold && done == 0 ? 0 : shape.resident_share;
     ++cost.n_chunks;
-    cost.compute_seconds +=
+    const double dense =
         std::max(n * static_cast<double>(work.dense_multiply_adds) / peak,
-                 static_cast<double>(work.dense_bytes + work.kv_bytes) / speed.memory) +
-        n * static_cast<double>(work.attention_multiply_adds) / speed.attention_multiply_adds;
+                 static_cast<double>(work.dense_bytes + work.kv_bytes) / speed.memory);
+    cost.read_bytes += static_cast<double>(work.streamed_bytes);
+    cost.waiting_seconds += std::max(0.0, StreamSeconds(work, speed.disk) - dense);
+    cost.compute_seconds += dense + n * static_cast<double>(work.attention_multiply_adds) /
+                                        speed.attention_multiply_adds;
     for (const ExpertWork& layer : work.experts) {
       const double touched = Touched(layer, n);
       const double compute = std::max(
@@ -95,6 +105,7 @@ PrefillCost CostOfPrefill(const TokenWork& work, const MachineSpeed& speed,
       cost.waiting_seconds += std::max(0.0, reading - compute);
     }
   }
+  cost.chunk_read_bytes = static_cast<double>(work.streamed_bytes);
   for (const ExpertWork& layer : work.experts) {
     cost.chunk_read_bytes +=
         Touched(layer, chunk) * (1 - shape.resident_share) * static_cast<double>(layer.read_bytes);
@@ -105,11 +116,13 @@ PrefillCost CostOfPrefill(const TokenWork& work, const MachineSpeed& speed,
 double BoundOfPass(const TokenWork& work, const MachineSpeed& speed, uint32_t n_tokens,
                    std::span<const LayerPass> layers) {
   const double n = n_tokens;
-  double seconds = std::max(n * static_cast<double>(work.dense_multiply_adds) / speed.multiply_adds,
-                            static_cast<double>(work.dense_bytes + work.kv_bytes) / speed.memory) +
-                   (n_tokens == 1 ? 0
-                                  : n * static_cast<double>(work.attention_multiply_adds) /
-                                        speed.attention_multiply_adds);
+  double seconds =
+      std::max({n * static_cast<double>(work.dense_multiply_adds) / speed.multiply_adds,
+                static_cast<double>(work.dense_bytes + work.kv_bytes) / speed.memory,
+                StreamSeconds(work, speed.disk)}) +
+      (n_tokens == 1
+           ? 0
+           : n * static_cast<double>(work.attention_multiply_adds) / speed.attention_multiply_adds);
   for (size_t i = 0; i < std::min(layers.size(), work.experts.size()); ++i) {
     const ExpertWork& layer = work.experts[i];
     const double compute = std::max(

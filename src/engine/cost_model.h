@@ -2,9 +2,10 @@
 //
 // The bound, for one token: the sum over layers of what is always read from memory, and of the
 // larger of the experts' part and what the missing ones take on the disk; everything at the
-// bandwidth that was measured. A layer's misses vary from token to token and a layer without any
-// saves nothing for one with many, so the expectation is taken of the larger of the two, each
-// expert missing by itself with the same probability.
+// bandwidth that was measured. Dense weights that are streamed are read in a circle, ahead of their
+// use: they cost the larger of memory and disk, over all layers together. A layer's misses vary
+// from token to token and a layer without any saves nothing for one with many, so the expectation
+// is taken of the larger of the two, each expert missing by itself with the same probability.
 #pragma once
 
 #include <cstdint>
@@ -26,8 +27,9 @@ struct ExpertWork {
 };
 
 struct TokenWork {
-  uint64_t dense_bytes = 0;  // of weights that every token reads: layers, output matrix
-  uint64_t kv_bytes = 0;     // that its attention reads
+  uint64_t dense_bytes = 0;     // of weights that every token reads: layers, output matrix
+  uint64_t streamed_bytes = 0;  // of these, what every pass reads from the disk
+  uint64_t kv_bytes = 0;        // that its attention reads
   uint64_t dense_multiply_adds = 0;
   uint64_t attention_multiply_adds = 0;
   std::vector<ExpertWork> experts;  // a layer that has any
@@ -47,7 +49,7 @@ struct MachineSpeed {
 
 struct DecodeCost {
   double misses = 0;      // experts of a token that are read first
-  double read_bytes = 0;  // for them
+  double read_bytes = 0;  // for them, and of dense weights
   // The bound's parts. `waiting` is what reads take beyond the arithmetic that hides them.
   double dense_seconds = 0;
   double expert_seconds = 0;

@@ -115,12 +115,15 @@ Result<> Planner::FindLandmarks() {
   }
   landmarks_.all = least->division.parts.total();
   landmarks_.least = DivideLeast(least->needs).parts.total();
+  LineNeeds unstreamed = least->needs;
+  unstreamed.stream = {};
+  landmarks_.dense = DivideLeast(unstreamed).parts.total();
   return FindCycle();
 }
 
 // Each step adds what the frames lacked; a longer chunk of a prompt may have taken some of that.
 Result<> Planner::FindCycle() {
-  landmarks_.cycle = landmarks_.least;
+  landmarks_.cycle = landmarks_.dense;
   while (landmarks_.cycle < landmarks_.all) {
     const auto fitted = At(landmarks_.cycle);
     if (!fitted) {

@@ -21,6 +21,7 @@ namespace plimsoll::engine {
 // Lines that are worth knowing, in bytes.
 struct Landmarks {
   uint64_t least = 0;  // below it nothing runs
+  uint64_t dense = 0;  // all dense weights stay in memory; below it some are read for every token
   // One token's experts of all layers have frames; below it every token reads most of its own
   // anew. As `least` without experts to page.
   uint64_t cycle = 0;

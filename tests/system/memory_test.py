@@ -23,6 +23,9 @@ PLIMSOLL, RANDOM_MODEL = (pathlib.Path(sys.argv.pop(1)).resolve() for _ in range
 # 64 experts a layer of 1.3 MiB each: 640 MiB, and 30 MiB beside them.
 SHAPE = "--arch olmoe --type q8_0 --layers 8 --hidden 512 --heads 8 --kv-heads 8 --head-dim 64 --experts 64"
 SHAPE += " --top-k 4 --expert-ff 832 --vocab 8192 --context 2048"
+# 290 MiB without experts.
+DENSE_SHAPE = "--arch llama --type q8_0 --layers 8 --hidden 1024 --heads 8 --kv-heads 8 --head-dim 128 --experts 0"
+DENSE_SHAPE += " --ff 8192 --vocab 8192 --context 2048"
 PROMPT = " ".join(["word"] * 120)
 
 
@@ -37,19 +40,19 @@ class Memory(unittest.TestCase):
     def tearDownClass(cls):
         cls.folder.cleanup()
 
-    def command(self, line, *more):
-        words = ["run", "-m", self.model, "--raw", "-q", "--json", "--temp", "0", "--ignore-eos", "-n", "12"]
+    def command(self, line, *more, model=None):
+        words = ["run", "-m", model or self.model, "--raw", "-q", "--json", "--temp", "0", "--ignore-eos", "-n", "12"]
         return [PLIMSOLL, *words, "-c", "512", "-t", "2", "-p", PROMPT, "--memory", str(line), *more]
 
-    def least(self):
-        plan = subprocess.run([PLIMSOLL, "plan", "-m", self.model, "--memory", "1M", "-c", "512"], capture_output=True, text=True)
+    def least(self, model=None):
+        plan = subprocess.run([PLIMSOLL, "plan", "-m", model or self.model, "--memory", "1M", "-c", "512"], capture_output=True, text=True)
         self.assertEqual(plan.returncode, 4, plan.stderr)
         return int(re.search(r"--memory (\d+)M", plan.stderr).group(1)) * MIB
 
-    def confined(self, line, *more):
+    def confined(self, line, *more, model=None):
         try:
             with MemoryGroup(line + BESIDE_LINE) as group:
-                return group.run(*self.command(line, *more), timeout=120)
+                return group.run(*self.command(line, *more, model=model), timeout=120)
         except NotPermitted as reason:
             self.skipTest(str(reason))
 
@@ -65,6 +68,23 @@ class Memory(unittest.TestCase):
             self.assertLessEqual(result["stats"]["memory"]["high_water_bytes"], line)
             self.assertEqual("paging" in result["stats"], line < whole)
             texts.add(result["text"])
+        self.assertEqual(len(texts), 1, "the same text under every line")
+
+    def test_a_dense_model_runs_below_its_size(self):
+        model = pathlib.Path(self.folder.name) / "dense.gguf"
+        subprocess.run([RANDOM_MODEL, model, *DENSE_SHAPE.split()], check=True, stdout=subprocess.DEVNULL)
+        whole = model.stat().st_size
+        texts = set()
+        for line in (self.least(model), whole // 3, whole * 13 // 10):
+            done = self.confined(line, model=model)
+            self.assertEqual(done.returncode, 0, f"{line}: {done.stderr}")
+            self.assertFalse(done.out_of_memory, line)
+            self.assertLessEqual(done.usage.peak_resident_bytes, line + FIXED, line)
+            stats = json.loads(done.stdout)["stats"]
+            self.assertLessEqual(stats["memory"]["high_water_bytes"], line)
+            self.assertEqual("streaming" in stats, line < whole)
+            texts.add(json.loads(done.stdout)["text"])
+        model.unlink()
         self.assertEqual(len(texts), 1, "the same text under every line")
 
     def test_a_packed_file_changes_neither_text_nor_memory(self):
