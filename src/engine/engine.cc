@@ -284,11 +284,12 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options,
       state->ledger->Reserve(memory::Account::kVocab, state->tokenizer->Bytes());
   Invariant(tokenizer_memory.has_value(), "a plan that fits grants the tokenizer");
   state->tokenizer_memory = std::move(*tokenizer_memory);
-  if (auto loaded = LoadWeights(*state, fitted->division, on_progress); !loaded) {
-    return Forward(loaded);
-  }
+  // First, so that frames are made ready while weights are read.
   if (auto paged = PageWeights(*state, fitted->division, options); !paged) {
     return Forward(paged);
+  }
+  if (auto loaded = LoadWeights(*state, fitted->division, on_progress); !loaded) {
+    return Forward(loaded);
   }
   state->kv_pool = std::make_unique<kv::BlockPool>(*state->ledger, state->model->KvLayout());
   if (options.trace) {

@@ -47,6 +47,7 @@ bool FrameArena::AddChunk(uint32_t n_frames) {
 }
 
 void FrameArena::Grow(uint32_t n_frames) {
+  prefault_.reset();
   while (n_frames_ < n_frames) {
     const uint64_t fitting = ledger_.available_bytes() / frame_bytes_;
     const auto n = static_cast<uint32_t>(
@@ -70,7 +71,21 @@ FrameArena::FrameRange FrameArena::Cheapest(uint32_t n) const {
   return {chunk_idx * frames_per_chunk_ + emptiest->n_frames - n, n};
 }
 
+// In the order in which Take gives them out.
+void FrameArena::Prepare(uint64_t ahead_bytes) {
+  std::vector<std::span<std::byte>> ranges;
+  for (size_t i = chunks_.size(); i-- > 0;) {
+    const Chunk& chunk = chunks_[i];
+    if (chunk.n_touched < chunk.n_frames) {
+      ranges.push_back(chunk.memory.span().subspan(chunk.n_touched * frame_bytes_));
+    }
+  }
+  n_prepared_used_ = 0;
+  prefault_ = std::make_unique<Prefault>(std::move(ranges), ahead_bytes);
+}
+
 void FrameArena::Release(const FrameRange& frames) {
+  prefault_.reset();
   const size_t n_free = free_.size();
   std::erase_if(free_, [&](FrameId frame) { return frames.Contains(frame); });
   Invariant(n_free - free_.size() == frames.n, "a frame in use is not given back");
@@ -108,6 +123,10 @@ void FrameArena::Touch(FrameId frame) {
   const uint64_t end = (last + 1) * frame_bytes_;
   for (uint64_t at = chunk.n_touched * frame_bytes_; at < end; at += kTouchStep) {
     memory[at] = std::byte{0};
+  }
+  if (prefault_ != nullptr) {
+    n_prepared_used_ += last + 1 - chunk.n_touched;
+    prefault_->Use(n_prepared_used_ * frame_bytes_);
   }
   chunk.n_touched = last + 1;
 }

@@ -3,12 +3,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
 #include "base/bytes.h"
 #include "base/ids.h"
 #include "memory/buffer.h"
+#include "memory/prefault.h"
 
 namespace plimsoll::memory {
 
@@ -27,6 +29,9 @@ class FrameArena {
 
   // Adds chunks until there are n frames, or fewer when the line has no room for more.
   void Grow(uint32_t n_frames);
+  // From now on frames are made ready on a thread of their own, so many bytes ahead of their first
+  // use, until the arena grows or shrinks.
+  void Prepare(uint64_t ahead_bytes);
   // Frames that follow one another, [first, first + n).
   struct FrameRange {
     uint32_t first = 0;
@@ -74,6 +79,8 @@ class FrameArena {
   uint32_t n_frames_ = 0;
   std::vector<Chunk> chunks_;
   std::vector<FrameId> free_;
+  std::unique_ptr<Prefault> prefault_;  // last: it ends before the memory goes
+  uint64_t n_prepared_used_ = 0;        // frames taken since it began
 };
 
 }  // namespace plimsoll::memory

@@ -51,6 +51,11 @@ Result<std::unique_ptr<Pager>> Pager::Create(Ledger& ledger, std::unique_ptr<io:
                   FormatBytes(page_class.arena->frame_bytes()));
     }
   }
+  if (pager->options_.prepare_ahead_bytes != 0) {
+    for (PageClass& page_class : pager->classes_) {
+      page_class.arena->Prepare(pager->options_.prepare_ahead_bytes);
+    }
+  }
   pager->policy_->SetCapacity(pager->TotalFrames());
   return pager;
 }

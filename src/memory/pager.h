@@ -73,6 +73,9 @@ struct PagerOptions {
   std::chrono::nanoseconds stall_bound = std::chrono::seconds(30);
   // Of a round in the given order: so much is read ahead of the page in use, at least two pages.
   uint64_t read_ahead_bytes = 64 * kMiB;
+  // Frames are made ready so far ahead of their first use, on a thread of their own; 0: when they
+  // are used.
+  uint64_t prepare_ahead_bytes = 0;
   // Looks at a part that has arrived, before the page is used: what is wrong with it, if anything.
   // None: nothing is looked at.
   std::function<std::optional<Error>(PageId, uint32_t part, std::span<const std::byte>)> verify;
