@@ -96,12 +96,12 @@ class MarkdownReport final : public Report {
       const PagingResult& paging = *result.paging;
       const bool is_known = paging.bound_seconds > 0;
       const std::array<std::string, kPagingColumns.size()> more = {
-          Percent(paging.hit_rate()),
+          paging.n_experts == 0 ? "-" : Percent(paging.hit_rate()),
           fmt::format("{:.3g} MB", paging.read_bytes_per_token() / 1e6),
           fmt::format("{:.2f}", paging.disk_rate() / 1e9),
           Percent(paging.disk_duty()),
           is_known ? Percent(paging.bound_share()) : "-",
-          is_known ? fmt::format("{:.2f}", paging.over_belady()) : "-",
+          paging.belady_misses == 0 ? "-" : fmt::format("{:.2f}", paging.over_belady()),
           is_known
               ? fmt::format("{:.2f}", static_cast<double>(paging.n_tokens) / paging.plan_seconds)
               : "-"};

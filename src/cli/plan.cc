@@ -24,6 +24,8 @@ void Declare(CommandLine& line, PlanFlags& flags) {
             flags.trace);
   line.Integer("-p,--n-prompt", "tokens of the prompt that is forecast (default 512)",
                flags.n_prompt, 1, int64_t{1} << 30);
+  line.Integer("--parallel", "sequences of -c tokens at a time (default 1)",
+               flags.common.engine.n_parallel, 1, 1024);
   line.Topic("Output");
   line.Flag("--json", "one JSON object", flags.json);
   AddOutputOptions(line, flags.common);

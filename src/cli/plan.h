@@ -34,6 +34,7 @@ struct PlanReport {
   uint32_t n_expert_layers = 0;
   uint32_t n_experts = 0;  // of the first layer that has any, as is n_active
   uint32_t n_active = 0;
+  uint32_t n_parallel = 1;
   uint32_t n_ctx = 0;
   uint32_t n_threads = 0;
   std::string kernels;

@@ -97,7 +97,9 @@ std::string Accounts(const PlanReport& report) {
   if (report.n_experts != 0) {
     text += row("experts", parts.experts, FramesNote(report));
   }
-  text += row("kv", parts.kv, fmt::format("keys and values of {} tokens", report.n_ctx));
+  const std::string times =
+      report.n_parallel == 1 ? "" : fmt::format("{} times ", report.n_parallel);
+  text += row("kv", parts.kv, fmt::format("keys and values of {}{} tokens", times, report.n_ctx));
   text += row("scratch", parts.scratch,
               fmt::format("a prompt's chunk of {} tokens", report.prefill_chunk));
   if (parts.index + parts.io != 0) {

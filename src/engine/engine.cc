@@ -266,6 +266,7 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options,
   const uint64_t line = *drawn;
   auto fitted = OpenToFit(state->catalogue, *state->team,
                           {.n_ctx = options.n_ctx,
+                           .n_parallel = options.n_parallel,
                            .prefill_chunk = options.prefill_chunk,
                            .kernels = state->kernels,
                            .packed = state->packed.get()},

@@ -29,13 +29,14 @@ struct EngineOptions {
   std::optional<std::filesystem::path> model;  // none: the bundled one
   std::optional<SizeSpec> memory;              // none: what the machine has free, less a reserve
   uint32_t n_ctx = 0;                          // 0: the model's, up to 4096
-  uint32_t n_threads = 0;                      // 0: the physical cores this process may use
-  uint32_t prefill_chunk = 512;                // tokens computed together
-  std::string kernels;                         // "": the fastest this CPU supports
-  std::string policy;                          // of the pages; "": the default
-  std::string io;                              // how pages are read; "": the best way there is
-  bool prefetch = false;                       // guess the next layer's experts
-  bool packed = true;  // use the packed file beside the model, if there is one
+  uint32_t n_parallel = 1;       // sessions of n_ctx tokens that the line has room for
+  uint32_t n_threads = 0;        // 0: the physical cores this process may use
+  uint32_t prefill_chunk = 512;  // tokens computed together
+  std::string kernels;           // "": the fastest this CPU supports
+  std::string policy;            // of the pages; "": the default
+  std::string io;                // how pages are read; "": the best way there is
+  bool prefetch = false;         // guess the next layer's experts
+  bool packed = true;            // use the packed file beside the model, if there is one
   std::optional<std::filesystem::path> trace;  // where to record what the routers choose
 };
 

@@ -40,6 +40,7 @@ Result<FittedModel> OpenWithChunk(const formats::Catalogue& catalogue, kernels::
   if (!needs) {
     return Forward(needs);
   }
+  needs->n_parallel = options.n_parallel;
   return FittedModel{std::move(*model), std::move(*needs), {}};
 }
 

@@ -46,7 +46,7 @@ MemoryPlan PlanFor(const LineNeeds& needs, Residence residence) {
   return {.dense = weights.weights,
           .vocab = weights.vocab + needs.tokenizer_bytes,
           .experts = weights.experts,
-          .kv = kv::BlockPool::BlocksFor(needs.n_ctx) * needs.model.kv_block,
+          .kv = needs.n_parallel * kv::BlockPool::BlocksFor(needs.n_ctx) * needs.model.kv_block,
           .scratch = needs.model.scratch + kRounding};
 }
 
@@ -133,10 +133,12 @@ std::string Refusal(const LineNeeds& needs, const LineDivision& least, uint64_t 
   const uint64_t all = PlanFor(needs, Residence::kAll).total();
   return fmt::format(
       "the model needs {}{} and the line is {}: dense weights {}, vocabulary {}, experts {}, KV of "
-      "{} tokens {}, scratch and tables {}\nraise the line with --memory {}{}{}",
+      "{}{} tokens {}, scratch and tables {}\nraise the line with --memory {}{}{}",
       is_paged ? "at least " : "", FormatBytes(parts.total()), FormatBytes(line), dense,
-      FormatBytes(parts.vocab), experts, needs.n_ctx, FormatBytes(parts.kv),
-      FormatBytes(parts.scratch + parts.index + parts.io), EnoughFor(parts.total()),
+      FormatBytes(parts.vocab), experts,
+      needs.n_parallel == 1 ? "" : fmt::format("{} times ", needs.n_parallel), needs.n_ctx,
+      FormatBytes(parts.kv), FormatBytes(parts.scratch + parts.index + parts.io),
+      EnoughFor(parts.total()),
       is_paged ? fmt::format(" (all of it would be in memory with {})", EnoughFor(all)) : "",
       shorter_fits ? fmt::format(", or shorten the context with -c {}", shorter.n_ctx) : "");
 }

@@ -63,6 +63,7 @@ struct LineNeeds {
   model::ModelNeeds model;
   uint64_t tokenizer_bytes = 0;
   uint32_t n_ctx = 0;
+  uint32_t n_parallel = 1;  // contexts of that length at a time
   std::vector<ExpertClass> experts;
   // Taken only when experts are paged: tables of the policy and the pager, and of the reader.
   uint64_t index = 0;

@@ -43,6 +43,16 @@ TEST(MemoryPlan, OffersNoContextThatWouldNotFitEither) {
   EXPECT_EQ(refused.error().message.find("-c "), std::string::npos) << refused.error().message;
 }
 
+TEST(MemoryPlan, CountsTheContextOfEverySequence) {
+  LineNeeds needs = {.model = SomeNeeds(), .tokenizer_bytes = 0, .n_ctx = 1024, .experts = {}};
+  const uint64_t one = DivideLeast(needs).parts.total();
+  needs.n_parallel = 4;
+  EXPECT_EQ(DivideLeast(needs).parts.kv, 4 * 32 * kMiB);
+  EXPECT_EQ(DivideLeast(needs).parts.total(), one + 3 * 32 * kMiB);
+  EXPECT_NE(DivideLine(needs, one).error().message.find("KV of 4 times 1024 tokens"),
+            std::string::npos);
+}
+
 // 800 experts of a MiB; eight of a layer for a token.
 LineNeeds SomeLineNeeds() {
   return {.model = SomeNeeds(),

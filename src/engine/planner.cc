@@ -72,6 +72,7 @@ Result<std::unique_ptr<Planner>> Planner::Open(const EngineOptions& options) {
   }
   planner->packed_ = std::move(*packed);
   planner->fit_ = {.n_ctx = options.n_ctx,
+                   .n_parallel = options.n_parallel,
                    .prefill_chunk = options.prefill_chunk,
                    .kernels = *kernels,
                    .packed = planner->packed_.get()};
