@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/bytes.h"
@@ -56,6 +57,15 @@ class FrameArena {
   [[nodiscard]] std::byte* Data(FrameId frame) const {
     return chunks_[ChunkOf(frame)].memory.data() + frame.value % frames_per_chunk_ * frame_bytes_;
   }
+  // Which chunk a frame lies in; its memory, and whether all of that was used before.
+  [[nodiscard]] uint32_t ChunkOf(FrameId frame) const { return frame.value / frames_per_chunk_; }
+  [[nodiscard]] std::span<std::byte> ChunkMemory(uint32_t chunk) const {
+    return chunks_[chunk].memory.span();
+  }
+  [[nodiscard]] bool IsReady(uint32_t chunk) const {
+    return chunks_[chunk].n_touched == chunks_[chunk].n_frames;
+  }
+  [[nodiscard]] uint32_t n_chunks() const { return static_cast<uint32_t>(chunks_.size()); }
   [[nodiscard]] uint64_t frame_bytes() const { return frame_bytes_; }
   [[nodiscard]] uint32_t n_frames() const { return n_frames_; }
   [[nodiscard]] uint32_t n_free() const { return static_cast<uint32_t>(free_.size()); }
@@ -68,7 +78,6 @@ class FrameArena {
     uint32_t n_touched = 0;  // frames from the first on whose memory is there
   };
 
-  [[nodiscard]] uint32_t ChunkOf(FrameId frame) const { return frame.value / frames_per_chunk_; }
   [[nodiscard]] bool AddChunk(uint32_t n_frames);
   void Touch(FrameId frame);
 

@@ -55,6 +55,11 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
   return *this;
 }
 
+void Buffer::Populate() {
+  // Refused before Linux 5.14; then it happens when the memory is used.
+  ::madvise(data_, size_, MADV_POPULATE_WRITE);
+}
+
 void Buffer::Truncate(uint64_t bytes) {
   const uint64_t kept = AlignUp(bytes, kPageBytes);
   if (kept == 0) {

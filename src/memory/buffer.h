@@ -24,6 +24,9 @@ class Buffer {
   Buffer& operator=(const Buffer&) = delete;
   ~Buffer() { Free(); }
 
+  // Has the kernel back all of it now: with huge pages, where it would give small ones to memory
+  // that a device reads into first.
+  void Populate();
   // Gives what lies behind the first `bytes`, whole pages, back to the system and to the ledger.
   void Truncate(uint64_t bytes);
 

@@ -68,6 +68,9 @@ Result<std::unique_ptr<PageStream>> PageStream::Create(Ledger& ledger,
     return Forward(memory);
   }
   stream->ring_memory_ = std::move(*memory);
+  stream->ring_memory_.Populate();
+  stream->ring_buffer_ =
+      stream->reader_->RegisterBuffer(stream->ring_memory_.span()).value_or(io::kNoReadBuffer);
   return stream;
 }
 
@@ -237,7 +240,9 @@ bool PageStream::BeginRead(uint32_t index) {
     return false;
   }
   Page& page = pages_[index];
-  if (!page.kept) {
+  if (page.kept) {
+    page.memory.Populate();
+  } else {
     const auto place = ring_.Take(FrameBytes(page.home.bytes));
     if (!place) {
       return false;
@@ -252,6 +257,7 @@ bool PageStream::BeginRead(uint32_t index) {
                        .offset = page.home.offset,
                        .bytes = page.home.bytes,
                        .frame = {FrameOf(page), range.bytes},
+                       .buffer = page.kept ? io::kNoReadBuffer : ring_buffer_,
                        .read_class = io::ReadClass::kPrefill,
                        .tag = page.kept ? page_of_place_.size() + index : uint64_t{page.place}});
   Invariant(id.has_value(), "a reader accepts as many requests as it says");

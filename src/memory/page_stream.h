@@ -127,6 +127,7 @@ class PageStream {
   Reservation tables_;
   std::vector<Page> pages_;
   Buffer ring_memory_;
+  io::ReadBufferId ring_buffer_ = io::kNoReadBuffer;  // the same, as the reader knows it
   PageRing ring_;
   std::vector<uint32_t> page_of_place_;  // kNoPage: it was forgotten while it was being read
   std::vector<uint32_t> in_use_;

@@ -44,6 +44,7 @@ Result<std::unique_ptr<Pager>> Pager::Create(Ledger& ledger, std::unique_ptr<io:
     PageClass& page_class = pager->classes_[i];
     page_class.n_frames_min = n_frames_min[i];
     page_class.arena->Grow(n_frames[i]);
+    page_class.buffers.resize(page_class.arena->n_chunks(), io::kNoReadBuffer);
     if (page_class.arena->n_frames() < n_frames_min[i]) {
       return Fail(ErrorKind::kDoesNotFit,
                   "the line has room for {} of the {} frames of {} that a token's experts need",
@@ -170,6 +171,25 @@ std::optional<FrameId> Pager::FrameFor(PageId page) {
   return page_class.arena->Take();
 }
 
+io::ReadBufferId Pager::BufferOf(PageClass& page_class, FrameId frame) {
+  const uint32_t chunk = page_class.arena->ChunkOf(frame);
+  io::ReadBufferId& buffer = page_class.buffers[chunk];
+  if (buffer == io::kNoReadBuffer && registers_ && page_class.arena->IsReady(chunk)) {
+    const auto registered = reader_->RegisterBuffer(page_class.arena->ChunkMemory(chunk));
+    registers_ = registered.has_value();
+    buffer = registered.value_or(io::kNoReadBuffer);
+  }
+  return buffer;
+}
+
+void Pager::ForgetBuffer(PageClass& page_class, uint32_t chunk) {
+  io::ReadBufferId& buffer = page_class.buffers[chunk];
+  if (buffer != io::kNoReadBuffer) {
+    reader_->UnregisterBuffer(buffer);
+    buffer = io::kNoReadBuffer;
+  }
+}
+
 bool Pager::BeginRead(PageId page, ReadClass read_class) {
   const std::span<const PagePart> parts = homes_.PartsOf(page);
   if (reader_->n_free() < parts.size()) {
@@ -186,12 +206,14 @@ bool Pager::BeginRead(PageId page, ReadClass read_class) {
   state.failed = false;
   state.n_parts_left = static_cast<uint8_t>(parts.size());
   std::byte* const at = ClassOf(page).arena->Data(*frame);
+  const io::ReadBufferId buffer = BufferOf(ClassOf(page), *frame);
   for (uint32_t i = 0; i < parts.size(); ++i) {
     const io::AlignedRange range = reader_->RangeOf(parts[i].file, parts[i].offset, parts[i].bytes);
     const auto id = reader_->Submit({.file = parts[i].file,
                                      .offset = parts[i].offset,
                                      .bytes = parts[i].bytes,
                                      .frame = {at + PartOffset(page, i), range.bytes},
+                                     .buffer = buffer,
                                      .read_class = read_class,
                                      .tag = uint64_t{page.value} * homes_.n_parts + i});
     Invariant(id.has_value(), "a reader accepts as many requests as it says");

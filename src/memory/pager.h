@@ -203,6 +203,7 @@ class Pager {
     std::unique_ptr<FrameArena> arena;
     uint32_t n_frames_min = 0;
     std::vector<uint64_t> evictable;  // one bit a page: resident, of this class and not pinned
+    std::vector<io::ReadBufferId> buffers;  // by chunk, as the reader knows it
   };
   // How far a round is with one of its pages; a hit was there when it was wanted.
   enum class Wish : uint8_t { kWaiting, kReading, kArrived, kHit, kGiven };
@@ -231,6 +232,9 @@ class Pager {
   [[nodiscard]] uint64_t PartOffset(PageId page, uint32_t part) const;
 
   [[nodiscard]] std::optional<FrameId> FrameFor(PageId page);
+  // Of the frame's chunk, made known to the reader when all of it is there.
+  [[nodiscard]] io::ReadBufferId BufferOf(PageClass& page_class, FrameId frame);
+  void ForgetBuffer(PageClass& page_class, uint32_t chunk);
   [[nodiscard]] bool BeginRead(PageId page, io::ReadClass read_class);
   void Promote(PageId page, io::ReadClass read_class);
   void OnCompletion(const io::ReadCompletion& completion);
@@ -266,6 +270,7 @@ class Pager {
   std::vector<uint32_t> guesses_;  // pages that are being read on a guess
   std::vector<io::ReadCompletion> completions_;
   Round round_;
+  bool registers_ = true;  // the reader takes buffers
   uint32_t n_resident_ = 0;
   PagerStats stats_;
   // Last, so that it goes first: the kernel writes to frames until it has.

@@ -54,10 +54,12 @@ Result<> Pager::Resize(uint32_t page_class, uint32_t n_frames) {
     while (arena.n_frames() > n_frames) {
       const FrameArena::FrameRange frames = arena.Cheapest(arena.n_frames() - n_frames);
       EmptyFrames(page_class, frames);
+      ForgetBuffer(own, arena.ChunkOf({frames.first}));
       arena.Release(frames);
     }
   }
   arena.Grow(n_frames);
+  own.buffers.resize(arena.n_chunks(), io::kNoReadBuffer);
   policy_->SetCapacity(TotalFrames());
   return {};
 }
