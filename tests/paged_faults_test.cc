@@ -12,6 +12,7 @@
 #include "engine/engine.h"
 #include "engine/expert_paging.h"
 #include "engine/fit_model.h"
+#include "engine/weight_streaming.h"
 #include "io/faulty_backend.h"
 #include "tests/loaded_model.h"
 
@@ -32,10 +33,13 @@ std::vector<TokenId> SomeTokens() {
   return tokens;
 }
 
-// A model whose experts come through a disk that fails as it is told to.
+enum class Failing { kExperts, kDense };
+
+// A model whose experts, or dense weights, come through a disk that fails as it is told to.
 class FailingModel {
  public:
-  explicit FailingModel(const io::FaultPlan& faults) : team_(2), ledger_(kGiB) {
+  explicit FailingModel(const io::FaultPlan& faults, Failing failing = Failing::kExperts)
+      : team_(2), ledger_(kGiB) {
     catalogue_ = *formats::OpenModel(BundledModel());
     constexpr uint32_t kContext = 64;
     const engine::FitOptions options = {
@@ -47,18 +51,32 @@ class FailingModel {
     EXPECT_TRUE(fitted) << fitted.error().message;
     EXPECT_EQ(fitted->division.residence, engine::Residence::kPaged);
     model_ = std::move(fitted->model);
+    const bool streams = failing == Failing::kDense;
     EXPECT_TRUE(model_->Load(
-        ledger_, [](uint64_t) {}, model::Residence::kPaged));
+        ledger_, [](uint64_t) {},
+        streams ? model::Residence::kStreamed : model::Residence::kPaged));
     const auto wrap = [this, &faults](std::unique_ptr<io::ReadBackend> inner) {
       auto faulty = std::make_unique<io::FaultyBackend>(std::move(inner), faults);
       disk_ = faulty.get();
       return faulty;
     };
+    engine::PagingOptions sound;
+    const engine::PagingOptions faulty = {.wrap_backend = wrap};
     auto paging = engine::StartPaging(catalogue_, nullptr, *model_, fitted->division,
-                                      {.wrap_backend = wrap}, ledger_);
+                                      streams ? sound : faulty, ledger_);
     EXPECT_TRUE(paging) << paging.error().message;
     paging_ = std::move(*paging);
     model_->PageExperts(*paging_->experts);
+    if (streams) {
+      fitted->division.stream = {.total_bytes = fitted->needs.stream.total_bytes(),
+                                 .kept_bytes = fitted->needs.stream.total_bytes() / 3,
+                                 .ring_bytes = fitted->needs.stream.ring_bytes};
+      auto streaming =
+          engine::StartStreaming(catalogue_, *model_, fitted->division, faulty, ledger_);
+      EXPECT_TRUE(streaming) << streaming.error().message;
+      streaming_ = std::move(*streaming);
+      model_->StreamWeights(*streaming_->weights);
+    }
     pool_ = std::make_unique<kv::BlockPool>(ledger_, model_->KvLayout());
     EXPECT_TRUE(pool_->Promise(kv::BlockPool::BlocksFor(kContext)));
   }
@@ -88,6 +106,7 @@ class FailingModel {
   memory::Ledger ledger_;
   formats::Catalogue catalogue_;
   std::unique_ptr<engine::ExpertPaging> paging_;
+  std::unique_ptr<engine::WeightStreaming> streaming_;  // null: dense weights are resident
   std::unique_ptr<model::Model> model_;
   std::unique_ptr<kv::BlockPool> pool_;
   io::FaultyBackend* disk_ = nullptr;
@@ -125,6 +144,33 @@ TEST_F(PagedFaultsTest, ALastingErrorAtTheNthReadIsNamedAndAHealedDiskServesAgai
     ASSERT_TRUE(healed) << healed.error().message;
     EXPECT_TRUE(AsExpected(*healed)) << n;
   }
+}
+
+// A read ahead that nobody comes to use may fail unnoticed.
+TEST_F(PagedFaultsTest, TheSameOfDenseWeightsThatAreStreamed) {
+  FailingModel sound({}, Failing::kDense);
+  const auto logits = sound.Logits(tokens_);
+  ASSERT_TRUE(logits) << logits.error().message;
+  EXPECT_TRUE(AsExpected(*logits));
+  const uint64_t n_reads = sound.disk().n_reads();
+  ASSERT_GT(n_reads, 100U);
+  uint32_t n_failed = 0;
+  for (uint64_t n = 1; n < n_reads; n += n_reads / 12) {
+    FailingModel model({.error_at = n, .lasting = true}, Failing::kDense);
+    const auto got = model.Logits(tokens_);
+    if (got) {
+      EXPECT_TRUE(AsExpected(*got)) << n;
+    } else {
+      ++n_failed;
+      EXPECT_EQ(got.error().kind, ErrorKind::kIo);
+      EXPECT_NE(got.error().message.find("plimsoll-lab"), std::string::npos);
+    }
+    model.disk().Change({});
+    const auto healed = model.Logits(tokens_);
+    ASSERT_TRUE(healed) << healed.error().message;
+    EXPECT_TRUE(AsExpected(*healed)) << n;
+  }
+  EXPECT_GT(n_failed, 8U);
 }
 
 TEST_F(PagedFaultsTest, ShortAndInterruptedReadsAndPassingErrorsChangeNothing) {
