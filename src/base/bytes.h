@@ -1,7 +1,9 @@
-// Amounts of memory as users write and read them.
+// Amounts of memory as users write and read them; texts as bytes.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -26,5 +28,9 @@ struct SizeSpec {
 
 // "7.45 GiB", "512 MiB", "17 B": three significant digits.
 [[nodiscard]] std::string FormatBytes(uint64_t bytes);
+
+[[nodiscard]] inline std::span<const std::byte> AsBytes(std::string_view text) {
+  return std::as_bytes(std::span(text));
+}
 
 }  // namespace plimsoll

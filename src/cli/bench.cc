@@ -12,7 +12,6 @@ namespace plimsoll::cli {
 namespace {
 
 constexpr int64_t kRepetitionsMax = 100'000;
-constexpr uint32_t kThreadsMax = 4096;
 
 struct BenchFlags {
   EngineFlags common;  // colour and verbosity; what to load is in the plan
@@ -22,18 +21,6 @@ struct BenchFlags {
   std::optional<std::string> text_file;
   bool no_warm_up = false;
 };
-
-std::vector<std::string> SplitAtCommas(std::string_view text) {
-  std::vector<std::string> parts;
-  while (true) {
-    const size_t comma = std::min(text.find(','), text.size());
-    parts.emplace_back(text.substr(0, comma));
-    if (comma == text.size()) {
-      return parts;
-    }
-    text.remove_prefix(comma + 1);
-  }
-}
 
 // A list of numbers, each within [min, max]; given again, the lists are joined.
 void AddCounts(CommandLine& line, std::string_view names, std::string_view help,
@@ -54,13 +41,13 @@ void AddCounts(CommandLine& line, std::string_view names, std::string_view help,
 }
 
 void AddTests(CommandLine& line, BenchFlags& flags) {
-  constexpr uint32_t kTokensMax = uint32_t{1} << 30;
+  constexpr uint32_t kTestTokensMax = uint32_t{1} << 30;
   line.Topic("Tests (lists: 128,256 or 1-4 or 128-512+128 or 1-8*2)");
   AddCounts(line, "-p,--n-prompt",
             "tokens of a prompt, read at once (default 512; 0: no such test)", flags.tests.n_prompt,
-            0, kTokensMax);
+            0, kTestTokensMax);
   AddCounts(line, "-n,--n-gen", "tokens to generate, one by one (default 128; 0: no such test)",
-            flags.tests.n_gen, 0, kTokensMax);
+            flags.tests.n_gen, 0, kTestTokensMax);
   line.Repeated("-pg,--prompt-gen", "PP,TG", "a prompt, then tokens to generate, timed together",
                 [&flags](const std::string& value) -> Result<> {
                   auto pair = bench::ParsePromptGen(value);
@@ -71,7 +58,7 @@ void AddTests(CommandLine& line, BenchFlags& flags) {
                   return {};
                 });
   AddCounts(line, "-d,--n-depth", "tokens of context before a test, not timed (default 0)",
-            flags.tests.n_depth, 0, kTokensMax);
+            flags.tests.n_depth, 0, kTestTokensMax);
   line.Integer("-r,--repetitions", "times that each test is run (default 5)",
                flags.plan.repetitions, 1, kRepetitionsMax);
   line.Text("-f,--file", "FILE", "tokens of this text, not random ones: for experts that are paged",
@@ -205,12 +192,8 @@ Result<> BenchCommand(std::vector<std::string> args, const CommandContext& conte
       "the same threads), and the most memory that the process had resident.",
       "plimsoll bench [-m MODEL]... [options]");
   Declare(line, flags);
-  auto outcome = line.Parse(std::move(args));
-  if (!outcome) {
-    return Forward(outcome);
-  }
-  if (*outcome == CommandLine::Outcome::kHelp) {
-    return context.console.Write(line.Help());
+  if (auto over = ParseOrHelp(line, std::move(args), context.console)) {
+    return *std::move(over);
   }
   if (flags.text_file) {
     auto text = ReadTextFile(*flags.text_file, context.console);

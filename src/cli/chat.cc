@@ -21,7 +21,7 @@ constexpr std::string_view kHelp =
     "/exit          end; so does Ctrl-D\n"
     "A backslash at the end of a line continues the message on the next. Ctrl-C stops an answer.\n";
 
-const std::array<std::string, 5> kCommands = {"/reset", "/system", "/stats", "/help", "/exit"};
+const std::array<std::string, 5> kChatCommands = {"/reset", "/system", "/stats", "/help", "/exit"};
 
 // The escapes are between \1, which tell the line editor that they take no room. The space stands
 // last because the editor drops an escape that no character follows.
@@ -107,7 +107,8 @@ Chat::Next Chat::Command(const std::string& line) {
     const std::string& system = s_.conversation.system();
     Say(system.empty() ? "No system message." : system);
   } else {
-    s_.console.err << "error: unknown command " << command << "." << DidYouMean(command, kCommands)
+    s_.console.err << "error: unknown command " << command << "."
+                   << DidYouMean(command, kChatCommands)
                    << " /help lists them; a space before the slash sends it as text." << std::endl;
   }
   return Next::kGoOn;
@@ -118,6 +119,7 @@ Result<> Chat::AnswerTo(const std::string& question) {
   if (!prompt) {
     return Forward(prompt);
   }
+  auto paging = s_.engine.paging();
   auto answer =
       Generate(s_.session, *prompt, s_.options, s_.console, s_.interrupts, /*stream=*/true);
   if (!answer) {
@@ -127,6 +129,7 @@ Result<> Chat::AnswerTo(const std::string& question) {
   const bool ends_line = answer->text.ends_with('\n');
   s_.conversation.Answer(std::move(answer->text), s_.session.tokens());
   last_ = answer->stats;
+  before_last_ = std::move(paging);
   ++n_answers_;
   if (!ends_line) {
     if (auto written = s_.console.Write("\n"); !written) {
@@ -151,6 +154,8 @@ void Chat::ShowStats() {
   std::string text;
   if (last_) {
     text += DescribeStats(*last_);
+    text += DescribePaging(s_.engine.paging(), before_last_, *last_);
+    text += DescribeStreaming(s_.engine.streaming());
   }
   text += fmt::format("context {} of {} tokens, {} answers\n", s_.session.tokens().size(),
                       s_.session.n_ctx(), n_answers_);

@@ -44,6 +44,7 @@ class Chat {
 
   Setup s_;
   std::optional<engine::GenerateStats> last_;
+  std::optional<engine::PagingSnapshot> before_last_;
   uint64_t n_answers_ = 0;
 };
 

@@ -119,6 +119,17 @@ TEST(Chat, StatsAndHelpGoToStandardError) {
   EXPECT_EQ(talk.script.prompts.size(), 1U);
 }
 
+TEST(Chat, StatsTellThePagingOfTheLastAnswerAlone) {
+  Talk talk({Typed("Hi"), Typed("And?"), Typed("/stats")}, {"abc", "defghi"});
+  talk.script.paging.emplace();
+  talk.script.paging->n_pages = 64;
+  talk.script.paging->n_resident = 12;
+  ASSERT_TRUE(talk.Run());
+  EXPECT_THAT(talk.err.str(), HasSubstr("decode 7 tokens"));
+  EXPECT_THAT(talk.err.str(), HasSubstr("experts 12 of 64 in memory; decode found 0.0 % there and "
+                                        "read 1.00 KiB a token"));
+}
+
 TEST(Chat, UnknownCommandsAreNotSentToTheModel) {
   Talk talk({Typed("/rest"), Typed(" /rest")}, {"fine"});
   ASSERT_TRUE(talk.Run());

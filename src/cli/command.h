@@ -3,10 +3,12 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
+#include "cli/command_line.h"
 #include "cli/console.h"
 #include "cli/engine_options.h"
 #include "cli/interrupts.h"
@@ -24,5 +26,10 @@ struct CommandContext {
 // A command reads its arguments (those behind its name) and does its work. The kind of an error is
 // the exit code.
 using CommandFn = Result<> (*)(std::vector<std::string> args, const CommandContext& context);
+
+// Sets what `line` declares from a command's arguments. A value: the command is over with it,
+// because the arguments are wrong, or asked for the help, which is printed.
+[[nodiscard]] std::optional<Result<>> ParseOrHelp(CommandLine& line, std::vector<std::string> args,
+                                                  const Console& console);
 
 }  // namespace plimsoll::cli

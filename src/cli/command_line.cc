@@ -15,16 +15,6 @@ namespace {
 
 constexpr size_t kHelpColumn = 30;
 
-std::vector<std::string> SplitNames(std::string_view names) {
-  std::vector<std::string> parts;
-  while (!names.empty()) {
-    const size_t comma = std::min(names.find(','), names.size());
-    parts.emplace_back(names.substr(0, comma));
-    names.remove_prefix(std::min(comma + 1, names.size()));
-  }
-  return parts;
-}
-
 std::string EnvironmentName(std::string_view long_name) {
   std::string name = "PLIMSOLL_";
   for (const char c : long_name.substr(2)) {
@@ -77,7 +67,7 @@ void CommandLine::Topic(std::string heading) { topic_ = std::move(heading); }
 CommandLine::Entry& CommandLine::Declare(std::string_view names, std::string_view value_name,
                                          std::string_view help) {
   Entry entry;
-  entry.names = SplitNames(names);
+  entry.names = SplitAtCommas(names);
   entry.value_name = value_name;
   entry.help = help;
   entry.topic = topic_;
@@ -266,6 +256,18 @@ std::vector<std::string> CommandLine::LongNames() const {
                  [](const std::string& name) { return name.starts_with("--"); });
   }
   return names;
+}
+
+std::vector<std::string> SplitAtCommas(std::string_view text) {
+  std::vector<std::string> parts;
+  while (true) {
+    const size_t comma = std::min(text.find(','), text.size());
+    parts.emplace_back(text.substr(0, comma));
+    if (comma == text.size()) {
+      return parts;
+    }
+    text.remove_prefix(comma + 1);
+  }
 }
 
 Result<int64_t> ParseInteger(std::string_view text, int64_t min, int64_t max) {

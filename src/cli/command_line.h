@@ -77,6 +77,8 @@ class CommandLine {
   std::vector<Entry> entries_;
 };
 
+// "a,,b" are three parts, and "" is one.
+[[nodiscard]] std::vector<std::string> SplitAtCommas(std::string_view text);
 // "12" and nothing else, within [min, max].
 [[nodiscard]] Result<int64_t> ParseInteger(std::string_view text, int64_t min, int64_t max);
 // "0.8", "-inf"; no NaN.

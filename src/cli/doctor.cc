@@ -16,11 +16,11 @@ namespace {
 
 using bench::MachineReport;
 
-constexpr size_t kLineWidth = 88;
+constexpr size_t kReportWidth = 88;
 constexpr size_t kLabelWidth = 15;
 
 // "label          value", the value broken between words.
-class Lines {
+class ReportLines {
  public:
   void Heading(std::string_view heading) {
     text_ += fmt::format("{}{}\n", text_.empty() ? "" : "\n", heading);
@@ -38,7 +38,7 @@ class Lines {
     bool is_first = true;
     while (!words.empty()) {
       const size_t end = std::min(words.find(' '), words.size());
-      if (!is_first && line.size() + 1 + end > kLineWidth) {
+      if (!is_first && line.size() + 1 + end > kReportWidth) {
         text_ += line + '\n';
         line.assign(indent, ' ');
         is_first = true;
@@ -54,7 +54,7 @@ class Lines {
   std::string text_;
 };
 
-void AddProcessor(const MachineReport& report, Lines& lines) {
+void AddProcessor(const MachineReport& report, ReportLines& lines) {
   lines.Heading("Processor");
   lines.Add("name", "{}", report.processor.empty() ? "not named" : report.processor);
   lines.Add("cores", "{} usable of {}", report.cores.n_usable, report.cores.processors.size());
@@ -72,7 +72,7 @@ void AddProcessor(const MachineReport& report, Lines& lines) {
   }
 }
 
-void AddMemory(const MachineReport& report, Lines& lines) {
+void AddMemory(const MachineReport& report, ReportLines& lines) {
   lines.Heading("Memory");
   lines.Add("machine", "{}, {} of it available", FormatBytes(report.memory.total),
             FormatBytes(report.memory.available));
@@ -108,7 +108,7 @@ void AddMemory(const MachineReport& report, Lines& lines) {
                                           : "all");
 }
 
-void AddDisk(const MachineReport& report, Lines& lines) {
+void AddDisk(const MachineReport& report, ReportLines& lines) {
   lines.Heading("Disk");
   lines.Add("of", "{} ({})", report.disk_path.string(), report.file_system);
   lines.Add("direct I/O", "{}",
@@ -216,7 +216,7 @@ void WriteDisk(const MachineReport& report, JsonText& json) {
 }  // namespace
 
 std::string DoctorText(const MachineReport& report) {
-  Lines lines;
+  ReportLines lines;
   AddProcessor(report, lines);
   AddMemory(report, lines);
   AddDisk(report, lines);
@@ -261,12 +261,8 @@ Result<> DoctorCommand(std::vector<std::string> args, const CommandContext& cont
   line.Flag("--quick", "measure nothing", quick);
   line.Flag("--anew", "measure again what is remembered", options.anew);
   line.Flag("--json", "one JSON object", json);
-  auto outcome = line.Parse(std::move(args));
-  if (!outcome) {
-    return Forward(outcome);
-  }
-  if (*outcome == CommandLine::Outcome::kHelp) {
-    return context.console.Write(line.Help());
+  if (auto over = ParseOrHelp(line, std::move(args), context.console)) {
+    return *std::move(over);
   }
   options.measure = !quick;
   if (model) {

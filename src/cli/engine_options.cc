@@ -1,6 +1,5 @@
 #include "cli/engine_options.h"
 
-#include <chrono>
 #include <ostream>
 
 #include "cli/progress.h"
@@ -9,7 +8,6 @@ namespace plimsoll::cli {
 namespace {
 
 constexpr int64_t kTokensMax = int64_t{1} << 30;
-constexpr int64_t kThreadsMax = 4096;
 
 Result<> SetColor(ColorMode& color, const std::string& value) {
   if (value == "auto") {
@@ -22,11 +20,6 @@ Result<> SetColor(ColorMode& color, const std::string& value) {
     return Fail(ErrorKind::kUsage, "\"{}\" is not one of auto, always, never", value);
   }
   return {};
-}
-
-double SecondsNow() {
-  const auto now = std::chrono::steady_clock::now().time_since_epoch();
-  return std::chrono::duration<double>(now).count();
 }
 
 }  // namespace

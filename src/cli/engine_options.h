@@ -1,6 +1,7 @@
 // The options that every command with a model has, and loading by them.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -16,6 +17,8 @@ namespace plimsoll::cli {
 // How an engine comes to be: engine::Engine::Load, or what a test puts in its place.
 using LoadFn = std::function<Result<std::unique_ptr<engine::Engine>>(
     const engine::EngineOptions&, const engine::Engine::ProgressFn&)>;
+
+inline constexpr uint32_t kThreadsMax = 4096;
 
 struct EngineFlags {
   engine::EngineOptions engine;

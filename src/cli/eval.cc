@@ -18,7 +18,7 @@ constexpr std::array<Evaluation, 2> kEvaluations = {{
     {"perplexity", "how well the model predicts a text", EvalPerplexityCommand},
 }};
 
-std::string Help() {
+std::string EvalHelp() {
   std::string help = "Measure a model.\n\nusage: plimsoll eval COMMAND [options]\n\nCommands:\n";
   for (const Evaluation& evaluation : kEvaluations) {
     help += fmt::format("  {:<12} {}\n", evaluation.name, evaluation.summary);
@@ -31,7 +31,7 @@ std::string Help() {
 Result<> EvalCommand(std::vector<std::string> args, const CommandContext& context) {
   const std::string name = args.empty() ? "" : args.front();
   if (name == "-h" || name == "--help") {
-    return context.console.Write(Help());
+    return context.console.Write(EvalHelp());
   }
   std::vector<std::string> names;
   for (const Evaluation& evaluation : kEvaluations) {

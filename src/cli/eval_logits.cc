@@ -102,12 +102,8 @@ Result<> EvalLogitsCommand(std::vector<std::string> args, const CommandContext& 
       "{\"pos\":0,\"top\":[[id,logprob],...]}, with --full {\"pos\":0,\"logits\":[...]}.",
       "plimsoll eval logits [-m MODEL] --ids IDS [options]");
   Declare(line, flags);
-  auto outcome = line.Parse(std::move(args));
-  if (!outcome) {
-    return Forward(outcome);
-  }
-  if (*outcome == CommandLine::Outcome::kHelp) {
-    return context.console.Write(line.Help());
+  if (auto over = ParseOrHelp(line, std::move(args), context.console)) {
+    return *std::move(over);
   }
   auto ids = ReadIds(flags, context.console);
   if (!ids) {

@@ -144,12 +144,8 @@ Result<> EvalPerplexityCommand(std::vector<std::string> args, const CommandConte
       "BOS token it takes the place of a chunk's first. The error is one standard error.",
       "plimsoll eval perplexity [-m MODEL] FILE [options]");
   Declare(line, flags);
-  auto outcome = line.Parse(std::move(args));
-  if (!outcome) {
-    return Forward(outcome);
-  }
-  if (*outcome == CommandLine::Outcome::kHelp) {
-    return context.console.Write(line.Help());
+  if (auto over = ParseOrHelp(line, std::move(args), context.console)) {
+    return *std::move(over);
   }
   if (!flags.file) {
     return Fail(ErrorKind::kUsage, "no text: give a FILE, or - for standard input");

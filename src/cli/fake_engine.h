@@ -80,6 +80,7 @@ struct FakeScript {
   std::deque<std::string> answers;
   uint32_t n_ctx = 100000;
   std::optional<Error> load_error;
+  std::optional<engine::PagingSnapshot> paging;  // counts one page wanted and missing a token
 
   engine::EngineOptions loaded;
   std::vector<engine::GenerateOptions> options;
@@ -156,6 +157,11 @@ class FakeSession final : public engine::Session {
     }
     tokens_.push_back(kFakeEnd);
     ++stats.n_generated;
+    if (script_.paging) {
+      auto& decode = script_.paging->pager.phases[static_cast<size_t>(memory::Phase::kDecode)];
+      decode.wanted += stats.n_generated - 1;
+      decode.bytes_read += 1024 * uint64_t{stats.n_generated - 1};
+    }
     return stats;
   }
 
@@ -189,6 +195,9 @@ class FakeEngine final : public engine::Engine {
   [[nodiscard]] Result<const text::ChatTemplate*> chat_template() const override { return nullptr; }
   [[nodiscard]] Result<> SetLine(uint64_t /*bytes*/) override { return {}; }
   [[nodiscard]] memory::LedgerSnapshot ledger() const override { return ledger_; }
+  [[nodiscard]] std::optional<engine::PagingSnapshot> paging() const override {
+    return script_.paging;
+  }
   [[nodiscard]] const formats::Summary& contents() const override { return contents_; }
   [[nodiscard]] std::span<const std::byte> weights() const override { return {}; }
   [[nodiscard]] engine::AttentionWork AttentionAt(uint32_t position) const override {

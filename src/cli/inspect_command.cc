@@ -17,12 +17,8 @@ Result<> InspectCommand(std::vector<std::string> args, const CommandContext& con
   line.Positional("MODEL", "a GGUF file, a split's first part, or a folder", path);
   line.Flag("--tensors", "list every tensor", options.tensors);
   line.Flag("--json", "one JSON object", options.json);
-  auto outcome = line.Parse(std::move(args));
-  if (!outcome) {
-    return Forward(outcome);
-  }
-  if (*outcome == CommandLine::Outcome::kHelp) {
-    return context.console.Write(line.Help());
+  if (auto over = ParseOrHelp(line, std::move(args), context.console)) {
+    return *std::move(over);
   }
   if (!path || path->empty()) {
     return Fail(ErrorKind::kUsage, "which model? Give the path of its file or folder");

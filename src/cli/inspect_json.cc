@@ -7,8 +7,8 @@
 namespace plimsoll::cli {
 namespace {
 
-constexpr int kSchemaVersion = 1;
-constexpr size_t kFirstElements = 64;
+constexpr int kInspectSchemaVersion = 1;
+constexpr size_t kListedElements = 64;
 
 void Put(JsonText& json, formats::ValueType /*type*/, const std::string& text) {
   json.String(text);
@@ -30,7 +30,7 @@ void PutArray(JsonText& json, const formats::Array& array) {
   json.Key("length").Number(array.size());
   json.Key("values").BeginArray();
   const auto put_first = [&](const auto& elements) {
-    for (size_t i = 0; i < std::min(elements.size(), kFirstElements); ++i) {
+    for (size_t i = 0; i < std::min(elements.size(), kListedElements); ++i) {
       Put(json, array.element_type, elements[i]);
     }
   };
@@ -110,7 +110,7 @@ void PutTensor(JsonText& json, const formats::Catalogue& catalogue,
 
 std::string InspectReport::Json() const {
   JsonText json;
-  json.BeginObject().Key("schema_version").Number(kSchemaVersion).Key("path").String(path);
+  json.BeginObject().Key("schema_version").Number(kInspectSchemaVersion).Key("path").String(path);
   json.Key("files").BeginArray();
   for (const auto& file : catalogue.files) {
     json.BeginObject().Key("name").String(file->name());

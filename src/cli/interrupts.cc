@@ -1,7 +1,6 @@
 #include "cli/interrupts.h"
 
 #include <array>
-#include <chrono>
 #include <cstdint>
 
 #include <poll.h>
@@ -13,6 +12,7 @@
 
 #include "base/invariant.h"
 #include "base/result.h"
+#include "cli/progress.h"
 
 namespace plimsoll::cli {
 namespace {
@@ -24,11 +24,6 @@ sigset_t InterruptSet() {
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
   return set;
-}
-
-double SecondsNow() {
-  const auto now = std::chrono::steady_clock::now().time_since_epoch();
-  return std::chrono::duration<double>(now).count();
 }
 
 void Raise(int event_fd) {

@@ -1,17 +1,9 @@
 #include "cli/long_work.h"
 
-#include <chrono>
 #include <utility>
 
 namespace plimsoll::cli {
-namespace {
-
-double SecondsNow() {
-  const auto now = std::chrono::steady_clock::now().time_since_epoch();
-  return std::chrono::duration<double>(now).count();
-}
-
-}  // namespace
+namespace {}  // namespace
 
 LongWork::LongWork(std::string verb, std::string name, bool is_quiet, const CommandContext& context)
     : context_(context),

@@ -39,12 +39,8 @@ Result<> PackCommand(std::vector<std::string> args, const CommandContext& contex
                    "or killed is gone on with by the same command.",
                    "plimsoll pack [options] MODEL");
   Declare(line, flags);
-  auto outcome = line.Parse(std::move(args));
-  if (!outcome) {
-    return Forward(outcome);
-  }
-  if (*outcome == CommandLine::Outcome::kHelp) {
-    return context.console.Write(line.Help());
+  if (auto over = ParseOrHelp(line, std::move(args), context.console)) {
+    return *std::move(over);
   }
   if (!flags.model || flags.model->empty()) {
     return Fail(ErrorKind::kUsage, "which model? Give the path of its file or folder");

@@ -90,12 +90,8 @@ Result<> PlanCommand(std::vector<std::string> args, const CommandContext& contex
       "plimsoll plan [-m MODEL] [--memory SIZE] [options]");
   line.Positional("MODEL", "the same as -m MODEL", positional);
   Declare(line, flags);
-  auto outcome = line.Parse(std::move(args));
-  if (!outcome) {
-    return Forward(outcome);
-  }
-  if (*outcome == CommandLine::Outcome::kHelp) {
-    return context.console.Write(line.Help());
+  if (auto over = ParseOrHelp(line, std::move(args), context.console)) {
+    return *std::move(over);
   }
   if (positional) {
     flags.common.engine.model = *positional;

@@ -4,7 +4,7 @@
 namespace plimsoll::cli {
 namespace {
 
-constexpr int kSchemaVersion = 1;
+constexpr int kPlanSchemaVersion = 1;
 
 std::string_view SourceName(engine::MissCurve::Source source) {
   switch (source) {
@@ -107,7 +107,7 @@ void PutSpeeds(const PlanReport& report, JsonText& json) {
 
 std::string PlanJson(const PlanReport& report) {
   JsonText json;
-  json.BeginObject().Key("schema_version").Number(kSchemaVersion);
+  json.BeginObject().Key("schema_version").Number(kPlanSchemaVersion);
   PutModel(report, json);
   json.Key("line_bytes").Number(report.line_bytes).Key("n_ctx").Number(report.n_ctx);
   json.Key("n_parallel").Number(report.n_parallel);

@@ -1,6 +1,7 @@
 #include "cli/progress.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 
 #include <fmt/format.h>
@@ -25,6 +26,11 @@ std::string TimeLeft(double share, double elapsed) {
 }
 
 }  // namespace
+
+double SecondsNow() {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  return std::chrono::duration<double>(now).count();
+}
 
 std::string Progress::Update(uint64_t bytes_done, uint64_t bytes_total, double seconds) {
   if (started_ < 0) {

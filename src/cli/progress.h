@@ -6,6 +6,9 @@
 
 namespace plimsoll::cli {
 
+// Of a clock that only goes forward.
+[[nodiscard]] double SecondsNow();
+
 // Makes what is to be written to standard error. On a terminal a bar that redraws itself at most
 // ten times a second; elsewhere one line every ten seconds, so that short loads leave no trace.
 class Progress {
@@ -14,7 +17,7 @@ class Progress {
   Progress(std::string name, bool is_terminal, std::string verb = "loading")
       : name_(std::move(name)), verb_(std::move(verb)), is_terminal_(is_terminal) {}
 
-  // `seconds` is any clock that only goes forward.
+  // `seconds` is of SecondsNow, or any clock like it.
   [[nodiscard]] std::string Update(uint64_t bytes_done, uint64_t bytes_total, double seconds);
   // Takes the bar away.
   [[nodiscard]] std::string Clear() const;

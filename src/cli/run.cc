@@ -87,6 +87,7 @@ Result<> AnswerOnce(const std::string& prompt, const RunFlags& flags, engine::En
   if (!tokens) {
     return Forward(tokens);
   }
+  const auto paging_before = engine.paging();
   auto answer =
       Generate(session, *tokens, flags.generate, console, context.interrupts, !flags.json);
   if (!answer) {
@@ -103,7 +104,7 @@ Result<> AnswerOnce(const std::string& prompt, const RunFlags& flags, engine::En
     // The text may be on the same screen by way of a pipe.
     const bool separate = open_line && !console.out_is_terminal && console.err_is_terminal;
     console.err << (separate ? "\n" : "") << DescribeStats(answer->stats)
-                << DescribePaging(engine.paging(), answer->stats)
+                << DescribePaging(engine.paging(), paging_before, answer->stats)
                 << DescribeStreaming(engine.streaming()) << DescribeMemory(engine.ledger())
                 << std::flush;
   }
@@ -135,12 +136,8 @@ Result<> RunCommand(std::vector<std::string> args, const CommandContext& context
   CommandLine line("run", "Chat with a model in the terminal, or answer one prompt.",
                    "plimsoll run [options] [MODEL]");
   Declare(line, flags);
-  auto outcome = line.Parse(std::move(args));
-  if (!outcome) {
-    return Forward(outcome);
-  }
-  if (*outcome == CommandLine::Outcome::kHelp) {
-    return context.console.Write(line.Help());
+  if (auto over = ParseOrHelp(line, std::move(args), context.console)) {
+    return *std::move(over);
   }
   if (auto checked = Check(flags); !checked) {
     return checked;

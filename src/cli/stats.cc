@@ -135,11 +135,15 @@ std::string DescribeMemory(const memory::LedgerSnapshot& ledger) {
 }
 
 std::string DescribePaging(const std::optional<engine::PagingSnapshot>& paging,
+                           const std::optional<engine::PagingSnapshot>& before,
                            const engine::GenerateStats& stats) {
   if (!paging) {
     return "";
   }
-  const memory::WantStats& decode = paging->pager.of(memory::Phase::kDecode);
+  memory::WantStats decode = paging->pager.of(memory::Phase::kDecode);
+  if (before) {
+    decode = decode.Since(before->pager.of(memory::Phase::kDecode));
+  }
   std::string line = fmt::format("experts {} of {} in memory", paging->n_resident, paging->n_pages);
   if (decode.wanted > 0 && stats.n_generated > 1) {
     const double n_tokens = stats.n_generated - 1;

@@ -25,8 +25,9 @@ namespace plimsoll::cli {
 [[nodiscard]] std::string DescribeStats(const engine::GenerateStats& stats);
 [[nodiscard]] std::string DescribeMemory(const memory::LedgerSnapshot& ledger);
 //   experts 161 of 1024 in memory: 87.1 % of decode's were there, 58.3 MiB a token read, ...
-// Nothing when all are resident. Of a run that generated `n_generated` tokens.
+// Nothing when all are resident. `before` was taken when the generation began that `stats` is of.
 [[nodiscard]] std::string DescribePaging(const std::optional<engine::PagingSnapshot>& paging,
+                                         const std::optional<engine::PagingSnapshot>& before,
                                          const engine::GenerateStats& stats);
 //   dense weights 77.0 MiB of 650 MiB in memory; 9.1 GiB were read of the 10.2 GiB that were used
 // Nothing when all are resident.

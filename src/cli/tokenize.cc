@@ -26,7 +26,7 @@ std::string Join(const std::vector<TokenId>& ids) {
   return line;
 }
 
-Result<std::vector<TokenId>> ParseIds(std::string_view text, size_t n_tokens) {
+Result<std::vector<TokenId>> ParseVocabularyIds(std::string_view text, size_t n_tokens) {
   constexpr std::string_view kSeparators = " \t\r\n,";
   std::vector<TokenId> ids;
   size_t begin = text.find_first_not_of(kSeparators);
@@ -58,7 +58,7 @@ std::string Encode(const text::Tokenizer& tokenizer, std::string_view text,
 
 Result<std::string> Decode(const text::Tokenizer& tokenizer, std::string_view text,
                            const TokenizeOptions& options) {
-  auto ids = ParseIds(text, tokenizer.size());
+  auto ids = ParseVocabularyIds(text, tokenizer.size());
   if (!ids) {
     return Forward(ids);
   }

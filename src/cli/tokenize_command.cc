@@ -20,12 +20,8 @@ Result<> TokenizeCommand(std::vector<std::string> args, const CommandContext& co
   line.Flag("--decode", "ids to text", options.decode);
   line.Flag("--bos", "begin with BOS where the model has one", options.bos);
   line.Flag("--no-parse-special", "control tokens in the text are text", special_is_text);
-  auto outcome = line.Parse(std::move(args));
-  if (!outcome) {
-    return Forward(outcome);
-  }
-  if (*outcome == CommandLine::Outcome::kHelp) {
-    return context.console.Write(line.Help());
+  if (auto over = ParseOrHelp(line, std::move(args), context.console)) {
+    return *std::move(over);
   }
   if (model) {
     options.model = *model;

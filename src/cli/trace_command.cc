@@ -19,7 +19,7 @@ constexpr std::array<TraceAction, 3> kActions = {{
     {"show", "how a model routes: reuse, skew, working set", TraceShowCommand},
 }};
 
-std::string Help() {
+std::string TraceHelp() {
   std::string help =
       "Study how a model's routers chose experts, from a recorded trace.\n\n"
       "usage: plimsoll trace COMMAND [options]\n\nCommands:\n";
@@ -34,7 +34,7 @@ std::string Help() {
 Result<> TraceCommand(std::vector<std::string> args, const CommandContext& context) {
   const std::string name = args.empty() ? "" : args.front();
   if (name == "-h" || name == "--help") {
-    return context.console.Write(Help());
+    return context.console.Write(TraceHelp());
   }
   std::vector<std::string> names;
   for (const TraceAction& action : kActions) {

@@ -57,12 +57,8 @@ Result<> TraceRecordCommand(std::vector<std::string> args, const CommandContext&
                    "with as many near-misses as chosen experts, for trace replay and show.",
                    "plimsoll trace record [-m MODEL] -p TEXT [options] TRACE");
   Declare(line, flags);
-  auto outcome = line.Parse(std::move(args));
-  if (!outcome) {
-    return Forward(outcome);
-  }
-  if (*outcome == CommandLine::Outcome::kHelp) {
-    return context.console.Write(line.Help());
+  if (auto over = ParseOrHelp(line, std::move(args), context.console)) {
+    return *std::move(over);
   }
   if (!flags.trace || flags.trace->empty()) {
     return Fail(ErrorKind::kUsage, "where to? Give the path of the trace's file");

@@ -18,7 +18,6 @@ using memory::policy::PolicyNames;
 using memory::policy::Scope;
 using memory::replay::Belady;
 using memory::replay::LruMissCurve;
-using memory::replay::MissCurve;
 using memory::replay::PrefillAs;
 using memory::replay::ReferenceStream;
 using memory::replay::Replay;
@@ -50,16 +49,6 @@ struct CurvePoint {
   double miss_ratio = 0;
   double miss_ratio_per_layer = 0;  // with the same slots in equal shares for the layers
 };
-
-std::vector<std::string> SplitAtCommas(std::string_view text) {
-  std::vector<std::string> parts;
-  while (!text.empty()) {
-    const size_t comma = std::min(text.find(','), text.size());
-    parts.emplace_back(text.substr(0, comma));
-    text.remove_prefix(std::min(comma + 1, text.size()));
-  }
-  return parts;
-}
 
 // "25%" of the experts, or a number of slots.
 Result<uint32_t> ParseSlots(std::string_view text, uint32_t n_pages) {
@@ -95,13 +84,13 @@ Result<SlotsResult> ReplayAll(const ReferenceStream& stream, const ReplayOptions
 // Twenty sizes from a twentieth of the experts to all of them, from one pass.
 std::vector<CurvePoint> MakeCurve(const ReferenceStream& stream) {
   constexpr uint32_t kPoints = 20;
-  const MissCurve global = LruMissCurve(stream, Scope::kGlobal);
-  const MissCurve per_layer = LruMissCurve(stream, Scope::kPerLayer);
+  const auto global = LruMissCurve(stream, Scope::kGlobal);
+  const auto per_layer = LruMissCurve(stream, Scope::kPerLayer);
   uint32_t n_layers = 0;
   for (uint32_t layer = 0; layer < stream.layout().n_layers(); ++layer) {
     n_layers += stream.layout().n_pages(layer) != 0 ? 1U : 0U;
   }
-  const auto ratio = [](const MissCurve& curve, uint32_t n_slots) {
+  const auto ratio = [](const memory::replay::MissCurve& curve, uint32_t n_slots) {
     return static_cast<double>(curve.misses(n_slots)) /
            static_cast<double>(std::max<uint64_t>(1, curve.n_references));
   };
@@ -271,12 +260,8 @@ Result<> TraceReplayCommand(std::vector<std::string> args, const CommandContext&
                    "plimsoll trace replay [options] TRACE");
   AddOptions(line, options);
   line.Positional("TRACE", "the recorded routing", path);
-  auto outcome = line.Parse(std::move(args));
-  if (!outcome) {
-    return Forward(outcome);
-  }
-  if (*outcome == CommandLine::Outcome::kHelp) {
-    return context.console.Write(line.Help());
+  if (auto over = ParseOrHelp(line, std::move(args), context.console)) {
+    return *std::move(over);
   }
   if (!path || path->empty()) {
     return Fail(ErrorKind::kUsage, "which trace? Give the path of its file");

@@ -102,12 +102,8 @@ Result<> TraceShowCommand(std::vector<std::string> args, const CommandContext& c
                    "plimsoll trace show [options] TRACE");
   line.Flag("--json", "one JSON object", json);
   line.Positional("TRACE", "the recorded routing", path);
-  auto outcome = line.Parse(std::move(args));
-  if (!outcome) {
-    return Forward(outcome);
-  }
-  if (*outcome == CommandLine::Outcome::kHelp) {
-    return context.console.Write(line.Help());
+  if (auto over = ParseOrHelp(line, std::move(args), context.console)) {
+    return *std::move(over);
   }
   if (!path || path->empty()) {
     return Fail(ErrorKind::kUsage, "which trace? Give the path of its file");

@@ -3,29 +3,13 @@
 #include "engine/bundled_model.h"
 #include "engine/engine.h"
 #include "engine/vocabulary_from_metadata.h"
-#include "formats/catalogue.h"
-#include "formats/gguf/reader.h"
 
 namespace plimsoll::engine {
-namespace {
-
-Result<formats::Catalogue> OpenModelOrBundled(const std::optional<std::filesystem::path>& model) {
-  if (model) {
-    return formats::OpenModel(*model);
-  }
-  auto bundled = OpenBundledModel();
-  if (!bundled) {
-    return Forward(bundled);
-  }
-  return formats::gguf::Read(std::move(*bundled));
-}
-
-}  // namespace
 
 Result<std::unique_ptr<const text::Tokenizer>> LoadTokenizer(
     const std::optional<std::filesystem::path>& model) {
   const std::string name = model ? model->string() : BundledModelName();
-  auto catalogue = OpenModelOrBundled(model);
+  auto catalogue = OpenCatalogue(model);
   if (!catalogue) {
     return Forward(catalogue);
   }

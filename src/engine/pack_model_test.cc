@@ -44,7 +44,7 @@ class PackModelTest : public testing::Test {
       tensors.push_back({layer + "ffn_up.weight", DType::kF32, MakeShape(64, 96)});
       tensors.push_back({layer + "ffn_down.weight", DType::kF32, MakeShape(96, 64)});
     }
-    formats::Metadata metadata = model::testing::SmallModel("llama").metadata;
+    formats::Metadata metadata = model::SmallModel("llama").metadata;
     metadata.SetF32("llama.attention.layer_norm_rms_epsilon", 1e-5F);
     auto writer = formats::gguf::Writer::Create(path, metadata, tensors).value();
     for (const auto& tensor : tensors) {

@@ -6,12 +6,11 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "io/file.h"
 
 namespace plimsoll::io {
 namespace {
-
-std::span<const std::byte> Bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
 
 class AtomicFileTest : public testing::Test {
  protected:
@@ -33,8 +32,8 @@ TEST_F(AtomicFileTest, TheNameAppearsWithTheWholeFile) {
   const auto path = folder_ / "out";
   auto file = AtomicFile::Create(path);
   ASSERT_TRUE(file);
-  ASSERT_TRUE(file->Append(Bytes("abc")));
-  ASSERT_TRUE(file->Append(Bytes("def")));
+  ASSERT_TRUE(file->Append(AsBytes("abc")));
+  ASSERT_TRUE(file->Append(AsBytes("def")));
   EXPECT_EQ(file->size(), 6U);
   EXPECT_FALSE(std::filesystem::exists(path));
   ASSERT_TRUE(file->Commit());
@@ -46,12 +45,12 @@ TEST_F(AtomicFileTest, WithoutCommitTheOldFileStays) {
   const auto path = folder_ / "out";
   {
     auto first = AtomicFile::Create(path);
-    ASSERT_TRUE(first->Append(Bytes("old")));
+    ASSERT_TRUE(first->Append(AsBytes("old")));
     ASSERT_TRUE(first->Commit());
   }
   {
     auto second = AtomicFile::Create(path);
-    ASSERT_TRUE(second->Append(Bytes("new")));
+    ASSERT_TRUE(second->Append(AsBytes("new")));
   }
   EXPECT_EQ(*ReadWhole(path, 100), "old");
   EXPECT_EQ(Files(), 1U);

@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/checked.h"
 #include "io/aligned_range.h"
 #include "io/file.h"
@@ -21,8 +22,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using testing::HasSubstr;
-
-std::span<const std::byte> Bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
 
 class ResumableFileTest : public testing::Test {
  protected:
@@ -39,9 +38,9 @@ TEST_F(ResumableFileTest, TheNameAppearsWhenAllOfItIsThere) {
   auto file = ResumableFile::Open(path_).value();
   EXPECT_EQ(file.size(), 0U);
   ASSERT_TRUE(file.Restart(8));
-  ASSERT_TRUE(file.WriteAt(4, Bytes("two.")));
+  ASSERT_TRUE(file.WriteAt(4, AsBytes("two.")));
   EXPECT_FALSE(fs::exists(path_));
-  ASSERT_TRUE(file.WriteAt(0, Bytes("one ")));
+  ASSERT_TRUE(file.WriteAt(0, AsBytes("one ")));
   ASSERT_TRUE(file.Commit());
   EXPECT_EQ(ReadWhole(path_, 100).value(), "one two.");
   EXPECT_FALSE(fs::exists(partial_));
@@ -51,7 +50,7 @@ TEST_F(ResumableFileTest, WhatARunLeavesTheNextOneFinds) {
   {
     auto file = ResumableFile::Open(path_).value();
     ASSERT_TRUE(file.Restart(8));
-    ASSERT_TRUE(file.WriteAt(2, Bytes("left")));
+    ASSERT_TRUE(file.WriteAt(2, AsBytes("left")));
   }
   EXPECT_FALSE(fs::exists(path_));
   auto file = ResumableFile::Open(path_).value();
@@ -82,7 +81,7 @@ TEST_F(ResumableFileTest, ReplacesTheOldFileOnlyWhenItIsWhole) {
   for (const std::string_view text : {"old", "new"}) {
     auto file = ResumableFile::Open(path_).value();
     ASSERT_TRUE(file.Restart(3));
-    ASSERT_TRUE(file.WriteAt(0, Bytes(text)));
+    ASSERT_TRUE(file.WriteAt(0, AsBytes(text)));
     EXPECT_EQ(fs::exists(path_), text == "new");
     ASSERT_TRUE(file.Commit());
     EXPECT_EQ(ReadWhole(path_, 100).value(), text);
@@ -98,7 +97,7 @@ TEST_F(ResumableFileTest, WholeBlocksAndWhatIsBesideThemAllArrive) {
   std::vector<std::byte> memory(kBytes + kIoAlignment);
   auto* aligned = reinterpret_cast<std::byte*>(
       AlignUp(reinterpret_cast<uintptr_t>(memory.data()), uintptr_t{kIoAlignment}));
-  std::ranges::copy(Bytes(want), aligned);
+  std::ranges::copy(AsBytes(want), aligned);
   auto file = ResumableFile::Open(path_).value();
   ASSERT_TRUE(file.Restart(kBytes));
   uint64_t begin = 0;

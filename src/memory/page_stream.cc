@@ -7,7 +7,7 @@
 namespace plimsoll::memory {
 namespace {
 
-constexpr size_t kCompletionsAtOnce = 64;
+constexpr size_t kStreamCompletionsAtOnce = 64;
 
 uint64_t Total(std::span<const uint64_t> bytes) {
   uint64_t total = 0;
@@ -81,7 +81,7 @@ PageStream::PageStream(Ledger& ledger, std::unique_ptr<io::Reader> reader,
       ring_(options.ring_bytes, PlacesFor(pages.size())),
       page_of_place_(PlacesFor(pages.size()), kNoPage),
       circle_end_(static_cast<uint32_t>(pages.size())),
-      completions_(kCompletionsAtOnce),
+      completions_(kStreamCompletionsAtOnce),
       reader_(std::move(reader)) {
   for (const PagePart& home : pages) {
     pages_.emplace_back().home = home;

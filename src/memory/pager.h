@@ -88,6 +88,14 @@ struct WantStats {
   uint64_t bytes_read = 0;
   std::chrono::nanoseconds waited{};  // with nothing to work on
   [[nodiscard]] uint64_t misses() const { return wanted - hits - joined; }
+  // What was added after `before` was taken.
+  [[nodiscard]] WantStats Since(const WantStats& before) const {
+    return {.wanted = wanted - before.wanted,
+            .hits = hits - before.hits,
+            .joined = joined - before.joined,
+            .bytes_read = bytes_read - before.bytes_read,
+            .waited = waited - before.waited};
+  }
 };
 
 struct PagerStats {

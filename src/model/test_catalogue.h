@@ -7,7 +7,7 @@
 
 #include "formats/catalogue.h"
 
-namespace plimsoll::model::testing {
+namespace plimsoll::model {
 
 // Two dense layers, 64 wide, four heads of 16 over two KV heads.
 inline formats::Catalogue SmallModel(const std::string& architecture) {
@@ -24,4 +24,4 @@ inline formats::Catalogue SmallModel(const std::string& architecture) {
   return catalogue;
 }
 
-}  // namespace plimsoll::model::testing
+}  // namespace plimsoll::model

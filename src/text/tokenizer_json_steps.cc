@@ -13,7 +13,7 @@ namespace {
 namespace dom = simdjson::dom;
 
 // Sequences within sequences beyond this are not what any tool writes.
-constexpr int kMaxDepth = 8;
+constexpr int kMaxNesting = 8;
 
 // What the steps turn out to be while they are read.
 struct Steps {
@@ -38,7 +38,7 @@ tl::unexpected<Error> NotSupported(std::string_view field, std::string_view what
 template <class Read>
 Result<> ReadSequence(dom::element sequence, std::string_view field, std::string_view list_name,
                       int depth, const Read& read) {
-  if (depth >= kMaxDepth) {
+  if (depth >= kMaxNesting) {
     return Fail(ErrorKind::kBadModel, "{}: sequences are nested too deep", field);
   }
   auto list = Field<dom::array>(sequence, list_name, fmt::format("{}.{}", field, list_name));

@@ -99,12 +99,12 @@ struct TestModel {
                            .expert_ff_dim = 32};
 };
 
-constexpr Dimensions kWide = {.n_layers = 5,
-                              .hidden_dim = 64,
-                              .n_heads = 4,
-                              .n_kv_heads = 2,
-                              .head_dim = 64,
-                              .expert_ff_dim = 96};
+constexpr Dimensions kInflated = {.n_layers = 5,
+                                  .hidden_dim = 64,
+                                  .n_heads = 4,
+                                  .n_kv_heads = 2,
+                                  .head_dim = 64,
+                                  .expert_ff_dim = 96};
 
 std::filesystem::path OutPath() { return Folder() / "wide.gguf"; }
 
@@ -127,9 +127,9 @@ std::string BytesOf(const std::filesystem::path& path) {
 
 TEST(Inflate, SameSourceAndTargetGiveTheSameBytes) {
   const Catalogue small = TestModel().Open();
-  ASSERT_TRUE(Write(small, {kWide, DType::kQ4_0}));
+  ASSERT_TRUE(Write(small, {kInflated, DType::kQ4_0}));
   const std::string first = BytesOf(OutPath());
-  ASSERT_TRUE(Write(small, {kWide, DType::kQ4_0}));
+  ASSERT_TRUE(Write(small, {kInflated, DType::kQ4_0}));
   EXPECT_EQ(first, BytesOf(OutPath()));
 }
 
@@ -137,7 +137,7 @@ TEST(Inflate, MakesAModelOfTheShapeAndType) {
   const Catalogue small = TestModel().Open();
   uint64_t last_done = 0;
   const auto written =
-      WriteInflated(small, {kWide, DType::kQ4_0}, OutPath(), [&](const Progress& progress) {
+      WriteInflated(small, {kInflated, DType::kQ4_0}, OutPath(), [&](const Progress& progress) {
         EXPECT_GE(progress.bytes_done, last_done);
         EXPECT_LE(progress.bytes_done, progress.bytes_total);
         last_done = progress.bytes_done;
@@ -148,7 +148,7 @@ TEST(Inflate, MakesAModelOfTheShapeAndType) {
   EXPECT_EQ(last_done, wide->TotalBytes());
   const auto dimensions = ReadDimensions(wide->metadata);
   ASSERT_TRUE(dimensions) << dimensions.error().message;
-  EXPECT_EQ(*dimensions, kWide);
+  EXPECT_EQ(*dimensions, kInflated);
   EXPECT_EQ(*wide->metadata.U32("general.file_type"), 2U);
   EXPECT_EQ(wide->tensors().size(), 1 + 5 * 12 + 1);
   const auto* down = wide->Find("blk.4.ffn_down_exps.weight");
@@ -185,7 +185,7 @@ TEST(Plan, AddedLayersFollowTheirSource) {
 TEST(Inflate, RefusesWhatIsNoWidening) {
   const Catalogue small = TestModel().Open();
   const auto error_of = [&](uint32_t Dimensions::*dimension, uint32_t value) {
-    Dimensions dimensions = kWide;
+    Dimensions dimensions = kInflated;
     dimensions.*dimension = value;
     const Error error = ErrorOf(small, {dimensions, DType::kQ4_0});
     EXPECT_EQ(error.kind, ErrorKind::kUsage);
@@ -198,15 +198,15 @@ TEST(Inflate, RefusesWhatIsNoWidening) {
   EXPECT_THAT(error_of(&Dimensions::head_dim, 0), HasSubstr("the head size 0 is no multiple"));
   EXPECT_THAT(error_of(&Dimensions::n_layers, 1), HasSubstr("1 layers are fewer than"));
   EXPECT_THAT(error_of(&Dimensions::expert_ff_dim, 1 << 20), HasSubstr("is more than 32768"));
-  EXPECT_THAT(ErrorOf(small, {kWide, DType::kQ4_K}).message,
+  EXPECT_THAT(ErrorOf(small, {kInflated, DType::kQ4_K}).message,
               HasSubstr("no whole blocks of Q4_K, which have 256"));
-  EXPECT_THAT(ErrorOf(small, {kWide, DType::kQ6_K}).message, HasSubstr("Q6_K cannot be made"));
+  EXPECT_THAT(ErrorOf(small, {kInflated, DType::kQ6_K}).message, HasSubstr("Q6_K cannot be made"));
   EXPECT_THAT(ShapeNamed("gpt-5").error().message, HasSubstr("there are olmoe-1b-7b, qwen3"));
 }
 
 TEST(Inflate, RefusesModelsItDoesNotUnderstand) {
   const auto error_of = [](const TestModel& model) {
-    const Error error = ErrorOf(model.Open(), {kWide, DType::kQ4_0});
+    const Error error = ErrorOf(model.Open(), {kInflated, DType::kQ4_0});
     EXPECT_EQ(error.kind, ErrorKind::kBadModel);
     return error.message;
   };
@@ -235,7 +235,7 @@ TEST(Inflate, RefusesModelsItDoesNotUnderstand) {
 }
 
 TEST(Inflate, SaysHowMuchRoomIsMissing) {
-  Dimensions huge = kWide;
+  Dimensions huge = kInflated;
   huge.hidden_dim = huge.expert_ff_dim = kDimensionMax;
   huge.n_layers = 10000;
   const Error error = ErrorOf(TestModel().Open(), {huge, DType::kF32});
@@ -269,15 +269,16 @@ TEST(Inflate, LeavesNothingWhenADiskFillsUp) {
   std::filesystem::create_directory(folder);
   {
     const FileSizeLimit limit(100000);
-    const auto written =
-        WriteInflated(small, {kWide, DType::kF32}, folder / "wide.gguf", [](const Progress&) {});
+    const auto written = WriteInflated(small, {kInflated, DType::kF32}, folder / "wide.gguf",
+                                       [](const Progress&) {});
     ASSERT_FALSE(written);
     EXPECT_EQ(written.error().kind, ErrorKind::kIo);
     EXPECT_THAT(written.error().message, HasSubstr("at byte 100000"));
   }
   EXPECT_TRUE(std::filesystem::is_empty(folder));
-  EXPECT_EQ(WriteInflated(small, {kWide, DType::kF32}, "/nonexistent/wide.gguf", {}).error().kind,
-            ErrorKind::kIo);
+  EXPECT_EQ(
+      WriteInflated(small, {kInflated, DType::kF32}, "/nonexistent/wide.gguf", {}).error().kind,
+      ErrorKind::kIo);
 }
 
 }  // namespace

@@ -19,18 +19,18 @@ using tensor::DType;
 using testing::Each;
 using testing::HasSubstr;
 
-constexpr Dimensions kSmall = {.n_layers = 1,
-                               .hidden_dim = 64,
-                               .n_heads = 1,
-                               .n_kv_heads = 1,
-                               .head_dim = 32,
-                               .expert_ff_dim = 32};
+constexpr Dimensions kOneLayer = {.n_layers = 1,
+                                  .hidden_dim = 64,
+                                  .n_heads = 1,
+                                  .n_kv_heads = 1,
+                                  .head_dim = 32,
+                                  .expert_ff_dim = 32};
 
 Axes WideAxes(uint32_t hidden_tiles, uint32_t expert_tiles) {
-  Dimensions wide = kSmall;
+  Dimensions wide = kOneLayer;
   wide.hidden_dim *= hidden_tiles;
   wide.expert_ff_dim *= expert_tiles;
-  return MakeAxes(kSmall, wide, 1, 1);
+  return MakeAxes(kOneLayer, wide, 1, 1);
 }
 
 std::vector<float> Weights(size_t n, float scale) {

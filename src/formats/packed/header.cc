@@ -4,6 +4,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "base/bytes.h"
 #include "base/checked.h"
 #include "base/invariant.h"
 #include "formats/escape.h"
@@ -77,8 +78,6 @@ class Input {
   uint64_t offset_ = 0;
   uint64_t field_ = 0;
 };
-
-std::span<const std::byte> AsBytes(std::string_view text) { return std::as_bytes(std::span(text)); }
 
 Result<std::string> ReadText(const io::File& file, uint64_t bytes) {
   std::string text(bytes, '\0');

@@ -75,24 +75,10 @@ Result<> PackedFile::HasLayers(std::span<const LayerShape> shapes) const {
   return {};
 }
 
-bool PackedFile::IsSound(uint32_t layer, uint32_t expert, size_t part,
-                         const std::byte* record) const {
-  return IsSoundPart(layer, expert, part, record + this->layer(layer).parts[part].offset);
-}
-
 bool PackedFile::IsSoundPart(uint32_t layer, uint32_t expert, size_t part,
                              const std::byte* at) const {
   return io::Checksum64({at, this->layer(layer).parts[part].covered_bytes}) ==
          Checksum(layer, expert, part);
-}
-
-tensor::Matrix PackedFile::MatrixAt(uint32_t layer, size_t part, const std::byte* record) const {
-  const Part& place = this->layer(layer).parts[part];
-  return {.dtype = place.shape.dtype,
-          .layout = tensor::Layout::kRows16,
-          .k = place.shape.k,
-          .rows = place.shape.rows,
-          .data = record + place.offset};
 }
 
 Error PackedFile::Damaged(uint32_t layer, uint32_t expert, size_t part) const {
@@ -112,13 +98,6 @@ std::span<const io::Digest128> PackedFile::Pieces(size_t source) const {
     first += sources()[i].n_pieces();
   }
   return std::span(decoded_.header.pieces).subspan(first, sources()[source].n_pieces());
-}
-
-uint64_t PackedFile::memory_bytes() const {
-  const Header& header = decoded_.header;
-  return header.checksums.size() * sizeof(uint64_t) + header.pieces.size() * sizeof(io::Digest128) +
-         header.sources.size() * sizeof(SourceFile) + header.layers.size() * sizeof(LayerShape) +
-         decoded_.layout.layers.size() * sizeof(Layer);
 }
 
 }  // namespace plimsoll::formats::packed

@@ -5,8 +5,7 @@
 //   auto packed = PackedFile::Open(PathBeside(*catalogue.files[0]));
 //   packed->MatchesSource(catalogue)            it is of this model; no contents are compared
 //   read packed->RecordOffset(layer, expert), packed->layer(layer).record_bytes, into a frame
-//   packed->IsSound(layer, expert, part, record)     before the part is used
-//   packed->MatrixAt(layer, part, record)            the view that kernels take
+//   packed->IsSoundPart(layer, expert, part, at)     before the part is used
 //
 // The parts of a record lie in the order in which they are used, and each has a checksum of its
 // own, so the first can be computed while the others arrive.
@@ -21,7 +20,6 @@
 #include "formats/packed/header.h"
 #include "formats/packed/layout.h"
 #include "io/file.h"
-#include "tensor/matrix.h"
 
 namespace plimsoll::formats::packed {
 
@@ -60,21 +58,15 @@ class PackedFile {
     const uint64_t record = uint64_t{this->layer(layer).first_record} + expert;
     return decoded_.header.checksums[record * kNProjections + part];
   }
-  // `record` is where the record was read to.
-  [[nodiscard]] bool IsSound(uint32_t layer, uint32_t expert, size_t part,
-                             const std::byte* record) const;
-  // The same of a part that was read by itself to `at`.
+  // `at` is where the part was read to.
   [[nodiscard]] bool IsSoundPart(uint32_t layer, uint32_t expert, size_t part,
                                  const std::byte* at) const;
-  [[nodiscard]] tensor::Matrix MatrixAt(uint32_t layer, size_t part, const std::byte* record) const;
   // Names the file, the layer, the expert and the part; kBadModel.
   [[nodiscard]] Error Damaged(uint32_t layer, uint32_t expert, size_t part) const;
 
   [[nodiscard]] std::span<const SourceFile> sources() const { return decoded_.header.sources; }
   // The digests of a source file's pieces of kPieceBytes, the last one shorter.
   [[nodiscard]] std::span<const io::Digest128> Pieces(size_t source) const;
-  // Of this object's tables.
-  [[nodiscard]] uint64_t memory_bytes() const;
 
  private:
   PackedFile(std::shared_ptr<const io::File> file, DecodedHeader decoded)

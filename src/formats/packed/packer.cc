@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/bytes.h"
 #include "base/invariant.h"
 #include "formats/packed/checksum_spans.h"
 #include "formats/packed/header.h"
@@ -76,8 +77,6 @@ class Packer {
   uint64_t bytes_total_ = 0;
   PackOutcome outcome_;
 };
-
-std::span<const std::byte> AsBytes(std::string_view text) { return std::as_bytes(std::span(text)); }
 
 Result<> Packer::OnBytes(uint64_t bytes) {
   bytes_done_ += bytes;

@@ -16,6 +16,7 @@
 #include "formats/gguf/writer.h"
 #include "formats/packed/packed_file.h"
 #include "formats/packed/verify.h"
+#include "tensor/matrix.h"
 
 namespace plimsoll::formats::packed {
 namespace {
@@ -162,14 +163,19 @@ TEST_F(PackerTest, EveryMatrixIsInItsExpertsRecord) {
       std::vector<std::byte> record(packed->layer(l).record_bytes);
       ASSERT_TRUE(packed->file()->ReadAt(packed->RecordOffset(l, e), record));
       for (size_t p = 0; p < kNProjections; ++p) {
-        EXPECT_TRUE(packed->IsSound(l, e, p, record.data()));
+        const Part& part = packed->layer(l).parts[p];
+        EXPECT_TRUE(packed->IsSoundPart(l, e, p, record.data() + part.offset));
         const FileRange& range = layers[l].experts[e][p];
         std::vector<std::byte> native(range.bytes);
         ASSERT_TRUE(catalogue.files[0]->ReadAt(range.offset, native));
-        tensor::Matrix matrix = packed->MatrixAt(l, p, record.data());
-        const tensor::Matrix rows16 = matrix;
-        matrix.layout = tensor::Layout::kNative;
-        matrix.data = native.data();
+        const tensor::Matrix matrix = {.dtype = part.shape.dtype,
+                                       .layout = tensor::Layout::kNative,
+                                       .k = part.shape.k,
+                                       .rows = part.shape.rows,
+                                       .data = native.data()};
+        tensor::Matrix rows16 = matrix;
+        rows16.layout = tensor::Layout::kRows16;
+        rows16.data = record.data() + part.offset;
         ExpectSameBlocks(matrix, rows16);
       }
     }

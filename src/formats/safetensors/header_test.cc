@@ -11,20 +11,20 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-Result<std::vector<RawTensor>> Read(std::string_view bytes) {
+Result<std::vector<RawTensor>> ReadTensors(std::string_view bytes) {
   return ReadHeader(*InMemory("x.safetensors", bytes));
 }
 
 // A header of one tensor 't' whose entry is `entry`, with 16 bytes of data.
 Result<std::vector<RawTensor>> ReadEntry(std::string_view entry) {
-  return Read(SafetensorsFile(fmt::format(R"({{"t":{}}})", entry), 16));
+  return ReadTensors(SafetensorsFile(fmt::format(R"({{"t":{}}})", entry), 16));
 }
 
 TEST(SafetensorsHeaderTest, ReadsTensorsInTheOrderOfTheirBytes) {
   const std::string json = R"({"__metadata__":{"format":"pt"},)"
                            R"("b":{"dtype":"BF16","shape":[2,3],"data_offsets":[4,16]},)"
                            R"("a":{"dtype":"F32","shape":[],"data_offsets":[0,4]}}   )";
-  const auto tensors = Read(SafetensorsFile(json, 16));
+  const auto tensors = ReadTensors(SafetensorsFile(json, 16));
   ASSERT_TRUE(tensors) << tensors.error().message;
   ASSERT_EQ(tensors->size(), 2U);
   EXPECT_EQ((*tensors)[0].name, "a");
@@ -36,8 +36,8 @@ TEST(SafetensorsHeaderTest, ReadsTensorsInTheOrderOfTheirBytes) {
 }
 
 TEST(SafetensorsHeaderTest, RotaryTablesAreLeftOut) {
-  const auto tensors =
-      Read(TensorsJson().Add("model.layers.0.self_attn.rotary_emb.inv_freq", "F32", {2}).File());
+  const auto tensors = ReadTensors(
+      TensorsJson().Add("model.layers.0.self_attn.rotary_emb.inv_freq", "F32", {2}).File());
   ASSERT_TRUE(tensors) << tensors.error().message;
   EXPECT_TRUE(tensors->empty());
 }
@@ -52,7 +52,7 @@ class BadHeaderTest : public testing::TestWithParam<BadHeader> {};
 void PrintTo(const BadHeader& header, std::ostream* out) { *out << header.name; }
 
 TEST_P(BadHeaderTest, IsRefused) {
-  const auto tensors = Read(GetParam().bytes);
+  const auto tensors = ReadTensors(GetParam().bytes);
   ASSERT_FALSE(tensors);
   EXPECT_EQ(tensors.error().kind, ErrorKind::kBadModel);
   EXPECT_THAT(tensors.error().message, testing::StartsWith("x.safetensors: "));
@@ -139,9 +139,9 @@ INSTANTIATE_TEST_SUITE_P(Safetensors, BadHeaderTest, testing::ValuesIn(kBadHeade
 
 TEST(SafetensorsHeaderTest, EveryCutIsRefused) {
   const std::string whole = TensorsJson().Add("a", "F32", {2, 2}).Add("b", "F16", {3}).File();
-  ASSERT_TRUE(Read(whole));
+  ASSERT_TRUE(ReadTensors(whole));
   for (size_t cut = 0; cut < whole.size(); ++cut) {
-    const auto tensors = Read(whole.substr(0, cut));
+    const auto tensors = ReadTensors(whole.substr(0, cut));
     ASSERT_FALSE(tensors) << cut;
     EXPECT_EQ(tensors.error().kind, ErrorKind::kBadModel);
   }

@@ -13,7 +13,8 @@ constexpr float kLeastRate = 0.002F;
 constexpr float kLeastExpected = 0.02F;
 constexpr float kAgeOfUnused = 60;
 
-constexpr std::array<std::string_view, kNReuseFeatures> kNames = {"rate", "age", "alike", "follow"};
+constexpr std::array<std::string_view, kNReuseFeatures> kFeatureNames = {"rate", "age", "alike",
+                                                                         "follow"};
 
 // Whether the tokens of a visit are consecutive tokens of one sequence.
 bool IsSequence(const LayerVisit& visit) {
@@ -22,7 +23,7 @@ bool IsSequence(const LayerVisit& visit) {
 
 }  // namespace
 
-std::string_view ReuseFeatureName(size_t feature) { return kNames[feature]; }
+std::string_view ReuseFeatureName(size_t feature) { return kFeatureNames[feature]; }
 
 ReuseFeatures::ReuseFeatures(const PageLayout& layout)
     : layout_(layout),

@@ -9,14 +9,14 @@ namespace {
 
 using policy::Phase;
 
-struct Line {
+struct ColibriLine {
   uint32_t call = 0;
   uint32_t row = 0;
   uint32_t layer = 0;
 };
 
 // Leaves the ranking in `ranked`.
-std::optional<Line> ParseLine(std::string_view text, std::vector<Choice>& ranked) {
+std::optional<ColibriLine> ParseColibriLine(std::string_view text, std::vector<Choice>& ranked) {
   const auto call = ParseNumber<uint32_t>(CutAt(text, ' '));
   const auto row = ParseNumber<uint32_t>(CutAt(text, ' '));
   const auto layer = ParseNumber<uint32_t>(CutAt(text, ' '));
@@ -36,7 +36,7 @@ std::optional<Line> ParseLine(std::string_view text, std::vector<Choice>& ranked
     }
     ranked.push_back({*expert, *gate});
   }
-  return Line{*call, *row, *layer};
+  return ColibriLine{*call, *row, *layer};
 }
 
 // A pass with a call of several rows is a prompt.
@@ -60,14 +60,14 @@ void MarkPrompts(Trace& trace) {
 Result<Trace> ParseColibriRouteTrace(std::string_view text, std::string_view name) {
   TraceBuilder builder;
   std::vector<Choice> ranked;
-  std::optional<Line> last;
+  std::optional<ColibriLine> last;
   uint32_t pass = 0;
   for (uint64_t number = 1; !text.empty(); ++number) {
     const std::string_view line_text = CutLine(text);
     if (line_text.empty()) {
       continue;
     }
-    const auto line = ParseLine(line_text, ranked);
+    const auto line = ParseColibriLine(line_text, ranked);
     if (!line) {
       return Fail(ErrorKind::kFailed,
                   "{}, line {}: neither a trace of Plimsoll, nor route_trace v1, nor a line "

@@ -12,12 +12,12 @@ namespace plimsoll::text::jinja {
 
 namespace {
 
-using Result = std::optional<Value>;
+using Filtered = std::optional<Value>;
 
 Value ByName(Interpreter& interpreter, const Value& operand, const Value& name,
              std::vector<Value> rest, const ScopePtr& scope);
 
-Result Count(const Value& operand) {
+Filtered Count(const Value& operand) {
   if (operand.is(Kind::kList)) return operand.list().size();
   if (operand.is(Kind::kDict)) return operand.dict().size();
   if (operand.is(Kind::kString)) return Utf16Length(operand.string());
@@ -25,7 +25,7 @@ Result Count(const Value& operand) {
 }
 
 // Halves go to the even neighbour, as in Python.
-Result Round(const Value& operand, const CallArguments& arguments) {
+Filtered Round(const Value& operand, const CallArguments& arguments) {
   if (!operand.is_number()) return std::nullopt;
   const Value* digits = arguments.Find(0, "precision");
   const Value* method = arguments.Find(1, "method");
@@ -47,7 +47,7 @@ Value KeyOf(const Value& item, const Value* attribute) {
              : item;
 }
 
-Result Extreme(const Value& list, const CallArguments& arguments, bool largest, Budget& budget) {
+Filtered Extreme(const Value& list, const CallArguments& arguments, bool largest, Budget& budget) {
   const Value* attribute = arguments.Find(1, "attribute");
   const Value* best = nullptr;
   for (const Value& item : list.list()) {
@@ -61,7 +61,7 @@ Result Extreme(const Value& list, const CallArguments& arguments, bool largest, 
   return best == nullptr ? Value() : *best;
 }
 
-Result Sum(const Value& list, const CallArguments& arguments, Budget& budget) {
+Filtered Sum(const Value& list, const CallArguments& arguments, Budget& budget) {
   const Value* attribute = arguments.Find(0, "attribute");
   const Value* start = arguments.Find(1, "start");
   Value sum = start == nullptr ? Value(0) : *start;
@@ -71,7 +71,7 @@ Result Sum(const Value& list, const CallArguments& arguments, Budget& budget) {
   return sum;
 }
 
-Result Select(const Value& list, const CallArguments& arguments, bool select, Budget& budget) {
+Filtered Select(const Value& list, const CallArguments& arguments, bool select, Budget& budget) {
   std::vector<Value> kept;
   const auto& given = arguments.positional;
   const bool tests = !given.empty();
@@ -86,7 +86,7 @@ Result Select(const Value& list, const CallArguments& arguments, bool select, Bu
 }
 
 // A list of [value, items] pairs, ordered by value.
-Result GroupBy(const Value& list, const CallArguments& arguments, Budget& budget) {
+Filtered GroupBy(const Value& list, const CallArguments& arguments, Budget& budget) {
   const Value* attribute = arguments.Find(0, "attribute");
   if (attribute == nullptr || !attribute->is(Kind::kString)) return std::nullopt;
   std::vector<Value> items = list.list();
@@ -104,7 +104,7 @@ Result GroupBy(const Value& list, const CallArguments& arguments, Budget& budget
   return budget.List(std::move(groups));
 }
 
-Result Batch(const Value& list, const CallArguments& arguments, Budget& budget) {
+Filtered Batch(const Value& list, const CallArguments& arguments, Budget& budget) {
   const Value* size = arguments.Find(0, "linecount");
   const Value* fill = arguments.Find(1, "fill_with");
   if (size == nullptr || !size->is(Kind::kInt) || size->number() < 1) return std::nullopt;
@@ -151,8 +151,8 @@ Value Escaped(const Value& operand, Budget& budget) {
 }
 
 // map('upper'), map('replace', 'a', 'b')
-Result MapFilter(Interpreter& interpreter, const Value& list, const CallArguments& arguments,
-                 const ScopePtr& scope) {
+Filtered MapFilter(Interpreter& interpreter, const Value& list, const CallArguments& arguments,
+                   const ScopePtr& scope) {
   const auto& given = arguments.positional;
   if (given.empty() || !given[0].is(Kind::kString)) return std::nullopt;
   std::vector<Value> items;
@@ -175,8 +175,8 @@ Value ByName(Interpreter& interpreter, const Value& operand, const Value& name,
 
 }  // namespace
 
-Result ExtraFilter(Interpreter& interpreter, std::string_view name, const Value& operand,
-                   const CallArguments& arguments, const ScopePtr& scope) {
+Filtered ExtraFilter(Interpreter& interpreter, std::string_view name, const Value& operand,
+                     const CallArguments& arguments, const ScopePtr& scope) {
   Budget& budget = interpreter.budget();
   if (name == "d" || name == "default") {
     const Value* otherwise = arguments.Find(0, "default_value");

@@ -216,10 +216,10 @@ JsonOptions JsonOptionsFrom(const CallArguments& arguments) {
   return options;
 }
 
-using Result = std::optional<Value>;  // none: no such filter for this value
+using Filtered = std::optional<Value>;  // none: no such filter for this value
 
 // `value | name`
-Result PlainOnList(std::string_view name, const Value& list, Budget& budget) {
+Filtered PlainOnList(std::string_view name, const Value& list, Budget& budget) {
   if (name == "list") return list;
   if (name == "length") return list.list().size();
   if (name == "reverse") return Reversed(list, budget);
@@ -230,7 +230,7 @@ Result PlainOnList(std::string_view name, const Value& list, Budget& budget) {
   return std::nullopt;
 }
 
-Result PlainOnString(std::string_view name, const Value& value, Budget& budget) {
+Filtered PlainOnString(std::string_view name, const Value& value, Budget& budget) {
   const std::string& text = value.string();
   budget.Work(text.size());
   if (name == "length") return Utf16Length(text);
@@ -246,7 +246,7 @@ Result PlainOnString(std::string_view name, const Value& value, Budget& budget) 
   return std::nullopt;
 }
 
-Result PlainOnNumber(std::string_view name, const Value& value, Budget& budget) {
+Filtered PlainOnNumber(std::string_view name, const Value& value, Budget& budget) {
   const double number = value.number();
   if (name == "abs" && value.is(Kind::kInt)) return IntegerFrom(std::abs(number));
   if (name == "abs") return std::abs(number);
@@ -261,7 +261,7 @@ Result PlainOnNumber(std::string_view name, const Value& value, Budget& budget) 
   return std::nullopt;
 }
 
-Result PlainOnBool(std::string_view name, const Value& value) {
+Filtered PlainOnBool(std::string_view name, const Value& value) {
   if (name == "bool") return value;
   if (name == "int") return value.boolean() ? 1 : 0;
   if (name == "float") return value.boolean() ? 1.0 : 0.0;
@@ -270,15 +270,15 @@ Result PlainOnBool(std::string_view name, const Value& value) {
 }
 
 // A dict's methods are filters too.
-Result OnDict(std::string_view name, const Value& dict, CallArguments arguments,
-              Interpreter& interpreter, const ScopePtr& scope) {
+Filtered OnDict(std::string_view name, const Value& dict, CallArguments arguments,
+                Interpreter& interpreter, const ScopePtr& scope) {
   const Value method = BuiltinMember(dict, name, interpreter.budget());
   if (!method.is(Kind::kCallable)) return std::nullopt;
   return method.callable()->Call(interpreter, std::move(arguments), scope);
 }
 
-Result Plain(Interpreter& interpreter, std::string_view name, const Value& operand,
-             const ScopePtr& scope) {
+Filtered Plain(Interpreter& interpreter, std::string_view name, const Value& operand,
+               const ScopePtr& scope) {
   Budget& budget = interpreter.budget();
   switch (operand.kind()) {
     case Kind::kList:
@@ -298,7 +298,7 @@ Result Plain(Interpreter& interpreter, std::string_view name, const Value& opera
   }
 }
 
-Result CalledJoin(const Value& operand, const CallArguments& arguments, Budget& budget) {
+Filtered CalledJoin(const Value& operand, const CallArguments& arguments, Budget& budget) {
   const Value* separator = arguments.Find(0, "separator");
   if (separator != nullptr && !separator->is(Kind::kString)) {
     StopRender("join: the separator is {}", KindName(*separator));
@@ -317,7 +317,7 @@ Result CalledJoin(const Value& operand, const CallArguments& arguments, Budget& 
   return out.TakeValue();
 }
 
-Result CalledNumber(const Value& operand, const CallArguments& arguments, bool integer) {
+Filtered CalledNumber(const Value& operand, const CallArguments& arguments, bool integer) {
   if (operand.is_number()) return operand;
   if (operand.is(Kind::kBool)) {
     const int number = operand.boolean() ? 1 : 0;
@@ -335,8 +335,8 @@ Value Default(const Value& operand, const CallArguments& arguments) {
   return arguments.positional.empty() ? Value("") : arguments.positional[0];
 }
 
-Result CalledReplace(const Value& operand, const CallArguments& arguments, Interpreter& interpreter,
-                     const ScopePtr& scope) {
+Filtered CalledReplace(const Value& operand, const CallArguments& arguments,
+                       Interpreter& interpreter, const ScopePtr& scope) {
   CallArguments passed = arguments;
   if (!passed.keywords) passed.keywords.emplace();
   const Value method = BuiltinMember(operand, "replace", interpreter.budget());
@@ -344,8 +344,8 @@ Result CalledReplace(const Value& operand, const CallArguments& arguments, Inter
 }
 
 // `value | name(arguments)`
-Result Called(Interpreter& interpreter, std::string_view name, const Value& operand,
-              const CallArguments& arguments, const ScopePtr& scope) {
+Filtered Called(Interpreter& interpreter, std::string_view name, const Value& operand,
+                const CallArguments& arguments, const ScopePtr& scope) {
   Budget& budget = interpreter.budget();
   if (name == "join") return CalledJoin(operand, arguments, budget);
   if (name == "int" || name == "float") return CalledNumber(operand, arguments, name == "int");
@@ -400,8 +400,8 @@ std::optional<Value> ApplyNamedFilter(Interpreter& interpreter, std::string_view
     if (operand.list().empty()) return std::nullopt;
     return name == "first" ? operand.list().front() : operand.list().back();
   }
-  Result result = called ? Called(interpreter, name, operand, arguments, scope)
-                         : Plain(interpreter, name, operand, scope);
+  Filtered result = called ? Called(interpreter, name, operand, arguments, scope)
+                           : Plain(interpreter, name, operand, scope);
   if (!result) result = ExtraFilter(interpreter, name, operand, arguments, scope);
   if (!result) StopRender("the filter '{}' does not apply to {}", name, KindName(operand));
   return result;
