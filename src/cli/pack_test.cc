@@ -69,20 +69,28 @@ TEST(VerifyReport, APackedFile) {
 
 TEST(VerifyReport, AModel) {
   ModelReport report;
-  report.files = {{"m.gguf", 2048, "00ff"}};
+  report.files = {{"m.gguf", 2048, "00ff", ""}};
   report.packed = "m.gguf.plimsoll";
   EXPECT_EQ(VerifyText(report),
             "00ff  m.gguf  2.00 KiB\n"
             "XXH3-128, as xxhsum -H2 has it; there is no m.gguf.plimsoll to compare with\n");
   EXPECT_TRUE(Verdict(report));
-  report.wanted = "00ff";
+  report.wanted_xxh128 = "00ff";
   EXPECT_THAT(VerifyText(report), HasSubstr("the hash is the one that was given\n"));
   EXPECT_TRUE(Verdict(report));
-  report.wanted = "00fe";
+  report.wanted_xxh128 = "00fe";
   EXPECT_THAT(VerifyText(report), Not(HasSubstr("that was given")));
   EXPECT_EQ(Verdict(report).error().message,
             "m.gguf has the XXH3-128 00ff, not 00fe; fetch it again");
-  report.wanted.reset();
+  report.wanted_xxh128.reset();
+  report.files.front().sha256 = "11ff";
+  report.wanted_sha256 = "11fe";
+  EXPECT_EQ(Verdict(report).error().message,
+            "m.gguf has the SHA-256 11ff, not 11fe; fetch it again");
+  EXPECT_THAT(VerifyJson(report), HasSubstr(R"("xxh128":"00ff","sha256":"11ff")"));
+  report.wanted_sha256 = "11ff";
+  EXPECT_TRUE(Verdict(report));
+  report.wanted_sha256.reset();
   report.packed_is_there = true;
   EXPECT_THAT(VerifyText(report),
               HasSubstr("every byte is what m.gguf.plimsoll was packed from\n"));
@@ -92,8 +100,8 @@ TEST(VerifyReport, AModel) {
   EXPECT_THAT(Verdict(report).error().message,
               HasSubstr("m.gguf is not what m.gguf.plimsoll was packed from"));
   EXPECT_THAT(VerifyJson(report), HasSubstr(R"("offset":16,"bytes":16,"tensors":["a","b",)"));
-  report.files.push_back({"n.gguf", 1, "11"});
-  report.wanted = "00ff";
+  report.files.push_back({"n.gguf", 1, "11", ""});
+  report.wanted_xxh128 = "00ff";
   EXPECT_EQ(Verdict(report).error().kind, ErrorKind::kUsage);
 }
 

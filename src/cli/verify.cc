@@ -17,6 +17,7 @@ using formats::packed::PackedFile;
 struct VerifyFlags {
   std::optional<std::string> path;
   std::optional<std::string> xxh128;
+  std::optional<std::string> sha256;
   bool json = false;
   bool quiet = false;
 };
@@ -105,8 +106,10 @@ Result<ModelReport> VerifyModel(const fs::path& path,
     return Forward(contents);
   }
   for (size_t i = 0; i < catalogue->files.size(); ++i) {
-    report.files.push_back(
-        {catalogue->files[i]->name(), catalogue->files[i]->size(), io::Hex(contents->digests[i])});
+    report.files.push_back({.name = catalogue->files[i]->name(),
+                            .bytes = catalogue->files[i]->size(),
+                            .xxh128 = io::Hex(contents->digests[i]),
+                            .sha256 = options.sha256 ? contents->sha256s[i] : ""});
   }
   report.damaged = std::move(contents->damaged);
   return report;
@@ -125,8 +128,10 @@ Result<> Verify(const VerifyFlags& flags, bool is_packed, const CommandContext& 
   const fs::path path = *flags.path;
   std::optional<LongWork> work(std::in_place, "verifying", path.filename().string(), flags.quiet,
                                context);
-  const formats::packed::VerifyOptions options = {
-      .stream = {}, .on_progress = work->on_progress(), .is_stopped = work->is_stopped()};
+  const formats::packed::VerifyOptions options = {.stream = {},
+                                                  .sha256 = flags.sha256.has_value(),
+                                                  .on_progress = work->on_progress(),
+                                                  .is_stopped = work->is_stopped()};
   if (is_packed) {
     const auto report = VerifyPacked(path, options);
     work.reset();
@@ -138,13 +143,24 @@ Result<> Verify(const VerifyFlags& flags, bool is_packed, const CommandContext& 
   if (!report) {
     return Forward(report);
   }
-  report->wanted = flags.xxh128;
+  report->wanted_xxh128 = flags.xxh128;
+  report->wanted_sha256 = flags.sha256;
   return Tell(*report, flags.json, context.console);
 }
 
-bool IsHex128(std::string_view text) {
-  return text.size() == 32 &&
-         std::ranges::all_of(text, [](unsigned char c) { return std::isxdigit(c) != 0; });
+// A hash of `n_digits`, taken in any case.
+void AddHash(CommandLine& line, std::string_view names, std::string_view help, size_t n_digits,
+             std::optional<std::string>& target) {
+  line.Option(names, "HEX", help, [&target, n_digits](const std::string& value) -> Result<> {
+    const auto is_digit = [](unsigned char c) { return std::isxdigit(c) != 0; };
+    if (value.size() != n_digits || !std::ranges::all_of(value, is_digit)) {
+      return Fail(ErrorKind::kUsage, "\"{}\" is not {} hexadecimal digits", value, n_digits);
+    }
+    target = value;
+    std::ranges::transform(*target, target->begin(),
+                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return {};
+  });
 }
 
 }  // namespace
@@ -159,25 +175,13 @@ Result<> VerifyCommand(std::vector<std::string> args, const CommandContext& cont
   line.Text("-m,--model", "PATH", "the same as FILE", flags.path);
   line.Positional("FILE", "a packed file; or a model: its file, a split's first part, or a folder",
                   flags.path);
-  line.Option("--xxh128", "HEX", "the XXH3-128 that a model in one file must have",
-              [&flags](const std::string& value) -> Result<> {
-                if (!IsHex128(value)) {
-                  return Fail(ErrorKind::kUsage, "\"{}\" is not 32 hexadecimal digits", value);
-                }
-                flags.xxh128 = value;
-                std::ranges::transform(*flags.xxh128, flags.xxh128->begin(), [](unsigned char c) {
-                  return static_cast<char>(std::tolower(c));
-                });
-                return {};
-              });
+  AddHash(line, "--sha256", "the SHA-256 that a model in one file must have", 64, flags.sha256);
+  AddHash(line, "--xxh128", "the XXH3-128 that it must have; as fast as the disk", 32,
+          flags.xxh128);
   line.Flag("--json", "one JSON object", flags.json);
   line.Flag("-q,--quiet", "say nothing on standard error but errors", flags.quiet);
-  auto outcome = line.Parse(std::move(args));
-  if (!outcome) {
-    return Forward(outcome);
-  }
-  if (*outcome == CommandLine::Outcome::kHelp) {
-    return context.console.Write(line.Help());
+  if (auto over = ParseOrHelp(line, std::move(args), context.console)) {
+    return *std::move(over);
   }
   if (!flags.path || flags.path->empty()) {
     return Fail(ErrorKind::kUsage, "which file? Give the path of a packed file or a model");
@@ -186,8 +190,9 @@ Result<> VerifyCommand(std::vector<std::string> args, const CommandContext& cont
   if (!is_packed) {
     return tl::unexpected<Error>(is_packed.error());
   }
-  if (*is_packed && flags.xxh128) {
-    return Fail(ErrorKind::kUsage, "--xxh128 is for models; a packed file has its own checksums");
+  if (*is_packed && (flags.sha256 || flags.xxh128)) {
+    return Fail(ErrorKind::kUsage,
+                "--sha256 and --xxh128 are for models; a packed file has its own checksums");
   }
   return Verify(flags, *is_packed, context);
 }

@@ -51,17 +51,28 @@ std::string Lines(const std::vector<T>& found, const DescribeFn& describe) {
   return text;
 }
 
-// Nothing when the hash that was asked for is that of the one file.
+bool IsHashWanted(const ModelReport& report) {
+  return report.wanted_xxh128 || report.wanted_sha256;
+}
+
+// Nothing when the hashes that were asked for are those of the one file.
 std::optional<std::string> HashProblem(const ModelReport& report) {
-  if (!report.wanted) {
+  if (!IsHashWanted(report)) {
     return std::nullopt;
   }
   if (report.files.size() != 1) {
-    return fmt::format("--xxh128 is of one file, and this model has {}", report.files.size());
+    return fmt::format("a hash is of one file, and this model has {}", report.files.size());
   }
-  if (*report.wanted != report.files.front().xxh128) {
-    return fmt::format("{} has the XXH3-128 {}, not {}; fetch it again", report.files.front().name,
-                       report.files.front().xxh128, *report.wanted);
+  const ModelReport::File& file = report.files.front();
+  const auto differs = [&](std::string_view name, const std::string& has,
+                           const std::string& wanted) {
+    return fmt::format("{} has the {} {}, not {}; fetch it again", file.name, name, has, wanted);
+  };
+  if (report.wanted_xxh128 && *report.wanted_xxh128 != file.xxh128) {
+    return differs("XXH3-128", file.xxh128, *report.wanted_xxh128);
+  }
+  if (report.wanted_sha256 && *report.wanted_sha256 != file.sha256) {
+    return differs("SHA-256", file.sha256, *report.wanted_sha256);
   }
   return std::nullopt;
 }
@@ -92,12 +103,12 @@ std::string VerifyText(const ModelReport& report) {
   }
   text += Lines(report.damaged, [&](const DamagedPiece& piece) { return Describe(piece, report); });
   const std::string packed = TerminalSafe(report.packed.string());
-  if (!report.packed_is_there && !report.wanted) {
+  if (!report.packed_is_there && !IsHashWanted(report)) {
     text += fmt::format("XXH3-128, as xxhsum -H2 has it; there is no {} to compare with\n", packed);
   } else if (report.packed_is_there && !report.mismatch && report.damaged.empty()) {
     text += fmt::format("every byte is what {} was packed from\n", packed);
   }
-  if (report.wanted && !HashProblem(report)) {
+  if (IsHashWanted(report) && !HashProblem(report)) {
     text += "the hash is the one that was given\n";
   }
   return text;
@@ -130,7 +141,11 @@ std::string VerifyJson(const ModelReport& report) {
   json.BeginObject().Key("files").BeginArray();
   for (const ModelReport::File& file : report.files) {
     json.BeginObject().Key("name").String(file.name).Key("bytes").Number(file.bytes);
-    json.Key("xxh128").String(file.xxh128).EndObject();
+    json.Key("xxh128").String(file.xxh128);
+    if (!file.sha256.empty()) {
+      json.Key("sha256").String(file.sha256);
+    }
+    json.EndObject();
   }
   json.EndArray().Key("ok").Bool(Verdict(report).has_value());
   json.Key("packed");

@@ -26,12 +26,14 @@ struct ModelReport {
     std::string name;
     uint64_t bytes = 0;
     std::string xxh128;
+    std::string sha256;  // empty: not computed
   };
   std::vector<File> files;
   std::filesystem::path packed;  // beside it
   bool packed_is_there = false;
   std::optional<std::string> mismatch;  // why its hashes are not for this model
-  std::optional<std::string> wanted;    // --xxh128
+  std::optional<std::string> wanted_xxh128;
+  std::optional<std::string> wanted_sha256;
   std::vector<formats::packed::DamagedPiece> damaged;
 };
 

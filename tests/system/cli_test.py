@@ -5,6 +5,7 @@ usage: cli_test.py PLIMSOLL [unittest arguments]
 """
 
 import csv
+import hashlib
 import json
 import math
 import os
@@ -282,6 +283,9 @@ class Packing(unittest.TestCase):
         self.packed.unlink()
         self.assertEqual(run("verify", str(self.model), "--xxh128", digest).returncode, 0)
         self.assertEqual(run("verify", str(self.model), "--xxh128", "0" * 32).returncode, 3)
+        sha256 = hashlib.sha256(self.model.read_bytes()).hexdigest()
+        self.assertEqual(run("verify", str(self.model), "--sha256", sha256.upper()).returncode, 0)
+        self.assertEqual(run("verify", str(self.model), "--sha256", "0" * 64).returncode, 3)
 
     def test_what_has_no_room_or_no_place_leaves_nothing(self):
         limited = subprocess.run(["sh", "-c", 'ulimit -f 1000; trap "" XFSZ; exec "$0" pack "$1"',

@@ -1,9 +1,11 @@
 #include "formats/packed/verify.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "formats/packed/checksum_spans.h"
 #include "formats/packed/part_list.h"
+#include "io/sha256.h"
 
 namespace plimsoll::formats::packed {
 namespace {
@@ -85,13 +87,20 @@ std::vector<std::string> TensorsIn(const Catalogue& catalogue, const DamagedPiec
 
 class ModelHasher {
  public:
-  ModelHasher(const Catalogue& catalogue, const PackedFile* packed)
+  ModelHasher(const Catalogue& catalogue, const PackedFile* packed, bool sha256)
       : catalogue_(catalogue), packed_(packed) {
     contents_.digests.assign(catalogue.files.size(), io::Checksum128({}));
+    if (sha256) {
+      sha256_.emplace();
+      contents_.sha256s.resize(catalogue.files.size());
+    }
   }
 
   void Add(const io::FileStream::Chunk& chunk) {
     whole_.Add(chunk.bytes);
+    if (sha256_) {
+      sha256_->Add(chunk.bytes);
+    }
     const uint64_t end = chunk.offset + chunk.bytes.size();
     const bool is_last = end == catalogue_.files[chunk.file.value]->size();
     if (packed_ != nullptr) {
@@ -103,6 +112,9 @@ class ModelHasher {
     if (is_last) {
       contents_.digests[chunk.file.value] = whole_.Sum128();
       whole_.Reset();
+      if (sha256_) {
+        contents_.sha256s[chunk.file.value] = sha256_->TakeHex();
+      }
     }
   }
   [[nodiscard]] ModelContents Take() { return std::move(contents_); }
@@ -122,6 +134,7 @@ class ModelHasher {
   const PackedFile* packed_;
   io::Digester whole_;
   io::Digester piece_;
+  std::optional<io::Sha256> sha256_;
   ModelContents contents_;
 };
 
@@ -171,7 +184,7 @@ Result<ModelContents> VerifyModel(const Catalogue& catalogue, const PackedFile* 
     total += file->size();
   }
   (*stream)->Start(std::move(ranges));
-  ModelHasher hasher(catalogue, packed);
+  ModelHasher hasher(catalogue, packed, options.sha256);
   Pace pace(options, total);
   while (true) {
     const auto chunk = (*stream)->Next();

@@ -16,6 +16,7 @@ namespace plimsoll::formats::packed {
 
 struct VerifyOptions {
   io::FileStreamOptions stream;
+  bool sha256 = false;  // of a model's files, besides XXH3: slower than a fast disk
   std::function<void(uint64_t bytes_done, uint64_t bytes_total)>
       on_progress;                   // every few megabytes
   std::function<bool()> is_stopped;  // polled as often
@@ -44,6 +45,7 @@ struct DamagedPiece {
 };
 struct ModelContents {
   std::vector<io::Digest128> digests;  // of each file, all of it
+  std::vector<std::string> sha256s;    // the same, where VerifyOptions::sha256
   std::vector<DamagedPiece> damaged;   // nothing without a packed file to compare with
 };
 // Hashes a model's files; `packed`, when it is not null, was made from files of these sizes.
