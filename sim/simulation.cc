@@ -469,7 +469,9 @@ void Simulation::CheckStep() {
 void Simulation::Recover() {
   SetMood(GoodMood(scenario_));
   spoilt_.assign(spoilt_.size(), false);
-  for (uint32_t i = 0; i < 100 && pager_->reader().n_outstanding() > 0; ++i) {
+  // At one read at a time a full queue takes as many polls as it has reads.
+  constexpr uint32_t kQueuedReadsMax = 10'000;
+  for (uint32_t i = 0; i < kQueuedReadsMax && pager_->reader().n_outstanding() > 0; ++i) {
     clock_.Advance(seconds(10));
     pager_->Poll();
   }
