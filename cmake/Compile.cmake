@@ -5,7 +5,8 @@ endif()
 
 find_program(CCACHE ccache)
 if(CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER "${CCACHE}")
+  # By the files that the compiler itself lists: what is compiled anew is not preprocessed twice.
+  set(CMAKE_CXX_COMPILER_LAUNCHER env CCACHE_DEPEND=true "${CCACHE}")
 endif()
 
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
@@ -43,4 +44,10 @@ function(plimsoll_compile_quickly target)
   elseif(CMAKE_BUILD_TYPE STREQUAL "Release")
     target_compile_options(${target} PRIVATE -O1)
   endif()
+endfunction()
+
+# plimsoll_compile_together(TARGET): several sources at a time, since most of the time goes into the
+# headers that all of them include. Names of one file only must then be unlike in a folder.
+function(plimsoll_compile_together target)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 12)
 endfunction()

@@ -18,7 +18,7 @@ constexpr uint64_t kPageBytes = 100'032;  // no whole blocks, as tensors of a GG
 constexpr uint32_t kPages = 12;
 constexpr double kDiskBytesPerSecond = 1e9;
 
-struct Scene {
+struct StreamScene {
   std::vector<uint64_t> page_bytes = std::vector<uint64_t>(kPages, kPageBytes);
   uint32_t n_at_once = 1;
   uint64_t budget = kGiB;
@@ -27,7 +27,7 @@ struct Scene {
 
 class PageStreamTest : public testing::Test {
  protected:
-  void Start(const Scene& scene) {
+  void Start(const StreamScene& scene) {
     stream_.reset();
     ledger_ = std::make_unique<Ledger>(scene.budget);
     auto disk = std::make_unique<io::FakeDisk>(
@@ -213,7 +213,7 @@ TEST_F(PageStreamTest, GivesTheRightBytesWhateverHappens) {
     const auto draw = [&](uint64_t below) {
       return static_cast<uint64_t>(UniformAt(seed, n_draws++) * static_cast<double>(below));
     };
-    Scene scene;
+    StreamScene scene;
     scene.page_bytes.resize(2 + draw(30));
     for (uint64_t& bytes : scene.page_bytes) {
       bytes = 1 + draw(draw(4) == 0 ? 300'000 : 30'000);

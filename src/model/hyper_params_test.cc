@@ -8,8 +8,6 @@
 namespace plimsoll::model {
 namespace {
 
-using testing::SmallModel;
-
 TEST(HyperParams, ReadsTheConventions) {
   const auto hp = ReadHyperParams(SmallModel("llama"));
   ASSERT_TRUE(hp) << hp.error().message;

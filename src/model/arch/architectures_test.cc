@@ -10,7 +10,6 @@ namespace plimsoll::model {
 namespace {
 
 using ::testing::HasSubstr;
-using testing::SmallModel;
 
 Result<HyperParams> ReadAs(const std::string& name, const formats::Catalogue& catalogue) {
   return ReadHyperParams(**FindArchitecture(name), catalogue);
