@@ -78,7 +78,7 @@ EngineOptions PagedOptions() {
 
 TEST(DecodeAllocations, NoneWherePagesComeAndGo) {
   EngineOptions options = PagedOptions();
-  for (const bool prefetch : {false, true}) {
+  for (const char* prefetch : {"off", "router", "pairs"}) {
     options.prefetch = prefetch;
     const auto counts = CountsOfDecode(options, 0);
     ASSERT_GE(counts.size(), 100U);

@@ -1,10 +1,15 @@
 // The promise of the line on a whole model: what is in memory, what leaves it first and how it is
 // read change no bit of the logits.
 #include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <vector>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "base/bytes.h"
 #include "engine/engine.h"
@@ -110,10 +115,33 @@ TEST_F(PagedBitsTest, UnderEveryPolicy) {
 
 TEST_F(PagedBitsTest, WithGuesses) {
   for (const double share : {0.03, 0.25, 0.6}) {
-    engine::EngineOptions options = WithExperts(share);
-    options.prefetch = true;
-    ExpectSameBits(options, std::to_string(share));
+    for (const char* prefetch : {"off", "router", "pairs"}) {
+      engine::EngineOptions options = WithExperts(share);
+      options.prefetch = prefetch;
+      ExpectSameBits(options, prefetch + std::to_string(share));
+    }
   }
+}
+
+// What earlier runs left, of whatever kind, is a hint and no more.
+TEST_F(PagedBitsTest, WithAProfileOfAnEarlierRun) {
+  const auto folder =
+      std::filesystem::path(testing::TempDir()) / fmt::format("plimsoll_profiles_{}", ::getpid());
+  engine::EngineOptions options = WithExperts(0.2);
+  options.profiles = folder;
+  size_t n_notes = 0;
+  options.on_note = [&](std::string_view) { ++n_notes; };
+  ExpectSameBits(options, "the first run");
+  ASSERT_EQ(std::distance(std::filesystem::directory_iterator(folder), {}), 1);
+  const std::filesystem::path file = std::filesystem::directory_iterator(folder)->path();
+  ExpectSameBits(options, "with the profile of the first");
+  EXPECT_EQ(n_notes, 0U);
+  std::ofstream(file, std::ios::app) << "1 1 1\n";
+  ExpectSameBits(options, "with a damaged profile");
+  EXPECT_EQ(n_notes, 1U);
+  ExpectSameBits(options, "with a profile written anew");
+  EXPECT_EQ(n_notes, 1U);
+  std::filesystem::remove_all(folder);
 }
 
 TEST_F(PagedBitsTest, HoweverTheyAreRead) {
@@ -172,7 +200,9 @@ TEST_F(PagedBitsTest, NamesThatAreNoneAreRefused) {
   policy.policy = "fifo";
   engine::EngineOptions io;
   io.io = "telepathy";
-  for (const engine::EngineOptions& options : {policy, io}) {
+  engine::EngineOptions prefetch;
+  prefetch.prefetch = "cards";
+  for (const engine::EngineOptions& options : {policy, io, prefetch}) {
     const auto refused = engine::Engine::Load(options, {});
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().kind, ErrorKind::kUsage);

@@ -200,6 +200,7 @@ Result<> RunBench(const BenchPlan& plan, const BenchHooks& hooks) {
     return Fail(ErrorKind::kUsage, "no test: give -p, -n or -pg a size above 0");
   }
   engine::EngineOptions options;
+  options.prefetch = plan.prefetch;
   for (const BenchTest& test : plan.tests) {
     options.n_ctx = std::max(options.n_ctx, test.n_ctx());
   }

@@ -27,6 +27,7 @@ struct BenchPlan {
   std::vector<BenchTest> tests;
   uint32_t repetitions = 5;
   bool warm_up = true;
+  std::string prefetch;  // as EngineOptions
   // Tokens come from this text; empty: they are random. Random tokens are routed unlike text.
   std::string text;
 };

@@ -43,6 +43,7 @@ std::optional<PagingCounts> CountsOf(const engine::Engine& engine) {
       counts.bytes_read += stats.bytes_read;
       counts.waited_seconds += Seconds(stats.waited);
     }
+    counts.bytes_read += experts->pager.prefetched_bytes;
     counts.disk_busy_seconds = Seconds(experts->reader.busy);
   }
   if (dense) {

@@ -95,6 +95,8 @@ void AddSettings(CommandLine& line, bench::BenchPlan& plan) {
                   std::ranges::move(SplitAtCommas(value), std::back_inserter(plan.kernels));
                   return {};
                 });
+  line.Text("--prefetch", "HOW",
+            "guess the next layer's experts: router, pairs or off (default: off)", plan.prefetch);
   AddCounts(line, "--prefill-chunk,--batch,-b,--batch-size,-ub,--ubatch-size",
             "prompt tokens computed together (default 512)", plan.prefill_chunks, 1,
             uint32_t{1} << 30);
@@ -159,6 +161,7 @@ Result<> Run(const BenchFlags& flags, const CommandContext& context) {
           [&](const engine::EngineOptions& options) {
             EngineFlags engine = flags.common;
             engine.engine = options;
+            engine.no_profile = flags.plan.text.empty();  // random tokens teach nothing
             return LoadEngine(context.load, engine, console);
           },
       .on_phase = [&](std::string_view phase) { ShowPhase(console, flags.common, phase); },

@@ -3,6 +3,7 @@
 #include <ostream>
 
 #include "cli/progress.h"
+#include "io/measurement_cache.h"
 
 namespace plimsoll::cli {
 namespace {
@@ -52,10 +53,12 @@ void AddEngineOptions(CommandLine& line, EngineFlags& flags) {
   line.Text("--kernels", "NAME", "ref, avx2 or avx512 (default: the fastest here)", engine.kernels);
   line.Text("--policy", "NAME", "which experts leave memory first (default: forecast)",
             engine.policy);
-  line.Flag("--prefetch", "guess the next layer's experts and read them while the disk is idle",
-            engine.prefetch);
+  line.Text("--prefetch", "HOW",
+            "guess the next layer's experts: router, pairs or off (default: off)", engine.prefetch);
   line.Flag("--no-packed", "read experts from the model itself, not from its packed file",
             flags.no_packed);
+  line.Flag("--no-profile", "neither use nor keep how popular each expert was in earlier runs",
+            flags.no_profile);
   line.Text("--io", "NAME", "how experts are read: io_uring, threads or buffered", engine.io);
   line.Integer("--prefill-chunk,--batch,-b,--batch-size",
                "prompt tokens computed together (default 512)", engine.prefill_chunk, 1,
@@ -75,6 +78,10 @@ Result<std::unique_ptr<engine::Engine>> LoadEngine(const LoadFn& load, const Eng
       flags.engine.model ? flags.engine.model->filename().string() : std::string("bundled model");
   engine::EngineOptions options = flags.engine;
   options.packed = !flags.no_packed;
+  if (!flags.no_profile) {
+    options.profiles = io::MeasurementCache::OfUser().folder();
+  }
+  options.on_note = [log = Log(flags.log_level())](std::string_view note) { log.Info("{}", note); };
   Progress progress(name, console.err_is_terminal);
   const bool silent = flags.quiet;
   auto engine = load(options, [&](const engine::LoadProgress& at) {

@@ -23,6 +23,7 @@ inline constexpr uint32_t kThreadsMax = 4096;
 struct EngineFlags {
   engine::EngineOptions engine;
   bool no_packed = false;
+  bool no_profile = false;
   ColorMode color = ColorMode::kAuto;
   bool verbose = false;
   bool quiet = false;

@@ -72,7 +72,11 @@ void WritePaging(JsonText& json, const engine::PagingSnapshot& paging) {
   WritePhase(json, paging.pager.of(memory::Phase::kDecode));
   json.Key("evictions").Number(paging.pager.evictions);
   json.Key("prefetched").Number(paging.pager.prefetched);
+  json.Key("prefetched_bytes").Number(paging.pager.prefetched_bytes);
   json.Key("prefetched_used").Number(paging.pager.prefetched_used);
+  json.Key("prefetched_dropped").Number(paging.pager.prefetched_dropped);
+  json.Key("guesses").Number(paging.guesses.judged);
+  json.Key("guesses_right").Number(paging.guesses.right);
   json.Key("disk_busy_seconds").Number(std::chrono::duration<double>(paging.reader.busy).count());
   json.EndObject();
 }
@@ -147,11 +151,16 @@ std::string DescribePaging(const std::optional<engine::PagingSnapshot>& paging,
   std::string line = fmt::format("experts {} of {} in memory", paging->n_resident, paging->n_pages);
   if (decode.wanted > 0 && stats.n_generated > 1) {
     const double n_tokens = stats.n_generated - 1;
+    const uint64_t bytes_read = decode.bytes_read + paging->pager.prefetched_bytes;
     line += fmt::format(
         "; decode found {:.1f} % there and read {} a token, waiting {:.0f} % of the time",
         100.0 * Share(decode.hits, decode.wanted),
-        FormatBytes(static_cast<uint64_t>(static_cast<double>(decode.bytes_read) / n_tokens)),
+        FormatBytes(static_cast<uint64_t>(static_cast<double>(bytes_read) / n_tokens)),
         100.0 * std::chrono::duration<double>(decode.waited).count() / stats.decode_seconds);
+  }
+  if (paging->pager.prefetched > 0) {
+    line += fmt::format("; {} guesses read, {:.0f} % of them used", paging->pager.prefetched,
+                        100.0 * Share(paging->pager.prefetched_used, paging->pager.prefetched));
   }
   return line + "\n";
 }

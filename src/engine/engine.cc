@@ -75,7 +75,9 @@ Result<> PageWeights(EngineState& state, const LineDivision& division,
                      const EngineOptions& engine_options) {
   const PagingOptions options = {.policy = engine_options.policy,
                                  .io = engine_options.io,
-                                 .prefetch = engine_options.prefetch};
+                                 .prefetch = engine_options.prefetch,
+                                 .profiles = engine_options.profiles,
+                                 .on_note = engine_options.on_note};
   if (!division.experts.empty()) {
     auto paging = StartPaging(state.catalogue, state.packed.get(), *state.model, division, options,
                               *state.ledger);
@@ -166,6 +168,14 @@ Result<> MoveLine(EngineState& state, uint64_t line) {
 class LoadedEngine final : public Engine {
  public:
   explicit LoadedEngine(std::unique_ptr<EngineState> state) : state_(std::move(state)) {}
+  LoadedEngine(const LoadedEngine&) = delete;
+  LoadedEngine& operator=(const LoadedEngine&) = delete;
+  // A profile that cannot be written costs the next run its hint, and nothing else.
+  ~LoadedEngine() override {
+    if (state_->paging != nullptr) {
+      static_cast<void>(state_->paging->RememberHotSet());
+    }
+  }
 
   [[nodiscard]] const ModelSummary& summary() const override { return state_->summary; }
   [[nodiscard]] const text::Tokenizer& tokenizer() const override { return *state_->tokenizer; }
@@ -220,7 +230,9 @@ Result<std::unique_ptr<const text::ChatTemplate>> ParseTemplate(const formats::M
 Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options,
                                              const ProgressFn& on_progress) {
   auto state = std::make_unique<EngineState>();
-  if (auto known = CheckNames({.policy = options.policy, .io = options.io}); !known) {
+  if (auto known =
+          CheckNames({.policy = options.policy, .io = options.io, .prefetch = options.prefetch});
+      !known) {
     return Forward(known);
   }
   auto catalogue = OpenCatalogue(options.model);

@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/bytes.h"
@@ -19,6 +20,7 @@
 #include "memory/ledger.h"
 #include "memory/page_stream.h"
 #include "memory/pager.h"
+#include "memory/policy/guess_gate.h"
 #include "sampling/sampler.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -33,10 +35,14 @@ struct EngineOptions {
   uint32_t n_threads = 0;        // 0: the physical cores this process may use
   uint32_t prefill_chunk = 512;  // tokens computed together
   std::string kernels;           // "": the fastest this CPU supports
-  std::string policy;            // of the pages; "": the default
-  std::string io;                // how pages are read; "": the best way there is
-  bool prefetch = false;         // guess the next layer's experts
+  std::string policy;            // of the pages; "": the default, as the next two
+  std::string io;                // how pages are read
+  std::string prefetch;          // what the next layer's experts are guessed by
   bool packed = true;            // use the packed file beside the model, if there is one
+  // The folder that remembers how popular each expert was (engine/hot_set.h); "": nothing does.
+  std::filesystem::path profiles;
+  // Called, while the engine is made, with what is odd and does not stop it; may be empty.
+  std::function<void(std::string_view)> on_note;
   std::optional<std::filesystem::path> trace;  // where to record what the routers choose
 };
 
@@ -93,6 +99,7 @@ struct PagingSnapshot {
   uint32_t n_frames = 0;
   uint32_t n_resident = 0;
   memory::PagerStats pager;
+  memory::policy::GuessGate::Stats guesses;
   io::ReaderStats reader;
 };
 

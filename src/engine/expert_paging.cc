@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "base/invariant.h"
+#include "engine/hot_set.h"
+#include "engine/miss_curve.h"
 #include "memory/policy/make_policy.h"
 
 namespace plimsoll::engine {
@@ -75,12 +77,38 @@ Result<std::unique_ptr<io::Reader>> MakeReader(const PagingOptions& options) {
       io::ReaderOptions());
 }
 
+namespace {
+
+// What an earlier run left is a hint: nothing depends on its being there.
+void WarmPolicy(const ExpertPaging& paging, const PagingOptions& options,
+                memory::policy::Policy& policy) {
+  if (options.profiles.empty()) {
+    return;
+  }
+  const io::MeasurementCache cache(options.profiles);
+  const auto hot_set = LoadHotSet(cache, paging.profile_name, *paging.layout);
+  if (!hot_set) {
+    if (options.on_note) {
+      options.on_note(
+          fmt::format("{}\nit would say which experts are popular; ignored, and written anew later",
+                      hot_set.error().message));
+    }
+  } else if (*hot_set) {
+    policy.Warm((*hot_set)->popularity);
+  }
+}
+
+}  // namespace
+
 Result<> CheckNames(const PagingOptions& options) {
   const memory::policy::PageLayout no_pages({});
   if (!options.policy.empty()) {
     if (auto policy = memory::policy::MakePolicy(options.policy, no_pages); !policy) {
       return Forward(policy);
     }
+  }
+  if (auto guess_by = memory::policy::GuessByNamed(options.prefetch); !guess_by) {
+    return Forward(guess_by);
   }
   if (!options.io.empty()) {
     if (auto backend = io::BackendNamed(options.io); !backend) {
@@ -98,6 +126,7 @@ PagingSnapshot ExpertPaging::Snapshot() const {
   }
   snapshot.n_resident = pager->n_resident();
   snapshot.pager = pager->stats();
+  snapshot.guesses = experts->guess_stats();
   snapshot.reader = pager->reader_stats();
   return snapshot;
 }
@@ -120,6 +149,16 @@ Result<> ExpertPaging::Resize(uint64_t bytes) {
   }
   shares = std::move(*resized);
   return {};
+}
+
+Result<> ExpertPaging::RememberHotSet() const {
+  const memory::policy::UseCounts& uses = pager->uses();
+  if (profiles.empty() || uses.n_tokens() < kHotSetTokensMin) {
+    return {};
+  }
+  return engine::RememberHotSet(
+      io::MeasurementCache(profiles), profile_name, *layout,
+      {.n_tokens = static_cast<double>(uses.n_tokens()), .popularity = uses.Popularity()});
 }
 
 Result<std::unique_ptr<const formats::packed::PackedFile>> FindPacked(
@@ -165,6 +204,13 @@ Result<std::unique_ptr<ExpertPaging>> StartPaging(const formats::Catalogue& cata
   if (!policy) {
     return Forward(policy);
   }
+  paging->profiles = options.profiles;
+  paging->profile_name = ProfileName(model.hyper_params(), catalogue.TotalBytes());
+  WarmPolicy(*paging, options, **policy);
+  const auto guess_by = memory::policy::GuessByNamed(options.prefetch);
+  if (!guess_by) {
+    return tl::unexpected(guess_by.error());
+  }
   const auto files = AddFiles(catalogue, packed, **reader);
   if (!files) {
     return tl::unexpected(files.error());
@@ -206,9 +252,8 @@ Result<std::unique_ptr<ExpertPaging>> StartPaging(const formats::Catalogue& cata
     return Forward(pager);
   }
   paging->pager = std::move(*pager);
-  paging->experts =
-      std::make_unique<model::PagedExperts>(*paging->pager, *paging->layout, std::move(*layers));
-  paging->experts->set_prefetch(options.prefetch);
+  paging->experts = std::make_unique<model::PagedExperts>(*paging->pager, *paging->layout,
+                                                          std::move(*layers), *guess_by);
   return paging;
 }
 

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "engine/engine.h"
@@ -19,9 +21,11 @@
 namespace plimsoll::engine {
 
 struct PagingOptions {
-  std::string policy;  // "": the default
-  std::string io;      // as io::BackendNamed; "": the best
-  bool prefetch = false;
+  std::string policy;                             // "": the default
+  std::string io;                                 // as io::BackendNamed; "": the best
+  std::string prefetch;                           // as memory::policy::GuessByNamed
+  std::filesystem::path profiles;                 // as EngineOptions
+  std::function<void(std::string_view)> on_note;  // the same; may be empty
   // For tests: what stands between the reader and its backend.
   std::function<std::unique_ptr<io::ReadBackend>(std::unique_ptr<io::ReadBackend>)> wrap_backend;
 };
@@ -34,10 +38,15 @@ struct ExpertPaging {
   memory::Reservation policy_memory;
   memory::Reservation reader_memory;
   std::vector<ExpertShare> shares;  // by class
+  std::filesystem::path profiles;   // PagingOptions::profiles
+  std::string profile_name;
 
   [[nodiscard]] PagingSnapshot Snapshot() const;
   // Gives the experts frames for this many bytes. kDoesNotFit when that is too little for a token.
   [[nodiscard]] Result<> Resize(uint64_t bytes);
+  // Leaves the popularity of the experts in the folder of profiles, if there is one and enough was
+  // computed to tell. kIo.
+  Result<> RememberHotSet() const;
 };
 
 // The packed file beside the model; null where there is none, or where the options do without.

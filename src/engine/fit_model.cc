@@ -9,6 +9,7 @@
 #include "base/checked.h"
 #include "engine/miss_curve.h"
 #include "memory/policy/forecast.h"
+#include "memory/policy/layer_pairs.h"
 
 namespace plimsoll::engine {
 namespace {
@@ -22,7 +23,8 @@ uint64_t IndexBytes(std::span<const model::ExpertLayer> layers) {
     n_pages.push_back(layer.n_experts);
   }
   const memory::policy::PageLayout layout(n_pages);
-  return memory::policy::Forecast::Bytes(layout) + layout.n_pages() * kPagerBytesAPage;
+  return memory::policy::Forecast::Bytes(layout) + memory::policy::LayerPairs::Bytes(layout) +
+         layout.n_pages() * kPagerBytesAPage;
 }
 
 Result<FittedModel> OpenWithChunk(const formats::Catalogue& catalogue, kernels::Team& team,

@@ -21,7 +21,7 @@ namespace {
 using std::filesystem::path;
 
 constexpr std::string_view kMagic = "plimsoll-measurements 1";
-constexpr uint64_t kFileBytesMax = 64 << 10;
+constexpr uint64_t kFileBytesMax = 4 << 20;
 
 // FNV-1a (Fowler, Noll, Vo): against accidents, not against people.
 uint64_t Hash(std::string_view text) {
@@ -68,14 +68,25 @@ path MeasurementCache::PathOf(std::string_view key) const {
 
 std::optional<std::vector<Measurement>> MeasurementCache::Load(std::string_view key,
                                                                std::chrono::seconds age) const {
+  auto read = Read(key, age);
+  return read ? *std::move(read) : std::nullopt;
+}
+
+Result<std::optional<std::vector<Measurement>>> MeasurementCache::Read(
+    std::string_view key, std::chrono::seconds age) const {
   std::error_code ignored;
   if (folder_.empty() || !std::filesystem::exists(PathOf(key), ignored)) {
     return std::nullopt;
   }
   const auto text = ReadWhole(PathOf(key), kFileBytesMax);
-  const auto body = text ? CheckedBody(*text, key) : std::nullopt;
+  if (!text) {
+    return tl::unexpected(text.error());
+  }
+  const auto body = CheckedBody(*text, key);
   if (!body) {
-    return std::nullopt;
+    return Fail(ErrorKind::kBadModel,
+                "{} is not as it was written: it is damaged or of another version",
+                PathOf(key).string());
   }
   std::istringstream in(*body);
   std::string word;

@@ -35,14 +35,17 @@ class MeasurementCache {
   // What was stored under the key, if that was less than `age` ago.
   [[nodiscard]] std::optional<std::vector<Measurement>> Load(std::string_view key,
                                                              std::chrono::seconds age) const;
+  // The same, but what lies in its place and was not written here, or not whole, is an error
+  // (kBadModel, which names the file).
+  [[nodiscard]] Result<std::optional<std::vector<Measurement>>> Read(
+      std::string_view key, std::chrono::seconds age) const;
   // kIo when it cannot be written.
   Result<> Store(std::string_view key, const std::vector<Measurement>& measurements) const;
 
   [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }
-
- private:
   [[nodiscard]] std::filesystem::path PathOf(std::string_view key) const;
 
+ private:
   std::filesystem::path folder_;  // empty: nothing is kept
 };
 

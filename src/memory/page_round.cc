@@ -10,6 +10,8 @@ namespace {
 // In the given order, while others are still being read: between two calls the owner computes, and
 // the reader makes no progress.
 constexpr size_t kGivenAtOnce = 2;
+// Pages read ahead in the given order, however large they are.
+constexpr size_t kAheadMin = 2;
 
 }  // namespace
 
@@ -40,13 +42,15 @@ PageRound Pager::Want(std::span<const PageId> pages, Phase phase, WantOrder orde
   // All that are there are pinned before anything is evicted for the others.
   for (size_t i = 0; i < pages.size(); ++i) {
     round_.pages[i] = pages[i];
-    round_.wishes[i] = WantPage(pages[i]);
+    round_.joined[i] = false;
+    round_.wishes[i] = WantPage(i);
   }
   BeginMissing();
   return PageRound(*this);
 }
 
-Pager::Wish Pager::WantPage(PageId page) {
+Pager::Wish Pager::WantPage(size_t index) {
+  const PageId page = round_.pages[index];
   Page& state = pages_[page.value];
   if (state.state == PageState::kAbsent) {
     return Wish::kWaiting;
@@ -60,34 +64,44 @@ Pager::Wish Pager::WantPage(PageId page) {
     return Wish::kHit;
   }
   ++StatsOfRound().joined;
+  round_.joined[index] = true;
   Promote(page, ClassOfRound());
   return Wish::kReading;
 }
 
-size_t Pager::ReadAhead() const {
-  const uint64_t frame_bytes = classes_.front().arena->frame_bytes();
-  return std::max<size_t>(2, options_.read_ahead_bytes / frame_bytes);
+void Pager::WantAgain(size_t index) {
+  Wish& wish = round_.wishes[index];
+  StatsOfRound().hits -= wish == Wish::kHit ? 1U : 0U;
+  StatsOfRound().joined -= round_.joined[index] ? 1U : 0U;
+  round_.joined[index] = false;
+  wish = Wish::kWaiting;
+}
+
+bool Pager::IsFarEnough(size_t n_pages, uint64_t bytes) const {
+  return round_.order == WantOrder::kGiven && n_pages >= kAheadMin &&
+         bytes >= options_.read_ahead_bytes;
 }
 
 void Pager::BeginMissing() {
   size_t n_ahead = 0;
-  const size_t n_ahead_max = round_.order == WantOrder::kGiven ? ReadAhead() : round_.n;
-  for (size_t i = round_.first_left; i < round_.n && n_ahead < n_ahead_max; ++i) {
+  uint64_t bytes_ahead = 0;
+  for (size_t i = round_.first_left; i < round_.n && !IsFarEnough(n_ahead, bytes_ahead); ++i) {
     Wish& wish = round_.wishes[i];
     const PageId page = round_.pages[i];
     if (wish == Wish::kWaiting && pages_[page.value].state != PageState::kAbsent) {
-      wish = WantPage(page);  // guessed since the round began
+      wish = WantPage(i);  // guessed since the round began
     } else if (wish == Wish::kWaiting) {
       if (!BeginRead(page, ClassOfRound())) {
         break;
       }
       Pin(page);
       wish = Wish::kReading;
-      for (const PagePart& part : homes_.PartsOf(page)) {
-        StatsOfRound().bytes_read += part.bytes;
-      }
+      StatsOfRound().bytes_read += BytesOf(page);
     }
-    n_ahead += wish == Wish::kReading || wish == Wish::kArrived ? 1 : 0;
+    if (wish == Wish::kReading || wish == Wish::kArrived) {
+      ++n_ahead;
+      bytes_ahead += ClassOf(page).arena->frame_bytes();
+    }
   }
   reader_->Issue();
 }
@@ -96,12 +110,11 @@ void Pager::BeginMissing() {
 // their way when it began: the last of these is read again when its turn comes.
 bool Pager::GiveUpLast() {
   for (size_t i = round_.n; i-- > round_.first_left;) {
-    Wish& wish = round_.wishes[i];
+    const Wish wish = round_.wishes[i];
     if (wish == Wish::kHit || wish == Wish::kArrived) {
       Unpin(round_.pages[i]);
       Drop(round_.pages[i]);
-      StatsOfRound().hits -= wish == Wish::kHit ? 1U : 0U;
-      wish = Wish::kWaiting;
+      WantAgain(i);
       return true;
     }
   }

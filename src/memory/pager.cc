@@ -67,6 +67,7 @@ Pager::Pager(Ledger& ledger, std::unique_ptr<io::Reader> reader, PageHomes homes
     : homes_(std::move(homes)),
       options_(std::move(options)),
       policy_(std::move(policy)),
+      uses_(layout),
       pages_(homes_.n_pages()),
       reads_(homes_.parts.size()),
       completions_(kCompletionsAtOnce),
@@ -87,6 +88,7 @@ Pager::Pager(Ledger& ledger, std::unique_ptr<io::Reader> reader, PageHomes homes
   }
   round_.pages.resize(most);
   round_.wishes.resize(most);
+  round_.joined.resize(most);
   round_.given.reserve(most);
   guesses_.reserve(homes_.n_pages());
 }
@@ -94,8 +96,8 @@ Pager::Pager(Ledger& ledger, std::unique_ptr<io::Reader> reader, PageHomes homes
 Pager::~Pager() = default;
 
 uint64_t Pager::TableBytes(uint32_t n_pages, uint32_t n_parts) {
-  return n_pages *
-         (sizeof(Page) + n_parts * (sizeof(PagePart) + sizeof(io::ReadId)) + sizeof(uint32_t) + 1);
+  return n_pages * (sizeof(Page) + n_parts * (sizeof(PagePart) + sizeof(io::ReadId)) +
+                    sizeof(uint32_t) + 1 + policy::UseCounts::kBytesAPage);
 }
 
 uint32_t Pager::TotalFrames() const {
@@ -120,6 +122,14 @@ void Pager::Pin(PageId page) {
 void Pager::Unpin(PageId page) {
   pages_[page.value].pinned = false;
   SetEvictable(page, pages_[page.value].state == PageState::kResident);
+}
+
+uint64_t Pager::BytesOf(PageId page) const {
+  uint64_t bytes = 0;
+  for (const PagePart& part : homes_.PartsOf(page)) {
+    bytes += part.bytes;
+  }
+  return bytes;
 }
 
 uint64_t Pager::PartOffset(PageId page, uint32_t part) const {
@@ -204,6 +214,7 @@ bool Pager::BeginRead(PageId page, ReadClass read_class) {
   state.state = PageState::kReading;
   state.frame = frame->value;
   state.failed = false;
+  state.cancelled = false;
   state.n_parts_left = static_cast<uint8_t>(parts.size());
   std::byte* const at = ClassOf(page).arena->Data(*frame);
   const io::ReadBufferId buffer = BufferOf(ClassOf(page), *frame);
@@ -241,12 +252,14 @@ void Pager::OnCompletion(const io::ReadCompletion& completion) {
     if (options_.verify) {
       error = options_.verify(page, part, {data, home.bytes});
     }
-  } else if (completion.outcome != io::ReadOutcome::kCancelled) {
+  } else if (completion.outcome == io::ReadOutcome::kCancelled) {
+    state.cancelled = true;
+  } else {
     error = reader_->Describe(completion);
   }
-  if (completion.outcome != io::ReadOutcome::kDone || error) {
+  if (error) {
     state.failed = true;
-    if (error && state.pinned && !round_.error) {
+    if (state.pinned && !round_.error) {
       round_.error = std::move(error);
     }
   }
@@ -260,7 +273,7 @@ void Pager::OnPageRead(PageId page) {
   std::erase(guesses_, page.value);
   state.state = PageState::kResident;
   ++n_resident_;
-  if (!state.failed) {
+  if (!state.failed && !state.cancelled) {
     SetEvictable(page, !state.pinned);
     return;
   }
@@ -268,11 +281,14 @@ void Pager::OnPageRead(PageId page) {
   const bool pinned = std::exchange(state.pinned, false);
   Drop(page);
   --stats_.evictions;
-  ++stats_.failures;
+  stats_.failures += state.failed ? 1U : 0U;
+  stats_.prefetched_bytes -= state.cancelled ? BytesOf(page) : 0U;
   if (pinned && !round_.error) {  // a guess that was cancelled before someone joined it
     for (size_t i = 0; i < round_.n; ++i) {
       if (round_.pages[i] == page && round_.wishes[i] == Wish::kReading) {
-        round_.wishes[i] = Wish::kWaiting;
+        WantAgain(i);
+        --stats_.prefetched_used;
+        ++stats_.prefetched_dropped;
       }
     }
   }
@@ -301,6 +317,7 @@ void Pager::Prefetch(std::span<const PageId> pages, size_t most) {
     pages_[page.value].guessed = true;
     guesses_.push_back(page.value);
     ++stats_.prefetched;
+    stats_.prefetched_bytes += BytesOf(page);
   }
   reader_->Issue();
 }

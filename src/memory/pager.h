@@ -26,6 +26,7 @@
 #include "memory/arena.h"
 #include "memory/ledger.h"
 #include "memory/policy/policy.h"
+#include "memory/policy/use_counts.h"
 
 namespace plimsoll::memory {
 
@@ -101,8 +102,9 @@ struct WantStats {
 struct PagerStats {
   std::array<WantStats, 2> phases;  // by Phase
   uint64_t evictions = 0;
-  uint64_t failures = 0;  // pages whose read failed
+  uint64_t failures = 0;  // pages whose read failed; not guesses that were dropped
   uint64_t prefetched = 0;
+  uint64_t prefetched_bytes = 0;    // of those that were not cancelled
   uint64_t prefetched_used = 0;     // of these, wanted while they were there or on their way
   uint64_t prefetched_dropped = 0;  // of these, evicted or cancelled before anyone wanted them
   [[nodiscard]] const WantStats& of(Phase phase) const {
@@ -153,7 +155,10 @@ class Pager {
   [[nodiscard]] static uint64_t TableBytes(uint32_t n_pages, uint32_t n_parts);
 
   // What the router of a layer said; comes before the layer's pages are wanted.
-  void Visit(const policy::LayerVisit& visit) { policy_->Visit(visit); }
+  void Visit(const policy::LayerVisit& visit) {
+    uses_.Visit(visit);
+    policy_->Visit(visit);
+  }
 
   // Begins to read what is missing. One round at a time; `pages` are different from one another,
   // at most as many as a layer has, and need not outlive the call.
@@ -181,6 +186,10 @@ class Pager {
   [[nodiscard]] bool IsResident(PageId page) const {
     return pages_[page.value].state == PageState::kResident;
   }
+  // Neither there nor on its way.
+  [[nodiscard]] bool IsAbsent(PageId page) const {
+    return pages_[page.value].state == PageState::kAbsent;
+  }
   [[nodiscard]] uint32_t n_classes() const { return static_cast<uint32_t>(classes_.size()); }
   [[nodiscard]] uint32_t n_frames(uint32_t page_class) const {
     return classes_[page_class].arena->n_frames();
@@ -188,6 +197,7 @@ class Pager {
   [[nodiscard]] uint32_t n_resident() const { return n_resident_; }
   [[nodiscard]] const PageHomes& homes() const { return homes_; }
   [[nodiscard]] const PagerStats& stats() const { return stats_; }
+  [[nodiscard]] const policy::UseCounts& uses() const { return uses_; }
   [[nodiscard]] const io::ReaderStats& reader_stats() const { return reader_->stats(); }
   [[nodiscard]] const io::Reader& reader() const { return *reader_; }
   // Stops the process when its tables contradict one another.
@@ -204,6 +214,7 @@ class Pager {
     bool pinned = false;
     bool guessed = false;      // prefetched, and no one has wanted it yet
     bool failed = false;       // a part of the read under way
+    bool cancelled = false;    // the same
     uint8_t n_parts_left = 0;  // of the read under way
     uint32_t frame = kNoFrame;
   };
@@ -224,6 +235,7 @@ class Pager {
     size_t first_left = 0;        // all before it were given out
     std::vector<PageId> pages;    // [most pages of a layer], of which n
     std::vector<Wish> wishes;     // the same
+    std::vector<bool> joined;     // the same: counted as such
     std::vector<uint32_t> given;  // by the last Next
     std::optional<Error> error;
   };
@@ -247,13 +259,16 @@ class Pager {
   void Promote(PageId page, io::ReadClass read_class);
   void OnCompletion(const io::ReadCompletion& completion);
   void OnPageRead(PageId page);
+  [[nodiscard]] uint64_t BytesOf(PageId page) const;
   // Of a page that is not pinned: it loses its frame.
   void Drop(PageId page);
 
-  [[nodiscard]] Wish WantPage(PageId page);
+  [[nodiscard]] Wish WantPage(size_t index);
+  // A page that was there or on its way is not, and is a miss after all.
+  void WantAgain(size_t index);
   void BeginMissing();
-  // Of pages read ahead in the given order.
-  [[nodiscard]] size_t ReadAhead() const;
+  // Whether so much read ahead of the page in use is enough.
+  [[nodiscard]] bool IsFarEnough(size_t n_pages, uint64_t bytes) const;
   [[nodiscard]] bool GiveUpLast();
   void TakeBackGiven();
   void CloseRound();
@@ -272,6 +287,7 @@ class Pager {
   PagerOptions options_;
   Reservation tables_;
   std::unique_ptr<policy::Policy> policy_;
+  policy::UseCounts uses_;
   std::vector<PageClass> classes_;
   std::vector<Page> pages_;
   std::vector<io::ReadId> reads_;  // [n_pages][n_parts], of reads under way

@@ -244,6 +244,32 @@ TEST_F(PagerTest, AJoinedReadIsGivenUpWhereTheOnlyFrameWaitsForTheFirst) {
   const auto came = Serve(Layer(1, {0, 3}), WantOrder::kGiven, Phase::kPrefill);
   ASSERT_TRUE(came) << came.error().message;
   EXPECT_EQ(*came, (std::vector<uint32_t>{0, 1}));
+  const WantStats& stats = pager_->stats().of(Phase::kPrefill);
+  EXPECT_EQ(stats.joined, 0U);  // it was read again
+  EXPECT_EQ(stats.misses(), 2U);
+}
+
+// More guesses than are begun at a time.
+TEST_F(PagerTest, GuessesThatAreDroppedAreNoFailures) {
+  Start({.n_frames = 20});
+  pager_->Prefetch(Layer(1, {0, 1, 2, 3, 4, 5, 6, 7}));
+  pager_->DropPrefetches();
+  // One that was cancelled and is on its way back is wanted now: it is read after all.
+  const auto came = Serve(Layer(1, {6, 7}), WantOrder::kArrival);
+  ASSERT_TRUE(came) << came.error().message;
+  EXPECT_EQ(came->size(), 2U);
+  while (pager_->reader().n_outstanding() > 0) {
+    clock_.Advance(std::chrono::milliseconds(1));
+    pager_->Poll();
+  }
+  const PagerStats& stats = pager_->stats();
+  EXPECT_EQ(stats.failures, 0U);
+  EXPECT_EQ(stats.prefetched, 8U);
+  EXPECT_EQ(stats.prefetched_used, 0U);
+  EXPECT_GT(stats.prefetched_dropped, 0U);
+  EXPECT_EQ(stats.of(Phase::kDecode).joined, 0U);
+  EXPECT_EQ(stats.of(Phase::kDecode).misses(), 2U);
+  pager_->CheckInvariants();
 }
 
 TEST_F(PagerTest, GrowsInSmallSteps) {

@@ -65,6 +65,7 @@ class LayerPieces {
   void SetResidentMatrices(const FeedForwardWeights& weights);
   void RunPagedExperts(const FeedForwardWeights& weights);
   void GuessNext();
+  void GuessByRouter();
   void RunWave(const FeedForwardWeights& weights, const Wave& wave);
   void RunDown(const FeedForwardWeights& weights, const Wave& wave);
   void RunGateUp(const FeedForwardWeights& weights, const Wave& wave);

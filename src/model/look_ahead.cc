@@ -1,8 +1,8 @@
 // Look-ahead: which experts the next layer may want, while this one's are still being read.
 //
-// The next layer's router is applied to the residual stream as it is now, before this layer's
-// experts have added their part: what they add is small beside it. Eliseev, Mazur, "Fast inference
-// of mixture-of-experts language models with offloading", arXiv:2312.17238, section 3.2.
+// By the router: the next layer's is applied to the residual stream as it is now, before this
+// layer's experts have added their part: what they add is small beside it. Eliseev, Mazur, "Fast
+// inference of mixture-of-experts language models with offloading", arXiv:2312.17238, section 3.2.
 #include <algorithm>
 
 #include "model/layer_pieces.h"
@@ -13,10 +13,19 @@
 namespace plimsoll::model {
 
 void LayerPieces::GuessNext() {
-  if (!step_.experts->prefetch() || next_ == nullptr || !step_.hp.layers[layer_idx_ + 1].is_moe() ||
-      kernels::ActivationFormatFor(next_->router.dtype) != kernels::ActivationFormat::kF32) {
+  using memory::policy::GuessBy;
+  const GuessBy by = step_.experts->guess_by();
+  if (by == GuessBy::kNothing || next_ == nullptr || !step_.hp.layers[layer_idx_ + 1].is_moe()) {
     return;
   }
+  if (by == GuessBy::kPairs) {
+    step_.experts->PrefetchPairs(layer_idx_ + 1, step_.hp.layers[layer_idx_ + 1].n_experts_active);
+  } else if (kernels::ActivationFormatFor(next_->router.dtype) == kernels::ActivationFormat::kF32) {
+    GuessByRouter();
+  }
+}
+
+void LayerPieces::GuessByRouter() {
   const LayerParams& next = step_.hp.layers[layer_idx_ + 1];
   const uint64_t d = step_.hp.hidden_dim;
   Scratch& s = step_.scratch;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "model/top_k.h"
+
 namespace plimsoll::model {
 namespace {
 
@@ -20,27 +22,41 @@ memory::policy::PageLayout ExpertPages(std::span<const ExpertLayer> layers) {
 }
 
 PagedExperts::PagedExperts(memory::Pager& pager, const memory::policy::PageLayout& layout,
-                           std::vector<ExpertLayer> layers)
-    : pager_(pager), layout_(layout), layers_(std::move(layers)) {
+                           std::vector<ExpertLayer> layers, memory::policy::GuessBy guess_by)
+    : pager_(pager),
+      layout_(layout),
+      layers_(std::move(layers)),
+      guess_by_(guess_by),
+      gate_(layout) {
   uint32_t most = 0;
   for (const ExpertLayer& layer : layers_) {
     most = std::max(most, layer.n_experts);
   }
   wanted_.reserve(most);
+  if (guess_by_ == memory::policy::GuessBy::kPairs) {
+    pairs_.emplace(layout_);
+    expected_.resize(most);
+    ranked_.resize(most);
+  }
 }
 
 memory::PageRound PagedExperts::Want(const Step& step, uint32_t layer_idx,
                                      memory::WantOrder order) {
   const Routing& routing = step.scratch.routing;
   const size_t n_pairs = routing.active_begin[routing.n_active];
-  pager_.Visit({.layer = layer_idx,
-                .step = step.pass,
-                .phase = step.phase(),
-                .n_tokens = static_cast<uint32_t>(step.n()),
-                .experts = routing.chosen.first(n_pairs),
-                .probabilities = {},
-                .near_experts = {},
-                .near_probabilities = {}});
+  const memory::policy::LayerVisit visit = {.layer = layer_idx,
+                                            .step = step.pass,
+                                            .phase = step.phase(),
+                                            .n_tokens = static_cast<uint32_t>(step.n()),
+                                            .experts = routing.chosen.first(n_pairs),
+                                            .probabilities = {},
+                                            .near_experts = {},
+                                            .near_probabilities = {}};
+  pager_.Visit(visit);
+  gate_.Visit(visit);
+  if (pairs_) {
+    pairs_->Visit(visit);
+  }
   wanted_.clear();
   for (const uint32_t expert : routing.active.first(routing.n_active)) {
     wanted_.push_back(layout_.page(layer_idx, expert));
@@ -50,11 +66,20 @@ memory::PageRound PagedExperts::Want(const Step& step, uint32_t layer_idx,
 
 void PagedExperts::Prefetch(uint32_t layer_idx, std::span<const uint32_t> likeliest_first) {
   pager_.DropPrefetches();
-  wanted_.clear();
-  for (const uint32_t expert : likeliest_first) {
-    wanted_.push_back(layout_.page(layer_idx, expert));
-  }
-  pager_.Prefetch(wanted_, kGuesses);
+  const auto worth = gate_.Choose(layer_idx, likeliest_first,
+                                  [this](memory::PageId page) { return pager_.IsAbsent(page); });
+  pager_.Prefetch(worth, kGuesses);
+}
+
+void PagedExperts::PrefetchPairs(uint32_t layer_idx, uint32_t n_active) {
+  const auto expected = std::span(expected_).first(layout_.n_pages(layer_idx));
+  pairs_->Expect(expected);
+  const auto ranked = std::span(ranked_).first(std::min<size_t>(n_active, expected.size()));
+  ChooseTop(expected, ranked);
+  std::ranges::sort(ranked, [&](uint32_t a, uint32_t b) {
+    return expected[a] != expected[b] ? expected[a] > expected[b] : a < b;
+  });
+  Prefetch(layer_idx, ranked);
 }
 
 ExpertMatrices PagedExperts::MatricesOf(uint32_t layer_idx, uint32_t expert) const {

@@ -2,10 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "memory/pager.h"
+#include "memory/policy/guess_gate.h"
+#include "memory/policy/layer_pairs.h"
 #include "model/expert_layout.h"
 #include "model/scratch.h"
 #include "model/step.h"
@@ -19,28 +22,36 @@ namespace plimsoll::model {
 // Not thread-safe. Allocates when it is made and never after.
 class PagedExperts {
  public:
-  // The pager has the pages of ExpertPages(layers), `layout` among them, and outlives this.
+  // The pager has the pages of ExpertPages(layers), which `layout` is; both outlive this.
   PagedExperts(memory::Pager& pager, const memory::policy::PageLayout& layout,
-               std::vector<ExpertLayer> layers);
+               std::vector<ExpertLayer> layers, memory::policy::GuessBy guess_by);
 
   // Tells the policy what the layer's router chose, and wants the experts that are active.
   [[nodiscard]] memory::PageRound Want(const Step& step, uint32_t layer_idx,
                                        memory::WantOrder order);
   // Of an expert that the round has given out.
   [[nodiscard]] ExpertMatrices MatricesOf(uint32_t layer_idx, uint32_t expert) const;
-  // Of a layer to come: has the likeliest of the experts that are missing read while the disk has
-  // nothing else to do, and forgets the guesses of layers before.
+
+  [[nodiscard]] memory::policy::GuessBy guess_by() const { return guess_by_; }
+  // Of a layer to come: has those of its likely experts that are missing, and worth it, read while
+  // the disk has nothing else to do. Forgets the guesses at layers before.
   void Prefetch(uint32_t layer_idx, std::span<const uint32_t> likeliest_first);
-  // Whether anything is to be guessed.
-  void set_prefetch(bool prefetch) { prefetch_ = prefetch; }
-  [[nodiscard]] bool prefetch() const { return prefetch_; }
+  // The same for the layer behind that whose experts were wanted last, from pairs of experts.
+  void PrefetchPairs(uint32_t layer_idx, uint32_t n_active);
+  [[nodiscard]] const memory::policy::GuessGate::Stats& guess_stats() const {
+    return gate_.stats();
+  }
 
  private:
   memory::Pager& pager_;
   const memory::policy::PageLayout& layout_;
   std::vector<ExpertLayer> layers_;
   std::vector<memory::PageId> wanted_;
-  bool prefetch_ = false;
+  memory::policy::GuessBy guess_by_;
+  memory::policy::GuessGate gate_;
+  std::optional<memory::policy::LayerPairs> pairs_;  // with GuessBy::kPairs
+  std::vector<float> expected_;                      // [most experts of a layer]
+  std::vector<uint32_t> ranked_;                     // the same
 };
 
 }  // namespace plimsoll::model

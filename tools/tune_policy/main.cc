@@ -1,6 +1,7 @@
 // Fits the forecast policy leave-one-out: for each trace the weights are fitted to the others and
 // judged on this one, beside the best decayed LFU that could have been fixed for it and Belady's
-// optimum. At the end come the weights fitted to all, which go into src/memory/policy/forecast.cc.
+// optimum. Then come the weights fitted to all, which go into src/memory/policy/forecast.cc, and
+// how good look-ahead by pairs of experts would have been.
 //
 //   tune-policy [--without FEATURE,...] [--horizon N] TRACE TRACE...
 //
@@ -20,6 +21,7 @@
 #include "memory/replay/replay.h"
 #include "memory/trace/trace_file.h"
 #include "tools/tune_policy/fit.h"
+#include "tools/tune_policy/guesses.h"
 
 namespace plimsoll::tune_policy {
 namespace {
@@ -99,6 +101,26 @@ double Judge(const LoadedTrace& trace, const ForecastWeights& weights, double sh
   return closed;
 }
 
+void PrintGuesses(const std::vector<LoadedTrace>& traces) {
+  const auto percent = [](uint64_t n, uint64_t of) {
+    return of == 0
+               ? std::string("-")
+               : fmt::format("{:.0f} %", 100 * static_cast<double>(n) / static_cast<double>(of));
+  };
+  std::cout << "\n| Pairs of experts | Slots | misses | guesses at missing pages | right | worth a "
+               "read | right |\n|---|---|---|---|---|---|---|\n";
+  for (const LoadedTrace& trace : traces) {
+    for (const double share : kShares) {
+      const auto n_slots = std::lround(share * trace.stream.layout().n_pages());
+      const GuessCounts counts = GuessByPairs(trace.stream, static_cast<uint32_t>(n_slots));
+      std::cout << fmt::format("| {} | {:.0f} % | {} | {} | {} | {} | {} |\n", trace.name,
+                               100 * share, counts.missing, counts.guesses,
+                               percent(counts.guesses_right, counts.guesses), counts.worth,
+                               percent(counts.worth_right, counts.worth));
+    }
+  }
+}
+
 Result<Options> ParseOptions(int argc, char** argv) {
   Options options;
   for (int i = 1; i < argc; ++i) {
@@ -157,6 +179,7 @@ Result<> Tune(const Options& options) {
   std::cout << fmt::format("\nMean gap closed at 12 and 25 %: {:.1f} %\nFitted to all: ",
                            100 * sum / (2 * static_cast<double>(traces.size())));
   PrintWeights(Fit(all, options.without));
+  PrintGuesses(traces);
   return {};
 }
 

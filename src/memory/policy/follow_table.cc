@@ -10,8 +10,8 @@ constexpr uint8_t kCountMax = 255;
 
 }  // namespace
 
-FollowTable::FollowTable(uint32_t n_experts)
-    : n_(n_experts), counts_(size_t{n_experts} * n_experts, 0), n_seen_(n_experts, 0) {}
+FollowTable::FollowTable(uint32_t n_before, uint32_t n_now)
+    : n_(n_now), counts_(size_t{n_before} * n_now, 0), n_seen_(n_before, 0) {}
 
 // A pair is counted at most once an occurrence, so no count outgrows n_seen_. When that is full,
 // all of the expert's are halved: old pairs fade.
@@ -37,6 +37,11 @@ void FollowTable::Add(std::span<const uint16_t> before, std::span<const uint16_t
 void FollowTable::Expect(std::span<const uint16_t> now, std::span<const float> rate,
                          std::span<float> expected) const {
   std::ranges::fill(expected, 0.0F);
+  ExpectMore(now, rate, expected);
+}
+
+void FollowTable::ExpectMore(std::span<const uint16_t> now, std::span<const float> rate,
+                             std::span<float> expected) const {
   for (const uint16_t expert : now) {
     const uint8_t* const counts = counts_.data() + size_t{expert} * n_;
     const float share = 1 / (static_cast<float>(now.size()) *
