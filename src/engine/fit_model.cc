@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/checked.h"
 #include "engine/miss_curve.h"
+#include "formats/packed/packed_file.h"
 #include "memory/policy/forecast.h"
 #include "memory/policy/layer_pairs.h"
 
@@ -43,6 +44,9 @@ Result<FittedModel> OpenWithChunk(const formats::Catalogue& catalogue, kernels::
     return Forward(needs);
   }
   needs->n_parallel = options.n_parallel;
+  if (options.packed != nullptr && !needs->experts.empty()) {
+    needs->index += options.packed->memory_bytes();
+  }
   return FittedModel{std::move(*model), std::move(*needs), {}};
 }
 

@@ -21,7 +21,7 @@ struct MemoryPlan {
   uint64_t experts = 0;
   uint64_t kv = 0;
   uint64_t scratch = 0;
-  uint64_t index = 0;  // tables of the policy and the pager
+  uint64_t index = 0;  // tables of the policy, the pager and the packed file
   uint64_t io = 0;     // tables of the reader
 
   [[nodiscard]] uint64_t total() const {
@@ -65,7 +65,8 @@ struct LineNeeds {
   uint32_t n_ctx = 0;
   uint32_t n_parallel = 1;  // contexts of that length at a time
   std::vector<ExpertClass> experts;
-  // Taken only when experts are paged: tables of the policy and the pager, and of the reader.
+  // Taken only when experts are paged: tables of the policy, the pager and the packed file, and of
+  // the reader.
   uint64_t index = 0;
   uint64_t io = 0;
   StreamNeeds stream;

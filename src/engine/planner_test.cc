@@ -1,8 +1,13 @@
 #include "engine/planner.h"
 
+#include <filesystem>
+#include <string>
+
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "base/bytes.h"
+#include "engine/pack_model.h"
 
 namespace plimsoll::engine {
 namespace {
@@ -69,6 +74,36 @@ TEST(Planner, PlansWhatTheEngineReserves) {
     expect(memory::Account::kIo, parts.io);
     EXPECT_LE(ledger.high_water_bytes, parts.total());
   }
+}
+
+// A packed file's checksums stay in memory: `index` counts them, in the plan and in the ledger.
+TEST(Planner, CountsThePackedFilesTables) {
+  namespace fs = std::filesystem;
+  const fs::path folder =
+      fs::path(testing::TempDir()) / ("plimsoll_planner_" + std::to_string(::getpid()));
+  fs::create_directories(folder);
+  const fs::path model = folder / "lab.gguf";
+  fs::copy_file(fs::path(PLIMSOLL_SOURCE_DIR) / "models" / "plimsoll-lab-q8_0.gguf", model);
+  EngineOptions options = {.model = model, .n_ctx = 256, .n_threads = 1};
+  uint64_t line = 0;
+  const auto planned_index = [&] {
+    const auto planner = Planner::Open(options).value();
+    line = planner->landmarks().cycle;
+    return planner->At(line)->division.parts.index;
+  };
+  const uint64_t without = planned_index();
+  const auto packed = PackModel({.model = model, .output = {}, .pack = {}});
+  ASSERT_TRUE(packed) << packed.error().message;
+  const uint64_t with = planned_index();
+  EXPECT_EQ(with - without, formats::packed::PackedFile::Open(packed->path)->memory_bytes());
+
+  options.memory = SizeSpec{.bytes = line};
+  const auto engine = Engine::Load(options, {});
+  ASSERT_TRUE(engine) << engine.error().message;
+  EXPECT_TRUE((*engine)->paging());
+  const auto index = static_cast<size_t>(memory::Account::kIndex);
+  EXPECT_EQ((*engine)->ledger().accounts[index].bytes, with);
+  fs::remove_all(folder);
 }
 
 TEST(Planner, CountsATokensWork) {

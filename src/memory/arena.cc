@@ -49,7 +49,7 @@ bool FrameArena::AddChunk(uint32_t n_frames) {
 void FrameArena::Grow(uint32_t n_frames) {
   prefault_.reset();
   while (n_frames_ < n_frames) {
-    const uint64_t fitting = ledger_.available_bytes() / frame_bytes_;
+    const uint64_t fitting = ledger_.available_bytes(account_) / frame_bytes_;
     const auto n = static_cast<uint32_t>(
         std::min<uint64_t>({n_frames - n_frames_, frames_per_chunk_, fitting}));
     if (n == 0 || !AddChunk(n)) {

@@ -26,7 +26,7 @@ Result<Buffer> Buffer::Allocate(Ledger& ledger, Account account, uint64_t bytes,
   if (!reservation) {
     return Fail(ErrorKind::kDoesNotFit, "{} needs {}, and the line of {} has {} left", what,
                 FormatBytes(bytes), FormatBytes(ledger.budget_bytes()),
-                FormatBytes(ledger.available_bytes()));
+                FormatBytes(ledger.available_bytes(account)));
   }
   void* memory = ::mmap(nullptr, *size, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

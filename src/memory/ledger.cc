@@ -40,12 +40,12 @@ void Reservation::Shrink(uint64_t bytes) {
 
 std::optional<Reservation> Ledger::Reserve(Account account, uint64_t bytes) {
   const std::lock_guard lock(mutex_);
-  if (bytes > budget_bytes_ - reserved_bytes_) {
+  AccountUsage& usage = accounts_[static_cast<size_t>(account)];
+  if (bytes > AvailableTo(usage)) {
     return std::nullopt;
   }
   reserved_bytes_ += bytes;
   high_water_bytes_ = std::max(high_water_bytes_, reserved_bytes_);
-  AccountUsage& usage = accounts_[static_cast<size_t>(account)];
   usage.bytes += bytes;
   usage.high_water_bytes = std::max(usage.high_water_bytes, usage.bytes);
   return Reservation(this, account, bytes);
@@ -59,6 +59,33 @@ void Ledger::Release(Account account, uint64_t bytes) {
   reserved_bytes_ -= bytes;
 }
 
+uint64_t Ledger::KeptBytes() const {
+  uint64_t kept = 0;
+  for (const AccountUsage& usage : accounts_) {
+    kept += usage.kept_bytes();
+  }
+  return kept;
+}
+
+uint64_t Ledger::AvailableTo(const AccountUsage& usage) const {
+  const uint64_t kept_for_others = KeptBytes() - usage.kept_bytes();
+  return std::min(budget_bytes_ - reserved_bytes_ - kept_for_others,
+                  usage.limits.ceiling_bytes - usage.bytes);
+}
+
+bool Ledger::SetLimits(Account account, AccountLimits limits) {
+  const std::lock_guard lock(mutex_);
+  AccountUsage& usage = accounts_[static_cast<size_t>(account)];
+  const uint64_t kept_for_others = KeptBytes() - usage.kept_bytes();
+  const uint64_t room = budget_bytes_ - reserved_bytes_ - kept_for_others;
+  if (limits.ceiling_bytes < std::max(usage.bytes, limits.floor_bytes) ||
+      limits.floor_bytes - std::min(limits.floor_bytes, usage.bytes) > room) {
+    return false;
+  }
+  usage.limits = limits;
+  return true;
+}
+
 uint64_t Ledger::budget_bytes() const {
   const std::lock_guard lock(mutex_);
   return budget_bytes_;
@@ -66,7 +93,7 @@ uint64_t Ledger::budget_bytes() const {
 
 bool Ledger::SetBudget(uint64_t budget_bytes) {
   const std::lock_guard lock(mutex_);
-  if (reserved_bytes_ > budget_bytes) {
+  if (reserved_bytes_ + KeptBytes() > budget_bytes) {
     return false;
   }
   budget_bytes_ = budget_bytes;
@@ -75,7 +102,12 @@ bool Ledger::SetBudget(uint64_t budget_bytes) {
 
 uint64_t Ledger::available_bytes() const {
   const std::lock_guard lock(mutex_);
-  return budget_bytes_ - reserved_bytes_;
+  return budget_bytes_ - reserved_bytes_ - KeptBytes();
+}
+
+uint64_t Ledger::available_bytes(Account account) const {
+  const std::lock_guard lock(mutex_);
+  return AvailableTo(accounts_[static_cast<size_t>(account)]);
 }
 
 LedgerSnapshot Ledger::Snapshot() const {
@@ -83,6 +115,7 @@ LedgerSnapshot Ledger::Snapshot() const {
   return {.budget_bytes = budget_bytes_,
           .reserved_bytes = reserved_bytes_,
           .high_water_bytes = high_water_bytes_,
+          .kept_bytes = KeptBytes(),
           .accounts = accounts_};
 }
 

@@ -2,6 +2,7 @@
 // of its owner, before it is allocated.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <mutex>
@@ -32,16 +33,34 @@ inline constexpr size_t kNAccounts = 13;
 
 [[nodiscard]] std::string_view AccountName(Account account);
 
+// What an account is sure of and what it may have. A floor above what the account has reserved is
+// kept free for it: no other account can take that room.
+struct AccountLimits {
+  uint64_t floor_bytes = 0;
+  uint64_t ceiling_bytes = UINT64_MAX;
+};
+
 struct AccountUsage {
   uint64_t bytes = 0;
   uint64_t high_water_bytes = 0;
+  AccountLimits limits;
+
+  // Of the floor, what is not reserved yet.
+  [[nodiscard]] uint64_t kept_bytes() const {
+    return limits.floor_bytes - std::min(limits.floor_bytes, bytes);
+  }
 };
 
 struct LedgerSnapshot {
   uint64_t budget_bytes = 0;
   uint64_t reserved_bytes = 0;
   uint64_t high_water_bytes = 0;
+  uint64_t kept_bytes = 0;  // by floors, beside what is reserved
   std::array<AccountUsage, kNAccounts> accounts;
+
+  [[nodiscard]] const AccountUsage& of(Account account) const {
+    return accounts[static_cast<size_t>(account)];
+  }
 };
 
 class Ledger;
@@ -79,17 +98,27 @@ class Ledger {
   Ledger(const Ledger&) = delete;
   Ledger& operator=(const Ledger&) = delete;
 
-  // Empty when the budget has no room: that is pressure, and the caller decides what it means.
+  // Empty when the budget has no room beside what floors keep for others, or when the account's
+  // ceiling would be passed: that is pressure, and the caller decides what it means.
   [[nodiscard]] std::optional<Reservation> Reserve(Account account, uint64_t bytes);
+  // False, and nothing changes, when the account has more than the ceiling, the floor is above it,
+  // or the budget has no room for the floor beside what the others have and keep.
+  [[nodiscard]] bool SetLimits(Account account, AccountLimits limits);
   [[nodiscard]] LedgerSnapshot Snapshot() const;
   [[nodiscard]] uint64_t budget_bytes() const;
-  // False, and nothing changes, when more is reserved than that.
+  // False, and nothing changes, when more is reserved and kept than that.
   [[nodiscard]] bool SetBudget(uint64_t budget_bytes);
+  // Of the budget, what is neither reserved nor kept by a floor.
   [[nodiscard]] uint64_t available_bytes() const;
+  // What Reserve would grant this account: its own floor and ceiling counted.
+  [[nodiscard]] uint64_t available_bytes(Account account) const;
 
  private:
   friend class Reservation;
   void Release(Account account, uint64_t bytes);
+  // With the lock held.
+  [[nodiscard]] uint64_t KeptBytes() const;
+  [[nodiscard]] uint64_t AvailableTo(const AccountUsage& usage) const;
 
   mutable std::mutex mutex_;
   uint64_t budget_bytes_;

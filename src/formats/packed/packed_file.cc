@@ -100,4 +100,11 @@ std::span<const io::Digest128> PackedFile::Pieces(size_t source) const {
   return std::span(decoded_.header.pieces).subspan(first, sources()[source].n_pieces());
 }
 
+uint64_t PackedFile::memory_bytes() const {
+  const Header& header = decoded_.header;
+  return header.checksums.size() * sizeof(uint64_t) + header.pieces.size() * sizeof(io::Digest128) +
+         header.sources.size() * sizeof(SourceFile) + header.layers.size() * sizeof(LayerShape) +
+         decoded_.layout.layers.size() * sizeof(Layer);
+}
+
 }  // namespace plimsoll::formats::packed

@@ -67,6 +67,8 @@ class PackedFile {
   [[nodiscard]] std::span<const SourceFile> sources() const { return decoded_.header.sources; }
   // The digests of a source file's pieces of kPieceBytes, the last one shorter.
   [[nodiscard]] std::span<const io::Digest128> Pieces(size_t source) const;
+  // Of this object's tables.
+  [[nodiscard]] uint64_t memory_bytes() const;
 
  private:
   PackedFile(std::shared_ptr<const io::File> file, DecodedHeader decoded)
