@@ -7,5 +7,9 @@
 namespace plimsoll {
 
 [[nodiscard]] uint64_t NAllocations();
+// Of these, what has not been given back.
+[[nodiscard]] uint64_t NLiveAllocations();
+// The n-th allocation from now on fails, on whatever thread; 0: none does.
+void FailAllocation(uint64_t n);
 
 }  // namespace plimsoll

@@ -45,21 +45,17 @@ class ThreadBackend final : public ReadBackend {
   ThreadBackend(uint32_t depth, uint32_t n_threads, bool direct)
       : depth_(depth), files_(direct), pending_(depth), results_(depth) {
     queued_.reserve(depth);
-    for (uint32_t i = 0; i < std::max(1U, n_threads); ++i) {
-      threads_.emplace_back([this] { Work(); });
+    try {
+      for (uint32_t i = 0; i < std::max(1U, n_threads); ++i) {
+        threads_.emplace_back([this] { Work(); });
+      }
+    } catch (...) {  // no memory for another, or no thread
+      Stop();
+      throw;
     }
   }
 
-  ~ThreadBackend() override {
-    {
-      const std::lock_guard lock(mutex_);
-      stopping_ = true;
-    }
-    work_.notify_all();
-    for (std::thread& thread : threads_) {
-      thread.join();
-    }
-  }
+  ~ThreadBackend() override { Stop(); }
 
   std::string_view name() const override { return "threads"; }
   uint32_t depth() const override { return depth_; }
@@ -114,6 +110,17 @@ class ThreadBackend final : public ReadBackend {
     BackendRead read;
     int descriptor = -1;
   };
+
+  void Stop() {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    work_.notify_all();
+    for (std::thread& thread : threads_) {
+      thread.join();
+    }
+  }
 
   void Work() {
     std::unique_lock lock(mutex_);

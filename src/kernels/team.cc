@@ -98,6 +98,12 @@ class alignas(64) Part {
 // `n_working`; a worker sees each stage exactly once, so fields written before a stage are stable
 // in it.
 struct Team::State {
+  // Also where a team could not be made, for want of a thread: those there are wait for a stage.
+  ~State() {
+    stopping = true;
+    Begin(0);
+  }
+
   std::atomic<uint32_t> stage = 0;
   std::atomic<uint32_t> n_working = 0;
   std::vector<Part> parts;  // of each thread
@@ -180,10 +186,7 @@ Team::Team(size_t n_threads, std::span<const uint32_t> processors)
   }
 }
 
-Team::~Team() {
-  state_->stopping = true;
-  state_->Begin(0);
-}
+Team::~Team() = default;
 
 void Team::Run(size_t n_tasks, TaskRef task) {
   if (n_threads_ == 1 || n_tasks <= 1) {
