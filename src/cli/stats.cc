@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/bytes.h"
+#include "engine/process_memory.h"
 
 namespace plimsoll::cli {
 namespace {
@@ -78,6 +79,18 @@ void WritePaging(JsonText& json, const engine::PagingSnapshot& paging) {
   json.Key("guesses").Number(paging.guesses.judged);
   json.Key("guesses_right").Number(paging.guesses.right);
   json.Key("disk_busy_seconds").Number(std::chrono::duration<double>(paging.reader.busy).count());
+  json.EndObject();
+}
+
+// Beside what is reserved.
+void WriteProcessMemory(JsonText& json, const memory::LedgerSnapshot& ledger) {
+  const engine::ProcessMemory process = engine::ReadProcessMemory();
+  json.BeginObject();
+  json.Key("resident_bytes").Number(process.resident_bytes);
+  json.Key("anonymous_bytes").Number(process.anonymous_bytes);
+  json.Key("beside_ledger_bytes").Number(process.beside_ledger_bytes(ledger));
+  json.Key("heap_bytes").Number(process.heap_bytes);
+  json.Key("page_table_bytes").Number(process.page_table_bytes);
   json.EndObject();
 }
 
@@ -184,8 +197,11 @@ void WriteStats(JsonText& json, const engine::GenerateStats& stats, const engine
   json.Key("prefill_tps").Number(PrefillRate(stats));
   json.Key("decode_tps").Number(DecodeRate(stats));
   json.Key("ttft_s").Number(stats.first_token_seconds);
+  const memory::LedgerSnapshot ledger = engine.ledger();
   json.Key("memory");
-  WriteMemory(json, engine.ledger());
+  WriteMemory(json, ledger);
+  json.Key("process");
+  WriteProcessMemory(json, ledger);
   if (const auto paging = engine.paging()) {
     json.Key("paging");
     WritePaging(json, *paging);
