@@ -6,6 +6,7 @@
 
 #include "cli/console.h"
 #include "cli/interrupts.h"
+#include "cli/line_keeper.h"
 #include "engine/engine.h"
 
 namespace plimsoll::cli {
@@ -15,10 +16,17 @@ struct Answer {
   engine::GenerateStats stats;
 };
 
+// What an answer heeds while it grows; null in tests.
+struct Attention {
+  Interrupts* interrupts = nullptr;  // Ctrl-C ends the answer
+  LineKeeper* keeper = nullptr;      // moves the line between tokens
+};
+
 // Generates after `prompt`. With `stream` the text goes to standard output at once, without what
-// steers a terminal when that is one. Ctrl-C ends the answer; `interrupts` is null in tests.
+// steers a terminal when that is one.
 [[nodiscard]] Result<Answer> Generate(engine::Session& session, std::span<const TokenId> prompt,
                                       const engine::GenerateOptions& options,
-                                      const Console& console, Interrupts* interrupts, bool stream);
+                                      const Console& console, const Attention& attention,
+                                      bool stream);
 
 }  // namespace plimsoll::cli

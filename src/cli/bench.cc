@@ -195,7 +195,7 @@ Result<> BenchCommand(std::vector<std::string> args, const CommandContext& conte
       "the same threads), and the most memory that the process had resident.",
       "plimsoll bench [-m MODEL]... [options]");
   Declare(line, flags);
-  if (auto over = ParseOrHelp(line, std::move(args), context.console)) {
+  if (auto over = ParseOrHelp(line, std::move(args), context.console, context.sources)) {
     return *std::move(over);
   }
   if (flags.text_file) {

@@ -39,6 +39,9 @@ Result<> Chat::Run() {
     Say(fmt::format("{}: type a message, /help for help, Ctrl-D to end.",
                     s_.engine.summary().name));
   }
+  if (s_.attention.keeper != nullptr) {
+    s_.lines.WhileIdle([this] { return s_.attention.keeper->Tend(); });
+  }
   while (true) {
     const Line line =
         ReadMessage(s_.lines, EditorPrompt('>', s_.use_color), EditorPrompt('.', s_.use_color));
@@ -120,8 +123,8 @@ Result<> Chat::AnswerTo(const std::string& question) {
     return Forward(prompt);
   }
   auto paging = s_.engine.paging();
-  auto answer =
-      Generate(s_.session, *prompt, s_.options, s_.console, s_.interrupts, /*stream=*/true);
+  auto answer = Generate(s_.session, *prompt, s_.options, s_.console, s_.attention,
+                         /*stream=*/true);
   if (!answer) {
     s_.conversation.Retract();
     return Forward(answer);

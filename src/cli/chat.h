@@ -4,9 +4,9 @@
 #include <optional>
 #include <string>
 
+#include "cli/answer.h"
 #include "cli/console.h"
 #include "cli/conversation.h"
-#include "cli/interrupts.h"
 #include "cli/line_reader.h"
 #include "engine/engine.h"
 
@@ -23,7 +23,7 @@ class Chat {
     Conversation conversation;
     engine::GenerateOptions options;
     LineSource& lines;
-    Interrupts* interrupts = nullptr;  // null in tests
+    Attention attention;
     bool use_color = false;
     bool quiet = false;
   };

@@ -57,7 +57,7 @@ struct Talk {
                  .conversation = Conversation(engine.tokenizer(), render, system),
                  .options = {},
                  .lines = lines,
-                 .interrupts = nullptr,
+                 .attention = {},
                  .use_color = false,
                  .quiet = true})
         .Run();

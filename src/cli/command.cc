@@ -5,8 +5,8 @@
 namespace plimsoll::cli {
 
 std::optional<Result<>> ParseOrHelp(CommandLine& line, std::vector<std::string> args,
-                                    const Console& console) {
-  const auto outcome = line.Parse(std::move(args));
+                                    const Console& console, const OptionSources& sources) {
+  const auto outcome = line.Parse(std::move(args), sources);
   if (!outcome) {
     return tl::unexpected<Error>(outcome.error());
   }

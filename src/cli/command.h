@@ -13,6 +13,7 @@
 #include "cli/engine_options.h"
 #include "cli/interrupts.h"
 #include "cli/line_reader.h"
+#include "cli/settings.h"
 
 namespace plimsoll::cli {
 
@@ -21,6 +22,8 @@ struct CommandContext {
   LoadFn load;
   Interrupts* interrupts = nullptr;                            // null in tests
   std::function<std::unique_ptr<LineSource>()> open_terminal;  // for a chat
+  std::optional<SettingsFile> settings_file;                   // none in most tests
+  OptionSources sources;                                       // of what is in it
 };
 
 // A command reads its arguments (those behind its name) and does its work. The kind of an error is
@@ -30,6 +33,7 @@ using CommandFn = Result<> (*)(std::vector<std::string> args, const CommandConte
 // Sets what `line` declares from a command's arguments. A value: the command is over with it,
 // because the arguments are wrong, or asked for the help, which is printed.
 [[nodiscard]] std::optional<Result<>> ParseOrHelp(CommandLine& line, std::vector<std::string> args,
-                                                  const Console& console);
+                                                  const Console& console,
+                                                  const OptionSources& sources);
 
 }  // namespace plimsoll::cli

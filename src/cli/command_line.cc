@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "base/invariant.h"
 #include "cli/suggest.h"
 
 namespace plimsoll::cli {
@@ -21,6 +22,12 @@ std::string EnvironmentName(std::string_view long_name) {
     name.push_back(c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c))));
   }
   return name;
+}
+
+// Null when the variable is not set, or empty.
+const char* FromEnvironment(const std::string& name) {
+  const char* const value = std::getenv(name.c_str());
+  return value == nullptr || *value == '\0' ? nullptr : value;
 }
 
 // A name such as -sys, which a parser would read as -s -y -s.
@@ -44,6 +51,7 @@ struct CommandLine::Entry {
   bool is_repeated = false;
   Setter setter;
   CLI::Option* option = nullptr;
+  Origin origin = Origin::kBuiltIn;
 
   [[nodiscard]] bool is_flag() const { return value_name.empty(); }
   [[nodiscard]] bool Has(std::string_view name) const {
@@ -149,7 +157,16 @@ void CommandLine::Positional(std::string_view value_name, std::string_view help,
   entries_.back().long_name = value_name;
 }
 
-Result<CommandLine::Outcome> CommandLine::Parse(std::vector<std::string> args) {
+Result<CommandLine::Outcome> CommandLine::Parse(std::vector<std::string> args,
+                                                const OptionSources& sources) {
+  if (sources.survey != nullptr) {
+    for (const Entry& entry : entries_) {
+      if (auto asked = Survey(entry, sources); !asked) {
+        return Forward(asked);
+      }
+    }
+    return Outcome::kHelp;
+  }
   // What our names allow and the parser does not: -sys TEXT, and --name= for an empty value.
   for (size_t i = 0; i < args.size() && args[i] != "--"; ++i) {
     if (args[i] == "-h" || args[i] == "--help") {
@@ -179,8 +196,8 @@ Result<CommandLine::Outcome> CommandLine::Parse(std::vector<std::string> args) {
   if (auto known = RefuseUnknown(); !known) {
     return Forward(known);
   }
-  for (const Entry& entry : entries_) {
-    if (auto applied = Apply(entry); !applied) {
+  for (Entry& entry : entries_) {
+    if (auto applied = Apply(entry, sources.settings); !applied) {
       return Forward(applied);
     }
   }
@@ -207,13 +224,22 @@ Result<> CommandLine::RefuseUnknown() const {
               name, DidYouMean(name, names), name_);
 }
 
-Result<> CommandLine::Apply(const Entry& entry) const {
+Result<> CommandLine::Apply(Entry& entry, const Settings* settings) const {
   std::string source = entry.long_name;
   std::vector<std::string> values = entry.option->results();
+  entry.origin = values.empty() ? Origin::kBuiltIn : Origin::kArguments;
   if (values.empty() && !entry.is_positional) {
     source = EnvironmentName(entry.long_name);
-    if (const char* value = std::getenv(source.c_str()); value != nullptr && *value != '\0') {
+    if (const char* value = FromEnvironment(source)) {
       values = {value};
+      entry.origin = Origin::kEnvironment;
+    }
+  }
+  if (values.empty() && !entry.is_positional && settings != nullptr) {
+    const auto found = settings->Find(name_, entry.names);
+    if (!found.empty()) {
+      entry.origin = Origin::kSettings;
+      return ApplySetting(entry, *found.front(), *settings);
     }
   }
   if (!entry.is_repeated && values.size() > 1) {
@@ -225,6 +251,58 @@ Result<> CommandLine::Apply(const Entry& entry) const {
     }
   }
   return {};
+}
+
+Result<> CommandLine::ApplySetting(const Entry& entry, const Setting& setting,
+                                   const Settings& settings) const {
+  if (!entry.is_repeated && setting.values.size() != 1) {
+    return Fail(ErrorKind::kUsage, "{}: {} takes one value, not a list", settings.Place(setting),
+                setting.key);
+  }
+  for (const std::string& value : setting.values) {
+    if (auto set = entry.setter(value); !set) {
+      return Fail(ErrorKind::kUsage, "{}: {}: {}", settings.Place(setting), setting.key,
+                  set.error().message);
+    }
+  }
+  return {};
+}
+
+Result<> CommandLine::Survey(const Entry& entry, const OptionSources& sources) const {
+  if (entry.is_positional) {
+    return {};
+  }
+  OptionSurvey& survey = *sources.survey;
+  for (const std::string& name : entry.names) {
+    if (name.starts_with("--")) {
+      survey.option_names.insert(name.substr(2));
+    }
+  }
+  std::vector<const Setting*> found;
+  if (sources.settings != nullptr) {
+    found = sources.settings->Find(name_, entry.names);
+  }
+  for (const Setting* setting : found) {
+    survey.known.insert(setting);
+    if (auto tried = ApplySetting(entry, *setting, *sources.settings); !tried) {
+      return tried;
+    }
+  }
+  const std::string variable = EnvironmentName(entry.long_name);
+  const char* const value = FromEnvironment(variable);
+  const std::string place = found.empty() ? "" : sources.settings->Place(*found.front());
+  if (value != nullptr) {
+    survey.given.push_back({name_, entry.long_name, {value}, variable, place});
+  } else if (!found.empty()) {
+    survey.given.push_back({name_, entry.long_name, found.front()->values, place, ""});
+  }
+  return {};
+}
+
+CommandLine::Origin CommandLine::OriginOf(std::string_view long_name) const {
+  const auto entry = std::ranges::find(entries_, long_name, &Entry::long_name);
+  Invariant(entry != entries_.end(), "an option that is asked for was declared");
+  return entry->origin;
 }
 
 std::string CommandLine::Help() const {
@@ -245,7 +323,9 @@ std::string CommandLine::Help() const {
     }
     help += fmt::format("  {:<{}} {}\n", names, kHelpColumn, entry.help);
   }
-  help += "\nEach option may also come from the environment: --ctx-size is PLIMSOLL_CTX_SIZE.\n";
+  help +=
+      "\nEach option may also come from the environment (--ctx-size is PLIMSOLL_CTX_SIZE) or from\n"
+      "config.toml (ctx-size = 4096).\n";
   return help;
 }
 

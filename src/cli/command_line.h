@@ -13,16 +13,19 @@
 #include <vector>
 
 #include "base/result.h"
+#include "cli/settings.h"
 
 namespace plimsoll::cli {
 
 // Declare the options, then Parse. Every option but a positional one also has a name in the
-// environment: PLIMSOLL_ and its first long name in capitals (--ctx-size: PLIMSOLL_CTX_SIZE). The
-// command line beats the environment; of an option given twice the last counts, unless it repeats.
-// Targets must outlive Parse, and keep their value when the option is not given.
+// environment: PLIMSOLL_ and its first long name in capitals (--ctx-size: PLIMSOLL_CTX_SIZE), and
+// its long names in the settings file. The command line beats the environment, and that the file;
+// of an option given twice the last counts, unless it repeats. Targets must outlive Parse, and keep
+// their value when the option is not given.
 class CommandLine {
  public:
   enum class Outcome { kRun, kHelp };
+  enum class Origin { kBuiltIn, kSettings, kEnvironment, kArguments };
   // Takes an option's value; an error's message goes behind the option's name.
   using Setter = std::function<Result<>(const std::string& value)>;
 
@@ -54,8 +57,12 @@ class CommandLine {
   void Positional(std::string_view value_name, std::string_view help,
                   std::optional<std::string>& target);
 
-  // kUsage, with what was probably meant when an option is unknown.
-  [[nodiscard]] Result<Outcome> Parse(std::vector<std::string> args);
+  // kUsage, with what was probably meant when an option is unknown. With a survey the settings are
+  // tried, the survey is told what they and the environment give, and the outcome is kHelp.
+  [[nodiscard]] Result<Outcome> Parse(std::vector<std::string> args,
+                                      const OptionSources& sources = {});
+  // After Parse: where the option of this long name got its value.
+  [[nodiscard]] Origin OriginOf(std::string_view long_name) const;
 
   [[nodiscard]] std::string Help() const;
   // The long names, for tests and completion.
@@ -66,7 +73,10 @@ class CommandLine {
   struct Parser;
 
   Entry& Declare(std::string_view names, std::string_view value_name, std::string_view help);
-  [[nodiscard]] Result<> Apply(const Entry& entry) const;
+  [[nodiscard]] Result<> Apply(Entry& entry, const Settings* settings) const;
+  [[nodiscard]] Result<> ApplySetting(const Entry& entry, const Setting& setting,
+                                      const Settings& settings) const;
+  [[nodiscard]] Result<> Survey(const Entry& entry, const OptionSources& sources) const;
   [[nodiscard]] Result<> RefuseUnknown() const;
 
   std::string name_;

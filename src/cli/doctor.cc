@@ -261,7 +261,7 @@ Result<> DoctorCommand(std::vector<std::string> args, const CommandContext& cont
   line.Flag("--quick", "measure nothing", quick);
   line.Flag("--anew", "measure again what is remembered", options.anew);
   line.Flag("--json", "one JSON object", json);
-  if (auto over = ParseOrHelp(line, std::move(args), context.console)) {
+  if (auto over = ParseOrHelp(line, std::move(args), context.console, context.sources)) {
     return *std::move(over);
   }
   options.measure = !quick;

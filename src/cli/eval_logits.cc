@@ -102,7 +102,7 @@ Result<> EvalLogitsCommand(std::vector<std::string> args, const CommandContext& 
       "{\"pos\":0,\"top\":[[id,logprob],...]}, with --full {\"pos\":0,\"logits\":[...]}.",
       "plimsoll eval logits [-m MODEL] --ids IDS [options]");
   Declare(line, flags);
-  if (auto over = ParseOrHelp(line, std::move(args), context.console)) {
+  if (auto over = ParseOrHelp(line, std::move(args), context.console, context.sources)) {
     return *std::move(over);
   }
   auto ids = ReadIds(flags, context.console);

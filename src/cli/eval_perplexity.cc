@@ -144,7 +144,7 @@ Result<> EvalPerplexityCommand(std::vector<std::string> args, const CommandConte
       "BOS token it takes the place of a chunk's first. The error is one standard error.",
       "plimsoll eval perplexity [-m MODEL] FILE [options]");
   Declare(line, flags);
-  if (auto over = ParseOrHelp(line, std::move(args), context.console)) {
+  if (auto over = ParseOrHelp(line, std::move(args), context.console, context.sources)) {
     return *std::move(over);
   }
   if (!flags.file) {

@@ -88,6 +88,7 @@ struct FakeScript {
   std::vector<uint32_t> reused;
   std::vector<std::pair<uint32_t, uint32_t>> appended;  // for logits: where, and how many
   uint32_t n_truncated_to_0 = 0;
+  std::vector<uint64_t> lines;  // that were drawn while it ran
 };
 
 class FakeSession final : public engine::Session {
@@ -193,7 +194,17 @@ class FakeEngine final : public engine::Engine {
   [[nodiscard]] const engine::ModelSummary& summary() const override { return summary_; }
   [[nodiscard]] const FakeTokenizer& tokenizer() const override { return tokenizer_; }
   [[nodiscard]] Result<const text::ChatTemplate*> chat_template() const override { return nullptr; }
-  [[nodiscard]] Result<> SetLine(uint64_t /*bytes*/) override { return {}; }
+  [[nodiscard]] Result<> SetLine(uint64_t bytes) override {
+    if (bytes < LeastLine()) return Fail(ErrorKind::kDoesNotFit, "{} is too low", bytes);
+    script_.lines.push_back(bytes);
+    ledger_.budget_bytes = bytes;
+    return {};
+  }
+  [[nodiscard]] uint64_t LineFor(const std::optional<SizeSpec>& memory) const override {
+    return memory ? memory->Resolve(1000) : 4096;
+  }
+  [[nodiscard]] uint64_t LeastLine() const override { return 64; }
+  void UseMemory(uint64_t bytes) { ledger_.reserved_bytes = bytes; }
   [[nodiscard]] memory::LedgerSnapshot ledger() const override { return ledger_; }
   [[nodiscard]] std::optional<engine::PagingSnapshot> paging() const override {
     return script_.paging;

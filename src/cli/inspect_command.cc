@@ -17,7 +17,7 @@ Result<> InspectCommand(std::vector<std::string> args, const CommandContext& con
   line.Positional("MODEL", "a GGUF file, a split's first part, or a folder", path);
   line.Flag("--tensors", "list every tensor", options.tensors);
   line.Flag("--json", "one JSON object", options.json);
-  if (auto over = ParseOrHelp(line, std::move(args), context.console)) {
+  if (auto over = ParseOrHelp(line, std::move(args), context.console, context.sources)) {
     return *std::move(over);
   }
   if (!path || path->empty()) {

@@ -2,7 +2,9 @@
 
 #include <array>
 #include <cstdint>
+#include <initializer_list>
 
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -19,11 +21,24 @@ namespace {
 
 constexpr double kSecondWithinSeconds = 2;
 
-sigset_t InterruptSet() {
+sigset_t SetOf(std::initializer_list<int> signals) {
   sigset_t set;
   sigemptyset(&set);
-  sigaddset(&set, SIGINT);
+  for (const int signal : signals) {
+    sigaddset(&set, signal);
+  }
   return set;
+}
+
+sigset_t WatchedSet() { return SetOf({SIGINT, SIGHUP}); }
+
+// Whether the process has a terminal that can send it a Ctrl-C, and hang up.
+bool HasTerminal() {
+  const int terminal = ::open("/dev/tty", O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+  if (terminal >= 0) {
+    ::close(terminal);
+  }
+  return terminal >= 0;
 }
 
 void Raise(int event_fd) {
@@ -40,7 +55,8 @@ void Drain(int event_fd) {
 }  // namespace
 
 Interrupts::Interrupts() {
-  const sigset_t set = InterruptSet();
+  had_terminal_ = HasTerminal();
+  const sigset_t set = WatchedSet();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   signal_fd_ = ::signalfd(-1, &set, SFD_CLOEXEC);
   wake_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -55,7 +71,7 @@ Interrupts::~Interrupts() {
   for (const int fd : {signal_fd_, wake_fd_, quit_fd_}) {
     ::close(fd);
   }
-  const sigset_t set = InterruptSet();
+  const sigset_t set = WatchedSet();
   pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
 }
 
@@ -77,7 +93,11 @@ void Interrupts::Watch() {
     }
     signalfd_siginfo info;
     if (::read(signal_fd_, &info, sizeof(info)) == static_cast<ssize_t>(sizeof(info))) {
-      OnInterrupt();
+      if (info.ssi_signo == SIGHUP) {
+        OnHangup();
+      } else {
+        OnInterrupt();
+      }
     }
   }
 }
@@ -95,6 +115,18 @@ void Interrupts::OnInterrupt() {
   } else {
     last_seconds_ = now;
   }
+}
+
+void Interrupts::OnHangup() {
+  if (catches_hangups_ && (!had_terminal_ || HasTerminal())) {
+    hung_up_ = true;
+    return;
+  }
+  // Its disposition was never changed: the default ends the process, nohup's does nothing.
+  const sigset_t hangup = SetOf({SIGHUP});
+  pthread_sigmask(SIG_UNBLOCK, &hangup, nullptr);
+  ::raise(SIGHUP);
+  pthread_sigmask(SIG_BLOCK, &hangup, nullptr);
 }
 
 void ExitInterrupted() {

@@ -1,4 +1,5 @@
-// Ctrl-C: stops the answer and not the program, unless there is no answer to stop.
+// Ctrl-C stops the answer and not the program, unless there is no answer to stop; SIGHUP asks a
+// command that can to read its settings again.
 #pragma once
 
 #include <atomic>
@@ -6,9 +7,9 @@
 
 namespace plimsoll::cli {
 
-// Takes SIGINT over for the whole process while it lives. Construct it before other threads start:
-// they inherit the blocked signal. A thread of its own waits for the signal, so no code ever runs
-// inside a signal handler.
+// Takes SIGINT and SIGHUP over for the whole process while it lives. Construct it before other
+// threads start: they inherit the blocked signals. A thread of its own waits for the signals, so no
+// code ever runs inside a signal handler.
 class Interrupts {
  public:
   enum class Mode {
@@ -25,15 +26,25 @@ class Interrupts {
   // Also forgets an interrupt that is raised.
   void SetMode(Mode mode);
   [[nodiscard]] bool raised() const { return raised_.load(); }
+  // From here on SIGHUP only makes TakeHangup() true. Before, and when it comes because the
+  // terminal that the process was started on is gone, it does what it did without this class: it
+  // ends the process, or nothing under nohup.
+  void CatchHangups() { catches_hangups_ = true; }
+  // Whether there was a SIGHUP since the last call.
+  [[nodiscard]] bool TakeHangup() { return hung_up_.exchange(false); }
   // For poll(2): readable from an interrupt at the prompt until SetMode.
   [[nodiscard]] int wake_fd() const { return wake_fd_; }
 
  private:
   void Watch();
   void OnInterrupt();
+  void OnHangup();
 
   std::atomic<Mode> mode_ = Mode::kExit;
   std::atomic<bool> raised_ = false;
+  std::atomic<bool> catches_hangups_ = false;
+  std::atomic<bool> hung_up_ = false;
+  bool had_terminal_ = false;
   double last_seconds_ = -1e9;  // of the watching thread
   int signal_fd_ = -1;
   int wake_fd_ = -1;

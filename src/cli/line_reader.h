@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,6 +23,9 @@ class LineSource {
   [[nodiscard]] virtual Line Read(const std::string& prompt) = 0;
   // Keeps a line for the arrow keys, this time and the next.
   virtual void Remember(const std::string& text) = 0;
+  // From here on Read calls `work` about once a second while nothing is typed, and shows what it
+  // returns, lines or nothing, above what is typed.
+  virtual void WhileIdle(std::function<std::string()> /*work*/) {}
 };
 
 // Joins lines that end in a backslash with those that follow, with a newline between.

@@ -30,6 +30,7 @@ int main(int argc, char** argv) {
       .load = engine::Engine::Load,
       .interrupts = &interrupts,
       .open_terminal = [&] { return cli::OpenTerminal(interrupts, cli::HistoryPath()); },
+      .settings_file = cli::FindSettingsFile(),
   };
   return cli::RunProgram(std::vector<std::string>(argv + 1, argv + argc), context);
 }

@@ -39,7 +39,7 @@ Result<> PackCommand(std::vector<std::string> args, const CommandContext& contex
                    "or killed is gone on with by the same command.",
                    "plimsoll pack [options] MODEL");
   Declare(line, flags);
-  if (auto over = ParseOrHelp(line, std::move(args), context.console)) {
+  if (auto over = ParseOrHelp(line, std::move(args), context.console, context.sources)) {
     return *std::move(over);
   }
   if (!flags.model || flags.model->empty()) {

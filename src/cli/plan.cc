@@ -90,7 +90,7 @@ Result<> PlanCommand(std::vector<std::string> args, const CommandContext& contex
       "plimsoll plan [-m MODEL] [--memory SIZE] [options]");
   line.Positional("MODEL", "the same as -m MODEL", positional);
   Declare(line, flags);
-  if (auto over = ParseOrHelp(line, std::move(args), context.console)) {
+  if (auto over = ParseOrHelp(line, std::move(args), context.console, context.sources)) {
     return *std::move(over);
   }
   if (positional) {

@@ -1,10 +1,14 @@
 #include "cli/program.h"
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
-#include <ostream>
+#include <new>
+#include <sstream>
+#include <system_error>
 
 #include "cli/bench.h"
+#include "cli/config_command.h"
 #include "cli/doctor.h"
 #include "cli/eval.h"
 #include "cli/inspect_command.h"
@@ -26,9 +30,10 @@ struct Command {
   std::string_view usage;
   std::string_view summary;
   CommandFn command;
+  std::array<std::string_view, 3> parts = {};  // the commands that it has
 };
 
-constexpr std::array<Command, 10> kCommands = {{
+constexpr std::array<Command, 11> kCommands = {{
     {"Talk to a model", "run", "run [MODEL]", "chat in the terminal, or answer -p TEXT",
      RunCommand},
     {"Look at a model, or prepare it", "plan", "plan [-m MODEL]",
@@ -41,14 +46,29 @@ constexpr std::array<Command, 10> kCommands = {{
      "whether a model or its packed file is undamaged", VerifyCommand},
     {"Look at a model, or prepare it", "pack", "pack MODEL",
      "a side file that its experts are read from faster", PackCommand},
-    {"Measure", "eval", "eval logits|perplexity", "what a model predicts, in figures", EvalCommand},
+    {"Measure",
+     "eval",
+     "eval logits|perplexity",
+     "what a model predicts, in figures",
+     EvalCommand,
+     {"logits", "perplexity"}},
     {"Measure", "bench", "bench [-m MODEL]", "how fast it runs, beside the machine's limits",
      BenchCommand},
-    {"Measure", "trace", "trace record|replay|show", "how it routes, and what caches miss",
-     TraceCommand},
+    {"Measure",
+     "trace",
+     "trace record|replay|show",
+     "how it routes, and what caches miss",
+     TraceCommand,
+     {"record", "replay", "show"}},
     {"Measure", "doctor", "doctor [-m MODEL]", "what the machine offers, and what to change",
      DoctorCommand},
+    {"Help", "config", "config show|check", "options from ~/.config/plimsoll/config.toml",
+     ConfigCommand},
 }};
+
+std::string Joined(const std::vector<std::string>& scope) {
+  return fmt::format("{}", fmt::join(scope, "."));
+}
 
 bool LooksLikePath(const std::string& argument) {
   std::error_code ignored;
@@ -74,6 +94,49 @@ Result<> UnknownCommand(const std::string& name) {
       DidYouMean(name, names));
 }
 
+// Asks a command, which is not run, for its options.
+Result<> Ask(const Command& command, std::string_view part, const CommandContext& context) {
+  std::vector<std::string> args;
+  if (!part.empty()) {
+    args.emplace_back(part);
+  }
+  return command.command(std::move(args), context);
+}
+
+Result<> AskAll(const CommandContext& context, const Settings& settings, OptionSurvey& survey) {
+  std::istringstream no_input;
+  std::ostringstream unread;  // their help
+  const Console console = {.in = no_input, .out = unread, .err = unread};
+  const CommandContext asking = {.console = console,
+                                 .load = context.load,
+                                 .sources = {.settings = &settings, .survey = &survey}};
+  for (const Command& command : kCommands) {
+    if (command.command == ConfigCommand) {
+      continue;  // it has no options of its own, and asks this
+    }
+    for (size_t i = 0; i < command.parts.size() && (i == 0 || !command.parts[i].empty()); ++i) {
+      if (auto asked = Ask(command, command.parts[i], asking); !asked) {
+        return asked;
+      }
+    }
+  }
+  return {};
+}
+
+Result<> RefuseUnknown(const Settings& settings, const OptionSurvey& survey) {
+  for (const Setting& setting : settings.all()) {
+    if (survey.known.contains(&setting)) {
+      continue;
+    }
+    const std::vector<std::string> names(survey.option_names.begin(), survey.option_names.end());
+    const bool is_option = survey.option_names.contains(setting.key);
+    return Fail(ErrorKind::kUsage, "{}: {}{} is no option{}.{}", settings.Place(setting),
+                setting.key, setting.scope.empty() ? "" : " in [" + Joined(setting.scope) + "]",
+                is_option ? " there" : "", is_option ? "" : DidYouMean(setting.key, names));
+  }
+  return {};
+}
+
 Result<> Dispatch(std::vector<std::string> args, const CommandContext& context) {
   if (args.empty()) {
     context.console.err << ProgramHelp();
@@ -86,16 +149,24 @@ Result<> Dispatch(std::vector<std::string> args, const CommandContext& context) 
   if (first == "-V" || first == "--version") {
     return context.console.Write(DescribeVersion());
   }
-  for (const Command& command : kCommands) {
-    if (command.name == first) {
-      args.erase(args.begin());
-      return command.command(std::move(args), context);
+  const auto command = std::ranges::find(kCommands, first, &Command::name);
+  if (command == kCommands.end() && (first.starts_with('-') || !LooksLikePath(first))) {
+    return UnknownCommand(first);
+  }
+  if (command != kCommands.end()) {
+    args.erase(args.begin());
+    if (command->command == ConfigCommand) {
+      return ConfigCommand(std::move(args), context);
     }
   }
-  if (!first.starts_with('-') && LooksLikePath(first)) {
-    return RunCommand(std::move(args), context);
+  const auto settings = ReadSettings(context);
+  if (!settings) {
+    return tl::unexpected(settings.error());
   }
-  return UnknownCommand(first);
+  CommandContext with_settings = context;
+  with_settings.sources.settings = &*settings;
+  return (command == kCommands.end() ? RunCommand : command->command)(std::move(args),
+                                                                      with_settings);
 }
 
 }  // namespace
@@ -115,8 +186,6 @@ std::string ProgramHelp() {
     help += fmt::format("  {:<26} {}\n", command.usage, command.summary);
   }
   return help +
-         "\n"
-         "Help:\n"
          "  COMMAND --help             the options of a command\n"
          "  --version                  version, compiler, and the kernels this CPU can run\n"
          "\n"
@@ -126,8 +195,35 @@ std::string ProgramHelp() {
          "memory, 5 I/O error, 6 permission, 130 interrupted.\n";
 }
 
+Result<Settings> ReadSettings(const CommandContext& context, OptionSurvey* survey) {
+  auto settings = context.settings_file ? Settings::Read(*context.settings_file) : Settings();
+  if (!settings) {
+    return Forward(settings);
+  }
+  OptionSurvey own;
+  OptionSurvey& learnt = survey == nullptr ? own : *survey;
+  if (settings->all().empty() && survey == nullptr) {
+    return settings;
+  }
+  if (auto asked = AskAll(context, *settings, learnt); !asked) {
+    return Forward(asked);
+  }
+  if (auto known = RefuseUnknown(*settings, learnt); !known) {
+    return Forward(known);
+  }
+  return settings;
+}
+
 int RunProgram(std::vector<std::string> args, const CommandContext& context) {
-  auto done = Dispatch(std::move(args), context);
+  Result<> done;
+  try {
+    done = Dispatch(std::move(args), context);
+  } catch (const std::bad_alloc&) {  // the stack is unwound: there is memory again
+    done = Fail(ErrorKind::kDoesNotFit,
+                "the system refuses more memory\nlower --memory, or give it more");
+  } catch (const std::system_error& refused) {  // a thread, or a lock
+    done = Fail(ErrorKind::kFailed, "the system refuses a thread: {}", refused.what());
+  }
   if (done) {
     return 0;
   }

@@ -14,4 +14,10 @@ namespace plimsoll::cli {
 
 [[nodiscard]] std::string ProgramHelp();
 
+// What the settings file says now, every setting tried against the options of all commands; empty
+// settings without a file. kUsage names the file, the line and what is wrong there. `survey`, when
+// given, learns what is set, by the environment too; it points into the settings.
+[[nodiscard]] Result<Settings> ReadSettings(const CommandContext& context,
+                                            OptionSurvey* survey = nullptr);
+
 }  // namespace plimsoll::cli

@@ -19,6 +19,7 @@ struct RunFlags {
   engine::GenerateOptions generate;
   std::optional<std::string> model;  // the argument
   std::string system;
+  std::optional<SizeSpec> memory_floor;
   bool raw = false;
   bool json = false;
 };
@@ -29,15 +30,25 @@ void Declare(CommandLine& line, RunFlags& flags) {
   line.Flag("--raw", "continue the text as it is, without the chat template", flags.raw);
   AddGenerateOptions(line, flags.generate);
   AddEngineOptions(line, flags.engine);
+  line.Option("--memory-floor", "SIZE",
+              "while the machine is short of memory, use less: down to this",
+              [&flags](const std::string& value) -> Result<> {
+                auto size = ParseSize(value);
+                if (!size) {
+                  return Forward(size);
+                }
+                flags.memory_floor = *size;
+                return {};
+              });
   line.Positional("MODEL", "the same as -m MODEL", flags.model);
   line.Topic("Output");
   line.Flag("--json", "one JSON object with text and figures, instead of a stream", flags.json);
   AddOutputOptions(line, flags.engine);
 }
 
-Result<> Check(RunFlags& flags) {
+Result<> Check(RunFlags& flags, CommandLine::Origin model_origin) {
   if (flags.model) {
-    if (flags.engine.engine.model) {
+    if (model_origin == CommandLine::Origin::kArguments) {
       return Fail(ErrorKind::kUsage, "two models: {} and -m {}", *flags.model,
                   flags.engine.engine.model->string());
     }
@@ -81,15 +92,13 @@ std::string ToJson(const Answer& answer, const engine::Engine& engine, const Run
 }
 
 Result<> AnswerOnce(const std::string& prompt, const RunFlags& flags, engine::Engine& engine,
-                    engine::Session& session, const CommandContext& context) {
-  const Console& console = context.console;
+                    engine::Session& session, const Attention& attention, const Console& console) {
   auto tokens = PromptTokens(prompt, engine, flags);
   if (!tokens) {
     return Forward(tokens);
   }
   const auto paging_before = engine.paging();
-  auto answer =
-      Generate(session, *tokens, flags.generate, console, context.interrupts, !flags.json);
+  auto answer = Generate(session, *tokens, flags.generate, console, attention, !flags.json);
   if (!answer) {
     return Forward(answer);
   }
@@ -115,7 +124,7 @@ Result<> AnswerOnce(const std::string& prompt, const RunFlags& flags, engine::En
 }
 
 Result<> ChatInTerminal(const RunFlags& flags, engine::Engine& engine, engine::Session& session,
-                        const CommandContext& context) {
+                        const Attention& attention, const CommandContext& context) {
   const auto lines = context.open_terminal();
   return Chat({.console = context.console,
                .engine = engine,
@@ -123,7 +132,7 @@ Result<> ChatInTerminal(const RunFlags& flags, engine::Engine& engine, engine::S
                .conversation = NewConversation(engine, flags),
                .options = flags.generate,
                .lines = *lines,
-               .interrupts = context.interrupts,
+               .attention = attention,
                .use_color = UseColor(flags.engine.color, context.console.err_is_terminal),
                .quiet = flags.engine.quiet})
       .Run();
@@ -136,10 +145,10 @@ Result<> RunCommand(std::vector<std::string> args, const CommandContext& context
   CommandLine line("run", "Chat with a model in the terminal, or answer one prompt.",
                    "plimsoll run [options] [MODEL]");
   Declare(line, flags);
-  if (auto over = ParseOrHelp(line, std::move(args), context.console)) {
+  if (auto over = ParseOrHelp(line, std::move(args), context.console, context.sources)) {
     return *std::move(over);
   }
-  if (auto checked = Check(flags); !checked) {
+  if (auto checked = Check(flags, line.OriginOf("--model")); !checked) {
     return checked;
   }
   auto prompt = ReadPrompt(flags.prompt, context.console);
@@ -157,8 +166,11 @@ Result<> RunCommand(std::vector<std::string> args, const CommandContext& context
   if (!session) {
     return Forward(session);
   }
-  return *prompt ? AnswerOnce(**prompt, flags, **engine, **session, context)
-                 : ChatInTerminal(flags, **engine, **session, context);
+  const auto keeper = KeepLine(**engine, context, line.OriginOf("--memory"), flags.memory_floor,
+                               flags.engine.quiet);
+  const Attention attention = {.interrupts = context.interrupts, .keeper = keeper.get()};
+  return *prompt ? AnswerOnce(**prompt, flags, **engine, **session, attention, context.console)
+                 : ChatInTerminal(flags, **engine, **session, attention, context);
 }
 
 }  // namespace plimsoll::cli

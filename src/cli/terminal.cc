@@ -4,7 +4,9 @@
 #include <clocale>
 #include <cstdio>
 #include <cwchar>
+#include <functional>
 #include <string>
+#include <utility>
 
 #include <histedit.h>
 #include <poll.h>
@@ -19,6 +21,7 @@ namespace {
 
 constexpr int kHistoryLines = 1000;
 constexpr char kCtrlD = '\x04';
+constexpr int kIdleMs = 1000;
 
 // Typed characters are decoded by the locale; any UTF-8 one serves where the user's is none.
 void UseUtf8Locale() {
@@ -35,6 +38,7 @@ class Terminal final : public LineSource {
 
   [[nodiscard]] Line Read(const std::string& prompt) override;
   void Remember(const std::string& text) override;
+  void WhileIdle(std::function<std::string()> work) override { idle_work_ = std::move(work); }
 
  private:
   static char* Prompt(EditLine* editor);
@@ -42,6 +46,7 @@ class Terminal final : public LineSource {
   [[nodiscard]] int NextCharacter(wchar_t* character);
   [[nodiscard]] char Typed(char byte);
   void StartEditing();
+  void ShowAbove(const std::string& lines);
   static Terminal& Of(EditLine* editor);
   void OpenHistory(const std::filesystem::path& path);
 
@@ -50,6 +55,7 @@ class Terminal final : public LineSource {
   History* history_;
   std::string history_file_;  // empty: none
   std::string prompt_;
+  std::function<std::string()> idle_work_;  // may be empty
   int n_typed_ahead_ = 0;  // bytes still to be read that came before the editing mode
   bool interrupted_ = false;
 };
@@ -115,8 +121,13 @@ int Terminal::NextCharacter(wchar_t* character) {
   while (true) {
     std::array<pollfd, 2> fds = {{{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0},
                                   {.fd = interrupts_.wake_fd(), .events = POLLIN, .revents = 0}}};
-    if (::poll(fds.data(), fds.size(), -1) < 0) {
+    const int n_ready = ::poll(fds.data(), fds.size(), idle_work_ ? kIdleMs : -1);
+    if (n_ready < 0) {
       continue;  // a signal, as when the window changes its size
+    }
+    if (n_ready == 0) {
+      ShowAbove(idle_work_());
+      continue;
     }
     if (fds[1].revents != 0) {
       interrupted_ = true;
@@ -158,6 +169,15 @@ void Terminal::StartEditing() {
   // Counted after the change of mode, so that no byte from line mode is missed.
   if (::ioctl(STDIN_FILENO, FIONREAD, &n_typed_ahead_) != 0) {
     n_typed_ahead_ = 0;
+  }
+}
+
+// Over the line that is being typed, which is shown again below.
+void Terminal::ShowAbove(const std::string& lines) {
+  if (!lines.empty()) {
+    std::fprintf(stderr, "\r\x1b[K%s", lines.c_str());
+    std::fflush(stderr);
+    el_set(editor_, EL_REFRESH);
   }
 }
 

@@ -20,7 +20,7 @@ Result<> TokenizeCommand(std::vector<std::string> args, const CommandContext& co
   line.Flag("--decode", "ids to text", options.decode);
   line.Flag("--bos", "begin with BOS where the model has one", options.bos);
   line.Flag("--no-parse-special", "control tokens in the text are text", special_is_text);
-  if (auto over = ParseOrHelp(line, std::move(args), context.console)) {
+  if (auto over = ParseOrHelp(line, std::move(args), context.console, context.sources)) {
     return *std::move(over);
   }
   if (model) {

@@ -57,7 +57,7 @@ Result<> TraceRecordCommand(std::vector<std::string> args, const CommandContext&
                    "with as many near-misses as chosen experts, for trace replay and show.",
                    "plimsoll trace record [-m MODEL] -p TEXT [options] TRACE");
   Declare(line, flags);
-  if (auto over = ParseOrHelp(line, std::move(args), context.console)) {
+  if (auto over = ParseOrHelp(line, std::move(args), context.console, context.sources)) {
     return *std::move(over);
   }
   if (!flags.trace || flags.trace->empty()) {

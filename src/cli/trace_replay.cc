@@ -260,7 +260,7 @@ Result<> TraceReplayCommand(std::vector<std::string> args, const CommandContext&
                    "plimsoll trace replay [options] TRACE");
   AddOptions(line, options);
   line.Positional("TRACE", "the recorded routing", path);
-  if (auto over = ParseOrHelp(line, std::move(args), context.console)) {
+  if (auto over = ParseOrHelp(line, std::move(args), context.console, context.sources)) {
     return *std::move(over);
   }
   if (!path || path->empty()) {

@@ -102,7 +102,7 @@ Result<> TraceShowCommand(std::vector<std::string> args, const CommandContext& c
                    "plimsoll trace show [options] TRACE");
   line.Flag("--json", "one JSON object", json);
   line.Positional("TRACE", "the recorded routing", path);
-  if (auto over = ParseOrHelp(line, std::move(args), context.console)) {
+  if (auto over = ParseOrHelp(line, std::move(args), context.console, context.sources)) {
     return *std::move(over);
   }
   if (!path || path->empty()) {

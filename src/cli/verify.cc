@@ -180,7 +180,7 @@ Result<> VerifyCommand(std::vector<std::string> args, const CommandContext& cont
           flags.xxh128);
   line.Flag("--json", "one JSON object", flags.json);
   line.Flag("-q,--quiet", "say nothing on standard error but errors", flags.quiet);
-  if (auto over = ParseOrHelp(line, std::move(args), context.console)) {
+  if (auto over = ParseOrHelp(line, std::move(args), context.console, context.sources)) {
     return *std::move(over);
   }
   if (!flags.path || flags.path->empty()) {

@@ -30,14 +30,15 @@ ModelSummary Summarize(const formats::Catalogue& catalogue, uint32_t n_ctx,
   return summary;
 }
 
+// What `memory` means for a model of so many bytes. held_bytes: what is under the line already.
+uint64_t ResolveLine(const std::optional<SizeSpec>& memory, uint64_t model_bytes,
+                     const io::MemoryFacts& facts, uint64_t held_bytes) {
+  return memory ? memory->Resolve(model_bytes) : io::DefaultMemoryLine(facts, held_bytes);
+}
+
 // kDoesNotFit for a line above what the control group lets the process have: it would be killed on
 // the way there.
-Result<uint64_t> DrawLine(const EngineOptions& options, uint64_t model_bytes) {
-  const io::MemoryFacts facts = io::ReadMemoryFacts();
-  if (!options.memory) {
-    return io::DefaultMemoryLine(facts);
-  }
-  const uint64_t line = options.memory->Resolve(model_bytes);
+Result<> CheckGroupAllows(uint64_t line, const io::MemoryFacts& facts) {
   const uint64_t whole_pages = line / (4 * kKiB) * (4 * kKiB);  // as the kernel counts limits
   if (facts.cgroup_limit && whole_pages + io::kCgroupReserve > *facts.cgroup_limit) {
     const uint64_t most = *facts.cgroup_limit - std::min(*facts.cgroup_limit, io::kCgroupReserve);
@@ -47,6 +48,17 @@ Result<uint64_t> DrawLine(const EngineOptions& options, uint64_t model_bytes) {
         "for what is not under the line\nlower it with --memory {}M, or raise the limit",
         FormatBytes(line), FormatBytes(*facts.cgroup_limit), FormatBytes(io::kCgroupReserve),
         most / kMiB);
+  }
+  return {};
+}
+
+Result<uint64_t> DrawLine(const EngineOptions& options, uint64_t model_bytes) {
+  const io::MemoryFacts facts = io::ReadMemoryFacts();
+  const uint64_t line = ResolveLine(options.memory, model_bytes, facts, 0);
+  if (options.memory) {
+    if (auto allowed = CheckGroupAllows(line, facts); !allowed) {
+      return Forward(allowed);
+    }
   }
   return line;
 }
@@ -137,28 +149,46 @@ Result<> ShareLine(EngineState& state, uint64_t left) {
   return resized ? stream.Keep(kept) : resized;
 }
 
-Result<> MoveLine(EngineState& state, uint64_t line) {
+// What of the line can move: experts and dense weights that need not be in memory. Everything else
+// cannot leave.
+struct Movable {
+  uint64_t bytes = 0;
+  uint64_t needed = 0;  // of these, without which nothing runs
+  uint64_t others = 0;  // beside them, and beside what floors keep
+
+  [[nodiscard]] uint64_t least_line() const { return others + needed; }
+};
+
+Movable MovableOf(const EngineState& state) {
   const memory::LedgerSnapshot ledger = state.ledger->Snapshot();
-  uint64_t movable = 0;
-  uint64_t needed = 0;  // of that
+  Movable movable;
   if (state.paging != nullptr) {
-    movable += ledger.accounts[static_cast<size_t>(memory::Account::kExperts)].bytes;
-    needed += LeastBytes(state.paging->shares);
+    movable.bytes += ledger.of(memory::Account::kExperts).bytes;
+    movable.needed += LeastBytes(state.paging->shares);
   }
   if (state.streaming != nullptr) {
-    movable += state.streaming->stream->kept_bytes();
+    movable.bytes += state.streaming->stream->kept_bytes();
   }
-  const uint64_t others = ledger.reserved_bytes - movable;
-  const uint64_t least = others + needed;
-  if (line < least) {
+  movable.others = ledger.reserved_bytes + ledger.kept_bytes - movable.bytes;
+  return movable;
+}
+
+Result<> MoveLine(EngineState& state, uint64_t line) {
+  const Movable movable = MovableOf(state);
+  if (line < movable.least_line()) {
     return Fail(ErrorKind::kDoesNotFit, "a line of {} is too low: {} cannot leave memory{}",
-                FormatBytes(line), FormatBytes(least),
-                movable == 0 ? "; start again with this line to page the weights" : "");
+                FormatBytes(line), FormatBytes(movable.least_line()),
+                movable.bytes == 0 ? "; start again with this line to page the weights" : "");
+  }
+  const bool rises = line > state.ledger->budget_bytes();
+  if (rises) {
+    if (auto allowed = CheckGroupAllows(line, io::ReadMemoryFacts()); !allowed) {
+      return allowed;
+    }
   }
   // A line that rises makes room first, one that falls when the room is empty.
-  const bool rises = line > ledger.budget_bytes;
   Invariant(!rises || state.ledger->SetBudget(line), "a higher line holds what the lower one did");
-  if (auto shared = ShareLine(state, line - others); !shared) {
+  if (auto shared = ShareLine(state, line - movable.others); !shared) {
     return shared;
   }
   Invariant(rises || state.ledger->SetBudget(line), "what was evicted is given back");
@@ -196,6 +226,11 @@ class LoadedEngine final : public Engine {
                                         : std::optional(state_->streaming->Snapshot());
   }
   [[nodiscard]] Result<> SetLine(uint64_t bytes) override { return MoveLine(*state_, bytes); }
+  [[nodiscard]] uint64_t LineFor(const std::optional<SizeSpec>& memory) const override {
+    const uint64_t held = std::min(state_->ledger->Snapshot().reserved_bytes, io::ResidentMemory());
+    return ResolveLine(memory, state_->catalogue.TotalBytes(), io::ReadMemoryFacts(), held);
+  }
+  [[nodiscard]] uint64_t LeastLine() const override { return MovableOf(*state_).least_line(); }
   [[nodiscard]] const formats::Summary& contents() const override { return state_->contents; }
   [[nodiscard]] std::span<const std::byte> weights() const override {
     return state_->model->LargestWeights();
@@ -305,6 +340,9 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options,
     return Forward(loaded);
   }
   state->kv_pool = std::make_unique<kv::BlockPool>(*state->ledger, state->model->KvLayout());
+  const bool kept =
+      state->ledger->SetLimits(memory::Account::kKv, {.floor_bytes = fitted->division.parts.kv});
+  Invariant(kept, "a plan that fits has room for its sequences");
   if (options.trace) {
     if (auto recording = RecordTrace(*state, *options.trace); !recording) {
       return Forward(recording);

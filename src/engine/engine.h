@@ -162,10 +162,15 @@ class Engine {
   [[nodiscard]] virtual std::optional<PagingSnapshot> paging() const { return std::nullopt; }
   // Nothing when all dense weights are resident.
   [[nodiscard]] virtual std::optional<StreamingSnapshot> streaming() const { return std::nullopt; }
-  // Draws the line anew, between two calls of its sessions: a lower one evicts experts and dense
-  // weights that can be streamed first, a higher one gives them more room. kDoesNotFit, and nothing
-  // changes, when what cannot leave memory is more than that; the message says how much that is.
+  // Draws the line anew, between two calls of its sessions or while one calls its on_text: a lower
+  // one evicts experts and dense weights that can be streamed first, a higher one gives them more
+  // room. kDoesNotFit, and nothing changes, when what cannot leave memory is more than that, or the
+  // control group's limit does not allow it; the message says how much that is.
   [[nodiscard]] virtual Result<> SetLine(uint64_t bytes) = 0;
+  // What EngineOptions::memory means for this engine as the machine is now.
+  [[nodiscard]] virtual uint64_t LineFor(const std::optional<SizeSpec>& memory) const = 0;
+  // The lowest line that SetLine would accept.
+  [[nodiscard]] virtual uint64_t LeastLine() const = 0;
   // What the model's files hold, and what a token reads of it.
   [[nodiscard]] virtual const formats::Summary& contents() const = 0;
   // The largest part of the weights that is together in memory, as bytes; page-aligned.

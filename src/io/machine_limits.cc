@@ -85,6 +85,14 @@ std::optional<MemoryPressure> ReadMemoryPressure(const path& root) {
   return ReadPressureFile(root / "proc/pressure/memory");
 }
 
+std::optional<uint64_t> ReadMemoryStalledUs(const path& root) {
+  auto pressure = ReadPressureFile(root / "proc/pressure/memory");
+  if (!pressure) {
+    pressure = ReadMemoryPressure(root);
+  }
+  return pressure ? std::optional(pressure->some_us) : std::nullopt;
+}
+
 ProcessLimits ReadProcessLimits(const path& root) {
   return {.locked_bytes = Limit(RLIMIT_MEMLOCK),
           .may_pass_locked = HasCapability(root, CAP_IPC_LOCK),

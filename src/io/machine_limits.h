@@ -22,6 +22,12 @@ struct MemoryPressure {
 [[nodiscard]] std::optional<MemoryPressure> ReadMemoryPressure(
     const std::filesystem::path& root = "/");
 
+// How long some process on the machine (those in control groups too) has stood still for want of
+// memory since it started, in microseconds: where the kernel does not say, the same of the
+// process's own control group; nothing where it does not count at all. Cheap: one small file is
+// read.
+[[nodiscard]] std::optional<uint64_t> ReadMemoryStalledUs(const std::filesystem::path& root = "/");
+
 struct ProcessLimits {
   std::optional<uint64_t> locked_bytes;   // RLIMIT_MEMLOCK; nothing: none
   bool may_pass_locked = false;           // CAP_IPC_LOCK

@@ -47,6 +47,15 @@ TEST_F(MachineLimitsTest, PressureIsTheControlGroupsWhereThereIsOne) {
   EXPECT_EQ(ReadMemoryPressure(root_)->some_us, 77U);
 }
 
+TEST_F(MachineLimitsTest, StallsAreTheMachinesWhereItCountsThem) {
+  EXPECT_FALSE(ReadMemoryStalledUs(root_));
+  Write("proc/self/cgroup", "0::/app\n");
+  Write("sys/fs/cgroup/app/memory.pressure", "some avg10=9.00 avg60=0 avg300=0 total=12\n");
+  EXPECT_EQ(ReadMemoryStalledUs(root_), 12U);
+  Write("proc/pressure/memory", "some avg10=1.50 avg60=0.00 avg300=0.00 total=77\n");
+  EXPECT_EQ(ReadMemoryStalledUs(root_), 77U);
+}
+
 TEST_F(MachineLimitsTest, LimitsAreTheProcessesOwn) {
   const ProcessLimits limits = ReadProcessLimits(root_);
   EXPECT_FALSE(limits.may_pass_locked);

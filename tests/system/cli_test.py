@@ -32,7 +32,8 @@ ENDLESS = ["--ignore-eos", "--temp", "0"]
 def environment(**changes):
     env = {k: v for k, v in os.environ.items()
            if not k.startswith("PLIMSOLL_") and k not in ("NO_COLOR", "CLICOLOR_FORCE")}
-    env.update({"TERM": "xterm", "LC_ALL": "C.UTF-8"}, **changes)
+    # Not the settings of whoever runs this.
+    env.update({"TERM": "xterm", "LC_ALL": "C.UTF-8", "PLIMSOLL_CONFIG": "/dev/null"}, **changes)
     return env
 
 
@@ -236,6 +237,25 @@ class OnePrompt(unittest.TestCase):
         _, err = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 130)
         self.assertIn(b"interrupted", err)
+
+
+class Config(unittest.TestCase):
+    def test_options_come_from_the_file_that_is_named_or_found(self):
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder) / "plimsoll" / "config.toml"
+            file.parent.mkdir()
+            file.write_text(f'prompt = "{FRANCE}"\n[run]\ntemp = 0\nquiet = true\n')
+            for env in ({"PLIMSOLL_CONFIG": str(file)}, {"PLIMSOLL_CONFIG": "", "XDG_CONFIG_HOME": folder}):
+                done = run("run", **env)
+                self.assertEqual((done.returncode, done.stderr), (0, ""), env)
+                self.assertIn("Paris", done.stdout)
+                self.assertIn("3 settings are sound", run("config", "check", **env).stdout)
+            file.write_text("temp = 0\n[run]\nmemroy = 1\n")
+            for command in (["run", "-p", "x"], ["config", "check", str(file)], ["config", "show"]):
+                done = run(*command, XDG_CONFIG_HOME=folder, PLIMSOLL_CONFIG="")
+                self.assertEqual((done.returncode, done.stdout), (2, ""))
+                self.assertIn("config.toml:3: memroy in [run] is no option. Did you mean memory?", done.stderr)
+            self.assertEqual(run("run", "-p", "x", PLIMSOLL_CONFIG="/no/such/file").returncode, 5)
 
 
 class Packing(unittest.TestCase):
@@ -507,6 +527,32 @@ class ChatInTerminal(unittest.TestCase):
         chat.expect("\\(stopped\\).*> ")
         chat.send("\x03")
         self.assertEqual(chat.wait(), 130)
+
+    def test_a_hangup_at_the_prompt_moves_the_line_and_keeps_what_is_typed(self):
+        config = self.state / "config.toml"
+        config.write_text('memory = "1G"')
+        chat = self.chat(PLIMSOLL_CONFIG=str(config))
+        chat.expect("> ")
+        chat.send("What is the capital")
+        chat.expect("capital")
+        config.write_text('memory = "2G"')
+        os.kill(chat.pid, signal.SIGHUP)
+        chat.expect("SIGHUP: the line moved from 1.00 GiB to 2.00 GiB: .*config.toml:1")
+        chat.expect("> What is the capital")
+        chat.send(" of France?\n")
+        chat.expect("Paris.*> ")
+        chat.send("\x04")
+        self.assertEqual(chat.wait(), 0)
+
+    def test_it_ends_when_its_terminal_goes_away(self):
+        chat = self.chat()
+        chat.expect("> ")
+        os.close(chat.fd)
+        chat.fd = os.open("/dev/null", os.O_RDWR)  # for the end to close
+        deadline = time.monotonic() + 30
+        while not chat._ended():
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.05)
 
     def test_interrupt_clears_a_line(self):
         chat = self.chat()

@@ -4,17 +4,21 @@
 usage: memory_test.py PLIMSOLL RANDOM_MODEL [unittest arguments]
 """
 
+import concurrent.futures
 import json
+import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from confined import MemoryGroup, NotPermitted  # noqa: E402
+from confined import MemoryGroup, NotPermitted, drop_from_cache  # noqa: E402
 
 MIB = 1 << 20
 FIXED = 64 * MIB  # by which a process may pass its line
@@ -119,6 +123,69 @@ class Memory(unittest.TestCase):
         self.assertEqual(done.returncode, 3, done.stderr)
         self.assertEqual(done.stdout, "")
         self.assertRegex(done.stderr, r"layer \d+, expert \d+: the \w+ matrix is damaged")
+
+    def generate(self, *more, between=None, **env):
+        """The finished process, and the lines that it wrote; `between` is called when the first text is there."""
+        words = [word for word in self.command(0)[:-2] if word not in ("--json", "-q")]
+        words[words.index("-n") + 1] = "200"
+        process = subprocess.Popen([*words, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   env={**os.environ, "PLIMSOLL_CONFIG": "/dev/null", **env})
+        text = process.stdout.read(1)
+        if between is not None:
+            between(process)
+        rest, said = process.communicate(timeout=300)
+        self.assertEqual(process.returncode, 0, said)
+        return text + rest, said.decode()
+
+    def test_a_hangup_moves_the_line_while_it_generates(self):
+        whole = self.model.stat().st_size
+        config = pathlib.Path(self.folder.name) / "config.toml"
+        expected, _ = self.generate("--memory", str(whole // 2))
+
+        def move(process):
+            for setting, outcome in ((f'memory = "{whole // 4}"', "moved from"), ('memory = "1M"', "cannot leave memory"),
+                                     ("memory = ", "config.toml:1:"), ('memory = "45%"', "moved from")):
+                config.write_text(setting)
+                process.send_signal(signal.SIGHUP)
+                said = process.stderr.readline().decode()
+                while said and not said.startswith("SIGHUP: the line "):  # how far loading is
+                    said = process.stderr.readline().decode()
+                self.assertIn(outcome, said)
+
+        config.write_text(f'memory = "{whole // 2}"')
+        text, said = self.generate(between=move, PLIMSOLL_CONFIG=str(config))
+        self.assertEqual(text, expected)
+        self.assertRegex(said, rf"memory .* of {whole * 45 // 100 // MIB} MiB")
+        hang_up = lambda process: process.send_signal(signal.SIGHUP)  # noqa: E731
+        text, said = self.generate("--memory", str(whole // 2), between=hang_up, PLIMSOLL_CONFIG=str(config))
+        self.assertEqual(text, expected)
+        self.assertIn("--memory on the command line beats the settings file", said)
+
+    def test_it_yields_while_the_machine_is_short_of_memory(self):
+        stalls = pathlib.Path("/proc/pressure/memory")
+        if not stalls.exists():
+            self.skipTest("the kernel does not count stalls for memory")
+        whole = self.model.stat().st_size
+        expected, _ = self.generate("--memory", str(whole // 2))
+        # A process that goes round through a file in a group too small for it: it waits for memory all the time.
+        circle = "import sys, mmap\nm = mmap.mmap(open(sys.argv[1], 'rb').fileno(), 0, access=mmap.ACCESS_READ)\n"
+        circle += "while True:\n  for i in range(0, 100 << 20, 4096): m[i]"
+        try:
+            group = MemoryGroup(24 * MIB)
+        except NotPermitted as reason:
+            self.skipTest(str(reason))
+        drop_from_cache(self.model)  # what is there is charged to someone else
+        with group, concurrent.futures.ThreadPoolExecutor() as pool:
+            thrashing = pool.submit(group.run, sys.executable, "-c", circle, str(self.model), timeout=8)
+            before = int(re.search(r"some .*total=(\d+)", stalls.read_text()).group(1))
+            time.sleep(1.5)
+            stalled = int(re.search(r"some .*total=(\d+)", stalls.read_text()).group(1)) - before
+            text, said = self.generate("--memory", str(whole // 2), "--memory-floor", "25%")
+            thrashing.result()
+        self.assertEqual(text, expected)
+        if stalled < 400_000:
+            self.skipTest(f"no lasting stalls could be caused here: {stalled} us of 1.5 s")
+        self.assertIn("memory is short", said)
 
     def test_a_line_above_the_control_groups_limit_is_refused(self):
         limit = 300 * MIB

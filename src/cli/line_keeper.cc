@@ -1,0 +1,114 @@
+#include "cli/line_keeper.h"
+
+#include <array>
+#include <ostream>
+#include <utility>
+
+#include "cli/program.h"
+
+namespace plimsoll::cli {
+namespace {
+
+// Of an error's message, which may have several.
+std::string OnOneLine(std::string message) {
+  for (size_t at = message.find('\n'); at != std::string::npos; at = message.find('\n', at)) {
+    message.replace(at, 1, "; ");
+  }
+  return message;
+}
+
+Result<LineKeeper::Wanted> ReadMemorySetting(const CommandContext& context,
+                                             CommandLine::Origin origin) {
+  if (origin == CommandLine::Origin::kArguments || origin == CommandLine::Origin::kEnvironment) {
+    return Fail(ErrorKind::kUsage, "{} beats the settings file",
+                origin == CommandLine::Origin::kArguments ? "--memory on the command line"
+                                                          : "PLIMSOLL_MEMORY");
+  }
+  const auto settings = ReadSettings(context);
+  if (!settings) {
+    return tl::unexpected(settings.error());
+  }
+  const std::array<std::string, 1> names = {"--memory"};
+  const auto found = settings->Find("run", names);
+  if (found.empty()) {
+    return LineKeeper::Wanted{.memory = std::nullopt, .place = "no setting"};
+  }
+  auto size = ParseSize(found.front()->values.front());
+  if (!size) {
+    return Forward(size);
+  }
+  return LineKeeper::Wanted{.memory = *size, .place = settings->Place(*found.front())};
+}
+
+}  // namespace
+
+std::string LineKeeper::Tend(engine::MemoryYield::Time now) {
+  return s_.take_hangup() ? OnHangup() : s_.yield ? Yield(now) : std::string();
+}
+
+std::string LineKeeper::Yield(engine::MemoryYield::Time now) {
+  const auto move = s_.yield->Tend(now);
+  if (!move) {
+    return fmt::format("the line stays at {}: {}\n", FormatBytes(s_.engine.ledger().budget_bytes),
+                       OnOneLine(move.error().message));
+  }
+  if (!*move || s_.quiet) {
+    return {};
+  }
+  const bool lowered = (*move)->to < (*move)->from;
+  return fmt::format("the line moved from {} to {}: {}\n", FormatBytes((*move)->from),
+                     FormatBytes((*move)->to),
+                     lowered ? fmt::format("memory is short, processes waited for some {:.0f} % of "
+                                           "the time",
+                                           100 * (*move)->stalled_share)
+                             : "memory is no longer short");
+}
+
+std::string LineKeeper::OnHangup() {
+  const uint64_t present = s_.engine.ledger().budget_bytes;
+  const auto stays = [&](std::string why) {
+    return fmt::format("SIGHUP: the line stays at {}: {}\n", FormatBytes(present),
+                       OnOneLine(std::move(why)));
+  };
+  const auto wanted = s_.read_again();
+  if (!wanted) {
+    return stays(wanted.error().message);
+  }
+  const uint64_t line = s_.engine.LineFor(wanted->memory);
+  if (auto moved = s_.engine.SetLine(line); !moved) {
+    return stays(fmt::format("{}: {}", wanted->place, moved.error().message));
+  }
+  if (s_.yield) {
+    s_.yield->Restart();
+  }
+  return s_.quiet ? std::string()
+                  : fmt::format("SIGHUP: the line moved from {} to {}: {}\n", FormatBytes(present),
+                                FormatBytes(line), wanted->place);
+}
+
+std::unique_ptr<LineKeeper> KeepLine(engine::Engine& engine, const CommandContext& context,
+                                     CommandLine::Origin origin,
+                                     const std::optional<SizeSpec>& floor, bool quiet) {
+  if (context.interrupts == nullptr) {
+    return nullptr;
+  }
+  context.interrupts->CatchHangups();
+  std::optional<engine::MemoryYield> yield;
+  if (floor) {
+    auto started =
+        engine::MemoryYield::Create(engine, *floor, std::chrono::steady_clock::now(), {});
+    if (started) {
+      yield = std::move(*started);
+    } else {
+      context.console.err << "warning: " << started.error().message << std::endl;
+    }
+  }
+  return std::make_unique<LineKeeper>(LineKeeper::Setup{
+      .engine = engine,
+      .take_hangup = [interrupts = context.interrupts] { return interrupts->TakeHangup(); },
+      .read_again = [&context, origin] { return ReadMemorySetting(context, origin); },
+      .yield = std::move(yield),
+      .quiet = quiet});
+}
+
+}  // namespace plimsoll::cli
