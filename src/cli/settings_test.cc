@@ -100,11 +100,12 @@ class SettingsOfProgram : public testing::Test {
 };
 
 TEST_F(SettingsOfProgram, ArgumentsBeatTheEnvironmentAndThatTheFile) {
-  const std::string settings = "threads = 2\nmemory = \"1G\"\nprefetch = true\n[run]\ntemp = 0.5\n";
+  const std::string settings =
+      "threads = 2\nmemory = \"1G\"\nprefetch = \"router\"\n[run]\ntemp = 0.5\n";
   EXPECT_EQ(Run(settings, {"run", "-p", "x"}), 0) << err_.str();
   EXPECT_EQ(script_.loaded.n_threads, 2U);
   EXPECT_EQ(script_.loaded.memory->Resolve(0), uint64_t{1} << 30U);
-  EXPECT_TRUE(script_.loaded.prefetch);
+  EXPECT_EQ(script_.loaded.prefetch, "router");
   EXPECT_EQ(script_.options.back().sampling.temperature, 0.5F);
   ::setenv("PLIMSOLL_THREADS", "3", 1);
   EXPECT_EQ(Run(settings, {"run", "-p", "x"}), 0);
