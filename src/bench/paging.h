@@ -22,7 +22,7 @@ namespace plimsoll::bench {
 
 struct PagingCounts {
   uint64_t wanted = 0;  // experts of layers
-  uint64_t misses = 0;  // of these, not in memory
+  uint64_t misses = 0;  // of these, not in memory but for guesses
   uint64_t bytes_read = 0;
   double waited_seconds = 0;     // with nothing to work on
   double disk_busy_seconds = 0;  // with a read under way

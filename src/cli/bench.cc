@@ -95,8 +95,8 @@ void AddSettings(CommandLine& line, bench::BenchPlan& plan) {
                   std::ranges::move(SplitAtCommas(value), std::back_inserter(plan.kernels));
                   return {};
                 });
-  line.Text("--prefetch", "HOW",
-            "guess the next layer's experts: router, pairs or off (default: off)", plan.prefetch);
+  line.Text("--prefetch", "HOW", "guess the next layer's experts: router (default), pairs or off",
+            plan.prefetch);
   AddCounts(line, "--prefill-chunk,--batch,-b,--batch-size,-ub,--ubatch-size",
             "prompt tokens computed together (default 512)", plan.prefill_chunks, 1,
             uint32_t{1} << 30);

@@ -53,8 +53,8 @@ void AddEngineOptions(CommandLine& line, EngineFlags& flags) {
   line.Text("--kernels", "NAME", "ref, avx2 or avx512 (default: the fastest here)", engine.kernels);
   line.Text("--policy", "NAME", "which experts leave memory first (default: forecast)",
             engine.policy);
-  line.Text("--prefetch", "HOW",
-            "guess the next layer's experts: router, pairs or off (default: off)", engine.prefetch);
+  line.Text("--prefetch", "HOW", "guess the next layer's experts: router (default), pairs or off",
+            engine.prefetch);
   line.Flag("--no-packed", "read experts from the model itself, not from its packed file",
             flags.no_packed);
   line.Flag("--no-profile", "neither use nor keep how popular each expert was in earlier runs",

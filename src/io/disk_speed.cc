@@ -233,6 +233,17 @@ double DiskSpeed::BytesPerSecond(uint64_t page_bytes, uint32_t depth) const {
   return std::min(rate, sustained);
 }
 
+void DiskSpeed::RaiseTo(double bytes_per_second) {
+  if (sustained == 0 || bytes_per_second <= sustained) {
+    return;
+  }
+  const double by = bytes_per_second / sustained;
+  for (Cell& cell : cells) {
+    cell.bytes_per_second *= by;
+  }
+  sustained = bytes_per_second;
+}
+
 double DiskSpeed::Peak() const {
   double peak = 0;
   for (const Cell& cell : cells) {

@@ -57,6 +57,20 @@ TEST_F(DiskSpeedTest, LiesBetweenWhatWasMeasured) {
   EXPECT_EQ(DiskSpeed().BytesPerSecond(1, 1), 0);
 }
 
+TEST_F(DiskSpeedTest, RisesToWhatTheDeviceGave) {
+  DiskSpeed speed;
+  speed.cells = {{4096, 1, 1e8}, {1 << 20, 16, 2e9}};
+  speed.RaiseTo(1e9);  // nothing was measured: nothing to raise
+  EXPECT_EQ(speed.sustained, 0);
+  speed.sustained = 1e9;
+  speed.RaiseTo(5e8);
+  EXPECT_EQ(speed.sustained, 1e9);
+  speed.RaiseTo(1.5e9);
+  EXPECT_EQ(speed.sustained, 1.5e9);
+  EXPECT_DOUBLE_EQ(speed.cells[0].bytes_per_second, 1.5e8);
+  EXPECT_DOUBLE_EQ(speed.cells[1].bytes_per_second, 3e9);
+}
+
 TEST_F(DiskSpeedTest, IsMeasuredOnceAndRemembered) {
   const path file_path = folder_ / "file";
   WriteTestFile(file_path, 3'000'000);

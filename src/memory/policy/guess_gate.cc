@@ -16,11 +16,11 @@ constexpr float kPriorChance = 0.4F;
 }  // namespace
 
 Result<GuessBy> GuessByNamed(std::string_view name) {
-  if (name.empty() || name == "off") {
-    return GuessBy::kNothing;
-  }
-  if (name == "router") {
+  if (name.empty() || name == "router") {
     return GuessBy::kRouter;
+  }
+  if (name == "off") {
+    return GuessBy::kNothing;
   }
   if (name == "pairs") {
     return GuessBy::kPairs;

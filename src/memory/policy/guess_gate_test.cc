@@ -89,6 +89,7 @@ TEST(GuessGateTest, JudgesGuessesAtMissingPagesOfTheirOwnMomentOnly) {
 }
 
 TEST(GuessGateTest, KnowsItsNames) {
+  EXPECT_EQ(GuessByNamed("").value(), GuessBy::kRouter);
   EXPECT_EQ(GuessByNamed("router").value(), GuessBy::kRouter);
   EXPECT_EQ(GuessByNamed("pairs").value(), GuessBy::kPairs);
   EXPECT_EQ(GuessByNamed("off").value(), GuessBy::kNothing);
