@@ -122,7 +122,7 @@ Result<> Chat::AnswerTo(const std::string& question) {
   if (!prompt) {
     return Forward(prompt);
   }
-  auto paging = s_.engine.paging();
+  const auto paging = s_.engine.paging();
   auto answer = Generate(s_.session, *prompt, s_.options, s_.console, s_.attention,
                          /*stream=*/true);
   if (!answer) {
@@ -132,7 +132,7 @@ Result<> Chat::AnswerTo(const std::string& question) {
   const bool ends_line = answer->text.ends_with('\n');
   s_.conversation.Answer(std::move(answer->text), s_.session.tokens());
   last_ = answer->stats;
-  before_last_ = std::move(paging);
+  before_last_ = paging;
   ++n_answers_;
   if (!ends_line) {
     if (auto written = s_.console.Write("\n"); !written) {

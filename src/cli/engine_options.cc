@@ -3,7 +3,6 @@
 #include <ostream>
 
 #include "cli/progress.h"
-#include "io/measurement_cache.h"
 
 namespace plimsoll::cli {
 namespace {
@@ -79,7 +78,7 @@ Result<std::unique_ptr<engine::Engine>> LoadEngine(const LoadFn& load, const Eng
   engine::EngineOptions options = flags.engine;
   options.packed = !flags.no_packed;
   if (!flags.no_profile) {
-    options.profiles = io::MeasurementCache::OfUser().folder();
+    options.profiles = engine::ProfileFolderOfUser();
   }
   options.on_note = [log = Log(flags.log_level())](std::string_view note) { log.Info("{}", note); };
   Progress progress(name, console.err_is_terminal);

@@ -25,7 +25,7 @@ class LineSource {
   virtual void Remember(const std::string& text) = 0;
   // From here on Read calls `work` about once a second while nothing is typed, and shows what it
   // returns, lines or nothing, above what is typed.
-  virtual void WhileIdle(std::function<std::string()> /*work*/) {}
+  virtual void WhileIdle(const std::function<std::string()>& /*work*/) {}
 };
 
 // Joins lines that end in a backslash with those that follow, with a newline between.

@@ -38,7 +38,7 @@ class Terminal final : public LineSource {
 
   [[nodiscard]] Line Read(const std::string& prompt) override;
   void Remember(const std::string& text) override;
-  void WhileIdle(std::function<std::string()> work) override { idle_work_ = std::move(work); }
+  void WhileIdle(const std::function<std::string()>& work) override { idle_work_ = work; }
 
  private:
   static char* Prompt(EditLine* editor);

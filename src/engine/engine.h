@@ -69,6 +69,9 @@ struct AttentionWork {
   uint64_t multiply_adds = 0;
 };
 
+// Where EngineOptions::profiles of this user are; empty when there is no place for them.
+[[nodiscard]] std::filesystem::path ProfileFolderOfUser();
+
 // The tokenizer of a model's files alone (none: of the bundled model); works for vocabulary-only
 // files too.
 [[nodiscard]] Result<std::unique_ptr<const text::Tokenizer>> LoadTokenizer(

@@ -118,6 +118,8 @@ Result<> CheckNames(const PagingOptions& options) {
   return {};
 }
 
+std::filesystem::path ProfileFolderOfUser() { return io::MeasurementCache::OfUser().folder(); }
+
 PagingSnapshot ExpertPaging::Snapshot() const {
   PagingSnapshot snapshot;
   snapshot.n_pages = layout->n_pages();

@@ -34,7 +34,7 @@ Result<std::unique_ptr<WeightStreaming>> StartStreaming(const formats::Catalogue
   for (const model::StreamedMatrix& matrix : matrices) {
     pages.push_back({(*files)[matrix.range.file_idx], matrix.range.offset, matrix.range.bytes});
   }
-  auto stream = memory::PageStream::Create(ledger, std::move(*reader), std::move(pages),
+  auto stream = memory::PageStream::Create(ledger, std::move(*reader), pages,
                                            {.ring_bytes = division.stream.ring_bytes});
   if (!stream) {
     return Forward(stream);

@@ -51,12 +51,11 @@ std::vector<bool> ChooseKept(std::span<const uint64_t> frame_bytes, uint64_t byt
 
 Result<std::unique_ptr<PageStream>> PageStream::Create(Ledger& ledger,
                                                        std::unique_ptr<io::Reader> reader,
-                                                       std::vector<PagePart> pages,
+                                                       std::span<const PagePart> pages,
                                                        const PageStreamOptions& options) {
   Invariant(!pages.empty(), "a stream has pages");
   const auto n_pages = static_cast<uint32_t>(pages.size());
-  std::unique_ptr<PageStream> stream(
-      new PageStream(ledger, std::move(reader), std::move(pages), options));
+  std::unique_ptr<PageStream> stream(new PageStream(ledger, std::move(reader), pages, options));
   auto tables = ledger.Reserve(Account::kIndex, TableBytes(n_pages));
   if (!tables) {
     return Fail(ErrorKind::kDoesNotFit, "the line has no room for the tables of {} pages", n_pages);
@@ -75,7 +74,7 @@ Result<std::unique_ptr<PageStream>> PageStream::Create(Ledger& ledger,
 }
 
 PageStream::PageStream(Ledger& ledger, std::unique_ptr<io::Reader> reader,
-                       std::vector<PagePart> pages, const PageStreamOptions& options)
+                       std::span<const PagePart> pages, const PageStreamOptions& options)
     : ledger_(ledger),
       options_(options),
       ring_(options.ring_bytes, PlacesFor(pages.size())),

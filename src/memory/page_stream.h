@@ -50,7 +50,7 @@ class PageStream {
   // `pages` in the order of their use; `reader` has their files. Nothing is read before the first
   // use. kDoesNotFit when the ledger, which outlives this, has no room for the ring.
   [[nodiscard]] static Result<std::unique_ptr<PageStream>> Create(
-      Ledger& ledger, std::unique_ptr<io::Reader> reader, std::vector<PagePart> pages,
+      Ledger& ledger, std::unique_ptr<io::Reader> reader, std::span<const PagePart> pages,
       const PageStreamOptions& options);
   PageStream(const PageStream&) = delete;
   PageStream& operator=(const PageStream&) = delete;
@@ -99,7 +99,7 @@ class PageStream {
     std::optional<Error> error;   // of the last read, until the page is used
   };
 
-  PageStream(Ledger& ledger, std::unique_ptr<io::Reader> reader, std::vector<PagePart> pages,
+  PageStream(Ledger& ledger, std::unique_ptr<io::Reader> reader, std::span<const PagePart> pages,
              const PageStreamOptions& options);
 
   [[nodiscard]] uint32_t After(uint32_t page) const {

@@ -9,28 +9,28 @@ namespace plimsoll::text::jinja {
 
 namespace {
 
-struct Symbol {
+struct Punctuation {
   std::string_view text;
   TokenKind kind;
 };
 
 // Tried in this order: the longer of two with one beginning comes first.
-constexpr std::array kSymbols = {
-    Symbol{"{%", TokenKind::kOpenStatement},  Symbol{"%}", TokenKind::kCloseStatement},
-    Symbol{"{{", TokenKind::kOpenExpression}, Symbol{"}}", TokenKind::kCloseExpression},
-    Symbol{"(", TokenKind::kOpenParen},       Symbol{")", TokenKind::kCloseParen},
-    Symbol{"{", TokenKind::kOpenBrace},       Symbol{"}", TokenKind::kCloseBrace},
-    Symbol{"[", TokenKind::kOpenBracket},     Symbol{"]", TokenKind::kCloseBracket},
-    Symbol{",", TokenKind::kComma},           Symbol{".", TokenKind::kDot},
-    Symbol{":", TokenKind::kColon},           Symbol{"|", TokenKind::kPipe},
-    Symbol{"<=", TokenKind::kComparison},     Symbol{">=", TokenKind::kComparison},
-    Symbol{"==", TokenKind::kComparison},     Symbol{"!=", TokenKind::kComparison},
-    Symbol{"<", TokenKind::kComparison},      Symbol{">", TokenKind::kComparison},
-    Symbol{"+", TokenKind::kAdditive},        Symbol{"-", TokenKind::kAdditive},
-    Symbol{"~", TokenKind::kAdditive},        Symbol{"**", TokenKind::kPower},
-    Symbol{"*", TokenKind::kMultiplicative},  Symbol{"//", TokenKind::kMultiplicative},
-    Symbol{"/", TokenKind::kMultiplicative},  Symbol{"%", TokenKind::kMultiplicative},
-    Symbol{"=", TokenKind::kAssign},
+constexpr std::array kPunctuation = {
+    Punctuation{"{%", TokenKind::kOpenStatement},  Punctuation{"%}", TokenKind::kCloseStatement},
+    Punctuation{"{{", TokenKind::kOpenExpression}, Punctuation{"}}", TokenKind::kCloseExpression},
+    Punctuation{"(", TokenKind::kOpenParen},       Punctuation{")", TokenKind::kCloseParen},
+    Punctuation{"{", TokenKind::kOpenBrace},       Punctuation{"}", TokenKind::kCloseBrace},
+    Punctuation{"[", TokenKind::kOpenBracket},     Punctuation{"]", TokenKind::kCloseBracket},
+    Punctuation{",", TokenKind::kComma},           Punctuation{".", TokenKind::kDot},
+    Punctuation{":", TokenKind::kColon},           Punctuation{"|", TokenKind::kPipe},
+    Punctuation{"<=", TokenKind::kComparison},     Punctuation{">=", TokenKind::kComparison},
+    Punctuation{"==", TokenKind::kComparison},     Punctuation{"!=", TokenKind::kComparison},
+    Punctuation{"<", TokenKind::kComparison},      Punctuation{">", TokenKind::kComparison},
+    Punctuation{"+", TokenKind::kAdditive},        Punctuation{"-", TokenKind::kAdditive},
+    Punctuation{"~", TokenKind::kAdditive},        Punctuation{"**", TokenKind::kPower},
+    Punctuation{"*", TokenKind::kMultiplicative},  Punctuation{"//", TokenKind::kMultiplicative},
+    Punctuation{"/", TokenKind::kMultiplicative},  Punctuation{"%", TokenKind::kMultiplicative},
+    Punctuation{"=", TokenKind::kAssign},
 };
 
 class Lexer {
@@ -171,7 +171,7 @@ class Lexer {
   }
 
   bool Operator() {
-    for (const Symbol& symbol : kSymbols) {
+    for (const Punctuation& symbol : kPunctuation) {
       if (!Sees(symbol.text)) continue;
       // Inside a dict literal "}}" closes two dicts.
       if (symbol.kind == TokenKind::kCloseExpression && brace_depth_ > 0) continue;
