@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/invariant.h"
+#include "memory/wait_for_reads.h"
 
 namespace plimsoll::memory {
 namespace {
@@ -339,14 +340,11 @@ void PageStream::OnCompletion(const io::ReadCompletion& completion) {
 }
 
 Result<> PageStream::WaitForAny() {
-  const std::chrono::nanoseconds begin = reader_->now();
-  const size_t n = reader_->Wait(completions_, options_.stall_bound);
-  stats_.waited += reader_->now() - begin;
-  if (n == 0) {
-    return Fail(ErrorKind::kIo, "the disk has not answered for {} seconds",
-                std::chrono::duration_cast<std::chrono::seconds>(options_.stall_bound).count());
+  const auto n = WaitForReads(*reader_, completions_, options_.stall_bound, stats_.waited);
+  if (!n) {
+    return tl::unexpected(n.error());
   }
-  for (size_t i = 0; i < n; ++i) {
+  for (size_t i = 0; i < *n; ++i) {
     OnCompletion(completions_[i]);
   }
   return {};

@@ -4,6 +4,7 @@
 
 #include "base/checked.h"
 #include "base/invariant.h"
+#include "memory/wait_for_reads.h"
 
 namespace plimsoll::memory {
 namespace {
@@ -333,16 +334,13 @@ void Pager::DropPrefetches() {
 }
 
 Result<> Pager::WaitForAny() {
-  const std::chrono::nanoseconds begin = reader_->now();
-  const size_t n = reader_->Wait(completions_, options_.stall_bound);
-  if (round_.open) {
-    StatsOfRound().waited += reader_->now() - begin;
+  std::chrono::nanoseconds between_rounds{};  // no layer waits then
+  const auto n = WaitForReads(*reader_, completions_, options_.stall_bound,
+                              round_.open ? StatsOfRound().waited : between_rounds);
+  if (!n) {
+    return tl::unexpected(n.error());
   }
-  if (n == 0) {
-    return Fail(ErrorKind::kIo, "the disk has not answered for {} seconds",
-                std::chrono::duration_cast<std::chrono::seconds>(options_.stall_bound).count());
-  }
-  for (size_t i = 0; i < n; ++i) {
+  for (size_t i = 0; i < *n; ++i) {
     OnCompletion(completions_[i]);
   }
   return {};

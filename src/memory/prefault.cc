@@ -1,6 +1,7 @@
 #include "memory/prefault.h"
 
 #include <algorithm>
+#include <system_error>
 
 #include <sys/mman.h>
 
@@ -20,13 +21,19 @@ Prefault::Prefault(std::vector<std::span<std::byte>> ranges, uint64_t ahead_byte
   for (const std::span<std::byte> range : ranges_) {
     total_ += range.size();
   }
-  thread_ = std::thread([this] { Run(); });
+  try {
+    thread_ = std::thread([this] { Run(); });
+  } catch (const std::system_error&) {
+    // No thread to be had: the memory is made ready when it is used.
+  }
 }
 
 Prefault::~Prefault() {
   wanted_.store(kStop);
   wanted_.notify_one();
-  thread_.join();
+  if (thread_.joinable()) {
+    thread_.join();
+  }
 }
 
 void Prefault::Use(uint64_t bytes) {

@@ -18,8 +18,8 @@ namespace plimsoll::memory {
 class Prefault {
  public:
   // Of memory that was allocated and granted, in the order of its first use, some `ahead_bytes`
-  // ahead of it. The memory outlives this. Where the system cannot do it (before Linux 5.14),
-  // nothing happens.
+  // ahead of it. The memory outlives this. Where the system cannot do it (before Linux 5.14, or
+  // without a thread to spare), nothing happens.
   Prefault(std::vector<std::span<std::byte>> ranges, uint64_t ahead_bytes);
   Prefault(const Prefault&) = delete;
   Prefault& operator=(const Prefault&) = delete;
