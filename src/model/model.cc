@@ -96,19 +96,15 @@ bool Model::StaysInFile(const BoundTensor& tensor, Residence residence) const {
   if (residence == Residence::kAll) {
     return false;
   }
-  const Declaration& declaration = *tensor.declaration;
-  if (declaration.account == memory::Account::kExperts) {
+  if (tensor.declaration->account == memory::Account::kExperts) {
     return true;
   }
-  const tensor::Matrix* target = TargetOf(tensor);
-  const bool can_stream =
-      target != nullptr && !declaration.keep_resident && tensor.entry->ranges.size() == 1;
-  if (target == &weights_.embedding) {
+  if (TargetOf(tensor) == &weights_.embedding) {
     const bool is_output = std::ranges::none_of(
         bound_, [&](const BoundTensor& t) { return TargetOf(t) == &weights_.output; });
-    return can_stream && (residence == Residence::kStreamed || !is_output);
+    return CanStream(tensor) && (residence == Residence::kStreamed || !is_output);
   }
-  return can_stream && residence == Residence::kStreamed;
+  return CanStream(tensor) && residence == Residence::kStreamed;
 }
 
 ModelNeeds Model::Needs() const {

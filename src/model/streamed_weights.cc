@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/checked.h"
+#include "base/invariant.h"
 
 namespace plimsoll::model {
 namespace {
@@ -57,6 +58,13 @@ class Finder {
         ++stage_;
       }
     }
+    // What no stage names would be left in its file and never read.
+    const auto n_streamable = std::ranges::count_if(by_target_, [&](const auto& target) {
+      return target.first != &weights_.embedding && target.first != &weights_.output &&
+             CanStream(*target.second);
+    });
+    Invariant(static_cast<size_t>(n_streamable) == found_.size(),
+              "the stages of a layer name every matrix that it has");
     AddOutput();
     return std::move(found_);
   }
@@ -68,10 +76,7 @@ class Finder {
     if (it == by_target_.end()) {
       return nullptr;
     }
-    const Declaration& declaration = *it->second->declaration;
-    const bool can = declaration.account != memory::Account::kExperts &&
-                     !declaration.keep_resident && it->second->entry->ranges.size() == 1;
-    return can ? it->second->entry : nullptr;
+    return CanStream(*it->second) ? it->second->entry : nullptr;
   }
 
   void Add(tensor::Matrix* target, uint32_t layer) {
@@ -125,6 +130,11 @@ tensor::Matrix* TargetOf(const BoundTensor& tensor) {
   }
   auto* const* stack = std::get_if<tensor::MatrixStack*>(&target);
   return stack == nullptr ? nullptr : &(*stack)->first;
+}
+
+bool CanStream(const BoundTensor& tensor) {
+  return TargetOf(tensor) != nullptr && tensor.declaration->account != memory::Account::kExperts &&
+         !tensor.declaration->keep_resident && tensor.entry->ranges.size() == 1;
 }
 
 std::vector<StreamedMatrix> FindStreamed(std::span<const BoundTensor> bound,

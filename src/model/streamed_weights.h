@@ -38,6 +38,10 @@ struct StreamedMatrix {
 // is read whole.
 [[nodiscard]] tensor::Matrix* TargetOf(const BoundTensor& tensor);
 
+// Whether a tensor may stay in its file where dense weights are streamed: a dense matrix that lies
+// in one piece and that its declaration does not keep.
+[[nodiscard]] bool CanStream(const BoundTensor& tensor);
+
 // Of the tensors those that can be streamed, in the order in which a pass uses them: matrices of
 // dense weights that lie in one piece, and the output matrix (which may be the embedding) in tiles.
 // `weights` are those that the declarations point into.
