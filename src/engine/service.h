@@ -1,0 +1,105 @@
+// An engine behind a queue, for programs with many clients: requests go in from any thread, one
+// thread of its own computes them together, step by step.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/engine.h"
+#include "engine/generation.h"
+
+namespace plimsoll::engine {
+
+struct ServiceOptions {
+  // Requests that wait: by their number, by the tokens of their prompts together (0: any), and by
+  // the seconds until the last of them starts, as far as that can be told from the past.
+  uint32_t max_queue = 256;
+  uint64_t max_queue_tokens = 0;
+  double max_queue_seconds = 300;
+  uint32_t max_running = 256;      // sequences of one step
+  double max_seconds = 3600;       // of one request, from its arrival to its end
+  double max_paused_seconds = 60;  // that a request waits for its reader (HasRoom)
+};
+
+using RequestId = uint64_t;
+
+// Why a request was not taken. Nothing of it is kept.
+struct Overload {
+  enum class Limit { kRequests, kTokens, kSeconds, kStopping };
+  Limit limit = Limit::kRequests;
+  double retry_seconds = 1;  // when it may be worth another try
+};
+
+// Running totals and the present state; what /metrics and /slots show.
+struct ServiceSnapshot {
+  struct Slot {
+    RequestId id = 0;
+    uint32_t n_prompt = 0;
+    uint32_t n_prompt_done = 0;
+    uint32_t n_generated = 0;
+    bool paused = false;
+  };
+  std::vector<Slot> running;
+  uint32_t n_waiting = 0;
+  uint64_t n_waiting_tokens = 0;
+  uint64_t n_steps = 0;
+  uint64_t n_accepted = 0;
+  uint64_t n_rejected = 0;
+  uint64_t n_preempted = 0;     // sequences that gave their memory up and were computed anew
+  uint64_t n_finished[5] = {};  // by FinishReason
+  uint64_t n_failed = 0;
+  uint64_t prompt_tokens = 0;
+  uint64_t prompt_tokens_reused = 0;
+  uint64_t generated_tokens = 0;
+  double prefill_seconds = 0;  // of the engine's thread, with prompts in the step
+  double decode_seconds = 0;   // without
+  uint64_t kv_blocks_used = 0;
+  uint64_t kv_blocks_total = 0;
+  double seconds_since_step = 0;  // 0 when there is nothing to do
+};
+
+// Thread-safe.
+class Service {
+ public:
+  virtual ~Service() = default;
+
+  // The engine as it is made known: its tokenizer and template may be used from any thread.
+  [[nodiscard]] virtual const ModelSummary& summary() const = 0;
+  [[nodiscard]] virtual const text::Tokenizer& tokenizer() const = 0;
+  [[nodiscard]] virtual Result<const text::ChatTemplate*> chat_template() const = 0;
+
+  // kUsage for a request that can never run, with the reason: an empty prompt, one that the context
+  // cannot hold, sampling parameters out of range.
+  [[nodiscard]] virtual Result<tl::expected<RequestId, Overload>> Submit(
+      GenerationRequest request, std::shared_ptr<GenerationSink> sink) = 0;
+  // The request ends with kInterrupted before the next step, its memory is free then. No effect on
+  // one that has ended.
+  virtual void Cancel(RequestId id) = 0;
+
+  // The mean of the last layer's output over a text's tokens, after the final norm, of length 1
+  // (hidden_dim floats); computed between steps. `on_done` is called once, by the engine's thread.
+  using EmbedFn = std::function<void(Result<std::vector<float>>)>;
+  virtual void Embed(std::vector<TokenId> tokens, EmbedFn on_done) = 0;
+
+  [[nodiscard]] virtual ServiceSnapshot Snapshot() const = 0;
+  [[nodiscard]] virtual memory::LedgerSnapshot ledger() const = 0;
+  [[nodiscard]] virtual std::optional<PagingSnapshot> paging() const = 0;
+  [[nodiscard]] virtual std::optional<StreamingSnapshot> streaming() const = 0;
+  // Draws the line anew between two steps; waits for it. As Engine::SetLine.
+  [[nodiscard]] virtual Result<> SetLine(uint64_t bytes) = 0;
+
+  // Takes no more requests, and ends those there are when they have not ended by themselves until
+  // `deadline`; returns when all have.
+  virtual void Drain(std::chrono::steady_clock::time_point deadline) = 0;
+};
+
+// Takes the engine over. Its thread starts at once.
+[[nodiscard]] std::unique_ptr<Service> StartService(std::unique_ptr<Engine> engine,
+                                                    const ServiceOptions& options);
+
+}  // namespace plimsoll::engine
