@@ -26,6 +26,8 @@ class JsonText {
   JsonText& String(std::string_view text);
   JsonText& Bool(bool value) { return Literal(value ? "true" : "false"); }
   JsonText& Null() { return Literal("null"); }
+  // `json` as it is: a whole value that is JSON already.
+  JsonText& Raw(std::string_view json) { return Literal(json); }
   // The shortest digits that read back as the same value of the same type; NaN and infinities,
   // which JSON lacks, become null.
   JsonText& Number(double value);

@@ -18,6 +18,12 @@ TEST(JsonText, NestsAndSeparates) {
   EXPECT_EQ(json.text(), R"({"a":[1,2.5,[],true,null],"b":{},"c":"x"})");
 }
 
+TEST(JsonText, RawTextTakesItsPlaceAsAValue) {
+  JsonText json;
+  json.BeginArray().Number(1).Raw(R"({"a":[]})").Number(2).EndArray();
+  EXPECT_EQ(json.text(), R"([1,{"a":[]},2])");
+}
+
 TEST(JsonText, EscapesWhatJsonCannotHold) {
   JsonText json;
   using namespace std::string_view_literals;
