@@ -2,7 +2,7 @@
 
 #include "base/json_text.h"
 #include "cli/eval.h"
-#include "cli/logprobs.h"
+#include "sampling/logprobs.h"
 #include "cli/prompt_source.h"
 
 namespace plimsoll::cli {
@@ -29,7 +29,7 @@ void Declare(CommandLine& line, LogitsFlags& flags) {
 std::string TopLine(uint32_t position, std::span<const float> logits, uint32_t n) {
   JsonText json;
   json.BeginObject().Key("pos").Number(position).Key("top").BeginArray();
-  for (const auto& [id, logprob] : TopLogprobs(logits, n)) {
+  for (const auto& [id, logprob] : sampling::TopLogprobs(logits, n)) {
     json.BeginArray().Number(id).Number(logprob).EndArray();
   }
   json.EndArray().EndObject();

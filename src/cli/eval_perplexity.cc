@@ -6,7 +6,7 @@
 #include "base/math.h"
 #include "cli/conversation.h"
 #include "cli/eval.h"
-#include "cli/logprobs.h"
+#include "sampling/logprobs.h"
 #include "cli/prompt_source.h"
 
 namespace plimsoll::cli {
@@ -72,7 +72,7 @@ Result<> ScoreChunk(engine::Session& session, std::span<const TokenId> chunk,
   const auto scored = chunk.subspan(half, chunk.size() - half - 1);
   return session.Append(scored, [&](uint32_t i, std::span<const float> logits) {
     const auto next = static_cast<size_t>(chunk[half + i + 1]);
-    likelihood.Add(LogSumExp(logits) - static_cast<double>(logits[next]));
+    likelihood.Add(sampling::LogSumExp(logits) - static_cast<double>(logits[next]));
   });
 }
 

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/batch/batcher.h"
 #include "engine/engine.h"
 
 namespace plimsoll::cli {
@@ -216,6 +217,10 @@ class FakeEngine final : public engine::Engine {
   }
   [[nodiscard]] Result<std::unique_ptr<engine::Session>> NewSession() override {
     return std::make_unique<FakeSession>(script_);
+  }
+  [[nodiscard]] Result<std::unique_ptr<engine::batch::Batcher>> NewBatcher(
+      const engine::batch::BatchOptions& /*options*/) override {
+    return Fail(ErrorKind::kFailed, "there is no model to batch");
   }
 
  private:

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "engine/attention_work.h"
+#include "engine/batch/batcher.h"
 #include "engine/bundled_model.h"
 #include "engine/engine_state.h"
 #include "engine/fit_model.h"
@@ -240,6 +241,10 @@ class LoadedEngine final : public Engine {
   }
   [[nodiscard]] Result<std::unique_ptr<Session>> NewSession() override {
     return MakeSession(*state_);
+  }
+  [[nodiscard]] Result<std::unique_ptr<batch::Batcher>> NewBatcher(
+      const batch::BatchOptions& options) override {
+    return batch::Batcher::Create(*state_, options);
   }
   [[nodiscard]] Result<> FinishTrace() override {
     return state_->recorder == nullptr ? Result<>() : state_->recorder->Finish();

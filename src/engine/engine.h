@@ -85,6 +85,7 @@ struct GenerateOptions {
 };
 
 enum class FinishReason { kEnd, kStopString, kLength, kContextFull, kInterrupted };
+inline constexpr size_t kNFinishReasons = 5;
 
 struct GenerateStats {
   uint32_t n_prompt = 0;         // tokens of the prompt
@@ -114,7 +115,10 @@ struct StreamingSnapshot {
   io::ReaderStats reader;
 };
 
-class Engine;
+namespace batch {
+class Batcher;
+struct BatchOptions;
+}  // namespace batch
 
 // One sequence: its tokens and their KV. Belongs to one thread at a time; must not outlive its
 // engine.
@@ -182,6 +186,10 @@ class Engine {
   [[nodiscard]] virtual AttentionWork AttentionAt(uint32_t position) const = 0;
   // A session with the engine's n_ctx. kDoesNotFit when the ledger has no room for another.
   [[nodiscard]] virtual Result<std::unique_ptr<Session>> NewSession() = 0;
+  // Many sequences at a time (engine/batch/batcher.h), instead of sessions; must not outlive its
+  // engine. kDoesNotFit when the ledger has no room for its contexts.
+  [[nodiscard]] virtual Result<std::unique_ptr<batch::Batcher>> NewBatcher(
+      const batch::BatchOptions& options) = 0;
   // Writes the rest of EngineOptions::trace. kIo when its disk was full: the run went on without.
   [[nodiscard]] virtual Result<> FinishTrace() { return {}; }
 };

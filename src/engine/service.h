@@ -2,6 +2,7 @@
 // thread of its own computes them together, step by step.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -16,6 +17,7 @@
 namespace plimsoll::engine {
 
 struct ServiceOptions {
+  uint32_t n_parallel = 1;  // contexts for which there is always room
   // Requests that wait: by their number, by the tokens of their prompts together (0: any), and by
   // the seconds until the last of them starts, as far as that can be told from the past.
   uint32_t max_queue = 256;
@@ -50,8 +52,8 @@ struct ServiceSnapshot {
   uint64_t n_steps = 0;
   uint64_t n_accepted = 0;
   uint64_t n_rejected = 0;
-  uint64_t n_preempted = 0;     // sequences that gave their memory up and were computed anew
-  uint64_t n_finished[5] = {};  // by FinishReason
+  uint64_t n_preempted = 0;  // sequences that gave their memory up and were computed anew
+  std::array<uint64_t, kNFinishReasons> n_finished = {};  // by FinishReason
   uint64_t n_failed = 0;
   uint64_t prompt_tokens = 0;
   uint64_t prompt_tokens_reused = 0;
@@ -90,16 +92,19 @@ class Service {
   [[nodiscard]] virtual memory::LedgerSnapshot ledger() const = 0;
   [[nodiscard]] virtual std::optional<PagingSnapshot> paging() const = 0;
   [[nodiscard]] virtual std::optional<StreamingSnapshot> streaming() const = 0;
-  // Draws the line anew between two steps; waits for it. As Engine::SetLine.
+  // Draws the line anew between two steps; waits for it. As Engine::SetLine, as the next two.
   [[nodiscard]] virtual Result<> SetLine(uint64_t bytes) = 0;
+  [[nodiscard]] virtual uint64_t LineFor(const std::optional<SizeSpec>& memory) const = 0;
+  [[nodiscard]] virtual uint64_t LeastLine() const = 0;
 
   // Takes no more requests, and ends those there are when they have not ended by themselves until
   // `deadline`; returns when all have.
   virtual void Drain(std::chrono::steady_clock::time_point deadline) = 0;
 };
 
-// Takes the engine over. Its thread starts at once.
-[[nodiscard]] std::unique_ptr<Service> StartService(std::unique_ptr<Engine> engine,
-                                                    const ServiceOptions& options);
+// Takes the engine over, which was made for options.n_parallel contexts. Its thread starts at once.
+// kDoesNotFit when the engine has no room for its contexts.
+[[nodiscard]] Result<std::unique_ptr<Service>> StartService(std::unique_ptr<Engine> engine,
+                                                            const ServiceOptions& options);
 
 }  // namespace plimsoll::engine

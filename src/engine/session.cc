@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
-#include "sampling/stop_strings.h"
-#include "text/detokenizer.h"
+#include "engine/continuation.h"
 
 namespace plimsoll::engine {
 namespace {
@@ -14,33 +13,6 @@ using Clock = std::chrono::steady_clock;
 double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
-
-// Text on its way to the reader: whole characters, nothing of a stop string.
-class TextStream {
- public:
-  // The text goes on behind the token `last`: after a control token it is a text of its own.
-  TextStream(const text::Tokenizer& tokenizer, TokenId last, const std::vector<std::string>& stops,
-             const Session::TextFn& on_text)
-      : detokenizer_(tokenizer, false, tokenizer.Piece(last, false).empty()),
-        stops_(stops),
-        on_text_(on_text) {}
-
-  // False when the reader wants no more.
-  [[nodiscard]] bool Add(TokenId token) { return on_text_(stops_.Add(detokenizer_.Add(token))); }
-  [[nodiscard]] bool Flush() {
-    std::string rest = stops_.Add(detokenizer_.Flush());
-    rest += stops_.Flush();
-    return rest.empty() || on_text_(rest);
-  }
-  // Lets the reader interrupt while there is no text.
-  [[nodiscard]] bool Poll() { return on_text_(""); }
-  [[nodiscard]] bool stopped() const { return stops_.stopped(); }
-
- private:
-  text::Detokenizer detokenizer_;
-  sampling::StopStrings stops_;
-  const Session::TextFn& on_text_;
-};
 
 class EngineSession final : public Session {
  public:
@@ -119,8 +91,9 @@ class EngineSession final : public Session {
   // In chunks, between which `go_on` is asked; false when it says no.
   [[nodiscard]] Result<bool> Prefill(std::span<const TokenId> prompt,
                                      const std::function<bool()>& go_on);
-  [[nodiscard]] Result<FinishReason> Decode(const GenerateOptions& options, TextStream& text,
-                                            GenerateStats& stats, Clock::time_point start);
+  [[nodiscard]] Result<FinishReason> Decode(const GenerateOptions& options, Continuation& answer,
+                                            const TextFn& on_text, GenerateStats& stats,
+                                            Clock::time_point start);
 
   EngineState& state_;
   kv::KvSequence kv_;
@@ -211,16 +184,17 @@ Result<GenerateStats> EngineSession::Generate(std::span<const TokenId> prompt,
   stats.n_prompt_reused = Reusable(prompt);
   Truncate(stats.n_prompt_reused);
 
-  TextStream text(*state_.tokenizer, prompt.back(), options.stop, on_text);
+  Continuation answer(*state_.tokenizer, prompt.back(), options);
   const auto start = Clock::now();
-  auto prefilled = Prefill(prompt.subspan(stats.n_prompt_reused), [&] { return text.Poll(); });
+  // Without text, so that the reader can interrupt.
+  auto prefilled = Prefill(prompt.subspan(stats.n_prompt_reused), [&] { return on_text(""); });
   if (!prefilled) {
     return Forward(prefilled);
   }
   stats.prefill_seconds = SecondsSince(start);
   stats.reason = FinishReason::kInterrupted;
   if (*prefilled) {
-    auto reason = Decode(options, text, stats, start);
+    auto reason = Decode(options, answer, on_text, stats, start);
     if (!reason) {
       return Forward(reason);
     }
@@ -232,38 +206,26 @@ Result<GenerateStats> EngineSession::Generate(std::span<const TokenId> prompt,
   return stats;
 }
 
-Result<FinishReason> EngineSession::Decode(const GenerateOptions& options, TextStream& text,
-                                           GenerateStats& stats, Clock::time_point start) {
+Result<FinishReason> EngineSession::Decode(const GenerateOptions& options, Continuation& answer,
+                                           const TextFn& on_text, GenerateStats& stats,
+                                           Clock::time_point start) {
   // Rows that pad the output matrix stand for no token.
-  sampling::Sampler sampler(options.sampling, state_.tokenizer->size());
+  sampling::Sampler sampler(state_.tokenizer->size());
   while (true) {
-    const TokenId token = sampler.Sample(logits_, tokens_, tokens_.size());
-    ++stats.n_generated;
-    if (stats.n_generated == 1) {
+    const TokenId token = sampler.Sample(options.sampling, logits_, tokens_, tokens_.size());
+    const Continuation::Step step = answer.Add(token, tokens_.size() < n_ctx());
+    if (++stats.n_generated == 1) {
       stats.first_token_seconds = SecondsSince(start);
     }
-    const bool ends = !options.ignore_end && state_.tokenizer->IsEndOfGeneration(token);
-    if (!ends && !text.Add(token)) {
+    if (!(step.end && step.text.empty()) && !on_text(step.text)) {
       return FinishReason::kInterrupted;
     }
-    if (text.stopped()) {
-      return FinishReason::kStopString;
+    if (step.end) {
+      return *step.end;
     }
-    FinishReason reason = FinishReason::kEnd;
-    if (!ends) {
-      const bool enough = options.n_predict != 0 && stats.n_generated >= options.n_predict;
-      if (!enough && tokens_.size() < n_ctx()) {
-        if (auto stepped = StepWithLogits({&token, 1}); !stepped) {
-          return Forward(stepped);
-        }
-        continue;
-      }
-      reason = enough ? FinishReason::kLength : FinishReason::kContextFull;
+    if (auto stepped = StepWithLogits({&token, 1}); !stepped) {
+      return Forward(stepped);
     }
-    if (!text.Flush()) {
-      return FinishReason::kInterrupted;
-    }
-    return text.stopped() ? FinishReason::kStopString : reason;
   }
 }
 

@@ -1,5 +1,6 @@
 #include "kv/kv_sequence.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/invariant.h"
@@ -33,11 +34,11 @@ class KvSequence::Saved final : public StateSnapshot {
   std::vector<uint32_t> positions_;
 };
 
-KvSequence::KvSequence(BlockPool& pool, uint32_t max_tokens)
+KvSequence::KvSequence(BlockPool& pool, uint32_t max_tokens, uint32_t n_expected)
     : pool_(pool), max_tokens_(max_tokens) {
-  blocks_.reserve(BlockPool::BlocksFor(max_tokens));
-  block_table_.reserve(BlockPool::BlocksFor(max_tokens));
-  positions_.reserve(max_tokens);
+  blocks_.reserve(BlockPool::BlocksFor(n_expected));
+  block_table_.reserve(BlockPool::BlocksFor(n_expected));
+  positions_.reserve(n_expected);
 }
 
 KvSequence::~KvSequence() { DropBlocksFrom(0); }
@@ -62,9 +63,17 @@ AppendOutcome KvSequence::Append(uint32_t n, uint32_t first_position) {
   return AppendOutcome::kAppended;
 }
 
+bool KvSequence::SharesPartOfABlock() const {
+  return n_tokens() % kBlockTokens != 0 && pool_.IsShared(blocks_.back());
+}
+
+uint64_t KvSequence::BlocksToAppend(uint32_t n) const {
+  return BlockPool::BlocksFor(uint64_t{n_tokens()} + n) - blocks_.size() +
+         (SharesPartOfABlock() ? 1 : 0);
+}
+
 bool KvSequence::UnshareLastBlock() {
-  const bool partly_filled = n_tokens() % kBlockTokens != 0;
-  if (!partly_filled || !pool_.IsShared(blocks_.back())) {
+  if (!SharesPartOfABlock()) {
     return true;
   }
   const auto copy = pool_.Allocate();
@@ -85,9 +94,12 @@ void KvSequence::Truncate(uint32_t n) {
   }
 }
 
-std::unique_ptr<SequenceState> KvSequence::Fork() const {
-  auto fork = std::make_unique<KvSequence>(pool_, max_tokens_);
-  fork->Adopt(blocks_, positions_);
+std::unique_ptr<SequenceState> KvSequence::Fork() const { return ForkFirst(n_tokens()); }
+
+std::unique_ptr<KvSequence> KvSequence::ForkFirst(uint32_t n) const {
+  n = std::min(n, n_tokens());
+  auto fork = std::make_unique<KvSequence>(pool_, max_tokens_, n);
+  fork->Adopt(std::span(blocks_).first(BlockPool::BlocksFor(n)), std::span(positions_).first(n));
   return fork;
 }
 

@@ -17,8 +17,12 @@ namespace plimsoll::kv {
 // it is written; shared ones are copied first.
 class KvSequence final : public SequenceState {
  public:
-  // `pool` outlives the sequence. `max_tokens` sizes the tables, so that a step allocates nothing.
-  KvSequence(BlockPool& pool, uint32_t max_tokens);
+  // `pool` outlives the sequence. The tables have room for `max_tokens` from the start, so that a
+  // step allocates nothing.
+  KvSequence(BlockPool& pool, uint32_t max_tokens) : KvSequence(pool, max_tokens, max_tokens) {}
+  // The same for the first `n_expected` tokens: for one sequence of many, each of which may become
+  // long.
+  KvSequence(BlockPool& pool, uint32_t max_tokens, uint32_t n_expected);
   KvSequence(const KvSequence&) = delete;
   KvSequence& operator=(const KvSequence&) = delete;
   ~KvSequence() override;
@@ -29,6 +33,10 @@ class KvSequence final : public SequenceState {
   [[nodiscard]] AppendOutcome Append(uint32_t n, uint32_t first_position) override;
   void Truncate(uint32_t n) override;
   [[nodiscard]] std::unique_ptr<SequenceState> Fork() const override;
+  // The same of the first `n` tokens.
+  [[nodiscard]] std::unique_ptr<KvSequence> ForkFirst(uint32_t n) const;
+  // Blocks that Append(n) would take from the pool.
+  [[nodiscard]] uint64_t BlocksToAppend(uint32_t n) const;
   [[nodiscard]] std::unique_ptr<StateSnapshot> Snapshot() const override;
   void Restore(const StateSnapshot& snapshot) override;
   [[nodiscard]] uint64_t Bytes(uint32_t n_tokens) const override {
@@ -50,6 +58,7 @@ class KvSequence final : public SequenceState {
   void Adopt(std::span<const BlockId> blocks, std::span<const uint32_t> positions);
   // False when the pool has no block for the copy.
   [[nodiscard]] bool UnshareLastBlock();
+  [[nodiscard]] bool SharesPartOfABlock() const;
   void PushBlock(BlockId block);
   void DropBlocksFrom(size_t first);
 

@@ -201,6 +201,12 @@ Result<> Model::Forward(const ForwardInput& input, const LogitsFn& on_logits) {
   return done;
 }
 
+void Model::NormOutput(std::span<float> hidden) const {
+  const std::vector<float> row(hidden.begin(), hidden.end());
+  options_.kernels->rms_norm(row.data(), weights_.output_norm.data(), hp_.rms_eps, row.size(),
+                             hidden.data());
+}
+
 Result<> Model::RunLayers(const Step& step, const LayerRange& layers) {
   LayerPieces pieces(step, *rope_);
   for (uint32_t i = layers.begin; i < layers.end; ++i) {

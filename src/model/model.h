@@ -100,6 +100,8 @@ class Model {
   // another weight could not be read: then these are of no use, and no further logits are handed
   // out.
   [[nodiscard]] Result<> Forward(const ForwardInput& input, const LogitsFn& on_logits);
+  // The final norm, in place, of a row of ForwardInput::hidden_out behind the last layer.
+  void NormOutput(std::span<float> hidden) const;
 
  private:
   Model(const formats::Catalogue& catalogue, const Architecture& architecture, HyperParams hp,

@@ -61,17 +61,18 @@ Result<> SamplerParams::Validate() const {
   return {};
 }
 
-Sampler::Sampler(SamplerParams params, size_t vocab_size) : params_(std::move(params)) {
+Sampler::Sampler(size_t vocab_size) {
   candidates_.reserve(vocab_size);
   counts_.assign(vocab_size, 0);
 }
 
-TokenId Sampler::Sample(std::span<float> logits, std::span<const TokenId> history,
-                        uint64_t position) {
+TokenId Sampler::Sample(const SamplerParams& params, std::span<float> logits,
+                        std::span<const TokenId> history, uint64_t position) {
+  params_ = &params;
   logits = logits.first(std::min(logits.size(), counts_.size()));
   ApplyBias(logits);
   ApplyPenalties(logits, history);
-  if (params_.temperature <= 0) {
+  if (params_->temperature <= 0) {
     return Argmax(logits);
   }
   Collect(logits);
@@ -80,7 +81,7 @@ TokenId Sampler::Sample(std::span<float> logits, std::span<const TokenId> histor
   }
   KeepTopP();
   KeepMinP();
-  return Draw(UniformAt(params_.seed, position));
+  return Draw(UniformAt(params_->seed, position));
 }
 
 bool Sampler::Better(const Candidate& a, const Candidate& b) {
@@ -88,7 +89,7 @@ bool Sampler::Better(const Candidate& a, const Candidate& b) {
 }
 
 void Sampler::ApplyBias(std::span<float> logits) const {
-  for (const auto& [token, bias] : params_.logit_bias) {
+  for (const auto& [token, bias] : params_->logit_bias) {
     if (static_cast<size_t>(token) < logits.size()) {
       logits[static_cast<size_t>(token)] += bias;
     }
@@ -96,13 +97,13 @@ void Sampler::ApplyBias(std::span<float> logits) const {
 }
 
 void Sampler::ApplyPenalties(std::span<float> logits, std::span<const TokenId> history) {
-  const bool neutral = params_.repeat_penalty == 1 && params_.presence_penalty == 0 &&
-                       params_.frequency_penalty == 0;
+  const bool neutral = params_->repeat_penalty == 1 && params_->presence_penalty == 0 &&
+                       params_->frequency_penalty == 0;
   if (neutral) {
     return;
   }
-  if (params_.repeat_last_n >= 0) {
-    history = history.last(std::min(history.size(), static_cast<size_t>(params_.repeat_last_n)));
+  if (params_->repeat_last_n >= 0) {
+    history = history.last(std::min(history.size(), static_cast<size_t>(params_->repeat_last_n)));
   }
   for (const TokenId token : history) {
     if (token >= 0 && static_cast<size_t>(token) < logits.size()) {
@@ -115,17 +116,18 @@ void Sampler::ApplyPenalties(std::span<float> logits, std::span<const TokenId> h
       continue;  // not of this vocabulary, or done at its first occurrence
     }
     float& logit = logits[i];
-    logit = logit <= 0 ? logit * params_.repeat_penalty : logit / params_.repeat_penalty;
-    logit -= static_cast<float>(counts_[i]) * params_.frequency_penalty + params_.presence_penalty;
+    logit = logit <= 0 ? logit * params_->repeat_penalty : logit / params_->repeat_penalty;
+    logit -=
+        static_cast<float>(counts_[i]) * params_->frequency_penalty + params_->presence_penalty;
     counts_[i] = 0;
   }
 }
 
 // The candidates are the top-k best, in order; or, without top-k, all in order of id.
 void Sampler::Collect(std::span<const float> logits) {
-  const size_t limit = params_.top_k <= 0
+  const size_t limit = params_->top_k <= 0
                            ? logits.size()
-                           : std::min(logits.size(), static_cast<size_t>(params_.top_k));
+                           : std::min(logits.size(), static_cast<size_t>(params_->top_k));
   candidates_.clear();
   for (size_t i = 0; i < logits.size(); ++i) {
     // An overflow ranks first, but must not turn the weights into NaN.
@@ -156,22 +158,22 @@ void Sampler::Collect(std::span<const float> logits) {
 }
 
 void Sampler::KeepTopP() {
-  if (params_.top_p < 1) {
-    candidates_.resize(CountToReach(params_.top_p * TotalWeight(1), 1));
+  if (params_->top_p < 1) {
+    candidates_.resize(CountToReach(params_->top_p * TotalWeight(1), 1));
     n_sorted_ = candidates_.size();
   }
 }
 
 void Sampler::KeepMinP() {
-  if (params_.min_p > 0) {
-    const double floor = max_logit_ + StableLog(params_.min_p);
+  if (params_->min_p > 0) {
+    const double floor = max_logit_ + StableLog(params_->min_p);
     std::erase_if(candidates_, [&](const Candidate& c) { return c.logit < floor; });
     n_sorted_ = std::min(n_sorted_, candidates_.size());
   }
 }
 
 TokenId Sampler::Draw(double uniform) {
-  const double temperature = params_.temperature;
+  const double temperature = params_->temperature;
   const size_t n = CountToReach(uniform * TotalWeight(temperature), temperature);
   return candidates_[n - 1].token;
 }

@@ -31,17 +31,17 @@ struct SamplerParams {
 
 // Draws tokens. The draw depends on the seed, the position, the logits and the history alone, and
 // has the same bits on every CPU: sums are double, in one order, with our own exp (base/math.h).
-// Allocates nothing after construction. For one thread at a time.
+// Keeps nothing between two draws but room for candidates, so that one serves any number of
+// sequences. Allocates nothing after construction. For one thread at a time.
 class Sampler {
  public:
-  // `params` are valid (Validate).
-  Sampler(SamplerParams params, size_t vocab_size);
+  explicit Sampler(size_t vocab_size);
 
-  // `logits` is scratch: it is changed. `history` is the sequence so far, prompt included;
-  // `position` is that of the token to be drawn. NaN counts as forbidden, equal logits rank by the
-  // lower id, and when every token is forbidden the answer is token 0.
-  [[nodiscard]] TokenId Sample(std::span<float> logits, std::span<const TokenId> history,
-                               uint64_t position);
+  // `params` are valid (Validate). `logits` is scratch: it is changed. `history` is the sequence so
+  // far, prompt included; `position` is that of the token to be drawn. NaN counts as forbidden,
+  // equal logits rank by the lower id, and when every token is forbidden the answer is token 0.
+  [[nodiscard]] TokenId Sample(const SamplerParams& params, std::span<float> logits,
+                               std::span<const TokenId> history, uint64_t position);
 
  private:
   struct Candidate {
@@ -63,7 +63,7 @@ class Sampler {
   [[nodiscard]] size_t CountToReach(double target, double temperature);
   void SortFirst(size_t n);
 
-  SamplerParams params_;
+  const SamplerParams* params_ = nullptr;  // during a draw
   std::vector<Candidate> candidates_;  // capacity: the vocabulary
   size_t n_sorted_ = 0;                // the first candidates that are in order, best first
   double max_logit_ = 0;

@@ -35,16 +35,16 @@ SamplerParams Greedy() {
 
 TokenId SampleOnce(const SamplerParams& params, std::vector<float> logits,
                    std::vector<TokenId> history = {}, uint64_t position = 0) {
-  return Sampler(params, logits.size()).Sample(logits, history, position);
+  return Sampler(logits.size()).Sample(params, logits, history, position);
 }
 
 // How often each token is drawn over `n` positions, as shares.
 std::vector<double> Shares(const SamplerParams& params, const std::vector<float>& logits, int n) {
-  Sampler sampler(params, logits.size());
+  Sampler sampler(logits.size());
   std::vector<double> shares(logits.size(), 0);
   for (int i = 0; i < n; ++i) {
     std::vector<float> scratch = logits;
-    shares[static_cast<size_t>(sampler.Sample(scratch, {}, static_cast<uint64_t>(i)))] += 1;
+    shares[static_cast<size_t>(sampler.Sample(params, scratch, {}, static_cast<uint64_t>(i)))] += 1;
   }
   std::for_each(shares.begin(), shares.end(), [&](double& share) { share /= n; });
   return shares;
@@ -85,10 +85,10 @@ TEST(SamplerDraw, DependsOnSeedAndPositionAlone) {
   SamplerParams params = Plain();
   params.seed = 11;
   std::vector<TokenId> first;
-  Sampler sampler(params, logits.size());
+  Sampler sampler(logits.size());
   for (uint64_t position = 0; position < 40; ++position) {
     auto scratch = logits;
-    first.push_back(sampler.Sample(scratch, {}, position));
+    first.push_back(sampler.Sample(params, scratch, {}, position));
   }
   for (uint64_t position = 40; position-- > 0;) {
     EXPECT_EQ(SampleOnce(params, logits, {}, position), first[position]);
@@ -222,11 +222,11 @@ TEST(SamplerPenalties, WindowEndsAtTheLastTokens) {
 TEST(SamplerPenalties, LeaveNothingBehindAndIgnoreForeignTokens) {
   SamplerParams params = Greedy();
   params.frequency_penalty = 1;
-  Sampler sampler(params, 2);
+  Sampler sampler(2);
   const std::vector<TokenId> history = {0, 0, -1, 99};
   for (int i = 0; i < 3; ++i) {
     std::vector<float> logits = {2.5F, 0};
-    EXPECT_EQ(sampler.Sample(logits, history, 0), 0);
+    EXPECT_EQ(sampler.Sample(params, logits, history, 0), 0);
     EXPECT_EQ(logits[0], 0.5F);
   }
 }
@@ -241,9 +241,9 @@ TEST(SamplerBias, AddsAndForbids) {
 }
 
 TEST(SamplerVocabulary, PaddingAfterTheVocabularyIsNeverDrawn) {
-  Sampler sampler(Greedy(), 2);
+  Sampler sampler(2);
   std::vector<float> logits = {0, 1, 50, 60};
-  EXPECT_EQ(sampler.Sample(logits, {}, 0), 1);
+  EXPECT_EQ(sampler.Sample(Greedy(), logits, {}, 0), 1);
 }
 
 TEST(SamplerParams, ValidateNamesTheValueOutOfRange) {

@@ -56,6 +56,7 @@ std::string StopStrings::Add(std::string_view text) {
     }
     if (stop_length > 0) {
       stopped_ = true;
+      met_ = held_.substr(held_.size() - stop_length);
       held_.resize(held_.size() - stop_length);
       return std::exchange(held_, {});
     }

@@ -24,6 +24,8 @@ class StopStrings {
   [[nodiscard]] std::string Flush();
 
   [[nodiscard]] bool stopped() const { return stopped_; }
+  // The stop string that was met; empty before.
+  [[nodiscard]] const std::string& met() const { return met_; }
 
  private:
   // One stop string as a Knuth-Morris-Pratt automaton; its state is how many of its bytes the text
@@ -37,6 +39,7 @@ class StopStrings {
 
   std::vector<Pattern> patterns_;
   std::string held_;
+  std::string met_;
   bool stopped_ = false;
 };
 

@@ -1,4 +1,4 @@
-#include "cli/logprobs.h"
+#include "sampling/logprobs.h"
 
 #include <algorithm>
 #include <cmath>
@@ -7,7 +7,7 @@
 
 #include "base/math.h"
 
-namespace plimsoll::cli {
+namespace plimsoll::sampling {
 namespace {
 
 float Rankable(float logit) {
@@ -47,4 +47,4 @@ std::vector<std::pair<TokenId, double>> TopLogprobs(std::span<const float> logit
   return top;
 }
 
-}  // namespace plimsoll::cli
+}  // namespace plimsoll::sampling

@@ -1,25 +1,25 @@
-#include "cli/logprobs.h"
+#include "sampling/logprobs.h"
 
 #include <cmath>
 #include <limits>
 
 #include <gtest/gtest.h>
 
-namespace plimsoll::cli {
+namespace plimsoll::sampling {
 namespace {
 
-constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 TEST(LogSumExp, IsExactWhereItCanBeAndNeverOverflows) {
   EXPECT_NEAR(LogSumExp(std::vector<float>{0, 0, 0, 0}), std::log(4.0), 1e-15);
   EXPECT_NEAR(LogSumExp(std::vector<float>{1e30F, 1e30F}), 1e30F, 1e20);
-  EXPECT_EQ(LogSumExp(std::vector<float>{3, -kInf, NAN}), 3);
-  EXPECT_EQ(LogSumExp(std::vector<float>{-kInf}), -kInf);
-  EXPECT_EQ(LogSumExp({}), -kInf);
+  EXPECT_EQ(LogSumExp(std::vector<float>{3, -kInfinity, NAN}), 3);
+  EXPECT_EQ(LogSumExp(std::vector<float>{-kInfinity}), -kInfinity);
+  EXPECT_EQ(LogSumExp({}), -kInfinity);
 }
 
 TEST(TopLogprobs, BestFirstTiesToTheLowerId) {
-  const std::vector<float> logits = {1, 2, NAN, 2, -kInf, 0};
+  const std::vector<float> logits = {1, 2, NAN, 2, -kInfinity, 0};
   const auto top = TopLogprobs(logits, 4);
   ASSERT_EQ(top.size(), 4U);
   EXPECT_EQ(top[0].first, 1);
@@ -31,4 +31,4 @@ TEST(TopLogprobs, BestFirstTiesToTheLowerId) {
 }
 
 }  // namespace
-}  // namespace plimsoll::cli
+}  // namespace plimsoll::sampling

@@ -7,7 +7,7 @@
 
 #include "base/ids.h"
 
-namespace plimsoll::cli {
+namespace plimsoll::sampling {
 
 // ln sum exp(logits), in double and in ascending order of id: subtract it from a logit to get its
 // log-probability. Logits that are NaN or -inf have no share. -inf when no logit has one.
@@ -17,4 +17,4 @@ namespace plimsoll::cli {
 [[nodiscard]] std::vector<std::pair<TokenId, double>> TopLogprobs(std::span<const float> logits,
                                                                   size_t n);
 
-}  // namespace plimsoll::cli
+}  // namespace plimsoll::sampling

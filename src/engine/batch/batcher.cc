@@ -1,0 +1,389 @@
+#include "engine/batch/batcher.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/invariant.h"
+
+namespace plimsoll::engine::batch {
+namespace {
+
+// Blocks that the cache grows by, if the line has them: 2,048 tokens.
+constexpr uint64_t kGrowth = 64;
+
+// What others have to compute of a common beginning that is worth waiting for, rather than
+// computing it twice.
+constexpr uint32_t kWorthWaiting = 64;
+
+// While someone waits for its next token, a prompt gets this part of a step; but all of it where
+// experts are paged, since every chunk reads those that are missing anew.
+constexpr uint32_t kPromptShare = 4;
+constexpr uint32_t kLeastPromptChunk = 32;
+
+double SecondsBetween(Clock::time_point from, Clock::time_point to) {
+  return std::chrono::duration<double>(to - from).count();
+}
+
+template <class List>
+void InsertById(List& list, SequencePtr sequence) {
+  const auto at = std::ranges::find_if(
+      list, [&](const SequencePtr& other) { return other->id > sequence->id; });
+  list.insert(at, std::move(sequence));
+}
+
+template <class List>
+SequencePtr TakeFrom(List& list, const Sequence& sequence) {
+  const auto at = std::ranges::find_if(
+      list, [&](const SequencePtr& other) { return other.get() == &sequence; });
+  if (at == list.end()) {
+    return nullptr;
+  }
+  SequencePtr taken = std::move(*at);
+  list.erase(at);
+  return taken;
+}
+
+}  // namespace
+
+Result<> CheckRequest(const GenerationRequest& request, uint32_t n_ctx, uint64_t vocab_size) {
+  if (request.prompt.empty()) {
+    return Fail(ErrorKind::kUsage, "the prompt has no tokens");
+  }
+  if (request.prompt.size() >= n_ctx) {
+    return Fail(ErrorKind::kUsage,
+                "a prompt of {} tokens leaves no room for an answer in the context of {}\nlengthen "
+                "the context (-c), or shorten the prompt",
+                request.prompt.size(), n_ctx);
+  }
+  for (const TokenId token : request.prompt) {
+    if (token < 0 || static_cast<uint64_t>(token) >= vocab_size) {
+      return Fail(ErrorKind::kUsage, "{} is no token id: the vocabulary has ids 0 to {}", token,
+                  vocab_size - 1);
+    }
+  }
+  if (request.n_top_logprobs.value_or(0) > kMaxTopLogprobs) {
+    return Fail(ErrorKind::kUsage, "at most the {} likeliest tokens can be told", kMaxTopLogprobs);
+  }
+  return request.options.sampling.Validate();
+}
+
+Result<std::unique_ptr<Batcher>> Batcher::Create(EngineState& state, const BatchOptions& options) {
+  std::unique_ptr<Batcher> batcher(new Batcher(state, options));
+  const uint64_t n_blocks = options.n_parallel * kv::BlockPool::BlocksFor(state.summary.n_ctx);
+  if (auto promised = state.kv_pool->Promise(n_blocks); !promised) {
+    return Forward(promised);
+  }
+  batcher->n_promised_ = n_blocks;
+  return batcher;
+}
+
+Batcher::Batcher(EngineState& state, const BatchOptions& options)
+    : state_(state), options_(options), sampler_(state.tokenizer->size()) {
+  options_.max_running = std::min(options.max_running, state.model->max_chunk());
+  chunk_.reserve(state.model->max_chunk());
+}
+
+Batcher::~Batcher() {
+  CancelAll();
+  state_.kv_pool->Unpromise(n_promised_);
+}
+
+uint64_t Batcher::n_blocks() const { return state_.kv_pool->n_blocks(); }
+uint64_t Batcher::n_free_blocks() const { return state_.kv_pool->n_free(); }
+
+void Batcher::Add(RequestId id, GenerationRequest request, std::shared_ptr<GenerationSink> sink,
+                  Clock::time_point arrived) {
+  auto sequence = std::make_unique<Sequence>();
+  sequence->id = id;
+  sequence->request = std::move(request);
+  sequence->sink = std::move(sink);
+  sequence->tokens = sequence->request.prompt;
+  sequence->arrived = arrived;
+  sequence->answer.emplace(*state_.tokenizer, sequence->tokens.back(), sequence->request.options);
+  InsertById(waiting_, std::move(sequence));
+}
+
+void Batcher::Cancel(RequestId id) {
+  const auto has_id = [id](const SequencePtr& sequence) { return sequence->id == id; };
+  if (const auto it = std::ranges::find_if(running_, has_id); it != running_.end()) {
+    Finish(**it, FinishReason::kInterrupted);
+  } else if (const auto at = std::ranges::find_if(waiting_, has_id); at != waiting_.end()) {
+    Finish(**at, FinishReason::kInterrupted);
+  }
+}
+
+void Batcher::CancelAll() {
+  while (!running_.empty()) {
+    Finish(*running_.back(), FinishReason::kInterrupted);
+  }
+  while (!waiting_.empty()) {
+    Finish(*waiting_.back(), FinishReason::kInterrupted);
+  }
+}
+
+Batcher::Outcome Batcher::Step(Clock::time_point now) {
+  EndExpired(now);
+  AdmitWaiting(now);
+  Plan(now);
+  if (plan_.empty()) {
+    return running_.empty() && waiting_.empty() ? Outcome::kIdle : Outcome::kPaused;
+  }
+  RunPlan();
+  return Outcome::kWorked;
+}
+
+void Batcher::EndExpired(Clock::time_point now) {
+  std::vector<std::pair<Sequence*, Error>> over;
+  const auto look = [&](const SequencePtr& sequence) {
+    if (SecondsBetween(sequence->arrived, now) > options_.max_seconds) {
+      over.emplace_back(sequence.get(),
+                        Error{ErrorKind::kTimeLimit,
+                              fmt::format("the request has taken longer than the {} seconds that "
+                                          "one may take",
+                                          options_.max_seconds)});
+    } else if (sequence->paused_since &&
+               SecondsBetween(*sequence->paused_since, now) > options_.max_paused_seconds) {
+      over.emplace_back(
+          sequence.get(),
+          Error{ErrorKind::kTimeLimit, fmt::format("nothing of the answer was read for {} seconds",
+                                                   options_.max_paused_seconds)});
+    }
+  };
+  std::ranges::for_each(running_, look);
+  std::ranges::for_each(waiting_, look);
+  for (auto& [sequence, error] : over) {
+    FailSequence(*sequence, std::move(error));
+  }
+}
+
+// In order of arrival. One that would compute what another is computing lets others pass; one for
+// which there is no room does not, or it would wait for ever.
+void Batcher::AdmitWaiting(Clock::time_point now) {
+  std::vector<Sequence*> candidates;
+  std::ranges::transform(waiting_, std::back_inserter(candidates),
+                         [](const SequencePtr& sequence) { return sequence.get(); });
+  for (Sequence* sequence : candidates) {
+    if (running_.size() >= options_.max_running) {
+      return;
+    }
+    const uint32_t n_limit = static_cast<uint32_t>(sequence->tokens.size()) - 1;
+    if (ShouldWaitForPrefix(*sequence,
+                            std::min(finished_.Find(sequence->tokens).n_tokens, n_limit))) {
+      continue;
+    }
+    if (!Admit(*sequence, now)) {
+      return;
+    }
+    if (last_start_ && !waiting_.empty()) {
+      const double seconds = SecondsBetween(*last_start_, now);
+      seconds_per_start_ += (seconds - seconds_per_start_) / 8;
+    }
+    last_start_ = now;
+  }
+}
+
+bool Batcher::ShouldWaitForPrefix(const Sequence& sequence, uint32_t n_found) const {
+  return std::ranges::any_of(running_, [&](const SequencePtr& other) {
+    const uint32_t common = CommonPrefix(other->tokens, sequence.tokens);
+    return common > other->n_computed && common >= n_found + kWorthWaiting;
+  });
+}
+
+std::unique_ptr<kv::KvSequence> Batcher::FindPrefix(const Sequence& sequence) {
+  // The last token is computed in any case: its logits are wanted.
+  const auto limit = static_cast<uint32_t>(sequence.tokens.size()) - 1;
+  auto [best, n_best] = finished_.Find(sequence.tokens);
+  for (const SequencePtr& other : running_) {
+    const uint32_t n = std::min(CommonPrefix(other->tokens, sequence.tokens), other->n_computed);
+    if (n > n_best) {
+      best = other->kv.get();
+      n_best = n;
+    }
+  }
+  if (best == nullptr) {
+    return std::make_unique<kv::KvSequence>(*state_.kv_pool, n_ctx(), limit + 1);
+  }
+  return best->ForkFirst(std::min(n_best, limit));
+}
+
+bool Batcher::Admit(Sequence& sequence, Clock::time_point now) {
+  auto kv = FindPrefix(sequence);
+  const uint32_t n_found = kv->n_tokens();
+  const uint32_t n_missing = static_cast<uint32_t>(sequence.tokens.size()) - n_found;
+  if (!Provide(kv->BlocksToAppend(n_missing)) ||
+      kv->Append(n_missing, n_found) != kv::AppendOutcome::kAppended) {
+    return false;
+  }
+  sequence.kv = std::move(kv);
+  sequence.n_computed = n_found;
+  if (!sequence.started) {
+    sequence.started = now;
+    sequence.n_reused = n_found;
+    totals_.prompt_tokens += sequence.n_prompt();
+    totals_.prompt_tokens_reused += n_found;
+  }
+  InsertById(running_, TakeFrom(waiting_, sequence));
+  sequence.sink->OnPrompt(std::min(n_found, sequence.n_prompt()), sequence.n_prompt());
+  return true;
+}
+
+void Batcher::Plan(Clock::time_point now) {
+  plan_.clear();
+  uint32_t budget = state_.model->max_chunk();
+  PlanAnswers(now, budget);
+  const size_t n_answers = plan_.size();
+  if (n_answers > 0 && state_.paging == nullptr) {
+    budget =
+        std::min(budget, std::max(state_.model->max_chunk() / kPromptShare, kLeastPromptChunk));
+  }
+  PlanPrompts(budget);
+  // Prompts first: by its first two tokens a pass is known as a prompt's (model::Step::phase),
+  // whose experts do not push out what answering uses.
+  std::ranges::rotate(plan_, plan_.begin() + static_cast<ptrdiff_t>(n_answers));
+}
+
+void Batcher::PlanAnswers(Clock::time_point now, uint32_t& budget) {
+  std::vector<Sequence*> answering;
+  for (const SequencePtr& sequence : running_) {
+    if (sequence->n_pending() == 1 && sequence->first_token) {
+      answering.push_back(sequence.get());
+    }
+  }
+  for (Sequence* sequence : answering) {
+    if (budget == 0 || sequence->kv == nullptr) {  // it gave its memory to an older one
+      continue;
+    }
+    if (!sequence->sink->HasRoom()) {
+      sequence->paused_since = sequence->paused_since.value_or(now);
+      continue;
+    }
+    sequence->paused_since.reset();
+    if (Extend(*sequence)) {
+      plan_.push_back({.sequence = sequence, .n = 1, .wants_logits = true, .drawn = {}});
+      --budget;
+    }
+  }
+}
+
+// What is left of the step in equal parts, so that a short prompt is not behind a long one.
+void Batcher::PlanPrompts(uint32_t budget) {
+  std::vector<Sequence*> reading;
+  for (const SequencePtr& sequence : running_) {
+    if (!(sequence->n_pending() == 1 && sequence->first_token)) {
+      reading.push_back(sequence.get());
+    }
+  }
+  std::ranges::stable_sort(reading, {}, &Sequence::n_pending);
+  for (size_t i = 0; i < reading.size() && budget > 0; ++i) {
+    const auto n_left = static_cast<uint32_t>(reading.size() - i);
+    const uint32_t share = std::max(budget / n_left, 1U);
+    const uint32_t n = std::min(reading[i]->n_pending(), share);
+    plan_.push_back({.sequence = reading[i],
+                     .n = n,
+                     .wants_logits = n == reading[i]->n_pending(),
+                     .drawn = {}});
+    budget -= n;
+  }
+}
+
+bool Batcher::Extend(Sequence& sequence) {
+  const uint32_t n_wanted = sequence.n_computed + 1;
+  if (sequence.kv->n_tokens() >= n_wanted) {
+    return true;
+  }
+  while (!Provide(sequence.kv->BlocksToAppend(1))) {
+    if (PreemptYoungerThan(sequence)) {
+      continue;
+    }
+    if (running_.size() == 1) {
+      FailSequence(sequence, {ErrorKind::kDoesNotFit,
+                              "the line has no room for another token of this request"});
+    } else {
+      Preempt(sequence);
+    }
+    return false;
+  }
+  const auto outcome = sequence.kv->Append(1, sequence.n_computed);
+  Invariant(outcome == kv::AppendOutcome::kAppended, "the blocks of a step are provided first");
+  return true;
+}
+
+bool Batcher::Provide(uint64_t n_blocks) {
+  kv::BlockPool& pool = *state_.kv_pool;
+  while (pool.n_free() < n_blocks) {
+    // The pool has promised all of its blocks to this, so that a promise is one of new ones.
+    const uint64_t n_missing = n_blocks - pool.n_free();
+    bool grown = false;
+    for (const uint64_t n : {std::max(n_missing, kGrowth), n_missing}) {
+      if (!grown && pool.Promise(n)) {
+        n_promised_ += n;
+        grown = true;
+      }
+    }
+    if (!grown && !finished_.DropOldest()) {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool Batcher::PreemptYoungerThan(const Sequence& sequence) {
+  if (running_.back().get() == &sequence) {
+    return false;
+  }
+  Preempt(*running_.back());
+  return true;
+}
+
+void Batcher::Preempt(Sequence& sequence) {
+  std::erase_if(plan_, [&](const Piece& piece) { return piece.sequence == &sequence; });
+  sequence.kv.reset();
+  sequence.n_computed = 0;
+  ++totals_.n_preempted;
+  InsertById(waiting_, TakeFrom(running_, sequence));
+}
+
+SequencePtr Batcher::Remove(Sequence& sequence) {
+  SequencePtr removed = TakeFrom(running_, sequence);
+  return removed != nullptr ? std::move(removed) : TakeFrom(waiting_, sequence);
+}
+
+GenerationEnd Batcher::EndOf(const Sequence& sequence, FinishReason reason) const {
+  const auto now = Clock::now();
+  GenerationEnd end;
+  end.reason = reason;
+  end.stop_string = sequence.answer->stop_string();
+  end.stats.reason = reason;
+  end.stats.n_prompt = sequence.n_prompt();
+  end.stats.n_prompt_reused = sequence.n_reused;
+  end.stats.n_generated = sequence.answer->n_generated();
+  const auto started = sequence.started.value_or(now);
+  end.queue_seconds = SecondsBetween(sequence.arrived, started);
+  const auto first = sequence.first_token.value_or(now);
+  end.stats.prefill_seconds = SecondsBetween(started, first);
+  end.stats.first_token_seconds = SecondsBetween(sequence.arrived, first);
+  end.stats.decode_seconds = SecondsBetween(first, now);
+  return end;
+}
+
+void Batcher::Finish(Sequence& sequence, FinishReason reason) {
+  const SequencePtr removed = Remove(sequence);
+  ++totals_.n_finished[static_cast<size_t>(reason)];
+  if (removed->kv != nullptr && removed->n_computed > 0) {
+    removed->tokens.resize(removed->n_computed);
+    removed->kv->Truncate(removed->n_computed);
+    finished_.Add(std::move(removed->tokens), std::move(removed->kv));
+  }
+  removed->sink->OnEnd(EndOf(*removed, reason));
+}
+
+void Batcher::FailSequence(Sequence& sequence, Error error) {
+  const SequencePtr removed = Remove(sequence);
+  std::erase_if(plan_, [&](const Piece& piece) { return piece.sequence == removed.get(); });
+  ++totals_.n_failed;
+  GenerationEnd end = EndOf(*removed, FinishReason::kInterrupted);
+  end.error = std::move(error);
+  removed->sink->OnEnd(end);
+}
+
+}  // namespace plimsoll::engine::batch

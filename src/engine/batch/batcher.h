@@ -1,0 +1,145 @@
+// Many sequences through one model: continuous batching with chunked prefill.
+//
+// A step computes the next token of every sequence that is answering and a part of the prompts that
+// are not done, in one forward pass. It is a transaction: tokens are planned, room for their keys
+// and values is made, the pass runs, and only then is anything drawn or said; a pass that fails
+// leaves every sequence as it was. Iteration-level scheduling is due to Yu et al., "Orca", OSDI
+// 2022; the mixing of prompts in chunks with decoding to Agrawal et al., "Sarathi-Serve", OSDI
+// 2024.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "engine/batch/finished.h"
+#include "engine/batch/sequence.h"
+#include "engine/engine_state.h"
+#include "engine/service.h"
+#include "sampling/sampler.h"
+
+namespace plimsoll::engine::batch {
+
+struct BatchOptions {
+  uint32_t n_parallel = 1;         // contexts for which there is always room
+  uint32_t max_running = 256;      // sequences of one step
+  double max_seconds = 3600;       // of one request, from its arrival to its end
+  double max_paused_seconds = 60;  // that a request waits for its reader
+};
+
+// What has happened since the start.
+struct BatchTotals {
+  uint64_t n_steps = 0;
+  uint64_t n_preempted = 0;
+  std::array<uint64_t, kNFinishReasons> n_finished = {};
+  uint64_t n_failed = 0;
+  uint64_t prompt_tokens = 0;
+  uint64_t prompt_tokens_reused = 0;
+  uint64_t generated_tokens = 0;
+  double prefill_seconds = 0;
+  double decode_seconds = 0;
+};
+
+// For one thread at a time.
+class Batcher {
+ public:
+  // Reserves the KV cache of n_parallel contexts. `state` outlives it.
+  [[nodiscard]] static Result<std::unique_ptr<Batcher>> Create(EngineState& state,
+                                                               const BatchOptions& options);
+  Batcher(const Batcher&) = delete;
+  Batcher& operator=(const Batcher&) = delete;
+  ~Batcher();
+
+  // `request` is valid (CheckRequest).
+  void Add(RequestId id, GenerationRequest request, std::shared_ptr<GenerationSink> sink,
+           Clock::time_point arrived);
+  void Cancel(RequestId id);
+  void CancelAll();
+
+  enum class Outcome {
+    kIdle,    // there is nothing to do
+    kWorked,  // call again at once
+    kPaused,  // all there is waits for its reader
+  };
+  Outcome Step(Clock::time_point now);
+
+  // The mean of the last layer's output over a text, of length 1.
+  [[nodiscard]] Result<std::vector<float>> Embed(std::span<const TokenId> tokens);
+
+  [[nodiscard]] std::span<const SequencePtr> running() const { return running_; }
+  [[nodiscard]] const std::deque<SequencePtr>& waiting() const { return waiting_; }
+  [[nodiscard]] const BatchTotals& totals() const { return totals_; }
+  [[nodiscard]] uint64_t n_blocks() const;
+  [[nodiscard]] uint64_t n_free_blocks() const;
+  // How long requests have lately waited between two that were started while others waited.
+  [[nodiscard]] double seconds_per_start() const { return seconds_per_start_; }
+
+ private:
+  // The tokens of a sequence that a step computes.
+  struct Piece {
+    Sequence* sequence = nullptr;
+    uint32_t n = 0;
+    bool wants_logits = false;
+    GeneratedToken drawn;
+  };
+
+  Batcher(EngineState& state, const BatchOptions& options);
+
+  void EndExpired(Clock::time_point now);
+  void AdmitWaiting(Clock::time_point now);
+  [[nodiscard]] bool Admit(Sequence& sequence, Clock::time_point now);
+  // Whether a running sequence is about to have computed a longer beginning of this one than is
+  // there by now.
+  [[nodiscard]] bool ShouldWaitForPrefix(const Sequence& sequence, uint32_t n_found) const;
+  // The longest beginning of its tokens that is there, as a sequence of its own.
+  [[nodiscard]] std::unique_ptr<kv::KvSequence> FindPrefix(const Sequence& sequence);
+
+  void Plan(Clock::time_point now);
+  void PlanAnswers(Clock::time_point now, uint32_t& budget);
+  void PlanPrompts(uint32_t budget);
+  // Makes room for the next token of a sequence that is answering; false when there is none, and it
+  // waits again or has failed.
+  [[nodiscard]] bool Extend(Sequence& sequence);
+  // Makes the pool have n free blocks, from the ledger or from sequences that have ended.
+  [[nodiscard]] bool Provide(uint64_t n_blocks);
+  [[nodiscard]] bool PreemptYoungerThan(const Sequence& sequence);
+  void Preempt(Sequence& sequence);
+
+  void RunPlan();
+  [[nodiscard]] Result<> Pass(std::span<Piece> pieces);
+  void Draw(Piece& piece, std::span<float> logits);
+  void Commit(std::span<Piece> pieces);
+  void Commit(Piece& piece);
+  void Undo(std::span<Piece> pieces);
+
+  void Finish(Sequence& sequence, FinishReason reason);
+  void FailSequence(Sequence& sequence, Error error);
+  [[nodiscard]] GenerationEnd EndOf(const Sequence& sequence, FinishReason reason) const;
+  // Out of running_ or waiting_.
+  SequencePtr Remove(Sequence& sequence);
+  [[nodiscard]] uint32_t n_ctx() const { return state_.summary.n_ctx; }
+
+  EngineState& state_;
+  BatchOptions options_;
+  sampling::Sampler sampler_;
+  std::vector<SequencePtr> running_;  // in order of arrival, as the next
+  std::deque<SequencePtr> waiting_;
+  FinishedSequences finished_;
+  uint64_t n_promised_ = 0;  // blocks of the pool, all of them
+  std::vector<Piece> plan_;
+  std::vector<model::ChunkToken> chunk_;
+  std::vector<uint32_t> wanted_;
+  BatchTotals totals_;
+  std::optional<Clock::time_point> last_start_;
+  double seconds_per_start_ = 0;
+};
+
+// kUsage for a request that can never run: no tokens, unknown ones, more than the context holds, or
+// sampling parameters out of range. Thread-safe.
+[[nodiscard]] Result<> CheckRequest(const GenerationRequest& request, uint32_t n_ctx,
+                                    uint64_t vocab_size);
+
+}  // namespace plimsoll::engine::batch

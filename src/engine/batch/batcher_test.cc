@@ -1,0 +1,329 @@
+#include "engine/batch/batcher.h"
+
+#include <map>
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace plimsoll::engine::batch {
+namespace {
+
+using testing::HasSubstr;
+
+// What a sink was told.
+struct Heard final : GenerationSink {
+  void OnText(std::string_view part, std::span<const GeneratedToken> drawn) override {
+    text += part;
+    tokens.insert(tokens.end(), drawn.begin(), drawn.end());
+  }
+  void OnEnd(const GenerationEnd& how) override {
+    ++n_ends;
+    end = how;
+  }
+  [[nodiscard]] bool HasRoom() const override { return has_room; }
+
+  std::string text;
+  std::vector<GeneratedToken> tokens;
+  GenerationEnd end;
+  int n_ends = 0;
+  bool has_room = true;
+};
+
+std::unique_ptr<Engine> LoadBundled(uint32_t n_ctx, uint32_t n_parallel = 1,
+                                    std::optional<SizeSpec> memory = std::nullopt) {
+  auto engine = Engine::Load({.memory = memory,
+                              .n_ctx = n_ctx,
+                              .n_parallel = n_parallel,
+                              .n_threads = 1,
+                              .prefill_chunk = 64},
+                             {});
+  EXPECT_TRUE(engine) << (engine ? "" : engine.error().message);
+  return std::move(*engine);
+}
+
+std::vector<TokenId> Encode(const Engine& engine, const std::string& text) {
+  return engine.tokenizer().Encode(text, {.parse_special = true});
+}
+
+std::string Question(const std::string& text) {
+  return "<|im_start|>user\n" + text + "<|im_end|>\n<|im_start|>assistant\n";
+}
+
+std::vector<GenerationRequest> MixedRequests(const Engine& engine) {
+  std::vector<GenerationRequest> requests;
+  const std::vector<std::string> texts = {
+      "What is the capital of France?",
+      "Tell me a story about a fox called Ada.",
+      "Hello",
+      "What is the capital of Japan?",
+      "Tell me a story about a bear called Max who lived by the sea.",
+      "My name is Ida."};
+  for (size_t i = 0; i < 2 * texts.size(); ++i) {
+    GenerationRequest request;
+    request.prompt = Encode(engine, Question(texts[i % texts.size()]));
+    request.options.n_predict = static_cast<uint32_t>(10 + 7 * i % 40);
+    request.options.sampling.temperature = i % 3 == 0 ? 0.0F : 0.9F;
+    request.options.sampling.repeat_penalty = i % 4 == 1 ? 1.2F : 1.0F;
+    request.options.sampling.seed = i;
+    if (i % 5 == 2) {
+      request.options.stop = {" the"};
+    }
+    requests.push_back(std::move(request));
+  }
+  return requests;
+}
+
+std::string TextAlone(Engine& engine, const GenerationRequest& request) {
+  auto session = engine.NewSession();
+  std::string text;
+  const auto stats = (*session)->Generate(request.prompt, request.options, [&](std::string_view t) {
+    text += t;
+    return true;
+  });
+  EXPECT_TRUE(stats);
+  return text;
+}
+
+std::vector<std::string> TextsAlone(uint32_t n_ctx) {
+  const auto engine = LoadBundled(n_ctx);
+  std::vector<std::string> texts;
+  for (const GenerationRequest& request : MixedRequests(*engine)) {
+    texts.push_back(TextAlone(*engine, request));
+  }
+  return texts;
+}
+
+// Runs until there is nothing to do.
+void Finish(Batcher& batcher) {
+  for (int i = 0; i < 100000; ++i) {
+    if (batcher.Step(Clock::now()) == Batcher::Outcome::kIdle) {
+      return;
+    }
+  }
+  FAIL() << "it never ends";
+}
+
+void ExpectSameTexts(Batcher& batcher, const Engine& engine,
+                     const std::vector<std::string>& alone) {
+  std::vector<std::shared_ptr<Heard>> heard;
+  RequestId id = 0;
+  for (const GenerationRequest& request : MixedRequests(engine)) {
+    heard.push_back(std::make_shared<Heard>());
+    batcher.Add(++id, request, heard.back(), Clock::now());
+    if (id % 3 == 0) {  // the others come while these are under way
+      static_cast<void>(batcher.Step(Clock::now()));
+    }
+  }
+  Finish(batcher);
+  for (size_t i = 0; i < heard.size(); ++i) {
+    EXPECT_EQ(heard[i]->text, alone[i]) << i;
+    EXPECT_EQ(heard[i]->n_ends, 1) << i;
+    EXPECT_FALSE(heard[i]->end.error) << i;
+  }
+}
+
+TEST(Batcher, SaysWhatASessionSays) {
+  const auto alone = TextsAlone(256);
+  const auto engine = LoadBundled(256, 4);
+  const auto batcher = engine->NewBatcher({.n_parallel = 4}).value();
+  ExpectSameTexts(*batcher, *engine, alone);
+  EXPECT_EQ(batcher->totals().n_preempted, 0U);
+  // Half of the requests begin as another did.
+  EXPECT_GT(batcher->totals().prompt_tokens_reused, batcher->totals().prompt_tokens / 3);
+}
+
+// The line holds one context of 128 tokens, and a dozen requests want it.
+TEST(Batcher, GivesMemoryToTheOldestAndSaysTheSame) {
+  const auto alone = TextsAlone(128);
+  const auto roomy = LoadBundled(128);
+  const uint64_t least = roomy->ledger().reserved_bytes;
+  const uint64_t kv = [&] {
+    const auto session = roomy->NewSession().value();
+    return roomy->ledger().reserved_bytes - least;
+  }();
+  const auto engine = LoadBundled(128, 1, SizeSpec{.bytes = least + kv});
+  ASSERT_FALSE(engine->paging()) << "the experts should be resident";
+  const auto batcher = engine->NewBatcher({.n_parallel = 1}).value();
+  ExpectSameTexts(*batcher, *engine, alone);
+  EXPECT_GT(batcher->totals().n_preempted, 0U);
+  EXPECT_LT(batcher->n_blocks(), 2 * kv::BlockPool::BlocksFor(128));
+}
+
+TEST(Batcher, ComputesACommonBeginningOnce) {
+  const auto engine = LoadBundled(512, 4);
+  const auto batcher = engine->NewBatcher({.n_parallel = 4}).value();
+  std::string system = "<|im_start|>system\n";
+  for (int i = 0; i < 15; ++i) {
+    system += "You are a very patient teacher. ";
+  }
+  system += "<|im_end|>\n";
+  const std::vector<std::string> questions = {"Hello", "Who are you?",
+                                              "What is the capital of Peru?"};
+  uint64_t n_all = 0;
+  std::vector<std::shared_ptr<Heard>> heard;
+  for (size_t i = 0; i < questions.size(); ++i) {
+    GenerationRequest request;
+    request.prompt = Encode(*engine, system + Question(questions[i]));
+    request.options.n_predict = 4;
+    n_all += request.prompt.size();
+    heard.push_back(std::make_shared<Heard>());
+    batcher->Add(i + 1, std::move(request), heard.back(), Clock::now());
+  }
+  Finish(*batcher);
+  const size_t n_system = Encode(*engine, system).size();
+  ASSERT_GT(n_system, 150U);
+  EXPECT_EQ(batcher->totals().prompt_tokens, n_all);
+  EXPECT_GE(batcher->totals().prompt_tokens_reused, 2 * n_system);
+  EXPECT_EQ(heard[0]->end.stats.n_prompt_reused, 0U);
+  EXPECT_GE(heard[1]->end.stats.n_prompt_reused, n_system);
+}
+
+TEST(Batcher, GoesOnWhereAConversationEnded) {
+  const auto engine = LoadBundled(512);
+  const auto batcher = engine->NewBatcher({.n_parallel = 1}).value();
+  GenerationRequest request;
+  request.prompt = Encode(*engine, Question("My name is Ada."));
+  request.options.sampling.temperature = 0;
+  const auto first = std::make_shared<Heard>();
+  batcher->Add(1, request, first, Clock::now());
+  Finish(*batcher);
+  ASSERT_EQ(first->end.reason, FinishReason::kEnd);
+  const std::string said = Question("My name is Ada.") + first->text;
+  GenerationRequest next = request;
+  next.prompt = Encode(*engine, said + "<|im_end|>\n" + Question("What is my name?"));
+  const auto second = std::make_shared<Heard>();
+  batcher->Add(2, next, second, Clock::now());
+  Finish(*batcher);
+  EXPECT_GE(second->end.stats.n_prompt_reused, request.prompt.size());
+}
+
+TEST(Batcher, FreesTheMemoryOfACancelledRequest) {
+  const auto engine = LoadBundled(128);
+  const auto batcher = engine->NewBatcher({.n_parallel = 1}).value();
+  std::vector<std::shared_ptr<Heard>> heard;
+  for (RequestId id = 1; id <= 3; ++id) {
+    GenerationRequest request;
+    request.prompt = Encode(*engine, Question("Hello"));
+    request.options.n_predict = 100;
+    request.options.ignore_end = true;
+    heard.push_back(std::make_shared<Heard>());
+    batcher->Add(id, std::move(request), heard.back(), Clock::now());
+  }
+  static_cast<void>(batcher->Step(Clock::now()));
+  static_cast<void>(batcher->Step(Clock::now()));
+  batcher->Cancel(1);
+  batcher->Cancel(1);
+  batcher->Cancel(99);
+  EXPECT_EQ(heard[0]->n_ends, 1);
+  EXPECT_EQ(heard[0]->end.reason, FinishReason::kInterrupted);
+  batcher->CancelAll();
+  EXPECT_EQ(heard[1]->n_ends, 1);
+  EXPECT_EQ(heard[2]->n_ends, 1);
+  EXPECT_TRUE(batcher->running().empty());
+  EXPECT_TRUE(batcher->waiting().empty());
+  EXPECT_EQ(batcher->Step(Clock::now()), Batcher::Outcome::kIdle);
+}
+
+TEST(Batcher, WaitsForASlowReaderAndGivesItUpInTheEnd) {
+  const auto engine = LoadBundled(128, 2);
+  const auto batcher = engine->NewBatcher({.n_parallel = 2, .max_paused_seconds = 10}).value();
+  GenerationRequest request;
+  request.prompt = Encode(*engine, Question("Hello"));
+  request.options.n_predict = 20;
+  request.options.ignore_end = true;
+  const auto slow = std::make_shared<Heard>();
+  const auto quick = std::make_shared<Heard>();
+  slow->has_room = false;
+  batcher->Add(1, request, slow, Clock::now());
+  batcher->Add(2, request, quick, Clock::now());
+  const auto start = Clock::now();
+  while (batcher->Step(start) == Batcher::Outcome::kWorked) {
+  }
+  EXPECT_EQ(quick->end.stats.n_generated, 20U);
+  EXPECT_EQ(slow->n_ends, 0);
+  EXPECT_EQ(batcher->Step(start + std::chrono::seconds(9)), Batcher::Outcome::kPaused);
+  slow->has_room = true;
+  EXPECT_EQ(batcher->Step(start + std::chrono::seconds(9)), Batcher::Outcome::kWorked);
+  slow->has_room = false;
+  EXPECT_EQ(batcher->Step(start + std::chrono::seconds(10)), Batcher::Outcome::kPaused);
+  EXPECT_EQ(batcher->Step(start + std::chrono::seconds(30)), Batcher::Outcome::kIdle);
+  ASSERT_TRUE(slow->end.error);
+  EXPECT_EQ(slow->end.error->kind, ErrorKind::kTimeLimit);
+  EXPECT_THAT(slow->end.error->message, HasSubstr("10 seconds"));
+}
+
+TEST(Batcher, EndsARequestThatTakesTooLong) {
+  const auto engine = LoadBundled(128);
+  const auto batcher = engine->NewBatcher({.n_parallel = 1, .max_seconds = 5}).value();
+  GenerationRequest request;
+  request.prompt = Encode(*engine, Question("Hello"));
+  const auto heard = std::make_shared<Heard>();
+  const auto now = Clock::now();
+  batcher->Add(1, request, heard, now);
+  static_cast<void>(batcher->Step(now + std::chrono::seconds(6)));
+  ASSERT_TRUE(heard->end.error);
+  EXPECT_EQ(heard->end.error->kind, ErrorKind::kTimeLimit);
+}
+
+TEST(Batcher, TellsHowLikelyTokensWere) {
+  const auto engine = LoadBundled(128);
+  const auto batcher = engine->NewBatcher({.n_parallel = 1}).value();
+  GenerationRequest request;
+  request.prompt = Encode(*engine, Question("What is the capital of France?"));
+  request.options.sampling.temperature = 0;
+  request.n_top_logprobs = 3;
+  const auto heard = std::make_shared<Heard>();
+  batcher->Add(1, request, heard, Clock::now());
+  Finish(*batcher);
+  ASSERT_GT(heard->tokens.size(), 1U);
+  for (const GeneratedToken& token : heard->tokens) {
+    ASSERT_EQ(token.top.size(), 3U);
+    EXPECT_EQ(token.top[0].token, token.token);  // greedy
+    EXPECT_EQ(token.top[0].logprob, token.logprob);
+    EXPECT_GE(token.top[0].logprob, token.top[1].logprob);
+    EXPECT_LE(token.logprob, 0);
+  }
+}
+
+TEST(Batcher, EmbedsBetweenSteps) {
+  const auto engine = LoadBundled(128);
+  const auto batcher = engine->NewBatcher({.n_parallel = 1}).value();
+  const auto dot = [](const std::vector<float>& a, const std::vector<float>& b) {
+    double sum = 0;
+    for (size_t i = 0; i < a.size(); ++i)
+      sum += static_cast<double>(a[i]) * static_cast<double>(b[i]);
+    return sum;
+  };
+  const auto long_text = Encode(
+      *engine, "Once upon a time a fox called Ada lived by the sea. " + std::string(300, 'a'));
+  ASSERT_GT(long_text.size(), 64U);  // more than a chunk
+  const auto a = batcher->Embed(std::span(long_text).first(100)).value();
+  const auto b = batcher->Embed(std::span(long_text).first(99)).value();
+  const auto c = batcher->Embed(Encode(*engine, "{\"id\": 7}")).value();
+  EXPECT_EQ(a.size(), 128U);
+  EXPECT_NEAR(dot(a, a), 1, 1e-6);
+  EXPECT_GT(dot(a, b), dot(a, c));
+  EXPECT_FALSE(batcher->Embed({}));
+  EXPECT_FALSE(batcher->Embed(std::vector<TokenId>(129, 5)));
+}
+
+TEST(CheckRequest, SaysWhyARequestCannotRun) {
+  const auto refused = [](GenerationRequest request) {
+    const auto checked = CheckRequest(request, 8, 100);
+    return checked ? std::string("taken") : checked.error().message;
+  };
+  EXPECT_EQ(refused({.prompt = {1, 2, 3}}), "taken");
+  EXPECT_EQ(refused({.prompt = std::vector<TokenId>(7, 1)}), "taken");
+  EXPECT_THAT(refused({}), HasSubstr("no tokens"));
+  EXPECT_THAT(refused({.prompt = std::vector<TokenId>(8, 1)}), HasSubstr("8 tokens"));
+  EXPECT_THAT(refused({.prompt = {100}}), HasSubstr("100 is no token"));
+  EXPECT_THAT(refused({.prompt = {-1}}), HasSubstr("-1 is no token"));
+  EXPECT_THAT(refused({.prompt = {1}, .n_top_logprobs = 21}), HasSubstr("20"));
+  GenerationRequest hot = {.prompt = {1}};
+  hot.options.sampling.temperature = -1;
+  EXPECT_THAT(refused(hot), HasSubstr("temperature"));
+}
+
+}  // namespace
+}  // namespace plimsoll::engine::batch

@@ -1,0 +1,45 @@
+// A request on its way through a batching engine.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "engine/continuation.h"
+#include "engine/generation.h"
+#include "engine/service.h"
+#include "kv/kv_sequence.h"
+
+namespace plimsoll::engine::batch {
+
+using Clock = std::chrono::steady_clock;
+
+struct Sequence {
+  RequestId id = 0;  // ascending in order of arrival
+  GenerationRequest request;
+  std::shared_ptr<GenerationSink> sink;
+  std::vector<TokenId> tokens;         // the prompt and what was drawn since
+  std::optional<Continuation> answer;  // refers to `request`
+  std::unique_ptr<kv::KvSequence> kv;  // null while it waits
+  uint32_t n_computed = 0;             // tokens whose keys and values are there
+  uint32_t n_reused = 0;               // of the prompt, found at its first start
+  Clock::time_point arrived;
+  std::optional<Clock::time_point> started;
+  std::optional<Clock::time_point> first_token;
+  std::optional<Clock::time_point> paused_since;
+
+  [[nodiscard]] uint32_t n_prompt() const { return static_cast<uint32_t>(request.prompt.size()); }
+  // Tokens that a step can still compute: one while it is answering.
+  [[nodiscard]] uint32_t n_pending() const {
+    return static_cast<uint32_t>(tokens.size()) - n_computed;
+  }
+};
+
+using SequencePtr = std::unique_ptr<Sequence>;
+
+// How many of its first tokens two sequences have in common.
+[[nodiscard]] uint32_t CommonPrefix(std::span<const TokenId> a, std::span<const TokenId> b);
+
+}  // namespace plimsoll::engine::batch

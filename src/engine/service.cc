@@ -1,0 +1,310 @@
+#include "engine/service.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "engine/batch/batcher.h"
+
+namespace plimsoll::engine {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// How often a reader that was behind is asked whether it still is.
+constexpr auto kPausedPoll = std::chrono::milliseconds(5);
+
+constexpr double kMaxRetrySeconds = 60;
+
+class EngineService final : public Service {
+ public:
+  EngineService(std::unique_ptr<Engine> engine, std::unique_ptr<batch::Batcher> batcher,
+                const ServiceOptions& options)
+      : engine_(std::move(engine)),
+        batcher_(std::move(batcher)),
+        options_(options),
+        thread_([this] { Run(); }) {}
+  EngineService(const EngineService&) = delete;
+  EngineService& operator=(const EngineService&) = delete;
+  ~EngineService() override {
+    Drain(Clock::now());
+    {
+      const std::lock_guard lock(mutex_);
+      over_ = true;
+    }
+    wake_.notify_one();
+    thread_.join();
+  }
+
+  [[nodiscard]] const ModelSummary& summary() const override { return engine_->summary(); }
+  [[nodiscard]] const text::Tokenizer& tokenizer() const override { return engine_->tokenizer(); }
+  [[nodiscard]] Result<const text::ChatTemplate*> chat_template() const override {
+    return engine_->chat_template();
+  }
+
+  [[nodiscard]] Result<tl::expected<RequestId, Overload>> Submit(
+      GenerationRequest request, std::shared_ptr<GenerationSink> sink) override;
+  void Cancel(RequestId id) override;
+  void Embed(std::vector<TokenId> tokens, EmbedFn on_done) override;
+
+  [[nodiscard]] ServiceSnapshot Snapshot() const override;
+  [[nodiscard]] memory::LedgerSnapshot ledger() const override { return engine_->ledger(); }
+  [[nodiscard]] std::optional<PagingSnapshot> paging() const override {
+    const std::lock_guard lock(mutex_);
+    return paging_;
+  }
+  [[nodiscard]] std::optional<StreamingSnapshot> streaming() const override {
+    const std::lock_guard lock(mutex_);
+    return streaming_;
+  }
+  [[nodiscard]] Result<> SetLine(uint64_t bytes) override;
+  [[nodiscard]] uint64_t LineFor(const std::optional<SizeSpec>& memory) const override {
+    return engine_->LineFor(memory);
+  }
+  [[nodiscard]] uint64_t LeastLine() const override { return least_line_; }
+  void Drain(Clock::time_point deadline) override;
+
+ private:
+  struct Arrival {
+    RequestId id = 0;
+    GenerationRequest request;
+    std::shared_ptr<GenerationSink> sink;
+    Clock::time_point arrived;
+  };
+  // What the thread does between two steps: embeddings, a line to be drawn.
+  using Task = std::function<void()>;
+
+  void Run();
+  // What came in since the last step; false when the service is over.
+  [[nodiscard]] bool TakeIn(batch::Batcher::Outcome last);
+  void Publish();
+  // With the lock held.
+  [[nodiscard]] std::optional<Overload> OverloadBy(size_t n_tokens) const;
+
+  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<batch::Batcher> batcher_;  // of the thread alone
+  const ServiceOptions options_;
+  uint64_t least_line_ = engine_->LeastLine();
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;      // of the thread
+  std::condition_variable finished_;  // of those that wait for it
+  std::deque<Arrival> arrivals_;
+  std::vector<RequestId> cancelled_;
+  std::deque<Task> tasks_;
+  RequestId last_id_ = 0;
+  uint64_t n_arriving_tokens_ = 0;
+  uint64_t n_rejected_ = 0;
+  double seconds_per_start_ = 0;
+  ServiceSnapshot published_;
+  std::optional<PagingSnapshot> paging_;
+  std::optional<StreamingSnapshot> streaming_;
+  Clock::time_point last_step_ = Clock::now();
+  bool busy_ = false;
+  bool stopping_ = false;
+  bool cancel_all_ = false;
+  bool over_ = false;
+
+  std::thread thread_;  // last: it uses all of the above
+};
+
+Result<tl::expected<RequestId, Overload>> EngineService::Submit(
+    GenerationRequest request, std::shared_ptr<GenerationSink> sink) {
+  if (auto valid = batch::CheckRequest(request, summary().n_ctx, tokenizer().size()); !valid) {
+    return Forward(valid);
+  }
+  const std::lock_guard lock(mutex_);
+  if (const auto overload = OverloadBy(request.prompt.size())) {
+    ++n_rejected_;
+    return tl::make_unexpected(*overload);
+  }
+  const RequestId id = ++last_id_;
+  n_arriving_tokens_ += request.prompt.size();
+  arrivals_.push_back({id, std::move(request), std::move(sink), Clock::now()});
+  wake_.notify_one();
+  return id;
+}
+
+std::optional<Overload> EngineService::OverloadBy(size_t n_tokens) const {
+  if (stopping_) {
+    return Overload{Overload::Limit::kStopping, kMaxRetrySeconds};
+  }
+  const uint64_t n_waiting = published_.n_waiting + arrivals_.size();
+  const uint64_t n_waiting_tokens = published_.n_waiting_tokens + n_arriving_tokens_;
+  const double seconds = static_cast<double>(n_waiting) * seconds_per_start_;
+  const double retry = std::clamp(seconds_per_start_, 1.0, kMaxRetrySeconds);
+  if (n_waiting >= options_.max_queue) {
+    return Overload{Overload::Limit::kRequests, retry};
+  }
+  if (n_waiting > 0 && options_.max_queue_tokens != 0 &&
+      n_waiting_tokens + n_tokens > options_.max_queue_tokens) {
+    return Overload{Overload::Limit::kTokens, retry};
+  }
+  if (seconds > options_.max_queue_seconds) {
+    return Overload{Overload::Limit::kSeconds,
+                    std::clamp(seconds - options_.max_queue_seconds, retry, kMaxRetrySeconds)};
+  }
+  return std::nullopt;
+}
+
+void EngineService::Cancel(RequestId id) {
+  const std::lock_guard lock(mutex_);
+  cancelled_.push_back(id);
+  wake_.notify_one();
+}
+
+void EngineService::Embed(std::vector<TokenId> tokens, EmbedFn on_done) {
+  const std::lock_guard lock(mutex_);
+  if (stopping_) {
+    tasks_.push_back([on_done = std::move(on_done)] {
+      on_done(Fail(ErrorKind::kInterrupted, "the server is stopping"));
+    });
+  } else {
+    tasks_.push_back([this, tokens = std::move(tokens), on_done = std::move(on_done)] {
+      on_done(batcher_->Embed(tokens));
+    });
+  }
+  wake_.notify_one();
+}
+
+Result<> EngineService::SetLine(uint64_t bytes) {
+  std::unique_lock lock(mutex_);
+  std::optional<Result<>> done;
+  tasks_.push_back([this, bytes, &done] {
+    Result<> moved = engine_->SetLine(bytes);
+    const std::lock_guard guard(mutex_);
+    done = std::move(moved);
+  });
+  wake_.notify_one();
+  finished_.wait(lock, [&] { return done.has_value(); });
+  return *std::move(done);
+}
+
+ServiceSnapshot EngineService::Snapshot() const {
+  const std::lock_guard lock(mutex_);
+  ServiceSnapshot snapshot = published_;
+  snapshot.n_waiting += static_cast<uint32_t>(arrivals_.size());
+  snapshot.n_waiting_tokens += n_arriving_tokens_;
+  snapshot.n_accepted = last_id_;
+  snapshot.n_rejected = n_rejected_;
+  snapshot.seconds_since_step =
+      busy_ ? std::chrono::duration<double>(Clock::now() - last_step_).count() : 0;
+  return snapshot;
+}
+
+void EngineService::Drain(Clock::time_point deadline) {
+  std::unique_lock lock(mutex_);
+  stopping_ = true;
+  wake_.notify_one();
+  const auto is_empty = [this] { return !busy_ && arrivals_.empty() && tasks_.empty(); };
+  if (!finished_.wait_until(lock, deadline, is_empty)) {
+    cancel_all_ = true;
+    wake_.notify_one();
+    finished_.wait(lock, is_empty);
+  }
+}
+
+void EngineService::Run() {
+  auto outcome = batch::Batcher::Outcome::kIdle;
+  Publish();
+  while (TakeIn(outcome)) {
+    outcome = batcher_->Step(Clock::now());
+    Publish();
+  }
+}
+
+bool EngineService::TakeIn(batch::Batcher::Outcome last) {
+  std::unique_lock lock(mutex_);
+  busy_ = last != batch::Batcher::Outcome::kIdle;
+  const auto has_work = [this] {
+    return over_ || cancel_all_ || !arrivals_.empty() || !cancelled_.empty() || !tasks_.empty();
+  };
+  if (last == batch::Batcher::Outcome::kIdle) {
+    finished_.notify_all();
+    wake_.wait(lock, has_work);
+  } else if (last == batch::Batcher::Outcome::kPaused) {
+    wake_.wait_for(lock, kPausedPoll, has_work);
+  }
+  if (over_) {
+    return false;
+  }
+  busy_ = true;
+  last_step_ = Clock::now();
+  const auto arrivals = std::exchange(arrivals_, {});
+  const auto cancelled = std::exchange(cancelled_, {});
+  auto tasks = std::exchange(tasks_, {});
+  const bool cancel_all = std::exchange(cancel_all_, false);
+  // Until they are published, those that came count as waiting.
+  published_.n_waiting += static_cast<uint32_t>(arrivals.size());
+  published_.n_waiting_tokens += std::exchange(n_arriving_tokens_, 0);
+  lock.unlock();
+  for (const Arrival& arrival : arrivals) {
+    batcher_->Add(arrival.id, arrival.request, arrival.sink, arrival.arrived);
+  }
+  for (const RequestId id : cancelled) {
+    batcher_->Cancel(id);
+  }
+  if (cancel_all) {
+    batcher_->CancelAll();
+  }
+  for (const Task& task : tasks) {
+    task();
+  }
+  if (!tasks.empty()) {
+    finished_.notify_all();
+  }
+  return true;
+}
+
+void EngineService::Publish() {
+  ServiceSnapshot now;
+  for (const batch::SequencePtr& sequence : batcher_->running()) {
+    now.running.push_back({.id = sequence->id,
+                           .n_prompt = sequence->n_prompt(),
+                           .n_prompt_done = std::min(sequence->n_computed, sequence->n_prompt()),
+                           .n_generated = sequence->answer->n_generated(),
+                           .paused = sequence->paused_since.has_value()});
+  }
+  now.n_waiting = static_cast<uint32_t>(batcher_->waiting().size());
+  for (const batch::SequencePtr& sequence : batcher_->waiting()) {
+    now.n_waiting_tokens += sequence->n_prompt();
+  }
+  const batch::BatchTotals& totals = batcher_->totals();
+  now.n_steps = totals.n_steps;
+  now.n_preempted = totals.n_preempted;
+  now.n_finished = totals.n_finished;
+  now.n_failed = totals.n_failed;
+  now.prompt_tokens = totals.prompt_tokens;
+  now.prompt_tokens_reused = totals.prompt_tokens_reused;
+  now.generated_tokens = totals.generated_tokens;
+  now.prefill_seconds = totals.prefill_seconds;
+  now.decode_seconds = totals.decode_seconds;
+  now.kv_blocks_total = batcher_->n_blocks();
+  now.kv_blocks_used = now.kv_blocks_total - batcher_->n_free_blocks();
+  auto paging = engine_->paging();
+  auto streaming = engine_->streaming();
+  const std::lock_guard lock(mutex_);
+  published_ = std::move(now);
+  paging_ = std::move(paging);
+  streaming_ = std::move(streaming);
+  seconds_per_start_ = batcher_->seconds_per_start();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Service>> StartService(std::unique_ptr<Engine> engine,
+                                              const ServiceOptions& options) {
+  auto batcher = engine->NewBatcher({.n_parallel = options.n_parallel,
+                                     .max_running = options.max_running,
+                                     .max_seconds = options.max_seconds,
+                                     .max_paused_seconds = options.max_paused_seconds});
+  if (!batcher) {
+    return Forward(batcher);
+  }
+  return std::make_unique<EngineService>(std::move(engine), std::move(*batcher), options);
+}
+
+}  // namespace plimsoll::engine
