@@ -3,9 +3,9 @@
 #include <array>
 #include <ostream>
 
+#include "base/suggest.h"
 #include "cli/answer.h"
 #include "cli/stats.h"
-#include "cli/suggest.h"
 
 namespace plimsoll::cli {
 namespace {

@@ -9,7 +9,7 @@
 #include <fmt/format.h>
 
 #include "base/invariant.h"
-#include "cli/suggest.h"
+#include "base/suggest.h"
 
 namespace plimsoll::cli {
 namespace {

@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "base/json_text.h"
+#include "base/suggest.h"
 #include "cli/program.h"
-#include "cli/suggest.h"
 
 namespace plimsoll::cli {
 namespace {

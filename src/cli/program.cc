@@ -7,6 +7,7 @@
 #include <sstream>
 #include <system_error>
 
+#include "base/suggest.h"
 #include "cli/bench.h"
 #include "cli/config_command.h"
 #include "cli/doctor.h"
@@ -15,7 +16,6 @@
 #include "cli/pack.h"
 #include "cli/plan.h"
 #include "cli/run.h"
-#include "cli/suggest.h"
 #include "cli/tokenize_command.h"
 #include "cli/trace_command.h"
 #include "cli/verify.h"

@@ -2,7 +2,7 @@
 
 #include <array>
 
-#include "cli/suggest.h"
+#include "base/suggest.h"
 
 namespace plimsoll::cli {
 namespace {

@@ -1,11 +1,11 @@
-#include "cli/suggest.h"
+#include "base/suggest.h"
 
 #include <algorithm>
 #include <vector>
 
 #include <fmt/format.h>
 
-namespace plimsoll::cli {
+namespace plimsoll {
 
 size_t EditDistance(std::string_view a, std::string_view b) {
   // Rows i - 2, i - 1 and i of the table of distances between prefixes.
@@ -50,4 +50,4 @@ std::string DidYouMean(std::string_view word, std::span<const std::string> candi
   return suggestion ? fmt::format(" Did you mean {}?", *suggestion) : std::string();
 }
 
-}  // namespace plimsoll::cli
+}  // namespace plimsoll

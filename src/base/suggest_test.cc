@@ -1,10 +1,10 @@
-#include "cli/suggest.h"
+#include "base/suggest.h"
 
 #include <vector>
 
 #include <gtest/gtest.h>
 
-namespace plimsoll::cli {
+namespace plimsoll {
 namespace {
 
 TEST(EditDistance, CountsSlips) {
@@ -26,4 +26,4 @@ TEST(Suggest, FindsTheNearestOrNothing) {
 }
 
 }  // namespace
-}  // namespace plimsoll::cli
+}  // namespace plimsoll

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace plimsoll::cli {
+namespace plimsoll {
 
 // Single-character insertions, deletions, replacements and swaps of neighbours that turn a into b
 // (optimal string alignment).
@@ -21,4 +21,4 @@ namespace plimsoll::cli {
 [[nodiscard]] std::string DidYouMean(std::string_view word,
                                      std::span<const std::string> candidates);
 
-}  // namespace plimsoll::cli
+}  // namespace plimsoll
