@@ -190,11 +190,11 @@ TEST(Conversation, AnAnswerThatTheTemplateChangesIsEncodedAnew) {
 
 TEST(EncodePrompt, PutsBosFirstOnce) {
   FakeTokenizer tokenizer;
-  EXPECT_THAT(EncodePrompt(tokenizer, "a"), ElementsAre('a'));
+  EXPECT_THAT(engine::EncodePrompt(tokenizer, "a"), ElementsAre('a'));
   tokenizer.wants_bos = true;
-  EXPECT_THAT(EncodePrompt(tokenizer, "a"), ElementsAre(kFakeBos, 'a'));
-  EXPECT_THAT(EncodePrompt(tokenizer, "<s>a"), ElementsAre(kFakeBos, 'a'));
-  EXPECT_THAT(EncodePrompt(tokenizer, ""), ElementsAre(kFakeBos));
+  EXPECT_THAT(engine::EncodePrompt(tokenizer, "a"), ElementsAre(kFakeBos, 'a'));
+  EXPECT_THAT(engine::EncodePrompt(tokenizer, "<s>a"), ElementsAre(kFakeBos, 'a'));
+  EXPECT_THAT(engine::EncodePrompt(tokenizer, ""), ElementsAre(kFakeBos));
 }
 
 }  // namespace

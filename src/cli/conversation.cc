@@ -13,15 +13,6 @@ bool IsControl(const text::Tokenizer& tokenizer, TokenId token) {
 
 }  // namespace
 
-std::vector<TokenId> EncodePrompt(const text::Tokenizer& tokenizer, std::string_view text) {
-  auto tokens = tokenizer.Encode(text, {.add_bos_eos = false, .parse_special = true});
-  const auto bos = tokenizer.spec().bos;
-  if (tokenizer.adds_bos() && bos && (tokens.empty() || tokens.front() != *bos)) {
-    tokens.insert(tokens.begin(), *bos);
-  }
-  return tokens;
-}
-
 Conversation::Conversation(const text::Tokenizer& tokenizer, RenderFn render, std::string system)
     : tokenizer_(tokenizer), render_(std::move(render)) {
   Reset(std::move(system));
@@ -54,13 +45,13 @@ Result<std::vector<TokenId>> Conversation::Ask(std::string question) {
 
 std::vector<TokenId> Conversation::Encode(const std::string& prompt) const {
   if (known_text_.empty() || !prompt.starts_with(known_text_)) {
-    return EncodePrompt(tokenizer_, prompt);
+    return engine::EncodePrompt(tokenizer_, prompt);
   }
   const auto rest = tokenizer_.Encode(prompt.substr(known_text_.size()),
                                       {.add_bos_eos = false, .parse_special = true});
   // A control token ends what comes before it. Anything else might have joined with it.
   if (rest.empty() || !IsControl(tokenizer_, rest.front())) {
-    return EncodePrompt(tokenizer_, prompt);
+    return engine::EncodePrompt(tokenizer_, prompt);
   }
   std::vector<TokenId> tokens = known_tokens_;
   tokens.insert(tokens.end(), rest.begin(), rest.end());

@@ -13,11 +13,6 @@
 
 namespace plimsoll::cli {
 
-// Text as a prompt's tokens: control tokens written in it are tokens, and BOS comes first where the
-// vocabulary asks for it and the text has none.
-[[nodiscard]] std::vector<TokenId> EncodePrompt(const text::Tokenizer& tokenizer,
-                                                std::string_view text);
-
 // Alternating questions and answers after an optional system message.
 class Conversation {
  public:

@@ -2,8 +2,8 @@
 
 #include "base/json_text.h"
 #include "cli/eval.h"
-#include "sampling/logprobs.h"
 #include "cli/prompt_source.h"
+#include "sampling/logprobs.h"
 
 namespace plimsoll::cli {
 namespace {

@@ -4,10 +4,10 @@
 
 #include "base/json_text.h"
 #include "base/math.h"
-#include "cli/conversation.h"
 #include "cli/eval.h"
-#include "sampling/logprobs.h"
 #include "cli/prompt_source.h"
+#include "engine/chat.h"
+#include "sampling/logprobs.h"
 
 namespace plimsoll::cli {
 namespace {
@@ -161,7 +161,8 @@ Result<> EvalPerplexityCommand(std::vector<std::string> args, const CommandConte
   if (!engine) {
     return Forward(engine);
   }
-  return Measure(**engine, EncodePrompt((*engine)->tokenizer(), *text), flags, context.console);
+  return Measure(**engine, engine::EncodePrompt((*engine)->tokenizer(), *text), flags,
+                 context.console);
 }
 
 }  // namespace plimsoll::cli

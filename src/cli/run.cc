@@ -71,7 +71,7 @@ Conversation NewConversation(const engine::Engine& engine, const RunFlags& flags
 Result<std::vector<TokenId>> PromptTokens(const std::string& prompt, const engine::Engine& engine,
                                           const RunFlags& flags) {
   if (flags.raw) {
-    return EncodePrompt(engine.tokenizer(), prompt);
+    return engine::EncodePrompt(engine.tokenizer(), prompt);
   }
   return NewConversation(engine, flags).Ask(prompt);
 }

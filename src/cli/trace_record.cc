@@ -1,8 +1,8 @@
 // plimsoll trace record: answer a prompt and write down what the routers choose.
-#include "cli/conversation.h"
 #include "cli/engine_options.h"
 #include "cli/prompt_source.h"
 #include "cli/trace_command.h"
+#include "engine/chat.h"
 
 namespace plimsoll::cli {
 namespace {
@@ -36,7 +36,7 @@ Result<> RecordRun(engine::Engine& engine, const std::string& prompt, const Reco
   options.sampling.temperature = 0;
   options.n_predict = flags.n_predict;
   options.ignore_end = true;
-  const auto stats = (*session)->Generate(EncodePrompt(engine.tokenizer(), prompt), options,
+  const auto stats = (*session)->Generate(engine::EncodePrompt(engine.tokenizer(), prompt), options,
                                           [](std::string_view) { return true; });
   if (!stats) {
     return tl::unexpected<Error>(stats.error());

@@ -30,6 +30,15 @@ std::string Spelling(const text::Tokenizer& tokenizer, std::optional<TokenId> to
 
 }  // namespace
 
+std::vector<TokenId> EncodePrompt(const text::Tokenizer& tokenizer, std::string_view text) {
+  auto tokens = tokenizer.Encode(text, {.add_bos_eos = false, .parse_special = true});
+  const auto bos = tokenizer.spec().bos;
+  if (tokenizer.adds_bos() && bos && (tokens.empty() || tokens.front() != *bos)) {
+    tokens.insert(tokens.begin(), *bos);
+  }
+  return tokens;
+}
+
 Result<std::string> RenderChat(const text::ChatTemplate* chat_template,
                                const text::Tokenizer& tokenizer,
                                std::span<const ChatMessage> messages) {
@@ -40,12 +49,17 @@ Result<std::string> RenderChat(const text::ChatTemplate* chat_template,
   for (const ChatMessage& message : messages) {
     list.push_back(Value::Object({{"role", message.role}, {"content", message.content}}));
   }
-  return chat_template->Render(Value::Object({
-      {"messages", Value::List(std::move(list))},
-      {"add_generation_prompt", true},
-      {"bos_token", Spelling(tokenizer, tokenizer.spec().bos)},
-      {"eos_token", Spelling(tokenizer, tokenizer.spec().eos)},
-  }));
+  return RenderMessages(*chat_template, tokenizer, Value::List(std::move(list)), {});
+}
+
+Result<std::string> RenderMessages(const text::ChatTemplate& chat_template,
+                                   const text::Tokenizer& tokenizer, Value messages,
+                                   std::vector<text::jinja::Member> arguments) {
+  arguments.insert(arguments.begin(), {{"messages", std::move(messages)},
+                                       {"add_generation_prompt", true},
+                                       {"bos_token", Spelling(tokenizer, tokenizer.spec().bos)},
+                                       {"eos_token", Spelling(tokenizer, tokenizer.spec().eos)}});
+  return chat_template.Render(Value::Object(std::move(arguments)));
 }
 
 }  // namespace plimsoll::engine

@@ -3,12 +3,20 @@
 
 #include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
+#include "base/ids.h"
 #include "base/result.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
 namespace plimsoll::engine {
+
+// Text as a prompt's tokens: control tokens written in it are tokens, and BOS comes first where the
+// vocabulary asks for it and the text has none.
+[[nodiscard]] std::vector<TokenId> EncodePrompt(const text::Tokenizer& tokenizer,
+                                                std::string_view text);
 
 struct ChatMessage {
   std::string role;  // "system", "user", "assistant"
@@ -21,5 +29,12 @@ struct ChatMessage {
 [[nodiscard]] Result<std::string> RenderChat(const text::ChatTemplate* chat_template,
                                              const text::Tokenizer& tokenizer,
                                              std::span<const ChatMessage> messages);
+
+// The same of messages as templates know them (a list of objects), with what else they are told:
+// tools, enable_thinking, ... `chat_template` is not null.
+[[nodiscard]] Result<std::string> RenderMessages(const text::ChatTemplate& chat_template,
+                                                 const text::Tokenizer& tokenizer,
+                                                 text::jinja::Value messages,
+                                                 std::vector<text::jinja::Member> arguments);
 
 }  // namespace plimsoll::engine

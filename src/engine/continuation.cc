@@ -6,7 +6,7 @@ Continuation::Continuation(const text::Tokenizer& tokenizer, TokenId last,
                            const GenerateOptions& options)
     : tokenizer_(tokenizer),
       options_(options),
-      detokenizer_(tokenizer, false, tokenizer.Piece(last, false).empty()),
+      detokenizer_(tokenizer, options.show_control, tokenizer.Piece(last, false).empty()),
       stops_(options.stop) {}
 
 Continuation::Step Continuation::Add(TokenId token, bool has_room) {

@@ -82,6 +82,7 @@ struct GenerateOptions {
   uint32_t n_predict = 0;         // 0: until the model ends or the context is full
   std::vector<std::string> stop;  // generation ends before the first of these
   bool ignore_end = false;        // go on past end-of-generation tokens
+  bool show_control = false;      // control tokens are part of the text
 };
 
 enum class FinishReason { kEnd, kStopString, kLength, kContextFull, kInterrupted };

@@ -54,8 +54,8 @@ class GenerationSink {
 
   // So many tokens of the prompt have been computed or were there already.
   virtual void OnPrompt(uint32_t /*n_done*/, uint32_t /*n_prompt*/) {}
-  // Text that is complete (whole characters, nothing of a stop string) and the tokens that were
-  // drawn since the last call; either may be empty.
+  // The tokens that were drawn since the last call, and text that is complete by now (whole
+  // characters, nothing of a stop string); either may be empty.
   virtual void OnText(std::string_view text, std::span<const GeneratedToken> tokens) = 0;
   virtual void OnEnd(const GenerationEnd& end) = 0;
   // False while the reader is behind: its sequence keeps its place and is not computed.

@@ -29,15 +29,9 @@ class EngineService final : public Service {
         thread_([this] { Run(); }) {}
   EngineService(const EngineService&) = delete;
   EngineService& operator=(const EngineService&) = delete;
-  ~EngineService() override {
-    Drain(Clock::now());
-    {
-      const std::lock_guard lock(mutex_);
-      over_ = true;
-    }
-    wake_.notify_one();
-    thread_.join();
-  }
+  // What the last holder calls: to wait for the thread, or to leave the rest to it if that is where
+  // it is called.
+  static void End(EngineService* service);
 
   [[nodiscard]] const ModelSummary& summary() const override { return engine_->summary(); }
   [[nodiscard]] const text::Tokenizer& tokenizer() const override { return engine_->tokenizer(); }
@@ -77,7 +71,10 @@ class EngineService final : public Service {
   // What the thread does between two steps: embeddings, a line to be drawn.
   using Task = std::function<void()>;
 
+  ~EngineService() override = default;
+
   void Run();
+  void EndAll();
   // What came in since the last step; false when the service is over.
   [[nodiscard]] bool TakeIn(batch::Batcher::Outcome last);
   void Publish();
@@ -107,6 +104,7 @@ class EngineService final : public Service {
   bool stopping_ = false;
   bool cancel_all_ = false;
   bool over_ = false;
+  bool orphaned_ = false;  // of the thread alone
 
   std::thread thread_;  // last: it uses all of the above
 };
@@ -207,12 +205,44 @@ void EngineService::Drain(Clock::time_point deadline) {
   }
 }
 
+void EngineService::End(EngineService* service) {
+  {
+    const std::lock_guard lock(service->mutex_);
+    service->stopping_ = true;
+    service->over_ = true;
+  }
+  service->wake_.notify_one();
+  if (service->thread_.get_id() == std::this_thread::get_id()) {
+    service->orphaned_ = true;
+    service->thread_.detach();
+  } else {
+    service->thread_.join();
+    delete service;
+  }
+}
+
 void EngineService::Run() {
   auto outcome = batch::Batcher::Outcome::kIdle;
   Publish();
   while (TakeIn(outcome)) {
     outcome = batcher_->Step(Clock::now());
     Publish();
+  }
+  EndAll();
+  if (orphaned_) {
+    delete this;
+  }
+}
+
+// Nobody is left without an end, not even who came in the last moment.
+void EngineService::EndAll() {
+  batcher_->CancelAll();
+  const auto arrivals = std::exchange(arrivals_, {});
+  for (const Arrival& arrival : arrivals) {
+    arrival.sink->OnEnd({.reason = FinishReason::kInterrupted});
+  }
+  for (const Task& task : std::exchange(tasks_, {})) {
+    task();
   }
 }
 
@@ -295,7 +325,7 @@ void EngineService::Publish() {
 
 }  // namespace
 
-Result<std::unique_ptr<Service>> StartService(std::unique_ptr<Engine> engine,
+Result<std::shared_ptr<Service>> StartService(std::unique_ptr<Engine> engine,
                                               const ServiceOptions& options) {
   auto batcher = engine->NewBatcher({.n_parallel = options.n_parallel,
                                      .max_running = options.max_running,
@@ -304,7 +334,8 @@ Result<std::unique_ptr<Service>> StartService(std::unique_ptr<Engine> engine,
   if (!batcher) {
     return Forward(batcher);
   }
-  return std::make_unique<EngineService>(std::move(engine), std::move(*batcher), options);
+  return std::shared_ptr<Service>(
+      new EngineService(std::move(engine), std::move(*batcher), options), EngineService::End);
 }
 
 }  // namespace plimsoll::engine

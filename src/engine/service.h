@@ -103,8 +103,9 @@ class Service {
 };
 
 // Takes the engine over, which was made for options.n_parallel contexts. Its thread starts at once.
-// kDoesNotFit when the engine has no room for its contexts.
-[[nodiscard]] Result<std::unique_ptr<Service>> StartService(std::unique_ptr<Engine> engine,
+// kDoesNotFit when the engine has no room for its contexts. The last holder may be a sink: then the
+// service ends behind its step.
+[[nodiscard]] Result<std::shared_ptr<Service>> StartService(std::unique_ptr<Engine> engine,
                                                             const ServiceOptions& options);
 
 }  // namespace plimsoll::engine

@@ -41,7 +41,7 @@ class Listener final : public GenerationSink {
   std::optional<GenerationEnd> end_;
 };
 
-std::unique_ptr<Service> StartBundled(ServiceOptions options = {}) {
+std::shared_ptr<Service> StartBundled(ServiceOptions options = {}) {
   options.n_parallel = 2;
   auto engine = Engine::Load({.n_ctx = 256, .n_parallel = 2, .n_threads = 1}, {});
   EXPECT_TRUE(engine);
@@ -140,6 +140,47 @@ TEST(Service, EndsWhatIsNotDoneAtTheDeadline) {
   ASSERT_TRUE(service->Submit(Ask(*service, "Hello", 0), cut).value());
   service->Drain(std::chrono::steady_clock::now());
   EXPECT_EQ(cut->Wait().reason, FinishReason::kInterrupted);
+}
+
+// Holds the service, and lets it go at its end.
+class LastHolder final : public GenerationSink {
+ public:
+  explicit LastHolder(std::shared_ptr<Service> service, std::atomic<bool>& ended)
+      : service_(std::move(service)), ended_(ended) {}
+  void OnText(std::string_view /*text*/, std::span<const GeneratedToken> /*tokens*/) override {}
+  void OnEnd(const GenerationEnd& /*end*/) override {
+    service_.reset();
+    ended_ = true;
+  }
+
+ private:
+  std::shared_ptr<Service> service_;
+  std::atomic<bool>& ended_;
+};
+
+TEST(Service, MayBeLetGoByItsOwnThread) {
+  std::atomic<bool> ended = false;
+  auto service = StartBundled();
+  ASSERT_TRUE(
+      service->Submit(Ask(*service, "Hello", 5), std::make_shared<LastHolder>(service, ended))
+          .value());
+  service.reset();
+  while (!ended) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+TEST(Service, EndsWhatItStillHasWhenItIsLetGo) {
+  auto service = StartBundled();
+  std::vector<std::shared_ptr<Listener>> listeners;
+  for (int i = 0; i < 5; ++i) {
+    listeners.push_back(std::make_shared<Listener>());
+    ASSERT_TRUE(service->Submit(Ask(*service, "Hello", 0), listeners.back()).value());
+  }
+  service.reset();
+  for (const auto& listener : listeners) {
+    EXPECT_EQ(listener->Wait().reason, FinishReason::kInterrupted);
+  }
 }
 
 TEST(Service, MovesTheLineAndEmbedsWhileItAnswers) {

@@ -19,11 +19,14 @@ constexpr uint32_t kEvalsPerLevel = 4;
 }  // namespace
 
 struct ChatTemplate::Program {
+  std::string source;
   jinja::Program program;
 };
 
 ChatTemplate::ChatTemplate(std::unique_ptr<const Program> program) : program_(std::move(program)) {}
 ChatTemplate::~ChatTemplate() = default;
+
+std::string_view ChatTemplate::source() const { return program_->source; }
 
 Result<std::unique_ptr<const ChatTemplate>> ChatTemplate::Parse(std::string_view source) {
   if (source.size() > kMaxSourceBytes) {
@@ -31,7 +34,8 @@ Result<std::unique_ptr<const ChatTemplate>> ChatTemplate::Parse(std::string_view
                 kMaxSourceBytes);
   }
   try {
-    auto program = std::make_unique<const Program>(jinja::ParseProgram(jinja::Source(source)));
+    auto program = std::make_unique<const Program>(
+        Program{std::string(source), jinja::ParseProgram(jinja::Source(source))});
     return std::unique_ptr<const ChatTemplate>(new ChatTemplate(std::move(program)));
   } catch (jinja::Stop& stop) {
     return tl::unexpected<Error>(std::move(stop.error));

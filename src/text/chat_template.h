@@ -28,6 +28,9 @@ class ChatTemplate {
   [[nodiscard]] static Result<std::unique_ptr<const ChatTemplate>> Parse(std::string_view source);
   ~ChatTemplate();
 
+  // As the file has it.
+  [[nodiscard]] std::string_view source() const;
+
   // `context` holds messages, tools, add_generation_prompt, bos_token, eos_token and whatever else
   // the caller passes. kFailed with the template's own message when it calls raise_exception, or
   // with the limit that was reached. strftime_now formats `now`, or the clock's local time.

@@ -111,11 +111,7 @@ void Batcher::Commit(Piece& piece) {
   ++totals_.generated_tokens;
   const Continuation::Step step =
       sequence.answer->Add(piece.drawn.token, sequence.tokens.size() < n_ctx());
-  const std::span<const GeneratedToken> tokens(&piece.drawn,
-                                               sequence.request.n_top_logprobs ? 1 : 0);
-  if (!step.text.empty() || !tokens.empty()) {
-    sequence.sink->OnText(step.text, tokens);
-  }
+  sequence.sink->OnText(step.text, {&piece.drawn, 1});
   if (step.end) {
     Finish(sequence, *step.end);
   } else {

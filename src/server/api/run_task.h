@@ -1,0 +1,29 @@
+// A task from its request to its reply: rendered, tokenized, submitted, and told to the client as
+// the model goes on.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "engine/service.h"
+#include "server/api/reply.h"
+#include "server/api/task.h"
+#include "server/http/exchange.h"
+
+namespace plimsoll::server::api {
+
+struct RunTaskOptions {
+  // Of a stream: the bytes that may wait for the client's socket before its sequence pauses.
+  uint64_t max_unsent_bytes = 256 * 1024;
+};
+
+// Answers `exchange` by and by, on other threads; returns when the task is submitted or refused.
+// When the client goes, the task ends with the next step.
+void RunTask(std::shared_ptr<engine::Service> service, Task task,
+             std::unique_ptr<ReplyWriter> writer, std::shared_ptr<http::Exchange> exchange,
+             const RunTaskOptions& options = {});
+
+// The answer to a request that came to nothing: the writer's error body with status and headers.
+void RespondWithError(ReplyWriter& writer, const ApiError& error, http::Exchange& exchange);
+
+}  // namespace plimsoll::server::api
