@@ -9,6 +9,7 @@
 #include "cli/sampling_options.h"
 #include "cli/stats.h"
 #include "engine/chat.h"
+#include "engine/snapshot_json.h"
 
 namespace plimsoll::cli {
 namespace {
@@ -81,7 +82,7 @@ std::string ToJson(const Answer& answer, const engine::Engine& engine, const Run
   json.BeginObject().Key("schema_version").Number(1);
   json.Key("model").String(engine.summary().name);
   json.Key("text").String(answer.text);
-  json.Key("finish_reason").String(FinishReasonName(answer.stats.reason));
+  json.Key("finish_reason").String(engine::FinishReasonName(answer.stats.reason));
   json.Key("seed").Number(flags.generate.sampling.seed);
   json.Key("kernels").String(engine.summary().kernels);
   json.Key("threads").Number(engine.summary().n_threads);

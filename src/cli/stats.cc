@@ -5,7 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/bytes.h"
-#include "engine/process_memory.h"
+#include "engine/snapshot_json.h"
 
 namespace plimsoll::cli {
 namespace {
@@ -38,62 +38,6 @@ double Share(uint64_t n, uint64_t of) {
   return of == 0 ? 0 : static_cast<double>(n) / static_cast<double>(of);
 }
 
-void WritePhase(JsonText& json, const memory::WantStats& stats) {
-  json.BeginObject();
-  json.Key("wanted").Number(stats.wanted);
-  json.Key("hits").Number(stats.hits);
-  json.Key("joined").Number(stats.joined);
-  json.Key("misses").Number(stats.misses());
-  json.Key("bytes_read").Number(stats.bytes_read);
-  json.Key("waited_seconds").Number(std::chrono::duration<double>(stats.waited).count());
-  json.EndObject();
-}
-
-void WriteStreaming(JsonText& json, const engine::StreamingSnapshot& streaming) {
-  json.BeginObject();
-  json.Key("total_bytes").Number(streaming.total_bytes);
-  json.Key("kept_bytes").Number(streaming.kept_bytes);
-  json.Key("bytes_used").Number(streaming.stream.bytes_used);
-  json.Key("bytes_read").Number(streaming.stream.bytes_read);
-  json.Key("seeks").Number(streaming.stream.seeks);
-  json.Key("waited_seconds").Number(std::chrono::duration<double>(streaming.stream.waited).count());
-  json.Key("disk_busy_seconds")
-      .Number(std::chrono::duration<double>(streaming.reader.busy).count());
-  json.EndObject();
-}
-
-void WritePaging(JsonText& json, const engine::PagingSnapshot& paging) {
-  json.BeginObject();
-  json.Key("pages").Number(paging.n_pages);
-  json.Key("frames").Number(paging.n_frames);
-  json.Key("resident").Number(paging.n_resident);
-  json.Key("prefill");
-  WritePhase(json, paging.pager.of(memory::Phase::kPrefill));
-  json.Key("decode");
-  WritePhase(json, paging.pager.of(memory::Phase::kDecode));
-  json.Key("evictions").Number(paging.pager.evictions);
-  json.Key("prefetched").Number(paging.pager.prefetched);
-  json.Key("prefetched_bytes").Number(paging.pager.prefetched_bytes);
-  json.Key("prefetched_used").Number(paging.pager.prefetched_used);
-  json.Key("prefetched_dropped").Number(paging.pager.prefetched_dropped);
-  json.Key("guesses").Number(paging.guesses.judged);
-  json.Key("guesses_right").Number(paging.guesses.right);
-  json.Key("disk_busy_seconds").Number(std::chrono::duration<double>(paging.reader.busy).count());
-  json.EndObject();
-}
-
-// Beside what is reserved.
-void WriteProcessMemory(JsonText& json, const memory::LedgerSnapshot& ledger) {
-  const engine::ProcessMemory process = engine::ReadProcessMemory();
-  json.BeginObject();
-  json.Key("resident_bytes").Number(process.resident_bytes);
-  json.Key("anonymous_bytes").Number(process.anonymous_bytes);
-  json.Key("beside_ledger_bytes").Number(process.beside_ledger_bytes(ledger));
-  json.Key("heap_bytes").Number(process.heap_bytes);
-  json.Key("page_table_bytes").Number(process.page_table_bytes);
-  json.EndObject();
-}
-
 // Three significant digits.
 std::string FormatRate(double rate) {
   const int decimals = rate >= 100 ? 0 : rate >= 10 ? 1 : 2;
@@ -101,22 +45,6 @@ std::string FormatRate(double rate) {
 }
 
 }  // namespace
-
-std::string_view FinishReasonName(FinishReason reason) {
-  switch (reason) {
-    case FinishReason::kEnd:
-      return "end";
-    case FinishReason::kStopString:
-      return "stop";
-    case FinishReason::kLength:
-      return "length";
-    case FinishReason::kContextFull:
-      return "context_full";
-    case FinishReason::kInterrupted:
-      return "interrupted";
-  }
-  return "end";
-}
 
 double PrefillRate(const engine::GenerateStats& stats) {
   return Rate(PrefilledTokens(stats), stats.prefill_seconds);
@@ -197,32 +125,18 @@ void WriteStats(JsonText& json, const engine::GenerateStats& stats, const engine
   json.Key("prefill_tps").Number(PrefillRate(stats));
   json.Key("decode_tps").Number(DecodeRate(stats));
   json.Key("ttft_s").Number(stats.first_token_seconds);
-  const memory::LedgerSnapshot ledger = engine.ledger();
   json.Key("memory");
-  WriteMemory(json, ledger);
+  engine::WriteMemory(json, engine.ledger());
   json.Key("process");
-  WriteProcessMemory(json, ledger);
+  engine::WriteProcessMemory(json, engine.ledger());
   if (const auto paging = engine.paging()) {
     json.Key("paging");
-    WritePaging(json, *paging);
+    engine::WritePaging(json, *paging);
   }
   if (const auto streaming = engine.streaming()) {
     json.Key("streaming");
-    WriteStreaming(json, *streaming);
+    engine::WriteStreaming(json, *streaming);
   }
-}
-
-void WriteMemory(JsonText& json, const memory::LedgerSnapshot& ledger) {
-  json.BeginObject();
-  json.Key("budget_bytes").Number(ledger.budget_bytes);
-  json.Key("reserved_bytes").Number(ledger.reserved_bytes);
-  json.Key("high_water_bytes").Number(ledger.high_water_bytes);
-  json.Key("accounts").BeginObject();
-  for (size_t i = 0; i < memory::kNAccounts; ++i) {
-    json.Key(memory::AccountName(static_cast<memory::Account>(i)));
-    json.Number(ledger.accounts[i].bytes);
-  }
-  json.EndObject().EndObject();
 }
 
 }  // namespace plimsoll::cli

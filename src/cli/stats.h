@@ -10,9 +10,6 @@
 
 namespace plimsoll::cli {
 
-// "end", "stop", "length", "context_full", "interrupted"
-[[nodiscard]] std::string_view FinishReasonName(engine::FinishReason reason);
-
 // Tokens per second; 0 when nothing was computed. Prefill counts the tokens that were not in the KV
 // cache yet, decode those after the first.
 [[nodiscard]] double PrefillRate(const engine::GenerateStats& stats);
@@ -37,6 +34,5 @@ namespace plimsoll::cli {
 // Members "prompt_tokens" ... "memory" of an object that is open, "paging" and
 // "streaming" where there is any.
 void WriteStats(JsonText& json, const engine::GenerateStats& stats, const engine::Engine& engine);
-void WriteMemory(JsonText& json, const memory::LedgerSnapshot& ledger);
 
 }  // namespace plimsoll::cli

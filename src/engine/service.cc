@@ -42,7 +42,7 @@ class EngineService final : public Service {
   [[nodiscard]] Result<tl::expected<RequestId, Overload>> Submit(
       GenerationRequest request, std::shared_ptr<GenerationSink> sink) override;
   void Cancel(RequestId id) override;
-  void Embed(std::vector<TokenId> tokens, EmbedFn on_done) override;
+  [[nodiscard]] tl::expected<RequestId, Overload> Embed(Texts texts, EmbedFn on_done) override;
 
   [[nodiscard]] ServiceSnapshot Snapshot() const override;
   [[nodiscard]] memory::LedgerSnapshot ledger() const override { return engine_->ledger(); }
@@ -68,7 +68,13 @@ class EngineService final : public Service {
     std::shared_ptr<GenerationSink> sink;
     Clock::time_point arrived;
   };
-  // What the thread does between two steps: embeddings, a line to be drawn.
+  struct Embedding {
+    RequestId id = 0;
+    Texts texts;
+    EmbedFn on_done;
+    std::vector<std::vector<float>> done;
+  };
+  // What the thread does between two steps: a line to be drawn.
   using Task = std::function<void()>;
 
   ~EngineService() override = default;
@@ -78,6 +84,8 @@ class EngineService final : public Service {
   // What came in since the last step; false when the service is over.
   [[nodiscard]] bool TakeIn(batch::Batcher::Outcome last);
   void Publish();
+  void EmbedNext();
+  void CancelEmbedding(RequestId id);
   // With the lock held.
   [[nodiscard]] std::optional<Overload> OverloadBy(size_t n_tokens) const;
 
@@ -92,6 +100,9 @@ class EngineService final : public Service {
   std::deque<Arrival> arrivals_;
   std::vector<RequestId> cancelled_;
   std::deque<Task> tasks_;
+  std::deque<Embedding> new_embeddings_;
+  std::deque<Embedding> embeddings_;  // of the thread alone
+  uint32_t n_embeddings_ = 0;
   RequestId last_id_ = 0;
   uint64_t n_arriving_tokens_ = 0;
   uint64_t n_rejected_ = 0;
@@ -154,18 +165,65 @@ void EngineService::Cancel(RequestId id) {
   wake_.notify_one();
 }
 
-void EngineService::Embed(std::vector<TokenId> tokens, EmbedFn on_done) {
+tl::expected<RequestId, Overload> EngineService::Embed(Texts texts, EmbedFn on_done) {
   const std::lock_guard lock(mutex_);
   if (stopping_) {
-    tasks_.push_back([on_done = std::move(on_done)] {
-      on_done(Fail(ErrorKind::kInterrupted, "the server is stopping"));
-    });
-  } else {
-    tasks_.push_back([this, tokens = std::move(tokens), on_done = std::move(on_done)] {
-      on_done(batcher_->Embed(tokens));
-    });
+    return tl::make_unexpected(Overload{Overload::Limit::kStopping, kMaxRetrySeconds});
   }
+  if (n_embeddings_ >= options_.max_queue) {
+    ++n_rejected_;
+    return tl::make_unexpected(Overload{Overload::Limit::kRequests, 1});
+  }
+  ++n_embeddings_;
+  const RequestId id = ++last_id_;
+  new_embeddings_.push_back({id, std::move(texts), std::move(on_done), {}});
   wake_.notify_one();
+  return id;
+}
+
+// One text, so that those who wait for their next token do not wait for a whole book.
+void EngineService::EmbedNext() {
+  if (embeddings_.empty()) {
+    return;
+  }
+  Embedding& first = embeddings_.front();
+  std::optional<Error> error;
+  if (first.done.size() < first.texts.size()) {
+    auto embedded = batcher_->Embed(first.texts[first.done.size()]);
+    if (embedded) {
+      first.done.push_back(*std::move(embedded));
+    } else {
+      error = std::move(embedded).error();
+    }
+  }
+  if (!error && first.done.size() < first.texts.size()) {
+    return;
+  }
+  const Embedding over = std::move(first);
+  embeddings_.pop_front();
+  {
+    const std::lock_guard lock(mutex_);
+    --n_embeddings_;
+  }
+  if (error) {
+    over.on_done(tl::unexpected<Error>(*error));
+  } else {
+    over.on_done(over.done);
+  }
+}
+
+void EngineService::CancelEmbedding(RequestId id) {
+  const auto it = std::ranges::find(embeddings_, id, &Embedding::id);
+  if (it == embeddings_.end()) {
+    return;
+  }
+  const Embedding over = std::move(*it);
+  embeddings_.erase(it);
+  {
+    const std::lock_guard lock(mutex_);
+    --n_embeddings_;
+  }
+  over.on_done(Fail(ErrorKind::kInterrupted, "the request was cancelled"));
 }
 
 Result<> EngineService::SetLine(uint64_t bytes) {
@@ -197,7 +255,9 @@ void EngineService::Drain(Clock::time_point deadline) {
   std::unique_lock lock(mutex_);
   stopping_ = true;
   wake_.notify_one();
-  const auto is_empty = [this] { return !busy_ && arrivals_.empty() && tasks_.empty(); };
+  const auto is_empty = [this] {
+    return !busy_ && arrivals_.empty() && tasks_.empty() && n_embeddings_ == 0;
+  };
   if (!finished_.wait_until(lock, deadline, is_empty)) {
     cancel_all_ = true;
     wake_.notify_one();
@@ -226,6 +286,7 @@ void EngineService::Run() {
   Publish();
   while (TakeIn(outcome)) {
     outcome = batcher_->Step(Clock::now());
+    EmbedNext();
     Publish();
   }
   EndAll();
@@ -244,18 +305,23 @@ void EngineService::EndAll() {
   for (const Task& task : std::exchange(tasks_, {})) {
     task();
   }
+  std::ranges::move(std::exchange(new_embeddings_, {}), std::back_inserter(embeddings_));
+  while (!embeddings_.empty()) {
+    CancelEmbedding(embeddings_.front().id);
+  }
 }
 
 bool EngineService::TakeIn(batch::Batcher::Outcome last) {
   std::unique_lock lock(mutex_);
-  busy_ = last != batch::Batcher::Outcome::kIdle;
+  busy_ = last != batch::Batcher::Outcome::kIdle || !embeddings_.empty();
   const auto has_work = [this] {
-    return over_ || cancel_all_ || !arrivals_.empty() || !cancelled_.empty() || !tasks_.empty();
+    return over_ || cancel_all_ || !arrivals_.empty() || !cancelled_.empty() || !tasks_.empty() ||
+           !new_embeddings_.empty();
   };
-  if (last == batch::Batcher::Outcome::kIdle) {
+  if (!busy_) {
     finished_.notify_all();
     wake_.wait(lock, has_work);
-  } else if (last == batch::Batcher::Outcome::kPaused) {
+  } else if (last == batch::Batcher::Outcome::kPaused && embeddings_.empty()) {
     wake_.wait_for(lock, kPausedPoll, has_work);
   }
   if (over_) {
@@ -266,6 +332,7 @@ bool EngineService::TakeIn(batch::Batcher::Outcome last) {
   const auto arrivals = std::exchange(arrivals_, {});
   const auto cancelled = std::exchange(cancelled_, {});
   auto tasks = std::exchange(tasks_, {});
+  std::ranges::move(std::exchange(new_embeddings_, {}), std::back_inserter(embeddings_));
   const bool cancel_all = std::exchange(cancel_all_, false);
   // Until they are published, those that came count as waiting.
   published_.n_waiting += static_cast<uint32_t>(arrivals.size());
@@ -276,9 +343,13 @@ bool EngineService::TakeIn(batch::Batcher::Outcome last) {
   }
   for (const RequestId id : cancelled) {
     batcher_->Cancel(id);
+    CancelEmbedding(id);
   }
   if (cancel_all) {
     batcher_->CancelAll();
+    while (!embeddings_.empty()) {
+      CancelEmbedding(embeddings_.front().id);
+    }
   }
   for (const Task& task : tasks) {
     task();

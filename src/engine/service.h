@@ -83,10 +83,13 @@ class Service {
   // one that has ended.
   virtual void Cancel(RequestId id) = 0;
 
-  // The mean of the last layer's output over a text's tokens, after the final norm, of length 1
-  // (hidden_dim floats); computed between steps. `on_done` is called once, by the engine's thread.
-  using EmbedFn = std::function<void(Result<std::vector<float>>)>;
-  virtual void Embed(std::vector<TokenId> tokens, EmbedFn on_done) = 0;
+  // Of each text the mean of the last layer's output over its tokens, after the final norm, of
+  // length 1 (hidden_dim floats); computed between steps, a text at a time. `on_done` is called
+  // once, by the engine's thread, with kInterrupted after Cancel. The limit on requests that wait
+  // holds here too.
+  using Texts = std::vector<std::vector<TokenId>>;
+  using EmbedFn = std::function<void(Result<std::vector<std::vector<float>>>)>;
+  [[nodiscard]] virtual tl::expected<RequestId, Overload> Embed(Texts texts, EmbedFn on_done) = 0;
 
   [[nodiscard]] virtual ServiceSnapshot Snapshot() const = 0;
   [[nodiscard]] virtual memory::LedgerSnapshot ledger() const = 0;

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <future>
 #include <mutex>
 #include <thread>
 
@@ -183,6 +184,22 @@ TEST(Service, EndsWhatItStillHasWhenItIsLetGo) {
   }
 }
 
+TEST(Service, CancelsAndLimitsEmbeddings) {
+  const auto service = StartBundled({.max_queue = 1});
+  const auto tokens = Ask(*service, "Hello", 0).prompt;
+  std::promise<Result<std::vector<std::vector<float>>>> result;
+  const auto id = service->Embed(Service::Texts(100'000, tokens),
+                                 [&](auto done) { result.set_value(std::move(done)); });
+  ASSERT_TRUE(id);
+  const auto refused = service->Embed({tokens}, [](const auto&) { FAIL(); });
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().limit, Overload::Limit::kRequests);
+  service->Cancel(*id);
+  const auto done = result.get_future().get();
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().kind, ErrorKind::kInterrupted);
+}
+
 TEST(Service, MovesTheLineAndEmbedsWhileItAnswers) {
   const auto service = StartBundled();
   const auto listener = std::make_shared<Listener>();
@@ -193,12 +210,15 @@ TEST(Service, MovesTheLineAndEmbedsWhileItAnswers) {
   const auto refused = service->SetLine(1024);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().kind, ErrorKind::kDoesNotFit);
-  std::atomic<size_t> dim = 0;
-  service->Embed(Ask(*service, "Hello", 0).prompt,
-                 [&](const Result<std::vector<float>>& embedding) { dim = embedding->size(); });
+  std::atomic<size_t> n_floats = 0;
+  const auto tokens = Ask(*service, "Hello", 0).prompt;
+  ASSERT_TRUE(service->Embed({tokens, tokens, tokens},
+                             [&](const Result<std::vector<std::vector<float>>>& done) {
+                               n_floats = done->size() * done->front().size();
+                             }));
   EXPECT_EQ(listener->Wait().stats.n_generated, 60U);
   service->Drain(std::chrono::steady_clock::now() + std::chrono::seconds(60));
-  EXPECT_EQ(dim, 128U);
+  EXPECT_EQ(n_floats, 3 * 128U);
 }
 
 }  // namespace

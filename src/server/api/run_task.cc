@@ -251,6 +251,9 @@ void TaskRun::OnEnd(uint32_t index, const engine::GenerationEnd& end) {
     Fail(OverloadError({.limit = engine::Overload::Limit::kStopping, .retry_seconds = 5}));
     return;
   }
+  if (options_.on_end) {
+    options_.on_end(end);
+  }
   Choice& choice = choices_[index];
   ChoiceEnd over = {.choice = index, .finish = Finish::kStop, .stop_string = end.stop_string};
   if (end.reason == engine::FinishReason::kStopString) {

@@ -2,6 +2,7 @@
 // the model goes on.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -15,6 +16,8 @@ namespace plimsoll::server::api {
 struct RunTaskOptions {
   // Of a stream: the bytes that may wait for the client's socket before its sequence pauses.
   uint64_t max_unsent_bytes = 256 * 1024;
+  // Of each choice that was neither cancelled nor failed; may be empty.
+  std::function<void(const engine::GenerationEnd&)> on_end;
 };
 
 // Answers `exchange` by and by, on other threads; returns when the task is submitted or refused.

@@ -1,0 +1,21 @@
+// An engine's state as JSON: what --json prints and the server tells.
+#pragma once
+
+#include <string_view>
+
+#include "base/json_text.h"
+#include "engine/engine.h"
+
+namespace plimsoll::engine {
+
+// "end", "stop", "length", "context_full", "interrupted"
+[[nodiscard]] std::string_view FinishReasonName(FinishReason reason);
+
+// Each writes one object.
+void WriteMemory(JsonText& json, const memory::LedgerSnapshot& ledger);
+void WritePaging(JsonText& json, const PagingSnapshot& paging);
+void WriteStreaming(JsonText& json, const StreamingSnapshot& streaming);
+// What the process has in memory, beside what is reserved.
+void WriteProcessMemory(JsonText& json, const memory::LedgerSnapshot& ledger);
+
+}  // namespace plimsoll::engine
