@@ -1,6 +1,7 @@
 // The models of a server, as its routes see them.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -41,6 +42,10 @@ class Models {
   // while someone holds it.
   using UseFn = std::function<void(api::ApiResult<std::shared_ptr<engine::Service>>)>;
   virtual void Use(const std::string& name, UseFn then) = 0;
+
+  // Gives the memory of a model back as soon as nobody uses it. No effect on one that is not
+  // loaded.
+  virtual void Unload(const std::string& name) = 0;
 
   // Those that are loaded now.
   [[nodiscard]] virtual std::vector<std::shared_ptr<engine::Service>> Loaded() const = 0;
