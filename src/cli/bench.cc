@@ -6,6 +6,7 @@
 
 #include "bench/bench.h"
 #include "bench/report.h"
+#include "cli/find_model.h"
 #include "cli/prompt_source.h"
 
 namespace plimsoll::cli {
@@ -68,8 +69,8 @@ void AddTests(CommandLine& line, BenchFlags& flags) {
 
 void AddSettings(CommandLine& line, bench::BenchPlan& plan) {
   line.Topic("Model and machine (every combination is measured)");
-  line.Repeated("-m,--model", "PATH",
-                "a GGUF file, a split's first part, or a folder (default: bundled)",
+  line.Repeated("-m,--model", "MODEL",
+                "a file, a folder, or a name that list shows (default: bundled)",
                 [&plan](const std::string& value) -> Result<> {
                   if (value.empty()) {
                     return Fail(ErrorKind::kUsage, "the path is empty");
@@ -107,6 +108,7 @@ void Declare(CommandLine& line, BenchFlags& flags) {
   flags.plan = {.models = {}, .kernels = {}, .memory = {}, .prefill_chunks = {}, .n_threads = {}};
   AddTests(line, flags);
   AddSettings(line, flags.plan);
+  AddModelsDirOption(line, flags.common.models_dirs);
   line.Topic("Output");
   line.Text("-o,--output", "FORMAT", "md, json, jsonl or csv (default md)", flags.format);
   AddOutputOptions(line, flags.common);
@@ -207,6 +209,13 @@ Result<> BenchCommand(std::vector<std::string> args, const CommandContext& conte
       return Fail(ErrorKind::kUsage, "{} is empty", *flags.text_file);
     }
     flags.plan.text = *std::move(text);
+  }
+  for (auto& model : flags.plan.models) {
+    auto found = FindModel(model->string(), flags.common.models_dirs, context);
+    if (!found) {
+      return Forward(found);
+    }
+    model = std::move(*found);
   }
   CompletePlan(flags);
   return Run(flags, context);

@@ -14,6 +14,7 @@
 #include "cli/interrupts.h"
 #include "cli/line_reader.h"
 #include "cli/settings.h"
+#include "formats/store/places.h"
 
 namespace plimsoll::cli {
 
@@ -24,6 +25,8 @@ struct CommandContext {
   std::function<std::unique_ptr<LineSource>()> open_terminal;  // for a chat
   std::optional<SettingsFile> settings_file;                   // none in most tests
   OptionSources sources;                                       // of what is in it
+  // Where models are found by name; without them (most tests) a name is a path.
+  std::optional<formats::store::Places> places;
 };
 
 // A command reads its arguments (those behind its name) and does its work. The kind of an error is

@@ -10,6 +10,7 @@
 #include "base/json_text.h"
 #include "cli/command_line.h"
 #include "cli/console.h"
+#include "cli/find_model.h"
 
 namespace plimsoll::cli {
 namespace {
@@ -257,7 +258,9 @@ Result<> DoctorCommand(std::vector<std::string> args, const CommandContext& cont
       "disk that the model is on. Without a model it is the cache folder's disk, on which a\n"
       "file of 256 MiB is written and removed.",
       "plimsoll doctor [options]");
-  line.Text("-m,--model", "PATH", "judge the disk that this model is on", model);
+  std::vector<std::filesystem::path> folders;
+  line.Text("-m,--model", "MODEL", "judge the disk that this model is on", model);
+  AddModelsDirOption(line, folders);
   line.Flag("--quick", "measure nothing", quick);
   line.Flag("--anew", "measure again what is remembered", options.anew);
   line.Flag("--json", "one JSON object", json);
@@ -265,6 +268,9 @@ Result<> DoctorCommand(std::vector<std::string> args, const CommandContext& cont
     return *std::move(over);
   }
   options.measure = !quick;
+  if (auto found = FindModel(model, folders, context); !found) {
+    return found;
+  }
   if (model) {
     options.model = *model;
   }

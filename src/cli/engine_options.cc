@@ -2,6 +2,7 @@
 
 #include <ostream>
 
+#include "cli/find_model.h"
 #include "cli/progress.h"
 
 namespace plimsoll::cli {
@@ -27,8 +28,8 @@ Result<> SetColor(ColorMode& color, const std::string& value) {
 void AddEngineOptions(CommandLine& line, EngineFlags& flags) {
   engine::EngineOptions& engine = flags.engine;
   line.Topic("Model and machine");
-  line.Option("-m,--model", "PATH",
-              "a GGUF file, a split's first part, or a folder (default: bundled)",
+  line.Option("-m,--model", "MODEL",
+              "a file, a folder, or a name that list shows (default: bundled)",
               [&engine](const std::string& value) -> Result<> {
                 if (value.empty()) {
                   return Fail(ErrorKind::kUsage, "the path is empty");
@@ -36,6 +37,7 @@ void AddEngineOptions(CommandLine& line, EngineFlags& flags) {
                 engine.model = value;
                 return {};
               });
+  AddModelsDirOption(line, flags.models_dirs);
   line.Option("--memory", "SIZE", "the most memory to use: 8G, 512M, 130% (of the file)",
               [&engine](const std::string& value) -> Result<> {
                 auto size = ParseSize(value);
@@ -73,8 +75,9 @@ void AddOutputOptions(CommandLine& line, EngineFlags& flags) {
 
 Result<std::unique_ptr<engine::Engine>> LoadEngine(const LoadFn& load, const EngineFlags& flags,
                                                    const Console& console) {
-  const std::string name =
-      flags.engine.model ? flags.engine.model->filename().string() : std::string("bundled model");
+  const std::string name = !flags.engine.model        ? std::string("bundled model")
+                           : flags.model_name.empty() ? flags.engine.model->filename().string()
+                                                      : flags.model_name;
   engine::EngineOptions options = flags.engine;
   options.packed = !flags.no_packed;
   if (!flags.no_profile) {

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/log.h"
 #include "cli/command_line.h"
@@ -21,7 +23,9 @@ using LoadFn = std::function<Result<std::unique_ptr<engine::Engine>>(
 inline constexpr uint32_t kThreadsMax = 4096;
 
 struct EngineFlags {
-  engine::EngineOptions engine;
+  engine::EngineOptions engine;  // its model as -m names it, until FindModel
+  std::vector<std::filesystem::path> models_dirs;
+  std::string model_name;  // for messages; by FindModel
   bool no_packed = false;
   bool no_profile = false;
   ColorMode color = ColorMode::kAuto;

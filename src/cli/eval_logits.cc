@@ -2,6 +2,7 @@
 
 #include "base/json_text.h"
 #include "cli/eval.h"
+#include "cli/find_model.h"
 #include "cli/prompt_source.h"
 #include "sampling/logprobs.h"
 
@@ -111,6 +112,9 @@ Result<> EvalLogitsCommand(std::vector<std::string> args, const CommandContext& 
   }
   if (flags.engine.engine.n_ctx == 0) {
     flags.engine.engine.n_ctx = static_cast<uint32_t>(ids->size());
+  }
+  if (auto found = FindModel(flags.engine, context); !found) {
+    return found;
   }
   auto engine = LoadEngine(context.load, flags.engine, context.console);
   if (!engine) {

@@ -5,6 +5,7 @@
 #include "base/json_text.h"
 #include "base/math.h"
 #include "cli/eval.h"
+#include "cli/find_model.h"
 #include "cli/prompt_source.h"
 #include "engine/chat.h"
 #include "sampling/logprobs.h"
@@ -156,6 +157,9 @@ Result<> EvalPerplexityCommand(std::vector<std::string> args, const CommandConte
   auto text = ReadTextFile(*flags.file, context.console);
   if (!text) {
     return Forward(text);
+  }
+  if (auto found = FindModel(flags.engine, context); !found) {
+    return found;
   }
   auto engine = LoadEngine(context.load, flags.engine, context.console);
   if (!engine) {

@@ -31,6 +31,8 @@ int main(int argc, char** argv) {
       .interrupts = &interrupts,
       .open_terminal = [&] { return cli::OpenTerminal(interrupts, cli::HistoryPath()); },
       .settings_file = cli::FindSettingsFile(),
+      .sources = {},
+      .places = formats::store::PlacesOfUser(),
   };
   return cli::RunProgram(std::vector<std::string>(argv + 1, argv + argc), context);
 }

@@ -5,6 +5,7 @@
 #include "base/bytes.h"
 #include "base/json_text.h"
 #include "cli/command_line.h"
+#include "cli/find_model.h"
 #include "cli/long_work.h"
 
 namespace plimsoll::cli {
@@ -12,6 +13,7 @@ namespace {
 
 struct PackFlags {
   std::optional<std::string> model;
+  std::vector<std::filesystem::path> folders;
   std::optional<std::string> output;
   bool force = false;
   bool json = false;
@@ -19,8 +21,9 @@ struct PackFlags {
 };
 
 void Declare(CommandLine& line, PackFlags& flags) {
-  line.Text("-m,--model", "PATH", "the same as MODEL", flags.model);
-  line.Positional("MODEL", "a GGUF file, a split's first part, or a folder", flags.model);
+  line.Text("-m,--model", "MODEL", "the same as MODEL", flags.model);
+  line.Positional("MODEL", "a file, a folder, or a name that list shows", flags.model);
+  AddModelsDirOption(line, flags.folders);
   line.Text("-o,--output", "FILE", "the packed file (default: MODEL.plimsoll, where run finds it)",
             flags.output);
   line.Flag("--force", "pack anew, also when it is packed already", flags.force);
@@ -43,7 +46,11 @@ Result<> PackCommand(std::vector<std::string> args, const CommandContext& contex
     return *std::move(over);
   }
   if (!flags.model || flags.model->empty()) {
-    return Fail(ErrorKind::kUsage, "which model? Give the path of its file or folder");
+    return Fail(ErrorKind::kUsage,
+                "which model? Give its file or folder, or a name that plimsoll list shows");
+  }
+  if (auto found = FindModel(flags.model, flags.folders, context); !found) {
+    return found;
   }
   engine::PackModelOptions options;
   options.model = *flags.model;

@@ -5,6 +5,7 @@
 #include "bench/machine_peak.h"
 #include "cli/command_line.h"
 #include "cli/engine_options.h"
+#include "cli/find_model.h"
 #include "memory/trace/trace_file.h"
 
 namespace plimsoll::cli {
@@ -95,6 +96,9 @@ Result<> PlanCommand(std::vector<std::string> args, const CommandContext& contex
   }
   if (positional) {
     flags.common.engine.model = *positional;
+  }
+  if (auto found = FindModel(flags.common, context); !found) {
+    return found;
   }
   const auto report = MakeReport(flags);
   if (!report) {

@@ -12,7 +12,9 @@
 #include "cli/config_command.h"
 #include "cli/doctor.h"
 #include "cli/eval.h"
+#include "cli/find_model.h"
 #include "cli/inspect_command.h"
+#include "cli/list.h"
 #include "cli/pack.h"
 #include "cli/plan.h"
 #include "cli/run.h"
@@ -33,9 +35,11 @@ struct Command {
   std::array<std::string_view, 3> parts = {};  // the commands that it has
 };
 
-constexpr std::array<Command, 11> kCommands = {{
+constexpr std::array<Command, 12> kCommands = {{
     {"Talk to a model", "run", "run [MODEL]", "chat in the terminal, or answer -p TEXT",
      RunCommand},
+    {"Look at a model, or prepare it", "list", "list", "the models that are there, by name",
+     ListCommand},
     {"Look at a model, or prepare it", "plan", "plan [-m MODEL]",
      "what fits a line of memory, and how fast it is", PlanCommand},
     {"Look at a model, or prepare it", "inspect", "inspect MODEL", "what its files contain",
@@ -73,7 +77,7 @@ std::string Joined(const std::vector<std::string>& scope) {
 bool LooksLikePath(const std::string& argument) {
   std::error_code ignored;
   return argument.find('/') != std::string::npos || argument.ends_with(".gguf") ||
-         std::filesystem::exists(argument, ignored);
+         HasStorePrefix(argument) || std::filesystem::exists(argument, ignored);
 }
 
 Result<> UnknownCommand(const std::string& name) {
@@ -125,7 +129,8 @@ Result<> AskAll(const CommandContext& context, const Settings& settings, OptionS
 
 Result<> RefuseUnknown(const Settings& settings, const OptionSurvey& survey) {
   for (const Setting& setting : settings.all()) {
-    if (survey.known.contains(&setting)) {
+    const bool is_alias = setting.scope.size() == 1 && setting.scope.front() == kAliasesTable;
+    if (is_alias || survey.known.contains(&setting)) {
       continue;
     }
     const std::vector<std::string> names(survey.option_names.begin(), survey.option_names.end());
@@ -191,8 +196,8 @@ std::string ProgramHelp() {
          "\n"
          "Without a model the bundled one is used. Text goes to standard output, the rest to\n"
          "standard error. Every option may come from the environment: PLIMSOLL_CTX_SIZE=4096.\n"
-         "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 bad model file, 4 does not fit the\n"
-         "memory, 5 I/O error, 6 permission, 130 interrupted.\n";
+         "Exit codes: 0 done, 1 failed, 2 usage, 3 bad model, 4 memory, 5 I/O, 6 denied, 130 "
+         "stopped\n";
 }
 
 Result<Settings> ReadSettings(const CommandContext& context, OptionSurvey* survey) {
@@ -210,6 +215,9 @@ Result<Settings> ReadSettings(const CommandContext& context, OptionSurvey* surve
   }
   if (auto known = RefuseUnknown(*settings, learnt); !known) {
     return Forward(known);
+  }
+  if (auto checked = CheckAliases(*settings); !checked) {
+    return Forward(checked);
   }
   return settings;
 }

@@ -5,6 +5,7 @@
 
 #include "cli/answer.h"
 #include "cli/chat.h"
+#include "cli/find_model.h"
 #include "cli/prompt_source.h"
 #include "cli/sampling_options.h"
 #include "cli/stats.h"
@@ -151,6 +152,9 @@ Result<> RunCommand(std::vector<std::string> args, const CommandContext& context
   }
   if (auto checked = Check(flags, line.OriginOf("--model")); !checked) {
     return checked;
+  }
+  if (auto found = FindModel(flags.engine, context); !found) {
+    return found;
   }
   auto prompt = ReadPrompt(flags.prompt, context.console);
   if (!prompt) {

@@ -1,5 +1,6 @@
 // plimsoll trace record: answer a prompt and write down what the routers choose.
 #include "cli/engine_options.h"
+#include "cli/find_model.h"
 #include "cli/prompt_source.h"
 #include "cli/trace_command.h"
 #include "engine/chat.h"
@@ -69,6 +70,9 @@ Result<> TraceRecordCommand(std::vector<std::string> args, const CommandContext&
   }
   if (!prompt->has_value()) {
     return Fail(ErrorKind::kUsage, "no prompt: give -p TEXT or -f FILE");
+  }
+  if (auto found = FindModel(flags.engine, context); !found) {
+    return found;
   }
   flags.engine.engine.trace = *flags.trace;
   auto engine = LoadEngine(context.load, flags.engine, context.console);

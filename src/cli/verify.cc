@@ -4,6 +4,7 @@
 #include <cctype>
 
 #include "cli/command_line.h"
+#include "cli/find_model.h"
 #include "cli/long_work.h"
 #include "cli/verify_report.h"
 
@@ -172,8 +173,11 @@ Result<> VerifyCommand(std::vector<std::string> args, const CommandContext& cont
                    "(MODEL.plimsoll) has one for each expert's matrix; a model is compared with\n"
                    "the hashes in the packed file beside it, or its hashes are printed.",
                    "plimsoll verify [options] FILE");
-  line.Text("-m,--model", "PATH", "the same as FILE", flags.path);
-  line.Positional("FILE", "a packed file; or a model: its file, a split's first part, or a folder",
+  std::vector<std::filesystem::path> folders;
+  line.Text("-m,--model", "MODEL", "the same as FILE", flags.path);
+  AddModelsDirOption(line, folders);
+  line.Positional("FILE",
+                  "a packed file; or a model: its file or folder, or a name that list shows",
                   flags.path);
   AddHash(line, "--sha256", "the SHA-256 that a model in one file must have", 64, flags.sha256);
   AddHash(line, "--xxh128", "the XXH3-128 that it must have; as fast as the disk", 32,
@@ -185,6 +189,9 @@ Result<> VerifyCommand(std::vector<std::string> args, const CommandContext& cont
   }
   if (!flags.path || flags.path->empty()) {
     return Fail(ErrorKind::kUsage, "which file? Give the path of a packed file or a model");
+  }
+  if (auto found = FindModel(flags.path, folders, context); !found) {
+    return found;
   }
   const auto is_packed = IsPackedFile(*flags.path);
   if (!is_packed) {
