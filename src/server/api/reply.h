@@ -96,8 +96,8 @@ class ReplyWriter {
   // Of a stream: what is sent before any event. Of a whole reply: nothing.
   [[nodiscard]] virtual std::string Start() { return {}; }
   // What is sent for an event; mostly nothing for a reply that is not streamed, whose body comes
-  // with TaskEnd. TaskFailed gives the dialect's error object, as a part of the stream or as a
-  // body.
+  // with TaskEnd. TaskFailed gives the dialect's error object: as a part of the stream once Start
+  // was called, else as a body.
   [[nodiscard]] virtual std::string Write(const Event& event) = 0;
 };
 

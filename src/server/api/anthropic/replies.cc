@@ -88,10 +88,16 @@ class MessageStream final : public ReplyWriter {
     return NamedEvent("ping", R"({"type":"ping"})");
   }
 
+  [[nodiscard]] std::string Start() override {
+    begun_ = true;
+    return {};
+  }
+
   [[nodiscard]] std::string Write(const Event& event) override {
     std::string out;
     if (const auto* failed = std::get_if<TaskFailed>(&event)) {
-      return NamedEvent("error", ErrorBody(failed->error));
+      std::string body = ErrorBody(failed->error);
+      return begun_ ? NamedEvent("error", body) : body;
     }
     if (!started_) out = StartMessage(event);
     std::visit([this, &out](const auto& e) { Add(out, e); }, event);
@@ -188,8 +194,9 @@ class MessageStream final : public ReplyWriter {
   ReplyOptions options_;
   MessageEnd end_;
   Block block_ = Block::kNone;
-  uint32_t index_ = 0;  // of the open block, or the next
-  bool started_ = false;
+  uint32_t index_ = 0;    // of the open block, or the next
+  bool begun_ = false;    // the stream; before, a failure is a body
+  bool started_ = false;  // the message
 };
 
 class WholeMessage final : public ReplyWriter {

@@ -132,6 +132,7 @@ TEST(AnthropicReplies, AFailureIsAnErrorEventAndNothingElse) {
   const std::string body =
       R"({"type":"error","error":{"type":"api_error","message":"The disk failed."}})";
   EXPECT_EQ(WriteMessage(kStreamed, {failed}), Sse({{"error", body}}));
+  EXPECT_EQ(MakeReply({}, kStreamed)->Write(failed), body) << "before the stream has begun";
   EXPECT_EQ(WriteMessage(kWhole, {TextEvent{.text = "a"}, failed}), body);
 }
 

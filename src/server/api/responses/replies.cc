@@ -39,6 +39,7 @@ class ResponsesWriter final : public ReplyWriter {
 
   [[nodiscard]] std::string Start() override {
     if (!options_.stream) return {};
+    begun_ = true;
     Lifecycle("response.created");
     Lifecycle("response.in_progress");
     return std::exchange(out_, {});
@@ -99,7 +100,7 @@ class ResponsesWriter final : public ReplyWriter {
     End();
   }
   void Add(const TaskFailed& event) {
-    if (!options_.stream) {
+    if (!begun_) {
       out_ = OpenAiErrorBody(event.error);
       return;
     }
@@ -260,6 +261,7 @@ class ResponsesWriter final : public ReplyWriter {
 
   ReplyIdentity identity_;
   ReplyOptions options_;
+  bool begun_ = false;  // the stream; before, a failure is a body
   std::string status_ = "in_progress";
   std::optional<int64_t> completed_;
   std::vector<OutputItem> items_;

@@ -158,9 +158,11 @@ TEST(ResponsesReplies, AFailureEndsTheStream) {
   EXPECT_NE(events.back().find(R"("error":{"code":"server_error","message":"The disk failed."})"),
             std::string::npos);
   EXPECT_EQ(events[events.size() - 2].rfind("response.output_item.done", 0), 0U);
-  EXPECT_EQ(WriteWholeResponse(ReplyOf(false), {failed}),
-            R"({"error":{"message":"The disk failed.","type":"server_error","param":null,)"
-            R"("code":null}})");
+  const std::string body =
+      R"({"error":{"message":"The disk failed.","type":"server_error","param":null,)"
+      R"("code":null}})";
+  EXPECT_EQ(WriteWholeResponse(ReplyOf(false), {failed}), body);
+  EXPECT_EQ(MakeReply({}, ReplyOf(true))->Write(failed), body) << "before the stream has begun";
 }
 
 TEST(ResponsesReplies, TellsTokensWhenAsked) {
