@@ -29,6 +29,7 @@ class ChatStream final : public ReplyWriter {
   [[nodiscard]] std::string keep_alive() const override { return ": ping\n\n"; }
 
   [[nodiscard]] std::string Start() override {
+    begun_ = true;
     std::string out;
     for (uint32_t choice = 0; choice < options_.n_choices; ++choice) {
       out += Chunk(choice, [](JsonText& delta) {
@@ -103,7 +104,10 @@ class ChatStream final : public ReplyWriter {
     return out += kDone;
   }
   // The connection is reset behind it, so no [DONE].
-  std::string On(const TaskFailed& failed) { return ServerEvent(ErrorBody(failed.error)); }
+  std::string On(const TaskFailed& failed) {
+    std::string body = ErrorBody(failed.error);
+    return begun_ ? ServerEvent(body) : body;
+  }
 
   // A chunk up to its choices.
   JsonText Open() {
@@ -148,6 +152,7 @@ class ChatStream final : public ReplyWriter {
 
   ReplyIdentity identity_;
   ReplyOptions options_;
+  bool begun_ = false;  // before, a failure is a body
 };
 
 class ChatWhole final : public ReplyWriter {

@@ -120,6 +120,10 @@ class CompletionStream final : public CompletionReply {
 
   [[nodiscard]] std::string content_type() const override { return "text/event-stream"; }
   [[nodiscard]] std::string keep_alive() const override { return ": ping\n\n"; }
+  [[nodiscard]] std::string Start() override {
+    begun_ = true;
+    return {};
+  }
 
  private:
   std::string OnText(uint32_t choice, std::string_view text,
@@ -151,7 +155,10 @@ class CompletionStream final : public CompletionReply {
     }
     return out += kDone;
   }
-  std::string OnFailed(const ApiError& error) override { return ServerEvent(ErrorBody(error)); }
+  std::string OnFailed(const ApiError& error) override {
+    std::string body = ErrorBody(error);
+    return begun_ ? ServerEvent(body) : body;
+  }
 
   std::string Chunk(uint32_t choice, std::string_view text, std::span<const TokenReport> tokens,
                     std::string_view finish) {
@@ -163,6 +170,7 @@ class CompletionStream final : public CompletionReply {
     return ServerEvent(json.EndObject().text());
   }
 
+  bool begun_ = false;  // before, a failure is a body
   std::vector<uint64_t> offsets_;
 };
 

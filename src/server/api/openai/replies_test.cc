@@ -164,6 +164,14 @@ TEST(ChatStream, AFailureIsAnErrorObjectAndNoDone) {
   EXPECT_THAT(chunks, SizeIs(2));
 }
 
+TEST(ReplyStreams, AFailureBeforeTheStreamIsABody) {
+  const TaskFailed failed{{.message = "full", .type = "rate_limit_error"}};
+  const std::string body =
+      R"({"error":{"message":"full","type":"rate_limit_error","param":null,"code":null}})";
+  EXPECT_EQ(MakeChatReply(kIdentity, {.stream = true})->Write(failed), body);
+  EXPECT_EQ(MakeCompletionReply(kIdentity, {.stream = true})->Write(failed), body);
+}
+
 TEST(ChatWhole, HasEverythingAtTheEnd) {
   const auto writer = MakeChatReply(kIdentity, {.n_choices = 2});
   EXPECT_EQ(writer->content_type(), "application/json");
