@@ -30,7 +30,7 @@ sigset_t SetOf(std::initializer_list<int> signals) {
   return set;
 }
 
-sigset_t WatchedSet() { return SetOf({SIGINT, SIGHUP}); }
+sigset_t WatchedSet() { return SetOf({SIGINT, SIGHUP, SIGTERM}); }
 
 // Whether the process has a terminal that can send it a Ctrl-C, and hang up.
 bool HasTerminal() {
@@ -39,6 +39,14 @@ bool HasTerminal() {
     ::close(terminal);
   }
   return terminal >= 0;
+}
+
+// Its disposition was never changed: the default ends the process, nohup's of SIGHUP does nothing.
+void TakeDefault(int signal) {
+  const sigset_t set = SetOf({signal});
+  pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+  ::raise(signal);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
 }
 
 void Raise(int event_fd) {
@@ -78,6 +86,7 @@ Interrupts::~Interrupts() {
 void Interrupts::SetMode(Mode mode) {
   mode_ = mode;
   raised_ = false;
+  n_raised_ = 0;
   Drain(wake_fd_);
 }
 
@@ -95,6 +104,8 @@ void Interrupts::Watch() {
     if (::read(signal_fd_, &info, sizeof(info)) == static_cast<ssize_t>(sizeof(info))) {
       if (info.ssi_signo == SIGHUP) {
         OnHangup();
+      } else if (info.ssi_signo == SIGTERM) {
+        OnTermination();
       } else {
         OnInterrupt();
       }
@@ -106,11 +117,12 @@ void Interrupts::OnInterrupt() {
   const double now = SecondsNow();
   const bool second = now - last_seconds_ < kSecondWithinSeconds;
   const Mode mode = mode_;
-  if (mode == Mode::kExit || (mode == Mode::kAnswer && second)) {
+  if (mode == Mode::kExit || mode == Mode::kStart || (mode == Mode::kAnswer && second)) {
     ExitInterrupted();
   }
   raised_ = true;
-  if (mode == Mode::kPrompt) {
+  ++n_raised_;
+  if (mode == Mode::kPrompt || mode == Mode::kServe) {
     Raise(wake_fd_);
   } else {
     last_seconds_ = now;
@@ -122,11 +134,18 @@ void Interrupts::OnHangup() {
     hung_up_ = true;
     return;
   }
-  // Its disposition was never changed: the default ends the process, nohup's does nothing.
-  const sigset_t hangup = SetOf({SIGHUP});
-  pthread_sigmask(SIG_UNBLOCK, &hangup, nullptr);
-  ::raise(SIGHUP);
-  pthread_sigmask(SIG_BLOCK, &hangup, nullptr);
+  TakeDefault(SIGHUP);
+}
+
+void Interrupts::OnTermination() {
+  const Mode mode = mode_;
+  if (mode == Mode::kStart) {
+    ::_exit(0);  // nobody waits for an answer yet
+  }
+  if (mode == Mode::kServe) {
+    return OnInterrupt();
+  }
+  TakeDefault(SIGTERM);
 }
 
 void ExitInterrupted() {

@@ -17,8 +17,16 @@ std::string OnOneLine(std::string message) {
   return message;
 }
 
+}  // namespace
+
+LineTarget LineOf(engine::Engine& engine) {
+  return {.line = [&engine] { return engine.ledger().budget_bytes; },
+          .line_for = [&engine](const auto& memory) { return engine.LineFor(memory); },
+          .set_line = [&engine](uint64_t bytes) { return engine.SetLine(bytes); }};
+}
+
 Result<LineKeeper::Wanted> ReadMemorySetting(const CommandContext& context,
-                                             CommandLine::Origin origin) {
+                                             std::string_view command, CommandLine::Origin origin) {
   if (origin == CommandLine::Origin::kArguments || origin == CommandLine::Origin::kEnvironment) {
     return Fail(ErrorKind::kUsage, "{} beats the settings file",
                 origin == CommandLine::Origin::kArguments ? "--memory on the command line"
@@ -29,7 +37,7 @@ Result<LineKeeper::Wanted> ReadMemorySetting(const CommandContext& context,
     return tl::unexpected(settings.error());
   }
   const std::array<std::string, 1> names = {"--memory"};
-  const auto found = settings->Find("run", names);
+  const auto found = settings->Find(command, names);
   if (found.empty()) {
     return LineKeeper::Wanted{.memory = std::nullopt, .place = "no setting"};
   }
@@ -40,8 +48,6 @@ Result<LineKeeper::Wanted> ReadMemorySetting(const CommandContext& context,
   return LineKeeper::Wanted{.memory = *size, .place = settings->Place(*found.front())};
 }
 
-}  // namespace
-
 std::string LineKeeper::Tend(engine::MemoryYield::Time now) {
   return s_.take_hangup() ? OnHangup() : s_.yield ? Yield(now) : std::string();
 }
@@ -49,7 +55,7 @@ std::string LineKeeper::Tend(engine::MemoryYield::Time now) {
 std::string LineKeeper::Yield(engine::MemoryYield::Time now) {
   const auto move = s_.yield->Tend(now);
   if (!move) {
-    return fmt::format("the line stays at {}: {}\n", FormatBytes(s_.engine.ledger().budget_bytes),
+    return fmt::format("the line stays at {}: {}\n", FormatBytes(s_.target.line()),
                        OnOneLine(move.error().message));
   }
   if (!*move || s_.quiet) {
@@ -65,7 +71,7 @@ std::string LineKeeper::Yield(engine::MemoryYield::Time now) {
 }
 
 std::string LineKeeper::OnHangup() {
-  const uint64_t present = s_.engine.ledger().budget_bytes;
+  const uint64_t present = s_.target.line();
   const auto stays = [&](std::string why) {
     return fmt::format("SIGHUP: the line stays at {}: {}\n", FormatBytes(present),
                        OnOneLine(std::move(why)));
@@ -74,8 +80,8 @@ std::string LineKeeper::OnHangup() {
   if (!wanted) {
     return stays(wanted.error().message);
   }
-  const uint64_t line = s_.engine.LineFor(wanted->memory);
-  if (auto moved = s_.engine.SetLine(line); !moved) {
+  const uint64_t line = s_.target.line_for(wanted->memory);
+  if (auto moved = s_.target.set_line(line); !moved) {
     return stays(fmt::format("{}: {}", wanted->place, moved.error().message));
   }
   if (s_.yield) {
@@ -104,9 +110,9 @@ std::unique_ptr<LineKeeper> KeepLine(engine::Engine& engine, const CommandContex
     }
   }
   return std::make_unique<LineKeeper>(LineKeeper::Setup{
-      .engine = engine,
+      .target = LineOf(engine),
       .take_hangup = [interrupts = context.interrupts] { return interrupts->TakeHangup(); },
-      .read_again = [&context, origin] { return ReadMemorySetting(context, origin); },
+      .read_again = [&context, origin] { return ReadMemorySetting(context, "run", origin); },
       .yield = std::move(yield),
       .quiet = quiet});
 }

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/bytes.h"
 #include "base/result.h"
@@ -17,6 +18,15 @@
 
 namespace plimsoll::cli {
 
+// What is moved: the line of an engine, or of a server.
+struct LineTarget {
+  std::function<uint64_t()> line;
+  std::function<uint64_t(const std::optional<SizeSpec>& memory)> line_for;  // what --memory means
+  std::function<Result<>(uint64_t bytes)> set_line;
+};
+
+[[nodiscard]] LineTarget LineOf(engine::Engine& engine);
+
 class LineKeeper {
  public:
   // What --memory is according to the settings file.
@@ -25,7 +35,7 @@ class LineKeeper {
     std::string place;               // where it stands
   };
   struct Setup {
-    engine::Engine& engine;
+    LineTarget target;
     std::function<bool()> take_hangup;  // whether there was a SIGHUP since the last call
     std::function<Result<Wanted>()> read_again;
     std::optional<engine::MemoryYield> yield;
@@ -43,6 +53,12 @@ class LineKeeper {
 
   Setup s_;
 };
+
+// What --memory of a command is in the settings file as it is now; kUsage when the command line or
+// the environment, that `origin` names, beats it.
+[[nodiscard]] Result<LineKeeper::Wanted> ReadMemorySetting(const CommandContext& context,
+                                                           std::string_view command,
+                                                           CommandLine::Origin origin);
 
 // Of `plimsoll run`, whose --memory came from `origin`. Takes SIGHUP over. Says on standard error
 // when there is a floor and nothing can be given back. Null without interrupts (in tests).

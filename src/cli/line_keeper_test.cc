@@ -23,7 +23,7 @@ struct Keeper {
   FakeEngine engine{script};
   bool hung_up = false;
   Result<LineKeeper::Wanted> said;
-  LineKeeper keeper{{.engine = engine,
+  LineKeeper keeper{{.target = LineOf(engine),
                      .take_hangup = [this] { return std::exchange(hung_up, false); },
                      .read_again = [this] { return said; }}};
 };
@@ -59,7 +59,7 @@ class YieldingKeeper : public testing::Test {
     });
     EXPECT_TRUE(yield) << yield.error().message;
     keeper_.emplace(
-        LineKeeper::Setup{.engine = engine_,
+        LineKeeper::Setup{.target = LineOf(engine_),
                           .take_hangup = [this] { return std::exchange(hung_up_, false); },
                           .read_again =
                               [] {

@@ -18,6 +18,7 @@
 #include "cli/pack.h"
 #include "cli/plan.h"
 #include "cli/run.h"
+#include "cli/serve.h"
 #include "cli/tokenize_command.h"
 #include "cli/trace_command.h"
 #include "cli/verify.h"
@@ -35,9 +36,10 @@ struct Command {
   std::array<std::string_view, 3> parts = {};  // the commands that it has
 };
 
-constexpr std::array<Command, 12> kCommands = {{
+constexpr std::array<Command, 13> kCommands = {{
     {"Talk to a model", "run", "run [MODEL]", "chat in the terminal, or answer -p TEXT",
      RunCommand},
+    {"Talk to a model", "serve", "serve [MODEL]", "answer programs over HTTP", ServeCommand},
     {"Look at a model, or prepare it", "list", "list", "the models that are there, by name",
      ListCommand},
     {"Look at a model, or prepare it", "plan", "plan [-m MODEL]",

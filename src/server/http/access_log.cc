@@ -19,8 +19,7 @@ std::string Timestamp(double unix_seconds) {
   const auto seconds = static_cast<std::time_t>(std::floor(unix_seconds));
   std::tm utc = {};
   ::gmtime_r(&seconds, &utc);
-  const auto milliseconds =
-      static_cast<int>((unix_seconds - static_cast<double>(seconds)) * 1000);
+  const auto milliseconds = static_cast<int>((unix_seconds - static_cast<double>(seconds)) * 1000);
   return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900,
                      utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec,
                      milliseconds);

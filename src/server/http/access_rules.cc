@@ -67,9 +67,10 @@ bool IsOrigin(std::string_view text) {
 }
 
 HttpError Foreign() {
-  return {.status = 403,
-          .code = "origin_not_allowed",
-          .message = "pages of this origin may not use this server; --cors-origin ORIGIN lets them"};
+  return {
+      .status = 403,
+      .code = "origin_not_allowed",
+      .message = "pages of this origin may not use this server; --cors-origin ORIGIN lets them"};
 }
 
 }  // namespace
@@ -134,18 +135,20 @@ std::optional<HttpError> AccessRules::CheckSender(const Request& request,
   if (!entrance.local_address.empty() && host) {
     const auto name = HostName(*host);
     if (!name) {
-      return HttpError{.status = 400, .code = "bad_host", .message = "the Host header is malformed"};
+      return HttpError{
+          .status = 400, .code = "bad_host", .message = "the Host header is malformed"};
     }
-    const bool known =
-        IsLoopback(*name) || SameHost(*name, o_.host) || SameHost(*name, entrance.local_address) ||
-        std::ranges::any_of(o_.allowed_hosts, [&](const std::string& allowed) {
-          return allowed == "*" || SameHost(*name, allowed);
-        });
+    const bool known = IsLoopback(*name) || SameHost(*name, o_.host) ||
+                       SameHost(*name, entrance.local_address) ||
+                       std::ranges::any_of(o_.allowed_hosts, [&](const std::string& allowed) {
+                         return allowed == "*" || SameHost(*name, allowed);
+                       });
     if (!known) {
       return HttpError{.status = 403,
                        .code = "host_not_allowed",
-                       .message = "this server does not go by the name in the Host header; "
-                                  "--allowed-host NAME lets it"};
+                       .message =
+                           "this server does not go by the name in the Host header; "
+                           "--allowed-host NAME lets it"};
     }
   }
   const auto origin = request.Header("origin");
@@ -154,7 +157,8 @@ std::optional<HttpError> AccessRules::CheckSender(const Request& request,
   }
   const std::string own =
       std::string(entrance.is_tls ? "https://" : "http://") + std::string(host.value_or(""));
-  const bool is_own = host && !entrance.local_address.empty() && LowerCase(*origin) == LowerCase(own);
+  const bool is_own =
+      host && !entrance.local_address.empty() && LowerCase(*origin) == LowerCase(own);
   return is_own || FindOrigin(*origin) != nullptr ? std::nullopt : std::optional(Foreign());
 }
 

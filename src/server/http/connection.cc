@@ -14,6 +14,7 @@
 #include "server/http/http_error.h"
 #include "server/http/response_head.h"
 
+// A co_await stands in a statement of its own: as part of a condition g++-12 compiles it wrongly.
 namespace plimsoll::server::http {
 namespace {
 
@@ -23,6 +24,8 @@ constexpr size_t kReadBytes = 16 << 10;
 constexpr size_t kReadAheadBytes = 16 << 10;
 // Head and body that are no more than this leave together.
 constexpr size_t kJoinedBytes = 64 << 10;
+// How long a new connection may be silent before it counts as idle.
+constexpr auto kFirstRequestTime = std::chrono::seconds(1);
 constexpr auto kLingerTime = std::chrono::seconds(2);
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -134,7 +137,8 @@ void Connection::Enter(Phase phase) {
 }
 
 std::optional<Connection::Clock::time_point> Connection::idle_since() const {
-  return phase_ == Phase::kIdle ? std::optional(phase_since_) : std::nullopt;
+  const bool is_new = n_requests_ == 0 && Clock::now() - phase_since_ < kFirstRequestTime;
+  return phase_ == Phase::kIdle && !is_new ? std::optional(phase_since_) : std::nullopt;
 }
 
 void Connection::CloseIdle() {
@@ -316,7 +320,8 @@ void Connection::Decide(Request& request) {
     return Refuse(*refused);
   }
   const Router::Match match = hub_.router->Find(request.method, request.path);
-  const Router::Match get = request.method == "HEAD" ? hub_.router->Find("GET", request.path) : match;
+  const Router::Match get =
+      request.method == "HEAD" ? hub_.router->Find("GET", request.path) : match;
   if (AccessRules::IsPreflight(request)) {
     decision_ = {.response = hub_.rules.AnswerPreflight(request, match.allowed)};
     return;
@@ -345,13 +350,11 @@ Response Connection::NoRoute(const Request& request, const std::string& allowed)
     return response;
   }
   if (allowed.empty()) {
-    return ErrorResponse({.status = 404,
-                          .code = "unknown_url",
-                          .message = "there is nothing at this path"});
+    return ErrorResponse(
+        {.status = 404, .code = "unknown_url", .message = "there is nothing at this path"});
   }
-  Response response = ErrorResponse({.status = 405,
-                                     .code = "method_not_allowed",
-                                     .message = "this path takes " + allowed});
+  Response response = ErrorResponse(
+      {.status = 405, .code = "method_not_allowed", .message = "this path takes " + allowed});
   response.headers.emplace_back("Allow", allowed);
   return response;
 }
@@ -395,7 +398,8 @@ asio::awaitable<Connection::Outcome> Connection::ReadRequest() {
       }
       if (state == RequestParser::State::kBody) {
         if (parser_->expects_continue() && in_.empty()) {
-          if (!co_await Write(kContinue, nullptr, 0)) {
+          const bool written = co_await Write(kContinue, nullptr, 0);
+          if (!written) {
             co_return Outcome::kEnd;
           }
         }
@@ -410,9 +414,7 @@ asio::awaitable<Connection::Outcome> Connection::ReadRequest() {
     }
     if (too_slow_) {
       unread_ = true;
-      Refuse({.status = 408,
-              .code = "request_timeout",
-              .message = "the body came too slowly"});
+      Refuse({.status = 408, .code = "request_timeout", .message = "the body came too slowly"});
       co_return Outcome::kRefused;
     }
     if (n_used == 0 || in_.empty()) {
@@ -508,11 +510,14 @@ asio::awaitable<void> Connection::Carry(ResponseQueue& queue) {
       head += output.bytes;
       output.bytes = {};
     }
-    if (!head.empty() && !co_await Write(head, &queue, n_head_bytes)) {
-      peer_gone_ = true;
-      co_return;
+    bool written = true;
+    if (!head.empty()) {
+      written = co_await Write(head, &queue, n_head_bytes);
     }
-    if (!output.bytes.empty() && !co_await Write(output.bytes, &queue, 0)) {
+    if (written && !output.bytes.empty()) {
+      written = co_await Write(output.bytes, &queue, 0);
+    }
+    if (!written) {
       peer_gone_ = true;
       co_return;
     }
@@ -574,16 +579,17 @@ void Connection::LogRequest(const Request& request, std::string_view route) cons
   constexpr std::array<std::string_view, 7> kMethods = {"GET",   "POST", "PUT",    "DELETE",
                                                         "PATCH", "HEAD", "OPTIONS"};
   const bool is_known = std::ranges::find(kMethods, request.method) != kMethods.end();
-  hub_.log.Add({.unix_seconds = UnixSeconds(),
-                .request_id = request.id,
-                .method = is_known ? request.method : "?",
-                .route = std::string(route),
-                .status = status_,
-                .bytes = body_bytes_sent_,
-                .milliseconds =
-                    std::chrono::duration<double, std::milli>(Clock::now() - request_since_).count(),
-                .peer = peer_,
-                .complete = !broken_ && !peer_gone_});
+  hub_.log.Add(
+      {.unix_seconds = UnixSeconds(),
+       .request_id = request.id,
+       .method = is_known ? request.method : "?",
+       .route = std::string(route),
+       .status = status_,
+       .bytes = body_bytes_sent_,
+       .milliseconds =
+           std::chrono::duration<double, std::milli>(Clock::now() - request_since_).count(),
+       .peer = peer_,
+       .complete = !broken_ && !peer_gone_});
 }
 
 // Closes such that the peer gets what was sent: a socket that is closed with input unread resets
@@ -606,7 +612,8 @@ asio::awaitable<void> Connection::Finish() {
     co_await transport_->EndSending();
     while (unread_ && !peer_gone_) {
       in_.clear();
-      if (!co_await transport_->Read(in_, kReadBytes)) {
+      const bool more = co_await transport_->Read(in_, kReadBytes);
+      if (!more) {
         break;
       }
     }

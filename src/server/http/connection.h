@@ -79,8 +79,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // `peer` is for the log; `charged` what was charged for it, given back with it. Takes its place in
-  // the hub's set.
+  // `peer` is for the log; `charged` what was charged for it, given back with it. Takes its place
+  // in the hub's set.
   Connection(ConnectionHub& hub, std::unique_ptr<Transport> transport, Entrance entrance,
              std::string peer, std::string address, int64_t charged);
   ~Connection();
@@ -98,7 +98,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void TurnAway();
 
   [[nodiscard]] const std::string& address() const { return address_; }
-  // Since when there is no request; nothing when there is one.
+  // Since when there is no request; nothing when there is one, or the first is still to come.
   [[nodiscard]] std::optional<Clock::time_point> idle_since() const;
   void CloseIdle();
 
@@ -140,8 +140,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   const std::string address_;
   int64_t charged_;
 
-  Event wake_;  // of the coroutine that serves
-  Event room_;  // of the one that reads
+  Event wake_;      // of the coroutine that serves
+  Event room_;      // of the one that reads
   std::string in_;  // read, and not used yet
   bool peer_gone_ = false;
   bool reader_runs_ = false;

@@ -9,9 +9,6 @@
 #include <thread>
 #include <utility>
 
-#include <sys/resource.h>
-#include <unistd.h>
-
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -22,6 +19,8 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "server/http/connection.h"
 #include "server/http/listen.h"
@@ -35,7 +34,7 @@ using Acceptor = asio::basic_socket_acceptor<asio::generic::stream_protocol>;
 using Clock = std::chrono::steady_clock;
 
 constexpr auto kTick = std::chrono::milliseconds(100);
-constexpr auto kAcceptPause = std::chrono::milliseconds(50);
+constexpr auto kAcceptPause = std::chrono::milliseconds(20);
 // What the kernel keeps of a response that its reader does not take.
 constexpr int kSendBufferBytes = 64 << 10;
 // For the model, the log and the rest.
@@ -64,8 +63,8 @@ Limits WithinFileLimit(Limits limits) {
     (void)::setrlimit(RLIMIT_NOFILE, &files);
     (void)::getrlimit(RLIMIT_NOFILE, &files);
   }
-  const rlim_t available = files.rlim_cur > 2 * kReservedFiles ? files.rlim_cur - kReservedFiles
-                                                               : files.rlim_cur / 2;
+  const rlim_t available =
+      files.rlim_cur > 2 * kReservedFiles ? files.rlim_cur - kReservedFiles : files.rlim_cur / 2;
   limits.max_connections =
       static_cast<uint32_t>(std::min<rlim_t>(limits.max_connections, available));
   return limits;
@@ -92,7 +91,6 @@ class AsioHttpServer final : public HttpServer {
              .next_id = (uint64_t{std::random_device()()} << 32) + std::random_device()(),
              .connections = {},
              .on_closed = [this](const Connection& closed) { OnClosed(closed); }},
-        room_(io_),
         tick_timer_(io_) {}
 
   ~AsioHttpServer() override {
@@ -114,6 +112,7 @@ class AsioHttpServer final : public HttpServer {
     asio::generic::stream_protocol protocol(socket.family(),
                                             socket.family() == AF_UNIX ? 0 : IPPROTO_TCP);
     acceptors_.emplace_back(io_, protocol, socket.Release());
+    acceptors_.back().non_blocking(true);
     addresses_.push_back(std::move(address));
   }
 
@@ -179,7 +178,6 @@ class AsioHttpServer final : public HttpServer {
     if (!stop_on_path_.empty()) {
       ::unlink(std::exchange(stop_on_path_, {}).c_str());
     }
-    room_.Set();
   }
 
   bool WaitForConnections(Clock::time_point deadline, const std::function<bool()>& hurry) {
@@ -205,7 +203,6 @@ class AsioHttpServer final : public HttpServer {
         per_address_.erase(found);
       }
     }
-    room_.Set();
     const std::scoped_lock lock(mutex_);
     is_empty_ = hub_.connections.empty();
     changed_.notify_all();
@@ -213,25 +210,34 @@ class AsioHttpServer final : public HttpServer {
 
   asio::awaitable<void> Accept(Acceptor& acceptor) {
     asio::steady_timer pause(io_);
+    bool was_full = false;
     while (acceptor.is_open()) {
-      if (hub_.connections.size() >= hub_.limits.max_connections) {
-        stats_.Add(Breach::kConnections);
-        CloseLongestIdle();
-        co_await room_.Wait();
-        continue;
+      const auto [waited] =
+          co_await acceptor.async_wait(Acceptor::wait_read, asio::as_tuple(asio::use_awaitable));
+      const bool is_full = hub_.connections.size() >= hub_.limits.max_connections;
+      error_code ec = waited;
+      if (!ec && !is_full) {
+        Socket socket(io_);
+        acceptor.accept(socket, ec);
+        if (!ec) {
+          Admit(std::move(socket));
+        }
       }
-      auto [ec, socket] = co_await acceptor.async_accept(asio::as_tuple(asio::use_awaitable));
-      if (!ec) {
-        Admit(std::move(socket));
-      } else if (acceptor.is_open()) {
-        // Out of files, or the client has gone again. The connection waits in the backlog.
+      if (is_full) {
+        if (!was_full) {
+          stats_.Add(Breach::kConnections);
+        }
+        CloseLongestIdle();
+      }
+      was_full = is_full;
+      if ((is_full || ec) && acceptor.is_open()) {
+        // No room, out of files, or the client has gone again. Who waits, waits in the backlog.
         pause.expires_after(kAcceptPause);
         (void)co_await pause.async_wait(asio::as_tuple(asio::use_awaitable));
       }
     }
   }
 
-  // One that has had an answer and has asked nothing since.
   void CloseLongestIdle() {
     Connection* longest = nullptr;
     for (Connection* connection : hub_.connections) {
@@ -330,7 +336,6 @@ class AsioHttpServer final : public HttpServer {
   ConnectionHub hub_;
   // Its end destroys what waits in it: connections, which use what stands above.
   asio::io_context io_{1};
-  Event room_;
   asio::steady_timer tick_timer_;
   std::vector<Acceptor> acceptors_;
   asio::executor_work_guard<asio::io_context::executor_type> work_ = asio::make_work_guard(io_);
@@ -363,7 +368,8 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Start(HttpOptions options, Route
     tls = std::move(*loaded);
   }
   if (options.host.empty() && options.unix_socket.empty()) {
-    return Fail(ErrorKind::kUsage, "there is no address to listen on: give --host or --unix-socket");
+    return Fail(ErrorKind::kUsage,
+                "there is no address to listen on: give --host or --unix-socket");
   }
   uint16_t port = options.port;
   std::vector<ListeningSocket> sockets;

@@ -21,9 +21,9 @@ namespace plimsoll::server::http {
 inline constexpr uint16_t kDefaultPort = 8642;
 
 struct HttpOptions {
-  std::string host = "127.0.0.1";  // a name or an address; "": none, only the unix socket
-  uint16_t port = kDefaultPort;    // 0: any that is free
-  std::string unix_socket;         // a path; "": none. Only this user may connect
+  std::string host = "127.0.0.1";    // a name or an address; "": none, only the unix socket
+  uint16_t port = kDefaultPort;      // 0: any that is free
+  std::string unix_socket;           // a path; "": none. Only this user may connect
   std::string tls_certificate_file;  // PEM, with the chain; together with the key, or neither
   std::string tls_key_file;
   std::vector<std::string> api_keys;  // none: nobody needs one, and the host must be a loopback one

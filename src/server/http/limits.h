@@ -58,7 +58,7 @@ struct ConnectionStats {
   uint64_t accepted = 0;
   uint64_t requests = 0;  // whose head was read
   uint64_t malformed = 0;
-  uint64_t refused = 0;  // for their key, Host or Origin
+  uint64_t refused = 0;   // for their key, Host or Origin
   uint64_t vanished = 0;  // clients that went before their response had ended
   uint64_t tls_failures = 0;
   uint64_t bytes_received = 0;

@@ -7,13 +7,12 @@
 #include <utility>
 
 #include <arpa/inet.h>
+#include <fmt/format.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-#include <fmt/format.h>
 
 namespace plimsoll::server::http {
 namespace {
@@ -199,8 +198,7 @@ uint16_t PortOf(const sockaddr* address) {
 
 std::string AddressGroup(const std::string& address) {
   in6_addr v6 = {};
-  if (address.find(':') == std::string::npos ||
-      ::inet_pton(AF_INET6, address.c_str(), &v6) != 1) {
+  if (address.find(':') == std::string::npos || ::inet_pton(AF_INET6, address.c_str(), &v6) != 1) {
     return address;
   }
   return std::string(reinterpret_cast<const char*>(v6.s6_addr), 8);

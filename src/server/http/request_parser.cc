@@ -94,8 +94,8 @@ class RequestParser::Message final : public beast::http::basic_parser<true> {
   uint64_t charged_ = 0;
 
  private:
-  void on_request_impl(beast::http::verb /*verb*/, beast::string_view method,
-                       beast::string_view to, int version, error_code& /*ec*/) override {
+  void on_request_impl(beast::http::verb /*verb*/, beast::string_view method, beast::string_view to,
+                       int version, error_code& /*ec*/) override {
     request.method = method;
     target = to;
     is_http_1_0 = version == 10;
@@ -126,8 +126,8 @@ class RequestParser::Message final : public beast::http::basic_parser<true> {
     const uint64_t needed = request.body.size() + bytes.size();
     if (needed > charged_) {
       // Doubled, so that a client is charged for what it sent and not for what it says it will.
-      const uint64_t wanted =
-          std::max(needed, std::min(std::max(kFirstBodyBytes, 2 * charged_), limits_.max_body_bytes));
+      const uint64_t wanted = std::max(
+          needed, std::min(std::max(kFirstBodyBytes, 2 * charged_), limits_.max_body_bytes));
       if (!Charge(static_cast<int64_t>(wanted - charged_))) {
         has_no_memory = true;
         ec = beast::http::error::buffer_overflow;
@@ -190,8 +190,8 @@ size_t RequestParser::PutHead(std::string_view bytes) {
     const bool starts_line = head_.size() == line_start_;
     head_.push_back(c);
     const size_t line_bytes = head_.size() - line_start_;
-    if (n_lines_ == 0 && line_bytes > limits_.max_request_line_bytes + (c == '\r' ? 1 : 0) +
-                                          (c == '\n' ? 2 : 0)) {
+    if (n_lines_ == 0 &&
+        line_bytes > limits_.max_request_line_bytes + (c == '\r' ? 1 : 0) + (c == '\n' ? 2 : 0)) {
       Fail({.status = 414,
             .code = "request_line_too_long",
             .message = "the request line is too long",

@@ -34,8 +34,8 @@ void AddHeader(std::string& head, std::string_view name, std::string_view value)
 std::string HttpDate(double unix_seconds) {
   constexpr std::array<std::string_view, 7> kDays = {"Sun", "Mon", "Tue", "Wed",
                                                      "Thu", "Fri", "Sat"};
-  constexpr std::array<std::string_view, 12> kMonths = {
-      "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+  constexpr std::array<std::string_view, 12> kMonths = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                                        "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
   const auto seconds = static_cast<std::time_t>(unix_seconds);
   std::tm utc = {};
   ::gmtime_r(&seconds, &utc);
@@ -50,8 +50,8 @@ bool HasBody(unsigned status) { return status >= 200 && status != 204 && status 
 }  // namespace
 
 std::string FormatHead(const Response& response, const HeadFacts& facts) {
-  std::string head = fmt::format("HTTP/1.1 {} {}\r\n", response.status,
-                                 ReasonPhrase(response.status));
+  std::string head =
+      fmt::format("HTTP/1.1 {} {}\r\n", response.status, ReasonPhrase(response.status));
   AddHeader(head, "Date", HttpDate(facts.unix_seconds));
   if (HasBody(response.status)) {
     AddHeader(head, "Content-Type", response.content_type);

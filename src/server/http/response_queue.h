@@ -25,7 +25,7 @@ class ResponseQueue {
     bool chunked = true;         // how a stream is framed; else its end is the connection's end
     bool head_only = false;      // the answer to HEAD: bodies are counted and not kept
     std::chrono::milliseconds ping_interval = std::chrono::seconds(10);
-    ChargeFn charge;             // may be empty
+    ChargeFn charge;  // may be empty
     // Called on any thread when there is something for the connection to do.
     std::function<void()> wake;
   };
@@ -51,10 +51,10 @@ class ResponseQueue {
   // The connection's side.
   enum class Ending { kOpen, kWhole, kBroken };
   struct Output {
-    std::optional<Response> head;  // with the first; its body is in `bytes`
-    bool is_stream = false;        // valid with `head`
-    uint64_t content_length = 0;   // of a response that is no stream
-    std::string bytes;             // framed
+    std::optional<Response> head;   // with the first; its body is in `bytes`
+    bool is_stream = false;         // valid with `head`
+    uint64_t content_length = 0;    // of a response that is no stream
+    std::string bytes;              // framed
     Ending ending = Ending::kOpen;  // behind these bytes
   };
   // What has come since the last call.

@@ -14,7 +14,7 @@ struct Route {
   std::string method;
   std::string path;  // exact; one that ends in "/*" has everything below it
   Handler handler;
-  bool open = false;   // answered without a key
+  bool open = false;  // answered without a key
   // Called by the thread that serves all connections: it must return at once. Answered whatever
   // else there is to do.
   bool quick = false;

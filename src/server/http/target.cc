@@ -9,8 +9,8 @@ namespace plimsoll::server::http {
 namespace {
 
 tl::unexpected<HttpError> BadTarget(std::string_view why) {
-  return tl::unexpected(
-      HttpError{.status = 400, .code = "bad_target", .message = "the request's target " + std::string(why)});
+  return tl::unexpected(HttpError{
+      .status = 400, .code = "bad_target", .message = "the request's target " + std::string(why)});
 }
 
 std::optional<unsigned> HexDigit(char c) {
@@ -79,7 +79,9 @@ std::optional<std::string_view> WithoutOrigin(std::string_view target, std::stri
   const size_t end = std::min(target.find_first_of("/?"), target.size());
   const std::string_view authority = target.substr(0, end);
   const bool same = std::ranges::equal(authority, host, [](char a, char b) {
-    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; };
+    const auto lower = [](char c) {
+      return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+    };
     return lower(a) == lower(b);
   });
   return same && !host.empty() ? std::optional(target.substr(end)) : std::nullopt;

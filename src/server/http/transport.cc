@@ -93,9 +93,7 @@ class TlsTransport final : public Transport {
     co_return ec ? 0 : n_bytes;
   }
 
-  asio::awaitable<void> EndSending() override {
-    (void)co_await stream_.async_shutdown(kAsTuple);
-  }
+  asio::awaitable<void> EndSending() override { (void)co_await stream_.async_shutdown(kAsTuple); }
 
   // Buffers of Asio (2 × 17 KiB), of OpenSSL (about 24 KiB), and this one.
   [[nodiscard]] int64_t bytes() const override { return 80 << 10; }
