@@ -182,7 +182,7 @@ std::string ProgramHelp() {
   std::string help =
       "Plimsoll runs language models within the memory that you allow it.\n"
       "\n"
-      "usage: plimsoll COMMAND [options]\n"
+      "usage: plimsoll COMMAND [options]      COMMAND --help lists its options\n"
       "       plimsoll MODEL [options]        the same as plimsoll run MODEL\n";
   std::string_view topic;
   for (const Command& command : kCommands) {
@@ -193,7 +193,6 @@ std::string ProgramHelp() {
     help += fmt::format("  {:<26} {}\n", command.usage, command.summary);
   }
   return help +
-         "  COMMAND --help             the options of a command\n"
          "  --version                  version, compiler, and the kernels this CPU can run\n"
          "\n"
          "Without a model the bundled one is used. Text goes to standard output, the rest to\n"

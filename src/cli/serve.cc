@@ -8,6 +8,7 @@
 
 #include <poll.h>
 
+#include "cli/find_model.h"
 #include "cli/line_keeper.h"
 #include "cli/serve_options.h"
 #include "engine/service.h"
@@ -59,7 +60,7 @@ Result<> Check(ServeFlags& flags, CommandLine::Origin model_origin, bool err_is_
   return FinishHttpOptions(flags.http, err_is_terminal);
 }
 
-Result<std::unique_ptr<engine::Service>> LoadService(const ServeFlags& flags,
+Result<std::shared_ptr<engine::Service>> LoadService(const ServeFlags& flags,
                                                      const CommandContext& context,
                                                      Health& health) {
   const LoadFn load = [&](const engine::EngineOptions& options,
@@ -151,6 +152,9 @@ Result<> ServeCommand(std::vector<std::string> args, const CommandContext& conte
   if (auto checked = Check(flags, line.OriginOf("--model"), context.console.err_is_terminal);
       !checked) {
     return checked;
+  }
+  if (auto found = FindModel(flags.engine, context); !found) {
+    return found;
   }
   std::signal(SIGPIPE, SIG_IGN);  // whoever reads the log may go
   const auto health = std::make_shared<Health>();
