@@ -110,7 +110,7 @@ TEST_P(MatMulEquality, ProductsOfRandomShapes) {
 
 TEST_P(MatMulEquality, LongRows) {
   Random random(200 + static_cast<uint64_t>(dtype()));
-  for (const uint32_t n_tokens : {1U, 8U, 33U}) {
+  for (const uint32_t n_tokens : {1U, 4U, 5U, 8U, 32U, 33U}) {
     const Case c{.k = 4096 + block(), .rows = 37, .row_end = 37, .n_tokens = n_tokens};
     const auto x = testing::RandomActivations(random, ref::kKernelSet, dtype(), c.k, n_tokens);
     const auto native = testing::RandomMatrix(random, dtype(), Layout::kNative, c.k, c.rows);

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "kernels/generic/quantized_accumulate.h"
+#include "kernels/generic/quantized_matbatch.h"
 #include "kernels/generic/quantized_matvec.h"
 #include "kernels/generic/quantized_rows.h"
 #include "kernels/generic/quantized_tokens.h"
@@ -20,8 +21,8 @@ namespace {
 inline constexpr uint64_t kPanelElements = 2048;
 inline constexpr uint64_t kPanelBlocks32 = kPanelElements / 32;
 inline constexpr uint64_t kPanelBlocks256 = kPanelElements / 256;
-// From here on unpacking to memory pays.
-inline constexpr size_t kMatMatTokens = 5;
+// Up to here a block meets all tokens at once.
+inline constexpr size_t kMatVecTokensMax = 4;
 
 template <class V>
 struct PanelBlock32 {
@@ -183,17 +184,25 @@ template <class V, class Type, size_t kGroups, size_t kTokens>
   output.Store(acc);
 }
 
-// Runs tile(size, token) over all tokens: full tiles, then one of half the size or padded.
-template <class V, class Full, class Half>
-void ForEachTile(size_t n_tokens, const Full& full, const Half& half) {
+// Runs tile.operator()<size>(token) over all tokens: full tiles, then the smallest that holds the
+// rest, which matters to a batch of a few sequences. What is past the end of the tokens is padding.
+template <class V, class Tile>
+void ForEachTile(size_t n_tokens, const Tile& tile) {
   constexpr size_t kFull = V::kTileTokens;
-  size_t token = 0;
-  for (; n_tokens - token > kFull / 2;
-       token = token + kFull < n_tokens ? token + kFull : n_tokens) {
-    full(token);
-  }
-  if (token < n_tokens) {
-    half(token);
+  constexpr size_t kHalf = kFull / 2;
+  constexpr size_t kMiddle = kFull - 2 > kHalf ? kFull - 2 : kHalf;
+  for (size_t token = 0; token < n_tokens;) {
+    const size_t left = n_tokens - token;
+    if (left <= kHalf) {
+      tile.template operator()<kHalf>(token);
+      token += kHalf;
+    } else if (left <= kMiddle) {
+      tile.template operator()<kMiddle>(token);
+      token += kMiddle;
+    } else {
+      tile.template operator()<kFull>(token);
+      token += kFull;
+    }
   }
 }
 
@@ -208,15 +217,9 @@ void MatMat32(const RowGroup* groups, uint64_t k, const Product& product) {
         UnpackPanel32<V, Type>(blocks, begin, n, panel + r * kPanelBlocks32);
       });
     }
-    ForEachTile<V>(
-        product.x->n_rows,
-        [&](size_t token) {
-          MatMatTile32<V, Type, kGroups, V::kTileTokens>(groups, token, begin, n, panel, product);
-        },
-        [&](size_t token) {
-          MatMatTile32<V, Type, kGroups, V::kTileTokens / 2>(groups, token, begin, n, panel,
-                                                             product);
-        });
+    ForEachTile<V>(product.x->n_rows, [&]<size_t kTokens>(size_t token) {
+      MatMatTile32<V, Type, kGroups, kTokens>(groups, token, begin, n, panel, product);
+    });
   }
 }
 
@@ -231,15 +234,9 @@ void MatMat256(const RowGroup* groups, uint64_t k, const Product& product) {
         UnpackPanel256<V, Type>(blocks, begin, n, panel + r * kPanelBlocks256);
       });
     }
-    ForEachTile<V>(
-        product.x->n_rows,
-        [&](size_t token) {
-          MatMatTile256<V, Type, kGroups, V::kTileTokens>(groups, token, begin, n, panel, product);
-        },
-        [&](size_t token) {
-          MatMatTile256<V, Type, kGroups, V::kTileTokens / 2>(groups, token, begin, n, panel,
-                                                              product);
-        });
+    ForEachTile<V>(product.x->n_rows, [&]<size_t kTokens>(size_t token) {
+      MatMatTile256<V, Type, kGroups, kTokens>(groups, token, begin, n, panel, product);
+    });
   }
 }
 
@@ -256,7 +253,7 @@ void MatMat(const RowGroup* groups, uint64_t k, const Product& product) {
 template <class V, class Type>
 void MatMulType(const tensor::Matrix& w, uint64_t row_begin, uint64_t row_end, const Activations& x,
                 float* y, size_t y_stride, std::byte* workspace) {
-  const uint64_t step = x.n_rows < kMatMatTokens ? V::kLanes : V::kTileGroups * V::kLanes;
+  const uint64_t step = x.n_rows <= kBatchTokensMax ? V::kLanes : V::kTileGroups * V::kLanes;
   for (uint64_t row = row_begin; row < row_end; row += step) {
     const Product product = {&x, y + (row - row_begin), y_stride, workspace};
     const RowGroup groups[2] = {MakeRowGroup<V>(w, row, row_end),
@@ -266,8 +263,10 @@ void MatMulType(const tensor::Matrix& w, uint64_t row_begin, uint64_t row_end, c
       MatVec<V, Type, 1>(groups[0], next, product);
     } else if (x.n_rows == 2) {
       MatVec<V, Type, 2>(groups[0], next, product);
-    } else if (x.n_rows < kMatMatTokens) {
+    } else if (x.n_rows <= kMatVecTokensMax) {
       MatVec<V, Type, 4>(groups[0], next, product);
+    } else if (x.n_rows <= kBatchTokensMax) {
+      MatBatch<V, Type>(groups[0], next, product);
     } else if (groups[1].n_rows > 0) {
       MatMat<V, Type, 2>(groups, w.k, product);
     } else {
