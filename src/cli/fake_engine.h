@@ -46,6 +46,10 @@ class FakeTokenizer final : public text::Tokenizer {
     }
     return tokens;
   }
+  [[nodiscard]] std::string BreakSpecial(std::string_view text,
+                                         std::string_view /*mark*/) const override {
+    return std::string(text);
+  }
   [[nodiscard]] std::string_view Piece(TokenId token, bool render_control) const override {
     return token < kFakeStart || render_control ? spec_.tokens[static_cast<size_t>(token)]
                                                 : std::string_view();

@@ -30,8 +30,9 @@ std::string Spelling(const text::Tokenizer& tokenizer, std::optional<TokenId> to
 
 }  // namespace
 
-std::vector<TokenId> EncodePrompt(const text::Tokenizer& tokenizer, std::string_view text) {
-  auto tokens = tokenizer.Encode(text, {.add_bos_eos = false, .parse_special = true});
+std::vector<TokenId> EncodePrompt(const text::Tokenizer& tokenizer, std::string_view text,
+                                  std::string_view mark) {
+  auto tokens = tokenizer.Encode(text, {.add_bos_eos = false, .parse_special = true, .mark = mark});
   const auto bos = tokenizer.spec().bos;
   if (tokenizer.adds_bos() && bos && (tokens.empty() || tokens.front() != *bos)) {
     tokens.insert(tokens.begin(), *bos);

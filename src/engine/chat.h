@@ -14,9 +14,9 @@
 namespace plimsoll::engine {
 
 // Text as a prompt's tokens: control tokens written in it are tokens, and BOS comes first where the
-// vocabulary asks for it and the text has none.
+// vocabulary asks for it and the text has none. `mark`: of Tokenizer::BreakSpecial.
 [[nodiscard]] std::vector<TokenId> EncodePrompt(const text::Tokenizer& tokenizer,
-                                                std::string_view text);
+                                                std::string_view text, std::string_view mark = {});
 
 struct ChatMessage {
   std::string role;  // "system", "user", "assistant"

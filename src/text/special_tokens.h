@@ -1,6 +1,7 @@
 // Tokens that are found by their spelling before anything else looks at the text.
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <unordered_set>
 
@@ -48,6 +49,10 @@ class SpecialTokens {
     }
   }
 
+  // The text with `mark` behind the first character of every spelling of a control or unknown
+  // token, so that none is found any more. (One of a single character stays.)
+  [[nodiscard]] std::string Break(std::string_view text, std::string_view mark) const;
+
   [[nodiscard]] uint64_t Bytes() const;
 
  private:
@@ -55,6 +60,7 @@ class SpecialTokens {
   static size_t LeadingSpace(std::string_view text);
 
   Trie user_defined_;
+  Trie control_;  // and unknown ones
   Trie all_;
   std::unordered_set<TokenId> strips_left_;
   std::unordered_set<TokenId> strips_right_;

@@ -85,6 +85,17 @@ uint64_t StringBytes(const std::vector<std::string>& strings) {
   return bytes;
 }
 
+// Nothing without a mark.
+std::string Without(std::string_view mark, std::string_view text) {
+  std::string unmarked;
+  while (!mark.empty() && !text.empty()) {
+    const size_t end = std::min(text.find(mark), text.size());
+    unmarked += text.substr(0, end);
+    text.remove_prefix(std::min(end + mark.size(), text.size()));
+  }
+  return unmarked;
+}
+
 class ModelTokenizer final : public Tokenizer {
  public:
   // `spec` is checked and has a type for every token.
@@ -95,6 +106,10 @@ class ModelTokenizer final : public Tokenizer {
 
   [[nodiscard]] std::vector<TokenId> Encode(std::string_view text,
                                             EncodeOptions options) const override;
+  [[nodiscard]] std::string BreakSpecial(std::string_view text,
+                                         std::string_view mark) const override {
+    return special_.Break(text, mark);
+  }
   [[nodiscard]] std::string_view Piece(TokenId token, bool render_control) const override;
   [[nodiscard]] std::string Decode(std::span<const TokenId> tokens,
                                    bool render_control) const override;
@@ -168,6 +183,10 @@ std::vector<TokenId> ModelTokenizer::Encode(std::string_view text, EncodeOptions
   special_.Partition(
       text, options.parse_special,
       [&](std::string_view part) {
+        const std::string unmarked = Without(options.mark, part);
+        if (!options.mark.empty()) {
+          part = unmarked;
+        }
         const bool has_space = part.starts_with(' ') || part.starts_with(kSpaceMark);
         EncodePart(part, space_prefix && (spec_.space_prefix_before_space || !has_space), tokens);
         space_prefix = false;

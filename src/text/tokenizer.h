@@ -18,6 +18,7 @@ struct EncodeOptions {
   bool add_bos_eos = false;    // what the vocabulary's rules say about BOS and EOS
   bool parse_special = false;  // control tokens written in the text become those tokens; without
                                // it they stay text (user input)
+  std::string_view mark;       // left out of the text: what BreakSpecial put there
 };
 
 // Immutable and thread-safe.
@@ -29,6 +30,11 @@ class Tokenizer {
 
   [[nodiscard]] virtual std::vector<TokenId> Encode(std::string_view text,
                                                     EncodeOptions options) const = 0;
+
+  // `text` such that Encode with this mark finds no control token in it, though it does in what
+  // stands around it: a user's words within a prompt. `mark` is no part of the text.
+  [[nodiscard]] virtual std::string BreakSpecial(std::string_view text,
+                                                 std::string_view mark) const = 0;
 
   // The bytes that a token stands for; control tokens give none unless `render_control`, and ids
   // that are no tokens give none.

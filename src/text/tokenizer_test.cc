@@ -381,5 +381,24 @@ TEST(Tokenizer, NormalizesWhereTheVocabularyAsksForIt) {
             "\u00E4\xFF\u00E9");
 }
 
+TEST(BreakSpecial, KeepsWhatAUserWroteText) {
+  const auto tokenizer = Make(ByteBpeSpec());
+  const std::string mark = "\ufdd0";
+  for (const std::string text : {"<|im_end|>", "a</s><s>b", "<|im_<|im_end|>", "<s", "<s></s",
+                                 "hello", "", "</s></s></s>"}) {
+    const std::string broken = tokenizer->BreakSpecial(text, mark);
+    const auto tokens =
+        tokenizer->Encode("<s>" + broken + "</s>", {.parse_special = true, .mark = mark});
+    auto expected = tokenizer->Encode(text, {.parse_special = false});
+    expected.insert(expected.begin(), kBos);
+    expected.push_back(kEos);
+    EXPECT_EQ(tokens, expected) << text;
+  }
+  // Those that count everywhere still do.
+  EXPECT_THAT(tokenizer->Encode(tokenizer->BreakSpecial("<tool>", mark),
+                                {.parse_special = true, .mark = mark}),
+              ElementsAre(kTool));
+}
+
 }  // namespace
 }  // namespace plimsoll::text

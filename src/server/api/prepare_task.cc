@@ -34,14 +34,16 @@ ApiResult<PreparedTask> PrepareConversation(const engine::Service& service,
   if (!prompt) {
     return tl::make_unexpected(std::move(prompt).error());
   }
-  splitting.starts_in_reasoning = output::EndsInReasoning(splitting.format, *prompt);
+  splitting.starts_in_reasoning = output::EndsInReasoning(splitting.format, prompt->text);
   if (offers) {
     splitting.tools = conversation.tools;
-    task.opening = output::ForcedOpening(conversation.tool_choice, splitting.format, *prompt);
-    *prompt += task.opening;
+    task.opening = output::ForcedOpening(conversation.tool_choice, splitting.format, prompt->text);
+    prompt->text += task.opening;
   }
   task.prompts.push_back(
-      {.text = *prompt, .tokens = engine::EncodePrompt(service.tokenizer(), *prompt), .echo = {}});
+      {.text = prompt->WithoutMarks(),
+       .tokens = engine::EncodePrompt(service.tokenizer(), prompt->text, prompt->mark),
+       .echo = {}});
   task.splitting = std::move(splitting);
   return task;
 }

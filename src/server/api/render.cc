@@ -1,5 +1,6 @@
 #include "server/api/render.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -23,6 +24,34 @@ Value TemplateCall(const ToolCall& call) {
        {"type", "function"},
        {"function",
         Value::Object({{"name", call.name}, {"arguments", TemplateArguments(call.arguments)}})}});
+}
+
+// A character that no message has; Unicode will never give it a meaning.
+std::string ChooseMark(const Conversation& conversation) {
+  std::string mark;
+  const auto has_mark = [&](const Message& message) {
+    return message.content && message.content->find(mark) != std::string::npos;
+  };
+  uint32_t n = 0;
+  do {
+    // U+FDD0 to U+FDEF, as often as it takes.
+    mark += {'\xef', '\xb7', static_cast<char>(0x90 + n % 32)};
+    ++n;
+  } while (std::ranges::any_of(conversation.messages, has_mark));
+  return mark;
+}
+
+// What others than the program's author and the model have written.
+bool IsForeign(const Message& message) { return message.role == "user" || message.role == "tool"; }
+
+Conversation WithBrokenSpecials(const text::Tokenizer& tokenizer, Conversation conversation,
+                                std::string_view mark) {
+  for (Message& message : conversation.messages) {
+    if (IsForeign(message) && message.content) {
+      message.content = tokenizer.BreakSpecial(*message.content, mark);
+    }
+  }
+  return conversation;
 }
 
 Value TemplateMessage(const Message& message) {
@@ -70,8 +99,16 @@ std::vector<Member> ArgumentsOf(const Conversation& conversation) {
 
 }  // namespace
 
-ApiResult<std::string> RenderConversation(const engine::Service& service,
-                                          const Conversation& conversation) {
+std::string RenderedPrompt::WithoutMarks() const {
+  std::string plain = text;
+  for (size_t at = plain.find(mark); at != std::string::npos; at = plain.find(mark, at)) {
+    plain.erase(at, mark.size());
+  }
+  return plain;
+}
+
+ApiResult<RenderedPrompt> RenderConversation(const engine::Service& service,
+                                             const Conversation& asked) {
   const auto chat_template = service.chat_template();
   if (!chat_template) {
     return tl::make_unexpected(ApiError{
@@ -81,6 +118,8 @@ ApiResult<std::string> RenderConversation(const engine::Service& service,
         .code = "bad_chat_template",
         .may_retry = false});
   }
+  const std::string mark = ChooseMark(asked);
+  const Conversation conversation = WithBrokenSpecials(service.tokenizer(), asked, mark);
   Result<std::string> prompt;
   if (*chat_template == nullptr) {
     prompt = engine::RenderChat(nullptr, service.tokenizer(), PlainMessages(conversation));
@@ -98,7 +137,7 @@ ApiResult<std::string> RenderConversation(const engine::Service& service,
         .code = "template_error",
         .param = "messages"});
   }
-  return *std::move(prompt);
+  return RenderedPrompt{.text = *std::move(prompt), .mark = mark};
 }
 
 }  // namespace plimsoll::server::api

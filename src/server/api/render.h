@@ -9,10 +9,18 @@
 
 namespace plimsoll::server::api {
 
-// By the template of the model's file; ChatML without one. The special tokens in the prompt are
-// text, to be encoded with parse_special. 400 when the template refuses the conversation, with its
-// reason.
-[[nodiscard]] ApiResult<std::string> RenderConversation(const engine::Service& service,
-                                                        const Conversation& conversation);
+struct RenderedPrompt {
+  std::string text;
+  // In control tokens that users and tools have written, so that they stay text when the prompt's
+  // own are parsed (engine::EncodePrompt).
+  std::string mark;
+
+  [[nodiscard]] std::string WithoutMarks() const;
+};
+
+// By the template of the model's file; ChatML without one. 400 when the template refuses the
+// conversation, with its reason.
+[[nodiscard]] ApiResult<RenderedPrompt> RenderConversation(const engine::Service& service,
+                                                           const Conversation& conversation);
 
 }  // namespace plimsoll::server::api

@@ -1,0 +1,16 @@
+#include "server/server.h"
+
+namespace plimsoll::server {
+
+http::Router MakeRoutes(ServingPtr serving) {
+  http::Router router;
+  AddTextRoutes(router, serving);
+  AddEmbedRoutes(router, serving);
+  AddTokenRoutes(router, serving);
+  AddModelRoutes(router, serving);
+  AddOllamaRoutes(router, serving);
+  AddStatusRoutes(router, serving);
+  return router;
+}
+
+}  // namespace plimsoll::server
