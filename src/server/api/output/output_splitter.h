@@ -57,6 +57,8 @@ class OutputSplitter {
 
  private:
   class Splitter;
+  class TagSplitter;
+  class HarmonySplitter;
   std::unique_ptr<Splitter> splitter_;
 };
 

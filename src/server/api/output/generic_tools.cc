@@ -1,0 +1,134 @@
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "base/json_text.h"
+#include "server/api/output/json_scan.h"
+#include "server/api/output/output_format.h"
+#include "text/jinja/value.h"
+
+namespace plimsoll::server::api::output {
+namespace {
+
+using text::jinja::Kind;
+using text::jinja::Value;
+
+void WriteTemplateValue(const Value& value, JsonText& json) {
+  switch (value.kind()) {
+    case Kind::kBool:
+      json.Bool(value.boolean());
+      break;
+    case Kind::kInt:
+      if (const int64_t* integer = value.exact_integer()) {
+        json.Number(*integer);
+        break;
+      }
+      [[fallthrough]];
+    case Kind::kDouble:
+      json.Number(value.number());
+      break;
+    case Kind::kString:
+      json.String(value.string());
+      break;
+    case Kind::kList:
+      json.BeginArray();
+      for (const Value& item : value.list()) WriteTemplateValue(item, json);
+      json.EndArray();
+      break;
+    case Kind::kDict:
+      json.BeginObject();
+      for (const auto& [key, member] : value.dict().members()) {
+        json.Key(key);
+        WriteTemplateValue(member, json);
+      }
+      json.EndObject();
+      break;
+    case Kind::kUndefined:
+    case Kind::kNone:
+    case Kind::kNamespace:
+    case Kind::kCallable:
+      json.Null();
+      break;
+  }
+}
+
+// Something that is JSON already, or else as a string.
+std::string JsonOr(std::string_view text) {
+  return IsJson(text, false) ? std::string(text) : QuoteJson(text);
+}
+
+std::string CallText(const ToolCall& call) {
+  return fmt::format("<tool_call>\n{{\"name\": {}, \"arguments\": {}}}\n</tool_call>",
+                     QuoteJson(call.name), call.arguments.empty() ? "{}" : JsonOr(call.arguments));
+}
+
+// A call or a result becomes a part of a plain message.
+Message PlainMessage(Message message) {
+  if (message.role == "tool") {
+    message.role = "user";
+    message.content =
+        fmt::format("<tool_response>\n{}\n</tool_response>", message.content.value_or(""));
+  }
+  for (const ToolCall& call : message.tool_calls) {
+    std::string& content = message.content.emplace(message.content.value_or(""));
+    if (!content.empty()) content += '\n';
+    content += CallText(call);
+  }
+  message.tool_calls.clear();
+  message.tool_call_id.clear();
+  return message;
+}
+
+}  // namespace
+
+std::string GenericToolPrompt(std::span<const Tool> tools, const ToolChoice& choice,
+                              bool parallel) {
+  std::string prompt =
+      "You can call functions. These are their signatures, one JSON object a line:\n<tools>\n";
+  for (const Tool& tool : tools) {
+    JsonText json;
+    WriteTemplateValue(tool.definition, json);
+    prompt += json.text() + "\n";
+  }
+  prompt +=
+      "</tools>\nTo call one, answer with its name and its arguments as a JSON object between "
+      "these tags:\n<tool_call>\n{\"name\": \"the name\", \"arguments\": {}}\n</tool_call>\n";
+  prompt += parallel ? "Several calls may follow each other, each in tags of its own.\n"
+                     : "Make one call at a time.\n";
+  prompt += "The result comes back between <tool_response> tags.";
+  if (choice.kind == ToolChoice::Kind::kRequired) prompt += "\nYou must call a function now.";
+  if (choice.kind == ToolChoice::Kind::kNamed) {
+    prompt += fmt::format("\nYou must call {} now.", choice.name);
+  }
+  return prompt;
+}
+
+Conversation WithGenericTools(Conversation conversation) {
+  std::vector<Message> messages;
+  if (!conversation.tools.empty() && conversation.tool_choice.kind != ToolChoice::Kind::kNone) {
+    messages.push_back({.role = "system",
+                        .content = GenericToolPrompt(conversation.tools, conversation.tool_choice,
+                                                     conversation.parallel_tool_calls)});
+  }
+  for (Message& message : conversation.messages) {
+    Message plain = PlainMessage(std::move(message));
+    // Templates want one system message, and turns that take turns.
+    const bool is_system = plain.role == "system" && messages.size() == 1;
+    const bool joins = !messages.empty() && messages.back().role == plain.role &&
+                       (plain.role == "user" || is_system);
+    if (joins) {
+      messages.back().content = fmt::format("{}\n{}{}", messages.back().content.value_or(""),
+                                            is_system ? "\n" : "", plain.content.value_or(""));
+    } else {
+      messages.push_back(std::move(plain));
+    }
+  }
+  conversation.messages = std::move(messages);
+  conversation.tools.clear();
+  conversation.tool_choice = {};
+  return conversation;
+}
+
+}  // namespace plimsoll::server::api::output

@@ -1,0 +1,148 @@
+#include "server/api/output/output_format.h"
+
+#include <string>
+#include <string_view>
+
+#include <fmt/format.h>
+
+#include "server/api/output/json_scan.h"
+
+namespace plimsoll::server::api::output {
+namespace {
+
+bool Contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
+struct ReasoningMarks {
+  std::string_view open;
+  std::string_view close;
+};
+// As templates spell them.
+constexpr ReasoningMarks kReasoningMarks[] = {
+    {"<think>", "</think>"},            // DeepSeek R1, Qwen 3, GLM 4.5 and most others
+    {"[THINK]", "[/THINK]"},            // Magistral
+    {"<seed:think>", "</seed:think>"},  // Seed-OSS
+    {"◁think▷", "◁/think▷"},            // Kimi-VL
+};
+
+struct Family {
+  ToolSyntax syntax;
+  std::string_view mark;   // in the template
+  std::string_view other;  // as well, if it is not empty
+  bool shows_control = false;
+};
+// The first that fits counts.
+constexpr Family kFamilies[] = {
+    {ToolSyntax::kHarmony, "<|channel|>", "<|message|>", true},
+    {ToolSyntax::kMistralArgs, "[TOOL_CALLS]", "[ARGS]", true},
+    {ToolSyntax::kMistral, "[TOOL_CALLS]", "", true},
+    {ToolSyntax::kDeepSeek, "<｜tool▁call▁begin｜>", "```json", true},
+    {ToolSyntax::kDeepSeekV31, "<｜tool▁call▁begin｜>", "", true},
+    {ToolSyntax::kQwenXml, "<function=", "<parameter=", false},
+    {ToolSyntax::kGlm, "<arg_key>", "<tool_call>", false},
+    {ToolSyntax::kHermes, "<tool_call>", "", false},
+    {ToolSyntax::kLlama, "<|python_tag|>", "", true},
+    {ToolSyntax::kLlama, "<|start_header_id|>", "\"parameters\"", true},
+};
+
+std::string_view WithoutSpaceBehind(std::string_view text) {
+  const size_t last = text.find_last_not_of(" \t\r\n");
+  return last == std::string_view::npos ? std::string_view() : text.substr(0, last + 1);
+}
+
+// What stands before the name of a call.
+std::string_view Opening(ToolSyntax syntax) {
+  switch (syntax) {
+    case ToolSyntax::kHermes:
+      return "<tool_call>\n{\"name\": \"";
+    case ToolSyntax::kQwenXml:
+      return "<tool_call>\n<function=";
+    case ToolSyntax::kMistral:
+      return "[TOOL_CALLS][{\"name\": \"";
+    case ToolSyntax::kMistralArgs:
+      return "[TOOL_CALLS]";
+    case ToolSyntax::kLlama:
+      return "{\"name\": \"";
+    case ToolSyntax::kHarmony:
+      return "<|channel|>commentary to=functions.";
+    case ToolSyntax::kDeepSeek:
+      return "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>";
+    case ToolSyntax::kDeepSeekV31:
+      return "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>";
+    case ToolSyntax::kGlm:
+      return "<tool_call>";
+  }
+  return "";
+}
+
+// What stands between the name and the arguments, with their bracket where there is one.
+std::string_view BehindName(ToolSyntax syntax) {
+  switch (syntax) {
+    case ToolSyntax::kHermes:
+    case ToolSyntax::kMistral:
+      return "\", \"arguments\": {";
+    case ToolSyntax::kQwenXml:
+      return ">\n";
+    case ToolSyntax::kMistralArgs:
+      return "[ARGS]{";
+    case ToolSyntax::kLlama:
+      return "\", \"parameters\": {";
+    case ToolSyntax::kHarmony:
+      return " <|constrain|>json<|message|>{";
+    case ToolSyntax::kDeepSeek:
+      return "\n```json\n{";
+    case ToolSyntax::kDeepSeekV31:
+      return "<｜tool▁sep｜>{";
+    case ToolSyntax::kGlm:
+      return "\n";
+  }
+  return "";
+}
+
+}  // namespace
+
+OutputFormat FindOutputFormat(std::string_view template_source) {
+  OutputFormat format;
+  const bool has_tools = Contains(template_source, "tools");
+  for (const Family& family : kFamilies) {
+    if (!Contains(template_source, family.mark)) continue;
+    if (!family.other.empty() && !Contains(template_source, family.other)) continue;
+    // Harmony's channels are there without any tools.
+    if (!has_tools && family.syntax != ToolSyntax::kHarmony) continue;
+    format.tools = family.syntax;
+    format.template_has_tools = has_tools;
+    format.shows_control_tokens = family.shows_control;
+    break;
+  }
+  for (const ReasoningMarks& marks : kReasoningMarks) {
+    if (format.tools == ToolSyntax::kHarmony) break;
+    if (Contains(template_source, marks.open) || Contains(template_source, marks.close)) {
+      format.reasoning_open = marks.open;
+      format.reasoning_close = marks.close;
+      break;
+    }
+  }
+  return format;
+}
+
+bool EndsInReasoning(const OutputFormat& format, std::string_view prompt) {
+  return !format.reasoning_open.empty() &&
+         WithoutSpaceBehind(prompt).ends_with(format.reasoning_open);
+}
+
+std::string ForcedOpening(const ToolChoice& choice, const OutputFormat& format,
+                          std::string_view prompt) {
+  const bool named = choice.kind == ToolChoice::Kind::kNamed;
+  if (!named && choice.kind != ToolChoice::Kind::kRequired) return "";
+  std::string opening;
+  if (EndsInReasoning(format, prompt)) opening = fmt::format("{}\n\n", format.reasoning_close);
+  opening += Opening(format.tools);
+  if (named) {
+    opening += choice.name;
+    opening += BehindName(format.tools);
+  }
+  return opening;
+}
+
+}  // namespace plimsoll::server::api::output
