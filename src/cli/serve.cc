@@ -14,6 +14,8 @@
 #include "engine/service.h"
 #include "server/health.h"
 #include "server/http/http_server.h"
+#include "server/one_model.h"
+#include "server/server.h"
 
 namespace plimsoll::cli {
 namespace {
@@ -36,6 +38,19 @@ void Declare(CommandLine& line, ServeFlags& flags) {
   line.Topic("Requests");
   line.Integer("-np,--parallel", "contexts for which there is always room (default 1)",
                flags.service.n_parallel, 1, 4096);
+  constexpr uint32_t kDay = 86400;
+  line.Integer("--max-running", "requests that are computed at a time (default 256)",
+               flags.service.max_running, 1, 4096);
+  line.Integer("--max-queue", "requests that wait; more are told to come again (default 256)",
+               flags.service.max_queue, 1, 1'000'000);
+  line.Integer("--max-queue-tokens", "of their prompts together (default 0: any)",
+               flags.service.max_queue_tokens, 0, INT64_MAX);
+  line.Integer("--max-queue-seconds", "that the last of them has to wait (default 300)",
+               flags.service.max_queue_seconds, 1, kDay);
+  line.Integer("--max-request-seconds", "of a request, from its arrival to its end (default 3600)",
+               flags.service.max_seconds, 1, kDay);
+  line.Integer("--max-paused-seconds", "that a request waits for its reader (default 60)",
+               flags.service.max_paused_seconds, 1, kDay);
   line.Real("--drain-seconds", "for requests to end after SIGTERM (default 30)",
             flags.drain_seconds);
   AddEngineOptions(line, flags.engine);
@@ -77,10 +92,25 @@ Result<std::shared_ptr<engine::Service>> LoadService(const ServeFlags& flags,
   return engine::StartService(std::move(*engine), flags.service);
 }
 
-Router ReadyRoutes(const std::shared_ptr<Health>& health) {
-  Router router;
+Router ReadyRoutes(const std::shared_ptr<Health>& health, server::ServingPtr serving) {
+  Router router = server::MakeRoutes(std::move(serving));
   AddHealthRoutes(router, health);
   return router;
+}
+
+server::ServingPtr Serve(const std::shared_ptr<engine::Service>& service, const HttpServer& http,
+                         const ServeFlags& flags, const Console& console) {
+  auto serving = std::make_shared<server::Serving>();
+  serving->models = std::make_shared<server::OneModel>(service);
+  serving->version = PLIMSOLL_VERSION;
+  serving->run_task.max_unsent_bytes = flags.http.http.limits.max_unsent_bytes;
+  serving->connections = [&http] { return http.stats(); };
+  if (!flags.engine.quiet) {
+    serving->log = [&err = console.err](std::string_view line) {
+      err << fmt::format("{}\n", line) << std::flush;
+    };
+  }
+  return serving;
 }
 
 std::unique_ptr<LineKeeper> KeepServiceLine(engine::Service& service, const CommandContext& context,
@@ -171,7 +201,7 @@ Result<> ServeCommand(std::vector<std::string> args, const CommandContext& conte
     return Forward(service);
   }
   context.interrupts->SetMode(Interrupts::Mode::kServe);
-  (*http)->SetRouter(ReadyRoutes(health));
+  (*http)->SetRouter(ReadyRoutes(health, Serve(*service, **http, flags, context.console)));
   health->SetState(Health::State::kReady);
   if (!flags.engine.quiet) {
     SayReady(**http, **service, context.console);

@@ -398,10 +398,11 @@ void EngineService::Publish() {
 
 Result<std::shared_ptr<Service>> StartService(std::unique_ptr<Engine> engine,
                                               const ServiceOptions& options) {
-  auto batcher = engine->NewBatcher({.n_parallel = options.n_parallel,
-                                     .max_running = options.max_running,
-                                     .max_seconds = options.max_seconds,
-                                     .max_paused_seconds = options.max_paused_seconds});
+  auto batcher =
+      engine->NewBatcher({.n_parallel = options.n_parallel,
+                          .max_running = options.max_running,
+                          .max_seconds = static_cast<double>(options.max_seconds),
+                          .max_paused_seconds = static_cast<double>(options.max_paused_seconds)});
   if (!batcher) {
     return Forward(batcher);
   }

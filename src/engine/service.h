@@ -22,10 +22,10 @@ struct ServiceOptions {
   // the seconds until the last of them starts, as far as that can be told from the past.
   uint32_t max_queue = 256;
   uint64_t max_queue_tokens = 0;
-  double max_queue_seconds = 300;
-  uint32_t max_running = 256;      // sequences of one step
-  double max_seconds = 3600;       // of one request, from its arrival to its end
-  double max_paused_seconds = 60;  // that a request waits for its reader (HasRoom)
+  uint32_t max_queue_seconds = 300;
+  uint32_t max_running = 256;        // sequences of one step
+  uint32_t max_seconds = 3600;       // of one request, from its arrival to its end
+  uint32_t max_paused_seconds = 60;  // that a request waits for its reader (HasRoom)
 };
 
 using RequestId = uint64_t;

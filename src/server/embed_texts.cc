@@ -72,7 +72,9 @@ void Submit(const std::shared_ptr<engine::Service>& service, const std::vector<E
   const auto id = service->Embed(
       *std::move(texts), [service, exchange, error_response, n_tokens,
                           reply = options.reply](Result<std::vector<std::vector<float>>> done) {
-        exchange->Respond(done ? reply({.vectors = *std::move(done), .n_tokens = n_tokens})
+        exchange->Respond(done ? reply({.model = service->summary().name,
+                                        .vectors = *std::move(done),
+                                        .n_tokens = n_tokens})
                                : error_response(api::EngineError(done.error())));
       });
   if (!id) {

@@ -16,6 +16,7 @@ namespace plimsoll::server {
 using EmbedInput = std::variant<std::string, std::vector<TokenId>>;
 
 struct Embedded {
+  std::string model;                        // the one that did it
   std::vector<std::vector<float>> vectors;  // one an input, each of length 1
   uint64_t n_tokens = 0;
 };

@@ -143,10 +143,10 @@ http::Handler TextHandler(ServingPtr serving, ParseTextFn parse) {
   };
 }
 
-http::Response EmbedReply(const std::string& model, const Embedded& embedded) {
+http::Response EmbedReply(const Embedded& embedded) {
   JsonText json;
   json.BeginObject();
-  json.Key("model").String(model);
+  json.Key("model").String(embedded.model);
   json.Key("embeddings").BeginArray();
   for (const std::vector<float>& vector : embedded.vectors) {
     json.BeginArray();
@@ -169,12 +169,9 @@ http::Handler EmbedHandler(ServingPtr serving) {
       return;
     }
     LogUnknown(*serving, *exchange, request->unknown);
-    const auto reply = [model = request->model](const Embedded& embedded) {
-      return EmbedReply(model, embedded);
-    };
     std::vector<EmbedInput> inputs(request->inputs.begin(), request->inputs.end());
     EmbedTexts(serving, request->model, std::move(inputs),
-               {.truncate = request->truncate, .reply = reply}, ollama::ErrorResponse,
+               {.truncate = request->truncate, .reply = EmbedReply}, ollama::ErrorResponse,
                std::move(exchange));
   };
 }

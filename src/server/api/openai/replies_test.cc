@@ -249,7 +249,7 @@ TEST(ErrorResponse, TellsClientsWhetherToTryAgain) {
                                              .retry_after_seconds = 2.1});
   EXPECT_EQ(busy.status, 429U);
   EXPECT_EQ(busy.content_type, "application/json");
-  EXPECT_THAT(busy.headers, ElementsAre(Pair("retry-after", "3")));
+  EXPECT_THAT(busy.headers, ElementsAre(Pair("Retry-After", "3"), Pair("retry-after-ms", "2100")));
   EXPECT_EQ(busy.body, R"({"error":{"message":"busy","type":"overloaded","param":null,)"
                        R"("code":"server_overloaded"}})");
   const http::Response never =

@@ -1,16 +1,13 @@
-#include <algorithm>
 #include <bit>
-#include <cmath>
 #include <cstring>
 #include <string>
 #include <string_view>
-
-#include <fmt/format.h>
 
 #include "base/json_text.h"
 #include "base/utf8.h"
 #include "server/api/openai/replies.h"
 #include "server/api/openai/reply_parts.h"
+#include "server/api/retry_headers.h"
 
 namespace plimsoll::server::api::openai {
 namespace {
@@ -71,13 +68,7 @@ std::string ErrorBody(const ApiError& error) {
 }
 
 http::Response ErrorResponse(const ApiError& error) {
-  http::Response response{.status = error.status, .body = ErrorBody(error)};
-  if (error.retry_after_seconds) {
-    const double seconds = std::clamp(std::ceil(*error.retry_after_seconds), 1.0, 3600.0);
-    response.headers.emplace_back("retry-after", fmt::format("{:.0f}", seconds));
-  }
-  if (!error.may_retry) response.headers.emplace_back("x-should-retry", "false");
-  return response;
+  return {.status = error.status, .body = ErrorBody(error), .headers = RetryHeaders(error)};
 }
 
 std::string EmbeddingReply(std::string_view model, std::span<const std::vector<float>> vectors,
