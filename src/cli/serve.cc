@@ -1,9 +1,11 @@
 #include "cli/serve.h"
 
 #include <chrono>
+#include <cmath>
 #include <csignal>
 #include <memory>
 #include <ostream>
+#include <thread>
 #include <utility>
 
 #include <poll.h>
@@ -31,6 +33,7 @@ struct ServeFlags {
   engine::ServiceOptions service;
   std::optional<std::string> model;  // the argument
   float drain_seconds = 30;
+  uint32_t max_step_seconds = 600;
 };
 
 void Declare(CommandLine& line, ServeFlags& flags) {
@@ -51,6 +54,8 @@ void Declare(CommandLine& line, ServeFlags& flags) {
                flags.service.max_seconds, 1, kDay);
   line.Integer("--max-paused-seconds", "that a request waits for its reader (default 60)",
                flags.service.max_paused_seconds, 1, kDay);
+  line.Integer("--max-step-seconds", "after which /livez says that it is stuck (default 600)",
+               flags.max_step_seconds, 1, kDay);
   line.Real("--drain-seconds", "for requests to end after SIGTERM (default 30)",
             flags.drain_seconds);
   AddEngineOptions(line, flags.engine);
@@ -151,13 +156,16 @@ void SayReady(const HttpServer& http, const engine::Service& service, const Cons
               << std::flush;
 }
 
+// Requests end by themselves until the deadline, or until somebody is in a hurry; the rest is told
+// that the server stops, and has a moment to hear it.
 void Drain(HttpServer& http, engine::Service& service, Health& health, const ServeFlags& flags,
            const CommandContext& context) {
+  constexpr auto kLastWords = std::chrono::seconds(2);
+  Interrupts& interrupts = *context.interrupts;
   health.SetState(Health::State::kDraining);
-  const auto n_before = context.interrupts->n_raised();
-  const auto hurry = [&] { return context.interrupts->n_raised() > n_before; };
-  const auto deadline = Clock::now() + std::chrono::milliseconds(static_cast<int64_t>(
-                                           static_cast<double>(flags.drain_seconds) * 1000));
+  const auto is_hurried = [&interrupts] { return interrupts.n_raised() > 1; };
+  const auto deadline =
+      Clock::now() + std::chrono::milliseconds(std::lround(flags.drain_seconds * 1000));
   if (!flags.engine.quiet && http.stats().active_requests > 0) {
     context.console.err << fmt::format(
                                "stopping: {} requests have {:.0f} seconds to end; once more ends "
@@ -165,8 +173,12 @@ void Drain(HttpServer& http, engine::Service& service, Health& health, const Ser
                                http.stats().active_requests, flags.drain_seconds)
                         << std::flush;
   }
-  (void)http.Drain(deadline, hurry);
+  http.StopAccepting();
+  while (http.stats().active_connections > 0 && Clock::now() < deadline && !is_hurried()) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
   service.Drain(Clock::now());
+  (void)http.Drain(Clock::now() + (is_hurried() ? kLastWords / 4 : kLastWords), {});
 }
 
 }  // namespace
@@ -202,6 +214,8 @@ Result<> ServeCommand(std::vector<std::string> args, const CommandContext& conte
   }
   context.interrupts->SetMode(Interrupts::Mode::kServe);
   (*http)->SetRouter(ReadyRoutes(health, Serve(*service, **http, flags, context.console)));
+  health->Watch([service = *service] { return service->Snapshot().seconds_since_step; },
+                flags.max_step_seconds);
   health->SetState(Health::State::kReady);
   if (!flags.engine.quiet) {
     SayReady(**http, **service, context.console);

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/json_text.h"
+#include "server/http/http_error.h"
 
 namespace plimsoll::server {
 
@@ -22,6 +23,21 @@ void Health::SetState(State state) {
 Health::State Health::state() const {
   const std::scoped_lock lock(mutex_);
   return state_;
+}
+
+void Health::Watch(std::function<double()> seconds_since_step, double max_seconds) {
+  const std::scoped_lock lock(mutex_);
+  seconds_since_step_ = std::move(seconds_since_step);
+  max_seconds_ = max_seconds;
+}
+
+Response Health::DescribeLife() const {
+  const std::scoped_lock lock(mutex_);
+  if (!seconds_since_step_ || seconds_since_step_() <= max_seconds_) {
+    return {.body = R"({"status":"ok"})", .headers = {}};
+  }
+  return http::ErrorResponse(
+      {.status = 503, .code = "stuck", .message = "the engine has not ended a step for too long"});
 }
 
 Response Health::Describe() const {
@@ -55,8 +71,8 @@ void AddHealthRoutes(http::Router& router, const std::shared_ptr<Health>& health
   router.Add({.method = "GET",
               .path = "/livez",
               .handler =
-                  [](const std::shared_ptr<Exchange>& exchange) {
-                    exchange->Respond({.body = R"({"status":"ok"})", .headers = {}});
+                  [health](const std::shared_ptr<Exchange>& exchange) {
+                    exchange->Respond(health->DescribeLife());
                   },
               .open = true,
               .quick = true});

@@ -1,6 +1,7 @@
 // Whether a server is alive and ready, for those who watch it.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -19,13 +20,21 @@ class Health {
   void SetState(State state);
   [[nodiscard]] State state() const;
 
+  // What tells for how many seconds the engine has been busy with one step; above `max_seconds` it
+  // counts as stuck. Must be quick.
+  void Watch(std::function<double()> seconds_since_step, double max_seconds);
+
   // 200 with {"status":"ok"}, or 503 with an error object and how far loading is.
   [[nodiscard]] http::Response Describe() const;
+  // The same of the process itself: 503 when the engine is stuck, and only a restart can help.
+  [[nodiscard]] http::Response DescribeLife() const;
 
  private:
   mutable std::mutex mutex_;
   State state_ = State::kLoading;
   engine::LoadProgress progress_;
+  std::function<double()> seconds_since_step_;
+  double max_seconds_ = 0;
 };
 
 // /livez (open, whatever there is to do), /readyz, and /health as llama-server has it.

@@ -26,6 +26,8 @@ constexpr size_t kReadAheadBytes = 16 << 10;
 constexpr size_t kJoinedBytes = 64 << 10;
 // How long a new connection may be silent before it counts as idle.
 constexpr auto kFirstRequestTime = std::chrono::seconds(1);
+// How long a server that stops waits for the rest of a request's headers.
+constexpr auto kHeaderTimeAtEnd = std::chrono::seconds(1);
 constexpr auto kLingerTime = std::chrono::seconds(2);
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -191,7 +193,8 @@ void Connection::Tick(Clock::time_point now) {
   switch (phase_) {
     case Phase::kHandshake:
     case Phase::kHead:
-      if (now - phase_since_ >= hub_.limits.max_header_time) {
+      if (now - phase_since_ >= hub_.limits.max_header_time ||
+          (hub_.draining && now - phase_since_ >= kHeaderTimeAtEnd)) {
         hub_.stats.Add(Breach::kHeaderTime);
         Cut();
       }

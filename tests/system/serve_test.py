@@ -1,0 +1,203 @@
+#!/usr/bin/env python3
+"""plimsoll serve, as programs, operators and unfriendly clients meet it, with the bundled model.
+
+usage: serve_test.py PLIMSOLL [unittest arguments]
+"""
+
+import http.client
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+PLIMSOLL = None
+
+
+def environment(**changes):
+    env = {k: v for k, v in os.environ.items() if not k.startswith("PLIMSOLL_")}
+    env.update({"PLIMSOLL_CONFIG": "/dev/null"}, **changes)
+    return env
+
+
+class Server:
+    """A running server on a port of its own; ends with it when it is left."""
+
+    def __init__(self, *args, **env):
+        self.process = subprocess.Popen(
+            [PLIMSOLL, "serve", "--port", "0", "-c", "256", "-t", "1", *args],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            env=environment(**env))
+        self.lines = []
+        self.ready = threading.Event()
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+        if not self.ready.wait(60):
+            self.process.kill()
+            raise AssertionError("not ready: " + "".join(self.lines))
+        found = re.search(r"http://127\.0\.0\.1:(\d+)", "".join(self.lines))
+        self.port = int(found.group(1)) if found else 0
+
+    def read(self):
+        for line in self.process.stderr:
+            self.lines.append(line)
+            if line.startswith("serving "):
+                self.ready.set()
+        self.ready.set()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        if self.process.poll() is None:
+            self.process.terminate()
+        self.process.wait(60)
+        self.reader.join(10)
+        self.process.stderr.close()
+
+    def get(self, path, headers=None):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request("GET", path, headers=headers or {})
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+        finally:
+            connection.close()
+
+    def wait(self):
+        code = self.process.wait(60)
+        self.reader.join(10)
+        return code, "".join(self.lines)
+
+
+class Serve(unittest.TestCase):
+    def test_it_says_where_it_is_answers_and_ends(self):
+        with Server() as server:
+            self.assertRegex("".join(server.lines),
+                             r"(?m)^serving .+ within \S+ \S+ on http://127\.0\.0\.1:\d+$")
+            for path in ("/livez", "/readyz", "/health"):
+                self.assertEqual(server.get(path), (200, '{"status":"ok"}'))
+            status, body = server.get("/nothing/here")
+            self.assertEqual(status, 404)
+            self.assertEqual(set(json.loads(body)["error"]), {"message", "type", "param", "code"})
+            server.process.send_signal(signal.SIGTERM)
+            code, said = server.wait()
+        self.assertEqual(code, 0)
+        logged = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+        self.assertEqual([line["path"] for line in logged], ["/livez", "/readyz", "/health", "-"])
+        self.assertNotIn("nothing", said)
+
+    def test_a_port_in_use_exits_with_6_and_names_it(self):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            done = subprocess.run([PLIMSOLL, "serve", "--port", str(port)], capture_output=True,
+                                  stdin=subprocess.DEVNULL, text=True, env=environment(), timeout=60)
+        self.assertEqual(done.returncode, 6, done.stderr)
+        self.assertIn(f"port {port}", done.stderr)
+        self.assertIn("--port", done.stderr)
+
+    def test_wrong_usage_exits_with_2_and_says_what_to_do(self):
+        for args, hint in ((["--host", "0.0.0.0"], "--api-key-file"),
+                           (["--cors-origin", "chat"], "https://"),
+                           (["--log-format", "xml"], "json"), (["--max-body-bytes", "9T"], "256 MiB"),
+                           (["--ssl-cert-file", "x"], "--ssl-key-file"),
+                           (["--drain-seconds", "-1"], "86400")):
+            done = subprocess.run([PLIMSOLL, "serve", "--port", "0", *args], capture_output=True,
+                                  stdin=subprocess.DEVNULL, text=True, env=environment(), timeout=60)
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn(hint, done.stderr)
+
+    def test_keys_come_from_a_file_that_is_nobody_elses(self):
+        with tempfile.TemporaryDirectory() as folder:
+            keys = pathlib.Path(folder) / "keys"
+            keys.write_text("sk-test\n")
+            keys.chmod(0o644)
+            done = subprocess.run([PLIMSOLL, "serve", "--port", "0", "--api-key-file", keys],
+                                  capture_output=True, stdin=subprocess.DEVNULL, text=True,
+                                  env=environment(), timeout=60)
+            self.assertEqual(done.returncode, 6)
+            self.assertIn("chmod 600", done.stderr)
+            keys.chmod(0o600)
+            with Server("--api-key-file", str(keys)) as server:
+                self.assertEqual(server.get("/livez")[0], 200)
+                self.assertEqual(server.get("/health")[0], 401)
+                self.assertEqual(server.get("/health", {"Authorization": "Bearer sk-test"})[0], 200)
+                self.assertEqual(server.get("/health", {"x-api-key": "sk-tes"})[0], 401)
+                server.process.terminate()
+                self.assertNotIn("sk-te", server.wait()[1])
+
+    def test_sighup_moves_the_line(self):
+        with tempfile.TemporaryDirectory() as folder:
+            settings = pathlib.Path(folder) / "config.toml"
+            settings.write_text('[serve]\nmemory = "1G"\n')
+            with Server(PLIMSOLL_CONFIG=str(settings)) as server:
+                settings.write_text('[serve]\nmemory = "512M"\n')
+                server.process.send_signal(signal.SIGHUP)
+                end = time.monotonic() + 20
+                while time.monotonic() < end and "SIGHUP" not in "".join(server.lines):
+                    time.sleep(0.05)
+                self.assertIn("SIGHUP: the line moved from 1.00 GiB to 512 MiB",
+                              "".join(server.lines))
+
+    def test_a_second_start_on_the_same_port_right_after_the_end(self):
+        with Server() as server:
+            port = server.port
+            kept = socket.create_connection(("127.0.0.1", port))
+            kept.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            self.assertTrue(kept.recv(1))
+            server.process.terminate()
+            self.assertEqual(server.wait()[0], 0)
+            kept.close()
+        with Server("--port", str(port)) as again:
+            self.assertEqual(again.get("/livez")[0], 200)
+
+
+class Abuse(unittest.TestCase):
+    def test_slow_connections_do_not_keep_others_out(self):
+        n_slow = int(os.environ.get("PLIMSOLL_SLOW_CONNECTIONS", "200"))
+        with Server("--log-format", "none", "--header-seconds", "4") as server:
+            slow = []
+            for i in range(n_slow):
+                client = socket.socket()
+                client.bind((f"127.0.0.{2 + i % 8}", 0))
+                client.connect(("127.0.0.1", server.port))
+                client.sendall(b"G")
+                slow.append(client)
+            times = []
+            end = time.monotonic() + 3
+            while time.monotonic() < end:
+                for client in slow[::20]:
+                    try:
+                        client.sendall(b"E")
+                    except OSError:
+                        pass
+                start = time.monotonic()
+                self.assertEqual(server.get("/livez")[0], 200)
+                self.assertEqual(server.get("/readyz")[0], 200)
+                times.append(time.monotonic() - start)
+                time.sleep(0.02)
+            times.sort()
+            self.assertLess(times[len(times) * 95 // 100], 0.5, times[-10:])
+            # They are ended, however steadily they send.
+            slow[0].settimeout(20)
+            try:
+                self.assertEqual(slow[0].recv(1), b"")
+            except ConnectionResetError:
+                pass
+            for client in slow:
+                client.close()
+            self.assertEqual(server.get("/livez")[0], 200)
+            server.process.terminate()
+            self.assertEqual(server.wait()[0], 0)
+
+
+if __name__ == "__main__":
+    PLIMSOLL = sys.argv.pop(1)
+    unittest.main()
