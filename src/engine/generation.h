@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -11,6 +12,7 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "engine/engine.h"
+#include "sampling/token_filter.h"
 
 namespace plimsoll::engine {
 
@@ -29,6 +31,8 @@ struct GenerationRequest {
   // With every token how likely it was, and so many of the likeliest ones: at most
   // kMaxTopLogprobs. Nothing: neither.
   std::optional<uint32_t> n_top_logprobs;
+  // What its tokens may be; null: all. Of this request alone.
+  std::shared_ptr<sampling::TokenFilter> filter;
 };
 
 struct GeneratedToken {

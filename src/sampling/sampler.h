@@ -64,8 +64,8 @@ class Sampler {
   void SortFirst(size_t n);
 
   const SamplerParams* params_ = nullptr;  // during a draw
-  std::vector<Candidate> candidates_;  // capacity: the vocabulary
-  size_t n_sorted_ = 0;                // the first candidates that are in order, best first
+  std::vector<Candidate> candidates_;      // capacity: the vocabulary
+  size_t n_sorted_ = 0;                    // the first candidates that are in order, best first
   double max_logit_ = 0;
   std::vector<uint32_t> counts_;  // per token, all 0 between calls
 };

@@ -111,6 +111,8 @@ class Batcher {
   void RunPlan();
   [[nodiscard]] Result<> Pass(std::span<Piece> pieces);
   void Draw(Piece& piece, std::span<float> logits);
+  [[nodiscard]] TokenId DrawAllowed(const Sequence& sequence, std::span<const float> raw,
+                                    std::span<float> logits);
   void Commit(std::span<Piece> pieces);
   void Commit(Piece& piece);
   void Undo(std::span<Piece> pieces);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 
 #include "base/invariant.h"
 #include "engine/batch/batcher.h"
@@ -9,6 +10,8 @@
 
 namespace plimsoll::engine::batch {
 namespace {
+
+constexpr size_t kDrawsBeforeMask = 8;
 
 std::vector<TokenLogprob> LikeliestTokens(std::span<const float> logits, uint32_t n) {
   std::vector<TokenLogprob> top;
@@ -77,16 +80,54 @@ void Batcher::Draw(Piece& piece, std::span<float> logits) {
   logits = logits.first(std::min<size_t>(logits.size(), state_.tokenizer->size()));
   const auto& n_top = sequence.request.n_top_logprobs;
   std::vector<float> raw;
-  if (n_top) {
+  if (n_top || sequence.request.filter != nullptr) {
     raw.assign(logits.begin(), logits.end());
+  }
+  if (n_top) {
     piece.drawn.top = LikeliestTokens(raw, *n_top);
   }
-  piece.drawn.token = sampler_.Sample(sequence.request.options.sampling, logits, sequence.tokens,
-                                      sequence.tokens.size());
+  piece.drawn.token = sequence.request.filter != nullptr
+                          ? DrawAllowed(sequence, raw, logits)
+                          : sampler_.Sample(sequence.request.options.sampling, logits,
+                                            sequence.tokens, sequence.tokens.size());
   if (n_top) {
     const double logit = raw[static_cast<size_t>(piece.drawn.token)];
     piece.drawn.logprob = static_cast<float>(logit - sampling::LogSumExp(raw));
   }
+}
+
+// A model that knows what is wanted mostly draws what is allowed: what it draws is looked at first,
+// and the whole vocabulary only when that was refused several times.
+TokenId Batcher::DrawAllowed(const Sequence& sequence, std::span<const float> raw,
+                             std::span<float> logits) {
+  const sampling::TokenFilter& filter = *sequence.request.filter;
+  std::vector<TokenId> refused;
+  const auto draw = [&] {
+    return sampler_.Sample(sequence.request.options.sampling, logits, sequence.tokens,
+                           sequence.tokens.size());
+  };
+  const auto restore = [&] {
+    std::ranges::copy(raw, logits.begin());
+    for (const TokenId token : refused) {
+      logits[static_cast<size_t>(token)] = -std::numeric_limits<float>::infinity();
+    }
+  };
+  for (size_t i = 0; i < kDrawsBeforeMask; ++i) {
+    const TokenId token = draw();
+    if (filter.Allows(token)) {
+      return token;
+    }
+    refused.push_back(token);
+    restore();
+  }
+  refused.clear();
+  for (TokenId token = 0; static_cast<size_t>(token) < logits.size(); ++token) {
+    if (!filter.Allows(token)) {
+      refused.push_back(token);
+    }
+  }
+  restore();
+  return draw();
 }
 
 void Batcher::Commit(std::span<Piece> pieces) {
@@ -109,6 +150,9 @@ void Batcher::Commit(Piece& piece) {
     sequence.first_token = Clock::now();
   }
   ++totals_.generated_tokens;
+  if (sequence.request.filter != nullptr) {
+    sequence.request.filter->Accept(piece.drawn.token);
+  }
   const Continuation::Step step =
       sequence.answer->Add(piece.drawn.token, sequence.tokens.size() < n_ctx());
   sequence.sink->OnText(step.text, {&piece.drawn, 1});

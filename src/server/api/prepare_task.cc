@@ -39,6 +39,8 @@ ApiResult<PreparedTask> PrepareConversation(const engine::Service& service,
     splitting.tools = conversation.tools;
     task.opening = output::ForcedOpening(conversation.tool_choice, splitting.format, prompt->text);
     prompt->text += task.opening;
+    task.grammar =
+        output::FindCallGrammar(conversation.tool_choice, splitting.format, conversation.tools);
   }
   task.prompts.push_back(
       {.text = prompt->WithoutMarks(),

@@ -24,6 +24,8 @@ struct PreparedTask {
   // Of a conversation: its answer is split, and begins with `opening`, which the prompt ends with.
   std::optional<output::SplitterOptions> splitting;
   std::string opening;
+  // What has to follow the opening: a call that is well-formed.
+  std::optional<output::CallGrammar> grammar;
 };
 
 // 400 for a conversation that the template refuses.

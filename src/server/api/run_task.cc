@@ -5,6 +5,7 @@
 #include <random>
 #include <utility>
 
+#include "server/api/output/call_filter.h"
 #include "server/api/output/output_splitter.h"
 #include "server/api/prepare_task.h"
 #include "server/api/retry_headers.h"
@@ -50,8 +51,7 @@ class TaskRun final : public std::enable_shared_from_this<TaskRun> {
 
   // With the lock held, as all below.
   [[nodiscard]] ApiResult<> Submit(PreparedTask prepared);
-  [[nodiscard]] ApiResult<> SubmitChoice(const PreparedPrompt& prompt, uint32_t index,
-                                         bool shows_control);
+  [[nodiscard]] ApiResult<> SubmitChoice(const PreparedTask& prepared, uint32_t index);
   [[nodiscard]] TokenReport Report(const engine::GeneratedToken& token) const;
   void Tell(std::vector<Event> events);
   void Tell(const Event& event) { Send(writer_->Write(event)); }
@@ -157,22 +157,24 @@ ApiResult<> TaskRun::Submit(PreparedTask prepared) {
     }
   }
   n_open_ = choices_.size();
-  const bool shows_control = prepared.splitting && prepared.splitting->format.shows_control_tokens;
   for (uint32_t i = 0; i < choices_.size(); ++i) {
-    if (auto submitted = SubmitChoice(prepared.prompts[i / task_.n], i, shows_control);
-        !submitted) {
+    if (auto submitted = SubmitChoice(prepared, i); !submitted) {
       return submitted;
     }
   }
   return {};
 }
 
-ApiResult<> TaskRun::SubmitChoice(const PreparedPrompt& prompt, uint32_t index,
-                                  bool shows_control) {
+ApiResult<> TaskRun::SubmitChoice(const PreparedTask& prepared, uint32_t index) {
+  const bool shows_control = prepared.splitting && prepared.splitting->format.shows_control_tokens;
   engine::GenerationRequest request;
-  request.prompt = prompt.tokens;
+  request.prompt = prepared.prompts[index / task_.n].tokens;
   request.options = task_.options;
   request.options.show_control = shows_control;
+  if (prepared.grammar) {
+    request.filter = std::make_shared<output::CallFilter>(service_->tokenizer(), *prepared.grammar,
+                                                          shows_control);
+  }
   request.n_top_logprobs = task_.n_top_logprobs;
   request.options.sampling.seed =
       task_.seed_given ? task_.options.sampling.seed + index % task_.n : DrawSeed();

@@ -100,6 +100,29 @@ std::string_view BehindName(ToolSyntax syntax) {
   return "";
 }
 
+// What stands behind the arguments' object; nothing where they are not written as one.
+std::optional<std::string_view> BehindArguments(ToolSyntax syntax) {
+  switch (syntax) {
+    case ToolSyntax::kHermes:
+      return "}\n</tool_call>";
+    case ToolSyntax::kMistral:
+      return "}]";
+    case ToolSyntax::kLlama:
+      return "}";
+    case ToolSyntax::kMistralArgs:
+    case ToolSyntax::kHarmony:
+      return "";
+    case ToolSyntax::kDeepSeek:
+      return "\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>";
+    case ToolSyntax::kDeepSeekV31:
+      return "<｜tool▁call▁end｜><｜tool▁calls▁end｜>";
+    case ToolSyntax::kQwenXml:
+    case ToolSyntax::kGlm:
+      break;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 OutputFormat FindOutputFormat(std::string_view template_source) {
@@ -143,6 +166,21 @@ std::string ForcedOpening(const ToolChoice& choice, const OutputFormat& format,
     opening += BehindName(format.tools);
   }
   return opening;
+}
+
+std::optional<CallGrammar> FindCallGrammar(const ToolChoice& choice, const OutputFormat& format,
+                                           std::span<const Tool> tools) {
+  const bool named = choice.kind == ToolChoice::Kind::kNamed;
+  const auto closing = BehindArguments(format.tools);
+  if (!closing || (!named && choice.kind != ToolChoice::Kind::kRequired)) return std::nullopt;
+  CallGrammar grammar;
+  grammar.name_is_said = named;
+  grammar.bridge = BehindName(format.tools);
+  grammar.closing = *closing;
+  for (const Tool& tool : tools) {
+    if (!named || tool.name == choice.name) grammar.tools.push_back(ShapeOf(tool));
+  }
+  return grammar.tools.empty() ? std::nullopt : std::optional(std::move(grammar));
 }
 
 }  // namespace plimsoll::server::api::output

@@ -2,10 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "server/api/output/tool_shape.h"
 #include "server/api/task.h"
 
 namespace plimsoll::server::api::output {
@@ -45,6 +48,19 @@ struct OutputFormat {
 // kRequired and kNamed; it is also the first text that the splitter is given. "" for others.
 [[nodiscard]] std::string ForcedOpening(const ToolChoice& choice, const OutputFormat& format,
                                         std::string_view prompt);
+
+// What follows ForcedOpening, for models that do not know it by themselves: a name, `bridge`, which
+// ends with the arguments' bracket, the rest of that JSON object, `closing`.
+struct CallGrammar {
+  std::vector<ToolShape> tools;
+  bool name_is_said = false;  // of the only one, and the bridge
+  std::string bridge;
+  std::string closing;
+};
+// Nothing where ForcedOpening is empty, or the arguments are not written as JSON.
+[[nodiscard]] std::optional<CallGrammar> FindCallGrammar(const ToolChoice& choice,
+                                                         const OutputFormat& format,
+                                                         std::span<const Tool> tools);
 
 // The instruction that tells a model of tools when its template cannot.
 [[nodiscard]] std::string GenericToolPrompt(std::span<const Tool> tools, const ToolChoice& choice,
