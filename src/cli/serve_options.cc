@@ -107,6 +107,9 @@ void AddLimitOptions(CommandLine& line, HttpFlags& flags) {
           "that the speed of a reader is averaged over (default 60)", limits.max_stall);
   Bytes(line, "--max-unsent-bytes", "of a stream; its answer waits for the reader (default 256K)",
         limits.max_unsent_bytes, 1024, kGiB);
+  Bytes(line, "--max-connection-memory",
+        "of connections, requests and what is unsent, together (default 128M)",
+        limits.max_memory_bytes, kMiB, uint64_t{1} << 50);
   Seconds(line, "--idle-seconds", "between two requests of a connection (default 75)",
           limits.max_idle);
   line.Integer("--max-requests-per-connection", "default 1000", limits.max_requests, 1, kMost);

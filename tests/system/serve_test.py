@@ -159,6 +159,53 @@ class Serve(unittest.TestCase):
             self.assertEqual(again.get("/livez")[0], 200)
 
 
+class End(unittest.TestCase):
+    def stream(self, server):
+        """A stream that would go on for long, of which something has come."""
+        body = json.dumps({"messages": [{"role": "user", "content": "Hello"}], "stream": True,
+                           "ignore_eos": True, "max_tokens": 200}).encode()
+        client = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+                       b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        self.assertTrue(client.recv(1))
+        return client
+
+    @staticmethod
+    def read_to_end(client):
+        data = b""
+        try:
+            while part := client.recv(65536):
+                data += part
+        except ConnectionResetError:
+            data += b"(reset)"
+        client.close()
+        return data
+
+    def test_a_stream_may_end_before_the_server_does(self):
+        with Server() as server:
+            client = self.stream(server)
+            server.process.terminate()
+            data = self.read_to_end(client)
+            self.assertTrue(data.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n"), data[-200:])
+            self.assertEqual(server.wait()[0], 0)
+
+    def test_what_does_not_end_in_time_is_ended(self):
+        for again in (False, True):
+            with Server("--drain-seconds", "300" if again else "0.2", "-np", "16",
+                        "-c", "2048") as server:
+                clients = [self.stream(server) for _ in range(16)]
+                began = time.monotonic()
+                server.process.terminate()
+                if again:
+                    time.sleep(0.1)
+                    server.process.terminate()
+                self.assertEqual(server.wait()[0], 0)
+                self.assertLess(time.monotonic() - began, 20)
+                for client in clients:
+                    client.close()
+
+
 class Abuse(unittest.TestCase):
     def test_slow_connections_do_not_keep_others_out(self):
         n_slow = int(os.environ.get("PLIMSOLL_SLOW_CONNECTIONS", "200"))

@@ -1,6 +1,7 @@
 #include "server/http/http_server.h"
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <map>
 #include <mutex>
@@ -51,6 +52,20 @@ void WriteToStandardError(std::string_view text) {
   }
 }
 
+// Counts what is charged, within a limit of its own beside that of `inner`.
+ChargeFn CountedCharge(std::shared_ptr<std::atomic<int64_t>> used, uint64_t most, ChargeFn inner) {
+  return [used = std::move(used), most = static_cast<int64_t>(most),
+          inner = std::move(inner)](int64_t bytes) {
+    const int64_t before = used->fetch_add(bytes);
+    const bool has_room = bytes <= 0 || before + bytes <= most;
+    if (has_room && (!inner || inner(bytes))) {
+      return true;
+    }
+    used->fetch_sub(bytes);
+    return false;
+  };
+}
+
 // As many as the limit of open files allows.
 Limits WithinFileLimit(Limits limits) {
   rlimit files = {};
@@ -82,7 +97,7 @@ class AsioHttpServer final : public HttpServer {
         pool_(options.n_handler_threads),
         hub_{.limits = WithinFileLimit(options.limits),
              .rules = std::move(rules),
-             .charge = std::move(options.charge),
+             .charge = CountedCharge(memory_, options.limits.max_memory_bytes, options.charge),
              .log = log_,
              .stats = stats_,
              .pool = pool_,
@@ -132,7 +147,11 @@ class AsioHttpServer final : public HttpServer {
 
   [[nodiscard]] const std::vector<std::string>& addresses() const override { return addresses_; }
   [[nodiscard]] uint16_t port() const override { return port_; }
-  [[nodiscard]] ConnectionStats stats() const override { return stats_.Snapshot(); }
+  [[nodiscard]] ConnectionStats stats() const override {
+    ConnectionStats stats = stats_.Snapshot();
+    stats.memory_bytes = static_cast<uint64_t>(std::max<int64_t>(0, memory_->load()));
+    return stats;
+  }
 
   void StopAccepting() override {
     asio::post(io_, [this] {
@@ -322,6 +341,7 @@ class AsioHttpServer final : public HttpServer {
   std::string stop_on_path_;  // the unix socket
   std::unique_ptr<TlsContext> tls_;
   StatsCounter stats_;
+  std::shared_ptr<std::atomic<int64_t>> memory_ = std::make_shared<std::atomic<int64_t>>(0);
   AccessLog log_;
   asio::thread_pool pool_;
   std::map<std::string, uint32_t> per_address_;

@@ -25,6 +25,8 @@ struct Limits {
   std::chrono::milliseconds max_idle = std::chrono::seconds(75);   // between two requests
   uint32_t max_requests = 1000;                                    // of a connection
   uint64_t max_unsent_bytes = 256 << 10;  // of a stream: what is computed for it pauses
+  // Of connections, requests and what is unsent, together.
+  uint64_t max_memory_bytes = uint64_t{128} << 20;
   std::chrono::milliseconds ping_interval = std::chrono::seconds(10);
 };
 
@@ -51,10 +53,11 @@ inline constexpr size_t kNBreaches = 12;
 // "header_bytes": a label of /metrics.
 [[nodiscard]] std::string_view BreachName(Breach breach);
 
-// Since the start, but for what is `active`.
+// Since the start, but for the first three, which are of now.
 struct ConnectionStats {
   uint64_t active_connections = 0;
   uint64_t active_requests = 0;
+  uint64_t memory_bytes = 0;  // of what max_memory_bytes limits
   uint64_t accepted = 0;
   uint64_t requests = 0;  // whose head was read
   uint64_t malformed = 0;

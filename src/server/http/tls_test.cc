@@ -105,6 +105,7 @@ TEST_F(TlsServer, EndsSilentAndPlainClients) {
   plain.Send("GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n");
   EXPECT_THAT(plain.ReadToEnd(), testing::Not(HasSubstr("HTTP/1.1 200")));
   EXPECT_TRUE(silent.IsClosed());
+  EXPECT_TRUE((*server)->Drain(std::chrono::steady_clock::now() + std::chrono::seconds(5), {}));
   const ConnectionStats stats = (*server)->stats();
   EXPECT_EQ(stats.tls_failures, 2U);
   EXPECT_EQ(stats.of(Breach::kHeaderTime), 1U);
