@@ -453,9 +453,16 @@ class Bench(unittest.TestCase):
 
     def test_models_come_one_after_the_other_and_errors_keep_their_codes(self):
         good = ["-m", str(MODEL), "-m", str(MODEL)]
+        with tempfile.NamedTemporaryFile(suffix=".gguf") as broken:
+            broken.write(b"GGUF and nothing else")
+            broken.flush()
+            done = run(*self.QUICK, "-o", "json", "-p", "4", "-n", "0", *good, "-m", broken.name)
+            self.assertEqual(done.returncode, 3)
+            self.assertEqual(len(json.loads(done.stdout)), 2)
+            self.assertIn(pathlib.Path(broken.name).name, done.stderr)
+        # One that is not there is found out before anything is measured.
         done = run(*self.QUICK, "-o", "json", "-p", "4", "-n", "0", *good, "-m", "/nonexistent")
-        self.assertEqual(done.returncode, 5)
-        self.assertEqual(len(json.loads(done.stdout)), 2)
+        self.assertEqual((done.returncode, done.stdout), (5, ""))
         self.assertIn("/nonexistent", done.stderr)
         done = run(*self.QUICK, "-p", "4", "-n", "0", "--memory", "1M")
         self.assertEqual((done.returncode, done.stdout), (4, ""))
