@@ -18,17 +18,23 @@ std::string_view TemplateSource(const engine::Service& service) {
                                                     : std::string_view();
 }
 
+bool HasCalls(const Conversation& conversation) {
+  return std::ranges::any_of(conversation.messages, [](const Message& message) {
+    return message.role == "tool" || !message.tool_calls.empty();
+  });
+}
+
 bool OffersTools(const Conversation& conversation) {
   return !conversation.tools.empty() && conversation.tool_choice.kind != ToolChoice::Kind::kNone;
 }
 
 ApiResult<PreparedTask> PrepareConversation(const engine::Service& service,
-                                            const Conversation& conversation) {
+                                            const Conversation& conversation, bool stream) {
   PreparedTask task;
   output::SplitterOptions splitting;
   splitting.format = output::FindOutputFormat(TemplateSource(service));
   const bool offers = OffersTools(conversation);
-  auto prompt = offers && !splitting.format.template_has_tools
+  auto prompt = (offers || HasCalls(conversation)) && !splitting.format.template_has_tools
                     ? RenderConversation(service, output::WithGenericTools(conversation))
                     : RenderConversation(service, conversation);
   if (!prompt) {
@@ -37,6 +43,9 @@ ApiResult<PreparedTask> PrepareConversation(const engine::Service& service,
   splitting.starts_in_reasoning = output::EndsInReasoning(splitting.format, prompt->text);
   if (offers) {
     splitting.tools = conversation.tools;
+    splitting.stream_arguments = stream;
+    splitting.one_call = conversation.tool_choice.kind == ToolChoice::Kind::kNamed ||
+                         !conversation.parallel_tool_calls;
     task.opening = output::ForcedOpening(conversation.tool_choice, splitting.format, prompt->text);
     prompt->text += task.opening;
     task.grammar =
@@ -85,7 +94,7 @@ ApiResult<PreparedPrompt> PreparePlain(const text::Tokenizer& tokenizer,
 
 ApiResult<PreparedTask> PrepareTask(const engine::Service& service, const Task& task) {
   if (const auto* conversation = std::get_if<Conversation>(&task.input)) {
-    return PrepareConversation(service, *conversation);
+    return PrepareConversation(service, *conversation, task.stream);
   }
   PreparedTask prepared;
   for (const PlainPrompt& prompt : std::get<std::vector<PlainPrompt>>(task.input)) {

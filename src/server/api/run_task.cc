@@ -45,6 +45,7 @@ class TaskRun final : public std::enable_shared_from_this<TaskRun> {
  private:
   struct Choice {
     std::optional<output::OutputSplitter> splitter;  // nothing: all is text
+    bool has_all = false;                            // the rest of its text does not matter
     std::string echo;
     bool first_of_prompt = false;
   };
@@ -235,6 +236,10 @@ void TaskRun::OnText(uint32_t index, std::string_view text,
   }
   if (choice.splitter) {
     Tell(choice.splitter->Add(text, std::move(reports)));
+    if (choice.splitter->done() && !choice.has_all && index < ids_.size()) {
+      choice.has_all = true;
+      service_->Cancel(ids_[index]);
+    }
   } else if (!text.empty() || !reports.empty()) {
     Tell(TextEvent{.choice = index, .text = std::string(text), .tokens = std::move(reports)});
   }
@@ -249,7 +254,7 @@ void TaskRun::OnEnd(uint32_t index, const engine::GenerationEnd& end) {
     Fail(EngineError(*end.error));
     return;
   }
-  if (end.reason == engine::FinishReason::kInterrupted) {
+  if (end.reason == engine::FinishReason::kInterrupted && !choices_[index].has_all) {
     Fail(OverloadError({.limit = engine::Overload::Limit::kStopping, .retry_seconds = 5}));
     return;
   }
@@ -260,7 +265,7 @@ void TaskRun::OnEnd(uint32_t index, const engine::GenerationEnd& end) {
   ChoiceEnd over = {.choice = index, .finish = Finish::kStop, .stop_string = end.stop_string};
   if (end.reason == engine::FinishReason::kStopString) {
     over.finish = Finish::kStopString;
-  } else if (end.reason != engine::FinishReason::kEnd) {
+  } else if (end.reason != engine::FinishReason::kEnd && !choice.has_all) {
     over.finish = Finish::kLength;
   }
   if (choice.splitter) {

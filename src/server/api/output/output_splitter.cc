@@ -33,14 +33,18 @@ std::vector<Event> OutputSplitter::Finish() { return splitter_->Run(true); }
 
 uint32_t OutputSplitter::n_calls() const { return splitter_->n_calls(); }
 
+bool OutputSplitter::done() const { return splitter_->done(); }
+
 bool OutputSplitter::in_reasoning() const { return splitter_->in_reasoning(); }
 
 OutputSplitter::Splitter::Splitter(SplitterOptions options) : options_(std::move(options)) {}
 
 std::vector<Event> OutputSplitter::Splitter::Run(bool at_end) {
-  while (Step(at_end)) {
+  while (!done_ && Step(at_end)) {
   }
-  if (at_end) {
+  if (done_) {
+    Drop(text().size());
+  } else if (at_end) {
     CloseCalls();
     std::vector<TokenReport> tokens = held_.TakeTokens();
     if (!tokens.empty() && !in_reasoning() && n_calls_ == 0) {
@@ -76,6 +80,7 @@ void OutputSplitter::Splitter::TellCalls(const std::vector<RegionCall>& calls) {
   for (uint32_t i = n_ended_; i < calls.size(); ++i) {
     const RegionCall& call = calls[i];
     if (!call.complete && !options_.stream_arguments) break;
+    if (done_) break;
     if (i == n_begun_) {
       events_.push_back(ToolCallBegin{
           .choice = options_.choice, .index = n_calls_, .id = CallId(n_calls_), .name = call.name});
@@ -92,6 +97,7 @@ void OutputSplitter::Splitter::TellCalls(const std::vector<RegionCall>& calls) {
     if (call.complete) {
       events_.push_back(ToolCallEnd{.choice = options_.choice, .index = n_calls_ - 1});
       ++n_ended_;
+      done_ = options_.one_call;
     }
   }
 }

@@ -21,6 +21,8 @@ struct SplitterOptions {
   // Arguments leave as they come. If they then turn out to be no JSON, the rest of them follows as
   // it is. False: a call leaves as a whole, and one that is not well-formed is content.
   bool stream_arguments = true;
+  // One call is wanted and nothing behind it: what follows is left out.
+  bool one_call = false;
   uint32_t choice = 0;   // in all events
   uint64_t id_seed = 0;  // what the ids of the calls are made from; unlike for each choice
 };
@@ -52,6 +54,8 @@ class OutputSplitter {
   [[nodiscard]] std::vector<Event> Finish();
 
   [[nodiscard]] uint32_t n_calls() const;  // begun so far
+  // The one call is there (SplitterOptions::one_call): further text does not matter.
+  [[nodiscard]] bool done() const;
   // Whether the text so far ends within reasoning: a token drawn now is one of its tokens.
   [[nodiscard]] bool in_reasoning() const;
 

@@ -475,5 +475,14 @@ TEST(OutputSplitter, ForcedOpeningsBeginACall) {
   }
 }
 
+TEST(OutputSplitter, BehindTheOneCallThatIsWantedNothingCounts) {
+  for (const Fixture& fixture : kGoodCalls) {
+    SplitterOptions options = OptionsOf(fixture.syntax);
+    options.one_call = true;
+    const size_t end = fixture.told.find(';') + 1;
+    EXPECT_EQ(ToldOfAnyCut(options, fixture.text), fixture.told.substr(0, end)) << fixture.text;
+  }
+}
+
 }  // namespace
 }  // namespace plimsoll::server::api::output

@@ -25,6 +25,7 @@ class OutputSplitter::Splitter {
   // All steps that there are; `at_end`: no more text comes.
   [[nodiscard]] std::vector<Event> Run(bool at_end);
   [[nodiscard]] uint32_t n_calls() const { return n_calls_; }
+  [[nodiscard]] bool done() const { return done_; }
   [[nodiscard]] virtual bool in_reasoning() const = 0;
 
  protected:
@@ -63,6 +64,7 @@ class OutputSplitter::Splitter {
   uint32_t n_ended_ = 0;
   size_t n_arguments_ = 0;
   size_t n_parsed_ = 0;
+  bool done_ = false;
 };
 
 // Where marks stand in the text: <tool_call>, [TOOL_CALLS], <think>, ...
