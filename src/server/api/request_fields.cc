@@ -91,7 +91,7 @@ void AddTool(Conversation& conversation, Tool tool, const Field& item) {
 }
 
 std::string ReadKnownTool(const Field& field, const Conversation& conversation) {
-  const std::string name(field.String().value_or(""));
+  std::string name(field.String().value_or(""));
   if (field.is_string() && !HasToolNamed(conversation, name)) {
     field.Fail("invalid_value", "is none of the tools");
   }

@@ -139,9 +139,8 @@ class MessageStream final : public ReplyWriter {
     block.Key("name").String(event.name).Key("input").BeginObject().EndObject().EndObject();
     Open(out, Block::kToolUse, block.text());
   }
-  void Add(std::string& out, const ToolCallArguments& event) {
-    if (!event.text.empty()) Delta(out, "input_json_delta", "partial_json", event.text);
-  }
+  // Told when they are whole: clients fail on arguments that turn out to be no JSON.
+  void Add(std::string&, const ToolCallArguments& event) { arguments_ += event.text; }
   void Add(std::string& out, const ToolCallEnd&) { Close(out); }
   void Add(std::string& out, const ChoiceEnd& event) {
     Close(out);
@@ -182,6 +181,10 @@ class MessageStream final : public ReplyWriter {
 
   void Close(std::string& out) {
     if (block_ == Block::kNone) return;
+    if (!arguments_.empty()) {
+      const std::string input = ArgumentsObject(std::exchange(arguments_, {}));
+      Delta(out, "input_json_delta", "partial_json", input);
+    }
     block_ = Block::kNone;
     JsonText json;
     json.BeginObject().Key("type").String("content_block_stop").Key("index").Number(index_);
@@ -194,9 +197,10 @@ class MessageStream final : public ReplyWriter {
   ReplyOptions options_;
   MessageEnd end_;
   Block block_ = Block::kNone;
-  uint32_t index_ = 0;    // of the open block, or the next
-  bool begun_ = false;    // the stream; before, a failure is a body
-  bool started_ = false;  // the message
+  uint32_t index_ = 0;     // of the open block, or the next
+  std::string arguments_;  // of the open block's call
+  bool begun_ = false;     // the stream; before, a failure is a body
+  bool started_ = false;   // the message
 };
 
 class WholeMessage final : public ReplyWriter {

@@ -75,9 +75,7 @@ TEST(AnthropicReplies, StreamsEveryKindOfBlock) {
           {"content_block_start",
            block(2, R"({"type":"tool_use","id":"call_a","name":"weather","input":{}})")},
           {"content_block_delta",
-           delta(2, R"({"type":"input_json_delta","partial_json":"{\"city\": "})")},
-          {"content_block_delta",
-           delta(2, R"({"type":"input_json_delta","partial_json":"\"Bonn\"}"})")},
+           delta(2, R"({"type":"input_json_delta","partial_json":"{\"city\":\"Bonn\"}"})")},
           {"content_block_stop", stop(2)},
           {"content_block_start",
            block(3, R"({"type":"tool_use","id":"call_b","name":"now","input":{}})")},
@@ -108,6 +106,16 @@ TEST(AnthropicReplies, AMessageWithoutTextHasNoBlocks) {
   EXPECT_EQ(streamed.rfind("event: message_start\n", 0), 0U);
   EXPECT_NE(streamed.find(R"("stop_reason":"end_turn")"), std::string::npos);
   EXPECT_NE(WriteMessage(kWhole, events).find(R"("content":[])"), std::string::npos);
+}
+
+TEST(AnthropicReplies, ArgumentsThatAreNoJsonAreToldAsText) {
+  const std::string streamed =
+      WriteMessage(kStreamed, {ToolCallBegin{.index = 0, .id = "call_a", .name = "f"},
+                               ToolCallArguments{.index = 0, .text = "{\"a\n"},
+                               ChoiceEnd{.finish = Finish::kLength}, TaskEnd{}});
+  EXPECT_NE(streamed.find(R"("partial_json":"{\"raw_arguments\":\"{\\\"a\\n\"}"})"),
+            std::string::npos)
+      << streamed;
 }
 
 TEST(AnthropicReplies, SaysWhyItStopped) {

@@ -151,7 +151,7 @@ ApiResult<std::string> ParseShowRequest(std::string_view body) {
   const Field old_name = fields["name"];  // what "model" was called once
   const Field model =
       old_name.present() && !fields.Has("model") ? old_name : fields.Required("model");
-  const std::string name(model.String(kModelNameBytes).value_or(""));
+  std::string name(model.String(kModelNameBytes).value_or(""));
   if (reading.error) return tl::unexpected(std::move(*reading.error));
   return name;
 }
