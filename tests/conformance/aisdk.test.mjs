@@ -37,13 +37,15 @@ test("a limit, and stop sequences", async () => {
 test("a forced tool call", async () => {
   const get_weather = tool({
     description: "The weather in a city.",
-    inputSchema: jsonSchema({ type: "object", properties: { city: { type: "string" } } }),
+    inputSchema: jsonSchema({ type: "object", properties: { city: { type: "string" } }, required: ["city"] }),
   });
   const reply = await generateText({
-    model: provider(await chosen()), prompt: "What is the weather in Bonn?", ...settings, maxOutputTokens: 64,
+    model: provider(await chosen()), prompt: "What is the weather in Bonn?", ...settings, maxOutputTokens: 128,
     tools: { get_weather }, toolChoice: { type: "tool", toolName: "get_weather" },
   });
   assert.equal(reply.toolCalls[0].toolName, "get_weather");
+  assert.equal(typeof reply.toolCalls[0].input.city, "string");
+  assert.equal(reply.finishReason, "tool-calls");
 });
 
 test("embeddings, and errors", async () => {

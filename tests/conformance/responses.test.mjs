@@ -109,7 +109,7 @@ for (const client of openaiLines) {
 
     test("a tool call goes round", async () => {
       const input = [{ role: "user", content: "What is the weather in Bonn?" }];
-      const forced = { ...base, max_output_tokens: 64, tools: [tool], tool_choice: { type: "function", name: "get_weather" } };
+      const forced = { ...base, max_output_tokens: 128, tools: [tool], tool_choice: { type: "function", name: "get_weather" } };
       const events = await collect(await responses.create({ ...forced, input, stream: true }));
       const added = events.find((e) => e.type === "response.output_item.added" && e.item.type === "function_call");
       const done = events.find((e) => e.type === "response.function_call_arguments.done");
@@ -117,6 +117,8 @@ for (const client of openaiLines) {
       assert.equal(added.item.name, "get_weather");
       assert.equal(added.item.arguments, "");
       assert.equal(deltas.map((e) => e.delta).join(""), done.arguments);
+      assert.equal(typeof JSON.parse(done.arguments).city, "string");
+      assert.equal(events.at(-1).type, "response.completed");
       assert.ok(deltas.every((e) => e.item_id === added.item.id && e.output_index === added.output_index));
       const final = await responses.stream({ ...forced, input }).finalResponse();
       const call = final.output.find((item) => item.type === "function_call");
