@@ -217,11 +217,11 @@ Result<> ServeCommand(std::vector<std::string> args, const CommandContext& conte
   health->Watch([service = *service] { return service->Snapshot().seconds_since_step; },
                 flags.max_step_seconds);
   health->SetState(Health::State::kReady);
+  const auto keeper =
+      KeepServiceLine(**service, context, line.OriginOf("--memory"), flags.engine.quiet);
   if (!flags.engine.quiet) {
     SayReady(**http, **service, context.console);
   }
-  const auto keeper =
-      KeepServiceLine(**service, context, line.OriginOf("--memory"), flags.engine.quiet);
   WaitForEnd(*context.interrupts, *keeper, context.console);
   Drain(**http, **service, *health, flags, context);
   return {};

@@ -89,7 +89,7 @@ Limits WithinFileLimit(Limits limits) {
 
 class AsioHttpServer final : public HttpServer {
  public:
-  AsioHttpServer(HttpOptions options, AccessRules rules, std::unique_ptr<TlsContext> tls,
+  AsioHttpServer(const HttpOptions& options, AccessRules rules, std::unique_ptr<TlsContext> tls,
                  Router router)
       : stop_on_path_(options.unix_socket),
         tls_(std::move(tls)),
@@ -128,7 +128,9 @@ class AsioHttpServer final : public HttpServer {
                                             socket.family() == AF_UNIX ? 0 : IPPROTO_TCP);
     acceptors_.emplace_back(io_, protocol, socket.Release());
     acceptors_.back().non_blocking(true);
-    addresses_.push_back(std::move(address));
+    if (std::ranges::find(addresses_, address) == addresses_.end()) {  // a name may have several
+      addresses_.push_back(std::move(address));
+    }
   }
 
   void Run(uint16_t port) {
@@ -362,7 +364,7 @@ class AsioHttpServer final : public HttpServer {
   std::thread thread_;
 };
 
-Result<std::unique_ptr<HttpServer>> HttpServer::Start(HttpOptions options, Router router) {
+Result<std::unique_ptr<HttpServer>> HttpServer::Start(const HttpOptions& options, Router router) {
   AccessOptions access = {.host = options.host,
                           .allowed_hosts = options.allowed_hosts,
                           .cors_origins = options.cors_origins,
@@ -391,7 +393,7 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Start(HttpOptions options, Route
     return Fail(ErrorKind::kUsage,
                 "there is no address to listen on: give --host or --unix-socket");
   }
-  uint16_t port = options.port;
+  uint16_t port = options.host.empty() ? uint16_t{0} : options.port;
   std::vector<ListeningSocket> sockets;
   if (!options.host.empty()) {
     auto listening = ListenOnHost(options.host, port, options.api_keys.empty());
@@ -400,26 +402,23 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Start(HttpOptions options, Route
     }
     sockets = std::move(*listening);
   }
-  const std::string scheme = tls ? "https://" : "http://";
-  std::unique_ptr<AsioHttpServer> server;
-  const std::string path = options.unix_socket;
-  const std::string host = options.host;
-  if (!path.empty()) {
-    auto socket = ListenOnPath(path);
-    if (!socket) {
-      return Forward(socket);
+  std::vector<std::string> addresses(
+      sockets.size(), (tls ? "https://" : "http://") + HostAndPort(options.host, port));
+  if (!options.unix_socket.empty()) {
+    auto listening = ListenOnPath(options.unix_socket);
+    if (!listening) {
+      return Forward(listening);
     }
-    server = std::make_unique<AsioHttpServer>(std::move(options), std::move(*rules), std::move(tls),
-                                              std::move(router));
-    server->AddListener(std::move(*socket), "unix:" + path);
-  } else {
-    server = std::make_unique<AsioHttpServer>(std::move(options), std::move(*rules), std::move(tls),
-                                              std::move(router));
+    sockets.push_back(std::move(*listening));
+    addresses.push_back("unix:" + options.unix_socket);
   }
-  for (ListeningSocket& socket : sockets) {
-    server->AddListener(std::move(socket), scheme + HostAndPort(host, port));
+  // From here on the unix socket's file is the server's to remove.
+  auto server = std::make_unique<AsioHttpServer>(options, std::move(*rules), std::move(tls),
+                                                 std::move(router));
+  for (size_t i = 0; i < sockets.size(); ++i) {
+    server->AddListener(std::move(sockets[i]), std::move(addresses[i]));
   }
-  server->Run(host.empty() ? uint16_t{0} : port);
+  server->Run(port);
   return server;
 }
 

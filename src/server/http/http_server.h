@@ -41,7 +41,7 @@ class HttpServer {
  public:
   // kPortOrPermission for an address that cannot be had, kUsage for options that contradict each
   // other, such as an address that others can reach, without an API key.
-  [[nodiscard]] static Result<std::unique_ptr<HttpServer>> Start(HttpOptions options,
+  [[nodiscard]] static Result<std::unique_ptr<HttpServer>> Start(const HttpOptions& options,
                                                                  Router router);
   // Cuts what there is.
   virtual ~HttpServer() = default;

@@ -85,13 +85,13 @@ class RequestParser::Message final : public beast::http::basic_parser<true> {
     body_limit(limits.max_body_bytes);
     eager(true);
   }
-  ~Message() override { Charge(-static_cast<int64_t>(std::exchange(charged_, 0))); }
+  ~Message() override { Charge(-static_cast<int64_t>(std::exchange(charged, 0))); }
 
   Request request;
   std::string target;
   bool is_http_1_0 = false;
   bool has_no_memory = false;
-  uint64_t charged_ = 0;
+  uint64_t charged = 0;
 
  private:
   void on_request_impl(beast::http::verb /*verb*/, beast::string_view method, beast::string_view to,
@@ -124,16 +124,16 @@ class RequestParser::Message final : public beast::http::basic_parser<true> {
 
   std::size_t Append(beast::string_view bytes, error_code& ec) {
     const uint64_t needed = request.body.size() + bytes.size();
-    if (needed > charged_) {
+    if (needed > charged) {
       // Doubled, so that a client is charged for what it sent and not for what it says it will.
       const uint64_t wanted = std::max(
-          needed, std::min(std::max(kFirstBodyBytes, 2 * charged_), limits_.max_body_bytes));
-      if (!Charge(static_cast<int64_t>(wanted - charged_))) {
+          needed, std::min(std::max(kFirstBodyBytes, 2 * charged), limits_.max_body_bytes));
+      if (!Charge(static_cast<int64_t>(wanted - charged))) {
         has_no_memory = true;
         ec = beast::http::error::buffer_overflow;
         return 0;
       }
-      charged_ = wanted;
+      charged = wanted;
       request.body.reserve(wanted);
     }
     request.body.append(bytes.data(), bytes.size());
@@ -159,7 +159,7 @@ bool RequestParser::is_http_1_0() const { return message_->is_http_1_0; }
 bool RequestParser::keep_alive() const { return message_->keep_alive(); }
 bool RequestParser::expects_continue() const { return expects_continue_; }
 uint64_t RequestParser::body_bytes() const { return message_->request.body.size(); }
-uint64_t RequestParser::TakeBodyCharge() { return std::exchange(message_->charged_, 0); }
+uint64_t RequestParser::TakeBodyCharge() { return std::exchange(message_->charged, 0); }
 
 size_t RequestParser::Put(std::string_view bytes) {
   switch (state_) {
