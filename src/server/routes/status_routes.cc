@@ -137,7 +137,7 @@ api::ApiResult<uint64_t> WantedLine(std::string_view body) {
     wanted = static_cast<uint64_t>(*bytes);
   } else if (const auto text = memory.String()) {
     const auto size = ParseSize(std::string(*text));
-    if (!size || size->percent) {
+    if (!size || size->percent > 0) {
       memory.Fail("invalid_value", "is no size in bytes, such as 8G or 512M.");
     } else {
       wanted = size->bytes;
