@@ -37,6 +37,11 @@ void AddEngineOptions(CommandLine& line, EngineFlags& flags) {
                 engine.model = value;
                 return {};
               });
+  AddMachineOptions(line, flags);
+}
+
+void AddMachineOptions(CommandLine& line, EngineFlags& flags) {
+  engine::EngineOptions& engine = flags.engine;
   AddModelsDirOption(line, flags.models_dirs);
   line.Option("--memory", "SIZE", "the most memory to use: 8G, 512M, 130% (of the file)",
               [&engine](const std::string& value) -> Result<> {
@@ -73,17 +78,22 @@ void AddOutputOptions(CommandLine& line, EngineFlags& flags) {
   line.Flag("-q,--quiet", "say nothing on standard error but errors", flags.quiet);
 }
 
-Result<std::unique_ptr<engine::Engine>> LoadEngine(const LoadFn& load, const EngineFlags& flags,
-                                                   const Console& console) {
-  const std::string name = !flags.engine.model        ? std::string("bundled model")
-                           : flags.model_name.empty() ? flags.engine.model->filename().string()
-                                                      : flags.model_name;
+engine::EngineOptions OptionsToLoad(const EngineFlags& flags) {
   engine::EngineOptions options = flags.engine;
   options.packed = !flags.no_packed;
   if (!flags.no_profile) {
     options.profiles = engine::ProfileFolderOfUser();
   }
   options.on_note = [log = Log(flags.log_level())](std::string_view note) { log.Info("{}", note); };
+  return options;
+}
+
+Result<std::unique_ptr<engine::Engine>> LoadEngine(const LoadFn& load, const EngineFlags& flags,
+                                                   const Console& console) {
+  const std::string name = !flags.engine.model        ? std::string("bundled model")
+                           : flags.model_name.empty() ? flags.engine.model->filename().string()
+                                                      : flags.model_name;
+  const engine::EngineOptions options = OptionsToLoad(flags);
   Progress progress(name, console.err_is_terminal);
   const bool silent = flags.quiet;
   auto engine = load(options, [&](const engine::LoadProgress& at) {

@@ -37,8 +37,14 @@ struct EngineFlags {
   }
 };
 
+// -m and the next.
 void AddEngineOptions(CommandLine& line, EngineFlags& flags);
+// What a model is loaded with, and --models-dir.
+void AddMachineOptions(CommandLine& line, EngineFlags& flags);
 void AddOutputOptions(CommandLine& line, EngineFlags& flags);
+
+// The engine's options with all that the flags say beside them.
+[[nodiscard]] engine::EngineOptions OptionsToLoad(const EngineFlags& flags);
 
 // Loads with a progress bar on `console.err` (on a terminal; else a line every ten seconds).
 [[nodiscard]] Result<std::unique_ptr<engine::Engine>> LoadEngine(const LoadFn& load,

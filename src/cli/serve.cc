@@ -1,8 +1,10 @@
 #include "cli/serve.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <csignal>
+#include <future>
 #include <memory>
 #include <ostream>
 #include <thread>
@@ -10,13 +12,13 @@
 
 #include <poll.h>
 
-#include "cli/find_model.h"
 #include "cli/line_keeper.h"
+#include "cli/progress.h"
+#include "cli/serve_models.h"
 #include "cli/serve_options.h"
 #include "engine/service.h"
 #include "server/health.h"
 #include "server/http/http_server.h"
-#include "server/one_model.h"
 #include "server/server.h"
 
 namespace plimsoll::cli {
@@ -24,11 +26,13 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 using server::Health;
+using server::ModelSet;
 using server::http::HttpServer;
 using server::http::Router;
 
 struct ServeFlags {
   EngineFlags engine;
+  ServeModelFlags models;
   HttpFlags http;
   engine::ServiceOptions service;
   std::optional<std::string> model;  // the argument
@@ -58,43 +62,45 @@ void Declare(CommandLine& line, ServeFlags& flags) {
                flags.max_step_seconds, 1, kDay);
   line.Real("--drain-seconds", "for requests to end after SIGTERM (default 30)",
             flags.drain_seconds);
-  AddEngineOptions(line, flags.engine);
+  AddServeModelOptions(line, flags.models);
+  line.Topic("Machine");
+  AddMachineOptions(line, flags.engine);
   line.Positional("MODEL", "the same as -m MODEL", flags.model);
   line.Topic("Output");
   AddOutputOptions(line, flags.engine);
 }
 
-Result<> Check(ServeFlags& flags, CommandLine::Origin model_origin, bool err_is_terminal) {
+Result<> Check(ServeFlags& flags, bool err_is_terminal) {
   if (flags.model) {
-    if (model_origin == CommandLine::Origin::kArguments) {
-      return Fail(ErrorKind::kUsage, "two models: {} and -m {}", *flags.model,
-                  flags.engine.engine.model->string());
-    }
-    flags.engine.engine.model = *flags.model;
+    flags.models.models.insert(flags.models.models.begin(), *flags.model);
   }
   if (!(flags.drain_seconds >= 0 && flags.drain_seconds <= 86400)) {
     return Fail(ErrorKind::kUsage, "--drain-seconds: {} is not between 0 and 86400",
                 flags.drain_seconds);
   }
-  flags.engine.engine.n_parallel = flags.service.n_parallel;
   return FinishHttpOptions(flags.http, err_is_terminal);
 }
 
-Result<std::shared_ptr<engine::Service>> LoadService(const ServeFlags& flags,
-                                                     const CommandContext& context,
-                                                     Health& health) {
-  const LoadFn load = [&](const engine::EngineOptions& options,
-                          const engine::Engine::ProgressFn& on_progress) {
-    return context.load(options, [&](const engine::LoadProgress& progress) {
-      health.SetProgress(progress);
-      on_progress(progress);
-    });
-  };
-  auto engine = LoadEngine(load, flags.engine, context.console);
-  if (!engine) {
-    return Forward(engine);
+// Loads the first model, and shows how far it is.
+Result<> LoadFirst(ModelSet& models, const ServeFlags& flags, const Console& console,
+                   Health& health) {
+  auto promise = std::make_shared<std::promise<Result<>>>();
+  auto loaded = promise->get_future();
+  models.Use("", [promise](server::api::ApiResult<std::shared_ptr<engine::Service>> used) {
+    promise->set_value(used ? Result<>() : Fail(ErrorKind::kFailed, "{}", used.error().message));
+  });
+  Progress progress(models.List().front().name, console.err_is_terminal);
+  while (loaded.wait_for(std::chrono::milliseconds(100)) != std::future_status::ready) {
+    const engine::LoadProgress at = models.List().front().state.progress;
+    health.SetProgress(at);
+    if (!flags.engine.quiet && at.bytes_total > 0) {
+      console.err << progress.Update(at.bytes_done, at.bytes_total, SecondsNow()) << std::flush;
+    }
   }
-  return engine::StartService(std::move(*engine), flags.service);
+  console.err << progress.Clear() << std::flush;
+  auto outcome = loaded.get();
+  const server::LoadState state = models.List().front().state;
+  return state.failed ? Fail(state.error, "{}", state.message) : outcome;
 }
 
 Router ReadyRoutes(const std::shared_ptr<Health>& health, server::ServingPtr serving) {
@@ -103,10 +109,10 @@ Router ReadyRoutes(const std::shared_ptr<Health>& health, server::ServingPtr ser
   return router;
 }
 
-server::ServingPtr Serve(const std::shared_ptr<engine::Service>& service, const HttpServer& http,
+server::ServingPtr Serve(const std::shared_ptr<ModelSet>& models, const HttpServer& http,
                          const ServeFlags& flags, const Console& console) {
   auto serving = std::make_shared<server::Serving>();
-  serving->models = std::make_shared<server::OneModel>(service);
+  serving->models = models;
   serving->version = PLIMSOLL_VERSION;
   serving->run_task.max_unsent_bytes = flags.http.http.limits.max_unsent_bytes;
   serving->connections = [&http] { return http.stats(); };
@@ -118,16 +124,34 @@ server::ServingPtr Serve(const std::shared_ptr<engine::Service>& service, const 
   return serving;
 }
 
-std::unique_ptr<LineKeeper> KeepServiceLine(engine::Service& service, const CommandContext& context,
-                                            CommandLine::Origin origin, bool quiet) {
+// Of the model that has been at its present step for longest.
+double SecondsSinceStep(const ModelSet& models) {
+  double longest = 0;
+  for (const auto& service : models.Loaded()) {
+    longest = std::max(longest, service->Snapshot().seconds_since_step);
+  }
+  return longest;
+}
+
+// What --memory means as the machine is now: with one model as that sees it, else as a number.
+uint64_t LineFor(const ModelSet& models, const std::optional<SizeSpec>& memory) {
+  const auto loaded = models.Loaded();
+  if (loaded.size() == 1 && models.List().size() == 1) {
+    return loaded.front()->LineFor(memory);
+  }
+  return memory ? memory->Resolve(models.List().front().file_bytes) : models.line();
+}
+
+std::unique_ptr<LineKeeper> KeepServerLine(ModelSet& models, const CommandContext& context,
+                                           CommandLine::Origin origin, bool quiet) {
   if (context.interrupts == nullptr) {
     return nullptr;
   }
   context.interrupts->CatchHangups();
   return std::make_unique<LineKeeper>(LineKeeper::Setup{
-      .target = {.line = [&service] { return service.ledger().budget_bytes; },
-                 .line_for = [&service](const auto& memory) { return service.LineFor(memory); },
-                 .set_line = [&service](uint64_t bytes) { return service.SetLine(bytes); }},
+      .target = {.line = [&models] { return models.line(); },
+                 .line_for = [&models](const auto& memory) { return LineFor(models, memory); },
+                 .set_line = [&models](uint64_t bytes) { return models.SetLine(bytes); }},
       .take_hangup = [interrupts = context.interrupts] { return interrupts->TakeHangup(); },
       .read_again = [&context, origin] { return ReadMemorySetting(context, "serve", origin); },
       .yield = std::nullopt,
@@ -145,20 +169,23 @@ void WaitForEnd(Interrupts& interrupts, LineKeeper& keeper, const Console& conso
   }
 }
 
-void SayReady(const HttpServer& http, const engine::Service& service, const Console& console) {
-  const engine::ModelSummary& summary = service.summary();
+void SayReady(const HttpServer& http, const ModelSet& models, const Console& console) {
+  std::string names;
+  for (const server::ModelListing& model : models.List()) {
+    names += (names.empty() ? "" : ", ") + TerminalSafe(model.name);
+  }
   std::string addresses;
   for (const std::string& address : http.addresses()) {
     addresses += (addresses.empty() ? "" : ", ") + address;
   }
-  console.err << fmt::format("serving {} ({} tokens of context) within {} on {}\n", summary.name,
-                             summary.n_ctx, FormatBytes(service.ledger().budget_bytes), addresses)
+  console.err << fmt::format("serving {} within {} on {}\n", names, FormatBytes(models.line()),
+                             addresses)
               << std::flush;
 }
 
 // Requests end by themselves until the deadline, or until somebody is in a hurry; the rest is told
 // that the server stops, and has a moment to hear it.
-void Drain(HttpServer& http, engine::Service& service, Health& health, const ServeFlags& flags,
+void Drain(HttpServer& http, ModelSet& models, Health& health, const ServeFlags& flags,
            const CommandContext& context) {
   constexpr auto kLastWords = std::chrono::seconds(2);
   Interrupts& interrupts = *context.interrupts;
@@ -177,7 +204,7 @@ void Drain(HttpServer& http, engine::Service& service, Health& health, const Ser
   while (http.stats().active_connections > 0 && Clock::now() < deadline && !is_hurried()) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
-  service.Drain(Clock::now());
+  models.Drain(Clock::now());
   (void)http.Drain(Clock::now() + (is_hurried() ? kLastWords / 4 : kLastWords), {});
 }
 
@@ -191,12 +218,16 @@ Result<> ServeCommand(std::vector<std::string> args, const CommandContext& conte
   if (auto over = ParseOrHelp(line, std::move(args), context.console, context.sources)) {
     return *std::move(over);
   }
-  if (auto checked = Check(flags, line.OriginOf("--model"), context.console.err_is_terminal);
-      !checked) {
+  if (auto checked = Check(flags, context.console.err_is_terminal); !checked) {
     return checked;
   }
-  if (auto found = FindModel(flags.engine, context); !found) {
-    return found;
+  std::vector<std::string> notes;
+  auto served = FindServedModels(flags.models, flags.engine, context, notes);
+  if (!served) {
+    return Forward(served);
+  }
+  for (const std::string& note : notes) {
+    context.console.err << TerminalSafe(note) << "\n" << std::flush;
   }
   std::signal(SIGPIPE, SIG_IGN);  // whoever reads the log may go
   const auto health = std::make_shared<Health>();
@@ -208,22 +239,28 @@ Result<> ServeCommand(std::vector<std::string> args, const CommandContext& conte
     return Fail(ErrorKind::kFailed, "a server needs signals to end by");
   }
   context.interrupts->SetMode(Interrupts::Mode::kStart);
-  auto service = LoadService(flags, context, *health);
-  if (!service) {
-    return Forward(service);
+  auto made = MakeModelSet(std::move(*served), flags.models, flags.engine, flags.service, context);
+  if (!made) {
+    return Forward(made);
+  }
+  const std::shared_ptr<ModelSet> models = std::move(*made);
+  // The models of a folder are loaded when somebody asks for them.
+  if (!flags.models.models.empty() || flags.engine.models_dirs.empty()) {
+    if (auto loaded = LoadFirst(*models, flags, context.console, *health); !loaded) {
+      return loaded;
+    }
   }
   context.interrupts->SetMode(Interrupts::Mode::kServe);
-  (*http)->SetRouter(ReadyRoutes(health, Serve(*service, **http, flags, context.console)));
-  health->Watch([service = *service] { return service->Snapshot().seconds_since_step; },
-                flags.max_step_seconds);
+  (*http)->SetRouter(ReadyRoutes(health, Serve(models, **http, flags, context.console)));
+  health->Watch([models] { return SecondsSinceStep(*models); }, flags.max_step_seconds);
   health->SetState(Health::State::kReady);
   const auto keeper =
-      KeepServiceLine(**service, context, line.OriginOf("--memory"), flags.engine.quiet);
+      KeepServerLine(*models, context, line.OriginOf("--memory"), flags.engine.quiet);
   if (!flags.engine.quiet) {
-    SayReady(**http, **service, context.console);
+    SayReady(**http, *models, context.console);
   }
   WaitForEnd(*context.interrupts, *keeper, context.console);
-  Drain(**http, **service, *health, flags, context);
+  Drain(**http, *models, *health, flags, context);
   return {};
 }
 

@@ -103,7 +103,8 @@ class ModelSet::State : public std::enable_shared_from_this<State> {
   [[nodiscard]] Result<> MoveLines(const Lines& lines, Lock& lock);
   void ShareAnew(Lock& lock);
   void LoadNext(Lock& lock);
-  [[nodiscard]] api::ApiResult<> MakeRoomFor(const LineWish& newcomer, Lock& lock);
+  [[nodiscard]] api::ApiResult<> MakeRoomFor(Entry& entry, const LineWish& newcomer, Lock& lock);
+  [[nodiscard]] static api::ApiError Failed(Entry& entry, const Error& error);
   [[nodiscard]] bool WaitForIdle(const std::vector<Entry*>& entries, Lock& lock);
   [[nodiscard]] api::ApiResult<> Load(Entry& entry, Lock& lock);
   [[nodiscard]] api::ApiResult<> LoadWithin(Entry& entry, const LineWish& wish, Lock& lock);
@@ -399,33 +400,35 @@ api::ApiResult<> ModelSet::State::Load(Entry& entry, Lock& lock) {
   }
   entry.state = {};
   const auto model = static_cast<size_t>(&entry - entries_.data());
+  const uint64_t whole_line = line_;
   lock.unlock();
-  const Result<LineWish> wish = loader_->Plan(model);
+  const Result<LineWish> wish = loader_->Plan(model, whole_line);
   lock.lock();
-  api::ApiResult<> loaded;
   if (!wish) {
-    loaded = tl::make_unexpected(LoadFailed(wish.error()));
-  } else {
-    loaded = MakeRoomFor(*wish, lock);
-    loaded = loaded ? LoadWithin(entry, *wish, lock) : loaded;
-    ShareAnew(lock);
+    return tl::make_unexpected(Failed(entry, wish.error()));
   }
-  if (!loaded && !loaded.error().may_retry) {
-    entry.state = {.failed = true, .message = loaded.error().message};
-  }
+  api::ApiResult<> loaded = MakeRoomFor(entry, *wish, lock);
+  loaded = loaded ? LoadWithin(entry, *wish, lock) : loaded;
+  ShareAnew(lock);
   return loaded;
 }
 
+api::ApiError ModelSet::State::Failed(Entry& entry, const Error& error) {
+  entry.state = {.failed = true, .error = error.kind, .message = error.message};
+  return LoadFailed(error);
+}
+
 // Unloads what has to go, and waits for it if it is in use.
-api::ApiResult<> ModelSet::State::MakeRoomFor(const LineWish& newcomer, Lock& lock) {
+api::ApiResult<> ModelSet::State::MakeRoomFor(Entry& entry, const LineWish& newcomer, Lock& lock) {
   const std::vector<Entry*> loaded = LoadedEntries();
   std::vector<Tenant> tenants;
-  for (const Entry* entry : loaded) {
-    tenants.push_back({entry->wish, entry->n_users == 0, entry->last_used});
+  for (const Entry* other : loaded) {
+    tenants.push_back({other->wish, other->n_users == 0, other->last_used});
   }
   const auto eviction = MakeRoom(tenants, newcomer, line_);
   if (!eviction) {
-    return tl::make_unexpected(LoadFailed(
+    return tl::make_unexpected(Failed(
+        entry,
         {ErrorKind::kDoesNotFit, fmt::format("it needs {} at least, and the line is {}",
                                              FormatBytes(newcomer.least), FormatBytes(line_))}));
   }
@@ -435,17 +438,17 @@ api::ApiResult<> ModelSet::State::MakeRoomFor(const LineWish& newcomer, Lock& lo
     loaded[i]->is_leaving = true;
   }
   if (!WaitForIdle(leaving, lock)) {
-    for (Entry* entry : leaving) {
-      entry->is_leaving = false;
-      if (!entry->waiting.empty()) {  // those that came meanwhile
-        std::erase(to_load_, entry);
-        Answer(*entry, {}, lock);
+    for (Entry* other : leaving) {
+      other->is_leaving = false;
+      if (!other->waiting.empty()) {  // those that came meanwhile
+        std::erase(to_load_, other);
+        Answer(*other, {}, lock);
       }
     }
     return tl::make_unexpected(stopping_ ? Stopping() : Busy(options_.max_wait_seconds));
   }
-  for (Entry* entry : leaving) {
-    UnloadNow(*entry, lock);
+  for (Entry* other : leaving) {
+    UnloadNow(*other, lock);
   }
   return {};
 }
@@ -487,7 +490,7 @@ api::ApiResult<> ModelSet::State::LoadWithin(Entry& entry, const LineWish& wish,
   lock.lock();
   if (!service) {
     entry.line = 0;
-    return tl::make_unexpected(LoadFailed(service.error()));
+    return tl::make_unexpected(Failed(entry, service.error()));
   }
   entry.service = std::move(*service);
   entry.wish = {.least = least,

@@ -27,8 +27,9 @@ struct ModelSource {
 class ModelLoader {
  public:
   virtual ~ModelLoader() = default;
-  // From the model's headers; nothing big is allocated.
-  [[nodiscard]] virtual Result<LineWish> Plan(size_t model) = 0;
+  // From the model's headers; nothing big is allocated. kDoesNotFit, with what would do, when not
+  // even all of the line is enough.
+  [[nodiscard]] virtual Result<LineWish> Plan(size_t model, uint64_t whole_line) = 0;
   // A service within a line of its own. kDoesNotFit when the line is too low.
   [[nodiscard]] virtual Result<std::shared_ptr<engine::Service>> Load(
       size_t model, uint64_t line, const engine::Engine::ProgressFn& on_progress) = 0;

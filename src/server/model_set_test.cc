@@ -29,8 +29,8 @@ class World {
   struct Model {
     LineWish wish;
     uint64_t loaded_least = 0;  // 0: wish.least
-    std::string plan_error;
-    std::string load_error;
+    std::string plan_error = {};
+    std::string load_error = {};
     bool refuses_lines = false;
   };
 
@@ -80,7 +80,7 @@ class FakeLoader final : public ModelLoader {
  public:
   explicit FakeLoader(World& world) : world_(world) {}
 
-  [[nodiscard]] Result<LineWish> Plan(size_t model) override {
+  [[nodiscard]] Result<LineWish> Plan(size_t model, uint64_t /*whole_line*/) override {
     const World::Model& its = world_.models[model];
     if (!its.plan_error.empty()) {
       return Fail(ErrorKind::kBadModel, "{}", its.plan_error);
@@ -248,6 +248,7 @@ TEST(ModelSet, RefusesWithNumbersWhatNeverFits) {
   EXPECT_FALSE(b.error().may_retry);
   EXPECT_THAT(b.error().message, HasSubstr("needs 2.00 GiB at least, and the line is 1.00 GiB"));
   EXPECT_TRUE(test.set->List()[1].state.failed);
+  EXPECT_EQ(test.set->List()[1].state.error, ErrorKind::kDoesNotFit);
   EXPECT_TRUE(test.IsLoaded(0));
 }
 

@@ -20,7 +20,8 @@ struct LoadState {
   bool loaded = false;
   bool failed = false;
   engine::LoadProgress progress;
-  std::string message;  // with `failed`
+  ErrorKind error = ErrorKind::kFailed;  // with `failed`, as the next
+  std::string message;
 };
 
 struct ModelListing {

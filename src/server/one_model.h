@@ -16,10 +16,11 @@ class OneModel final : public Models {
   explicit OneModel(std::shared_ptr<engine::Service> service) : service_(std::move(service)) {}
 
   [[nodiscard]] std::vector<ModelListing> List() const override {
-    return {{.name = service_->summary().name,
-             .file_bytes = service_->summary().file_bytes,
-             .created = 1'700'000'000,
-             .state = {.loaded = true, .failed = false, .progress = {}, .message = {}}}};
+    return {
+        {.name = service_->summary().name,
+         .file_bytes = service_->summary().file_bytes,
+         .created = 1'700'000'000,
+         .state = {.loaded = true, .failed = false, .progress = {}, .error = {}, .message = {}}}};
   }
   void Use(const std::string& name, UseFn then) override {
     if (name.empty() || name == service_->summary().name) {

@@ -1,0 +1,52 @@
+#include "server/engine_loader.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/bytes.h"
+#include "engine/planner.h"
+#include "server/named_service.h"
+
+namespace plimsoll::server {
+
+Result<LineWish> EngineLoader::Plan(size_t model, uint64_t whole_line) {
+  auto planner = engine::Planner::Open(s_.models[model]);
+  if (!planner) {
+    return Forward(planner);
+  }
+  const engine::Landmarks& marks = (*planner)->landmarks();
+  if (whole_line < marks.least) {
+    if (auto refused = (*planner)->At(whole_line); !refused) {
+      return Forward(refused);
+    }
+  }
+  const uint64_t good = std::max({marks.least, marks.dense, marks.cycle});
+  return LineWish{.least = marks.least, .good = good, .all = std::max(good, marks.all_chunk)};
+}
+
+Result<std::shared_ptr<engine::Service>> EngineLoader::Load(
+    size_t model, uint64_t line, const engine::Engine::ProgressFn& on_progress) {
+  const auto begin = std::chrono::steady_clock::now();
+  engine::EngineOptions options = s_.models[model];
+  options.memory = SizeSpec{.bytes = line};
+  auto engine = s_.load(options, on_progress);
+  if (!engine) {
+    return Forward(engine);
+  }
+  auto service = engine::StartService(std::move(*engine), s_.service);
+  if (!service) {
+    return service;
+  }
+  if (s_.on_note) {
+    const double seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    s_.on_note(fmt::format("loaded {} within {} in {:.1f} s", s_.names[model], FormatBytes(line),
+                           seconds));
+  }
+  return WithName(std::move(*service), s_.names[model]);
+}
+
+}  // namespace plimsoll::server
