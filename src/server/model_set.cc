@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/invariant.h"
+#include "server/turn.h"
 
 namespace plimsoll::server {
 namespace {
@@ -114,7 +115,7 @@ class ModelSet::State : public std::enable_shared_from_this<State> {
   const ModelSetOptions options_;
 
   // Held over a whole division of the line. Taken before mutex_.
-  std::timed_mutex transaction_;
+  Turn transaction_;
   mutable std::mutex mutex_;
   std::condition_variable wake_;  // of the thread
   std::vector<Entry> entries_;    // never grows: pointers stay good
