@@ -100,6 +100,10 @@ Result<> LoadFirst(ModelSet& models, const ServeFlags& flags, const Console& con
   console.err << progress.Clear() << std::flush;
   auto outcome = loaded.get();
   const server::LoadState state = models.List().front().state;
+  if (state.failed && state.error == ErrorKind::kDoesNotFit) {
+    return Fail(state.error, "{}\nof the line of {} connections have {} (--max-connection-memory)",
+                state.message, FormatBytes(models.line()), FormatBytes(models.kept_bytes()));
+  }
   return state.failed ? Fail(state.error, "{}", state.message) : outcome;
 }
 
@@ -231,6 +235,17 @@ Result<> ServeCommand(std::vector<std::string> args, const CommandContext& conte
   }
   std::signal(SIGPIPE, SIG_IGN);  // whoever reads the log may go
   const auto health = std::make_shared<Health>();
+  std::optional<uint64_t> connection_bytes;
+  if (line.OriginOf("--max-connection-memory") != CommandLine::Origin::kBuiltIn) {
+    connection_bytes = flags.http.http.limits.max_memory_bytes;
+  }
+  auto made = MakeModelSet(std::move(*served), flags.models, flags.engine, flags.service,
+                           connection_bytes, context);
+  if (!made) {
+    return Forward(made);
+  }
+  const std::shared_ptr<ModelSet> models = std::move(*made);
+  flags.http.http.limits.max_memory_bytes = models->kept_bytes();
   auto http = HttpServer::Start(flags.http.http, server::LoadingRoutes(health));
   if (!http) {
     return Forward(http);
@@ -239,11 +254,6 @@ Result<> ServeCommand(std::vector<std::string> args, const CommandContext& conte
     return Fail(ErrorKind::kFailed, "a server needs signals to end by");
   }
   context.interrupts->SetMode(Interrupts::Mode::kStart);
-  auto made = MakeModelSet(std::move(*served), flags.models, flags.engine, flags.service, context);
-  if (!made) {
-    return Forward(made);
-  }
-  const std::shared_ptr<ModelSet> models = std::move(*made);
   // The models of a folder are loaded when somebody asks for them.
   if (!flags.models.models.empty() || flags.engine.models_dirs.empty()) {
     if (auto loaded = LoadFirst(*models, flags, context.console, *health); !loaded) {

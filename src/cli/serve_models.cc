@@ -178,10 +178,13 @@ Result<std::vector<ServedModel>> FindServedModels(const ServeModelFlags& flags,
   return models;
 }
 
+constexpr uint64_t kConnectionBytes = 32 * kMiB;
+
 Result<std::unique_ptr<server::ModelSet>> MakeModelSet(std::vector<ServedModel> models,
                                                        const ServeModelFlags& flags,
                                                        const EngineFlags& engine,
                                                        const engine::ServiceOptions& service,
+                                                       std::optional<uint64_t> connection_bytes,
                                                        const CommandContext& context) {
   server::EngineLoader::Setup setup = {.service = service, .load = context.load};
   std::vector<server::ModelSource> sources;
@@ -201,10 +204,12 @@ Result<std::unique_ptr<server::ModelSet>> MakeModelSet(std::vector<ServedModel> 
   setup.on_note = [log = Log(engine.log_level())](std::string_view note) { log.Debug("{}", note); };
   return std::make_unique<server::ModelSet>(
       std::move(sources), std::make_unique<server::EngineLoader>(std::move(setup)),
-      server::ModelSetOptions{.line = line,
-                              .keep_alive_seconds = flags.keep_alive_seconds,
-                              .max_wait_seconds = static_cast<double>(service.max_queue_seconds),
-                              .max_waiting = service.max_queue});
+      server::ModelSetOptions{
+          .line = line,
+          .kept_bytes = connection_bytes.value_or(std::min(kConnectionBytes, line / 16)),
+          .keep_alive_seconds = flags.keep_alive_seconds,
+          .max_wait_seconds = static_cast<double>(service.max_queue_seconds),
+          .max_waiting = service.max_queue});
 }
 
 }  // namespace plimsoll::cli

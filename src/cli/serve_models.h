@@ -38,9 +38,11 @@ struct ServedModel {
                                                                 const CommandContext& context,
                                                                 std::vector<std::string>& notes);
 
-// The line is what --memory means for the first of them. Nothing is loaded yet.
+// The line is what --memory means for the first of them; of it connections may take
+// connection_bytes. Nothing is loaded yet.
 [[nodiscard]] Result<std::unique_ptr<server::ModelSet>> MakeModelSet(
     std::vector<ServedModel> models, const ServeModelFlags& flags, const EngineFlags& engine,
-    const engine::ServiceOptions& service, const CommandContext& context);
+    const engine::ServiceOptions& service, std::optional<uint64_t> connection_bytes,
+    const CommandContext& context);
 
 }  // namespace plimsoll::cli

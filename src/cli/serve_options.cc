@@ -108,7 +108,7 @@ void AddLimitOptions(CommandLine& line, HttpFlags& flags) {
   Bytes(line, "--max-unsent-bytes", "of a stream; its answer waits for the reader (default 256K)",
         limits.max_unsent_bytes, 1024, kGiB);
   Bytes(line, "--max-connection-memory",
-        "of connections, requests and what is unsent, together (default 128M)",
+        "of the line, for connections, requests and what is unsent (default 32M, or a sixteenth)",
         limits.max_memory_bytes, kMiB, uint64_t{1} << 50);
   Seconds(line, "--idle-seconds", "between two requests of a connection (default 75)",
           limits.max_idle);

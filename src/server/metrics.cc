@@ -228,6 +228,8 @@ void WriteConnections(PrometheusText& out, const http::ConnectionStats& stats) {
     out.Sample({}, value);
   };
   family("http_connections", "gauge", "Connections that are open.", stats.active_connections);
+  family("http_memory_bytes", "gauge", "What connections, requests and unsent bytes take.",
+         stats.memory_bytes);
   family("http_requests_active", "gauge", "Requests without the end of their response.",
          stats.active_requests);
   family("http_connections_accepted_total", "counter", "Connections.", stats.accepted);

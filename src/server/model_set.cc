@@ -592,9 +592,19 @@ void ModelSet::State::Drain(Clock::time_point deadline) {
 
 // ---- the set ----
 
+namespace {
+
+ModelSetOptions WithoutKept(ModelSetOptions options) {
+  options.line -= std::min(options.line, options.kept_bytes);
+  return options;
+}
+
+}  // namespace
+
 ModelSet::ModelSet(std::vector<ModelSource> sources, std::unique_ptr<ModelLoader> loader,
                    const ModelSetOptions& options)
-    : state_(std::make_shared<State>(std::move(sources), std::move(loader), options)) {
+    : kept_bytes_(options.kept_bytes),
+      state_(std::make_shared<State>(std::move(sources), std::move(loader), WithoutKept(options))) {
   state_->thread = std::thread([state = state_.get()] { state->Run(); });
 }
 
@@ -604,9 +614,11 @@ std::vector<ModelListing> ModelSet::List() const { return state_->List(); }
 void ModelSet::Use(const std::string& name, UseFn then) { state_->Use(name, std::move(then)); }
 void ModelSet::Unload(const std::string& name) { state_->Unload(name); }
 std::vector<ServicePtr> ModelSet::Loaded() const { return state_->Loaded(); }
-uint64_t ModelSet::line() const { return state_->line(); }
-uint64_t ModelSet::least_line() const { return state_->least_line(); }
-Result<> ModelSet::SetLine(uint64_t bytes) { return state_->SetLine(bytes); }
+uint64_t ModelSet::line() const { return state_->line() + kept_bytes_; }
+uint64_t ModelSet::least_line() const { return state_->least_line() + kept_bytes_; }
+Result<> ModelSet::SetLine(uint64_t bytes) {
+  return state_->SetLine(bytes - std::min(bytes, kept_bytes_));
+}
 void ModelSet::Drain(Clock::time_point deadline) { state_->Drain(deadline); }
 
 }  // namespace plimsoll::server

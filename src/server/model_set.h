@@ -36,7 +36,8 @@ class ModelLoader {
 };
 
 struct ModelSetOptions {
-  uint64_t line = 0;                         // of all models together
+  uint64_t line = 0;                         // of all models together, and what is kept
+  uint64_t kept_bytes = 0;                   // of the line, for others: what connections may take
   std::optional<double> keep_alive_seconds;  // that a model stays unused; nothing: until need
   double max_wait_seconds = 300;             // that a request waits for others to be over
   uint32_t max_waiting = 256;                // requests that wait for a model, over all models
@@ -69,9 +70,12 @@ class ModelSet final : public Models {
   // Waits for the present load, if there is one, but not long: kFailed then.
   [[nodiscard]] Result<> SetLine(uint64_t bytes) override;
   void Drain(std::chrono::steady_clock::time_point deadline) override;
+  // Of the line, what the models do not get.
+  [[nodiscard]] uint64_t kept_bytes() const { return kept_bytes_; }
 
  private:
   class State;
+  const uint64_t kept_bytes_;
   // Shared with those who use a model, who may outlive the set.
   std::shared_ptr<State> state_;
 };

@@ -433,5 +433,16 @@ TEST(ModelSet, TheSumHoldsWhateverHappens) {
   EXPECT_LE(test.world.largest_sum(), 100U);
 }
 
+TEST(ModelSet, KeepsAPartOfTheLineForOthers) {
+  SetUnderTest test(100, {{{10, 20, 80}}}, {.kept_bytes = 30});
+  ASSERT_TRUE(test.Use("a"));
+  EXPECT_THAT(test.world.TakeEvents(), ElementsAre("load a 70"));
+  EXPECT_EQ(test.set->line(), 100U);
+  EXPECT_EQ(test.set->least_line(), 40U);
+  EXPECT_TRUE(test.set->SetLine(60));
+  EXPECT_THAT(test.world.TakeEvents(), ElementsAre("line a 30"));
+  EXPECT_FALSE(test.set->SetLine(20));
+}
+
 }  // namespace
 }  // namespace plimsoll::server

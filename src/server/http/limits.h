@@ -26,7 +26,7 @@ struct Limits {
   uint32_t max_requests = 1000;                                    // of a connection
   uint64_t max_unsent_bytes = 256 << 10;  // of a stream: what is computed for it pauses
   // Of connections, requests and what is unsent, together.
-  uint64_t max_memory_bytes = uint64_t{128} << 20;
+  uint64_t max_memory_bytes = uint64_t{32} << 20;
   std::chrono::milliseconds ping_interval = std::chrono::seconds(10);
 };
 
