@@ -71,6 +71,7 @@ class TaskRun final : public std::enable_shared_from_this<TaskRun> {
   std::mutex mutex_;
   std::vector<engine::RequestId> ids_;  // constant once it is started
   std::vector<Choice> choices_;
+  bool shows_control_ = false;
   size_t n_open_ = 0;
   std::optional<uint32_t> n_cached_;
   Usage usage_;
@@ -158,6 +159,7 @@ ApiResult<> TaskRun::Submit(PreparedTask prepared) {
     }
   }
   n_open_ = choices_.size();
+  shows_control_ = prepared.splitting && prepared.splitting->format.shows_control_tokens;
   for (uint32_t i = 0; i < choices_.size(); ++i) {
     if (auto submitted = SubmitChoice(prepared, i); !submitted) {
       return submitted;
@@ -167,14 +169,13 @@ ApiResult<> TaskRun::Submit(PreparedTask prepared) {
 }
 
 ApiResult<> TaskRun::SubmitChoice(const PreparedTask& prepared, uint32_t index) {
-  const bool shows_control = prepared.splitting && prepared.splitting->format.shows_control_tokens;
   engine::GenerationRequest request;
   request.prompt = prepared.prompts[index / task_.n].tokens;
   request.options = task_.options;
-  request.options.show_control = shows_control;
+  request.options.show_control = shows_control_;
   if (prepared.grammar) {
     request.filter = std::make_shared<output::CallFilter>(service_->tokenizer(), *prepared.grammar,
-                                                          shows_control);
+                                                          shows_control_);
   }
   request.n_top_logprobs = task_.n_top_logprobs;
   request.options.sampling.seed =
@@ -204,12 +205,14 @@ void TaskRun::OnPrompt(uint32_t n_done, uint32_t n_prompt) {
 }
 
 TokenReport TaskRun::Report(const engine::GeneratedToken& token) const {
-  const auto piece = [this](TokenId id) {
-    return std::string(service_->tokenizer().Piece(id, /*render_control=*/true));
-  };
-  TokenReport report = {.token = {.text = piece(token.token), .logprob = token.logprob}, .top = {}};
+  const text::Tokenizer& tokenizer = service_->tokenizer();
+  TokenReport report;
+  // As it stands in the text, which is cut where tokens end.
+  report.token = {.text = std::string(tokenizer.Piece(token.token, shows_control_)),
+                  .logprob = token.logprob};
   for (const engine::TokenLogprob& other : token.top) {
-    report.top.push_back({.text = piece(other.token), .logprob = other.logprob});
+    report.top.push_back(
+        {.text = std::string(tokenizer.Piece(other.token, true)), .logprob = other.logprob});
   }
   return report;
 }
