@@ -69,6 +69,9 @@ ServedModel Bundled() {
   ServedModel model;
   model.source.name = engine::BundledModelName();
   model.source.others = {"bundled"};
+  if (const auto file = engine::OpenBundledModel()) {
+    model.source.file_bytes = (*file)->size();
+  }
   model.source.created = ModifiedAt("/proc/self/exe");
   return model;
 }
