@@ -107,8 +107,8 @@ Result<> LoadFirst(ModelSet& models, const ServeFlags& flags, const Console& con
   return state.failed ? Fail(state.error, "{}", state.message) : outcome;
 }
 
-Router ReadyRoutes(const std::shared_ptr<Health>& health, server::ServingPtr serving) {
-  Router router = server::MakeRoutes(std::move(serving));
+Router ReadyRoutes(const std::shared_ptr<Health>& health, const server::ServingPtr& serving) {
+  Router router = server::MakeRoutes(serving);
   AddHealthRoutes(router, health);
   return router;
 }

@@ -385,12 +385,12 @@ void EngineService::Publish() {
   now.decode_seconds = totals.decode_seconds;
   now.kv_blocks_total = batcher_->n_blocks();
   now.kv_blocks_used = now.kv_blocks_total - batcher_->n_free_blocks();
-  auto paging = engine_->paging();
-  auto streaming = engine_->streaming();
+  const auto paging = engine_->paging();
+  const auto streaming = engine_->streaming();
   const std::lock_guard lock(mutex_);
   published_ = std::move(now);
-  paging_ = std::move(paging);
-  streaming_ = std::move(streaming);
+  paging_ = paging;
+  streaming_ = streaming;
   seconds_per_start_ = batcher_->seconds_per_start();
 }
 

@@ -2,7 +2,7 @@
 
 namespace plimsoll::server {
 
-http::Router MakeRoutes(ServingPtr serving) {
+http::Router MakeRoutes(const ServingPtr& serving) {
   http::Router router;
   AddTextRoutes(router, serving);
   AddEmbedRoutes(router, serving);

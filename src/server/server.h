@@ -6,7 +6,7 @@
 
 namespace plimsoll::server {
 
-[[nodiscard]] http::Router MakeRoutes(ServingPtr serving);
+[[nodiscard]] http::Router MakeRoutes(const ServingPtr& serving);
 
 // By subject. Each is in a file of its own under routes/.
 void AddTextRoutes(http::Router& router, const ServingPtr& serving);  // chat, completions, ...

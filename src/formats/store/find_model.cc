@@ -107,7 +107,7 @@ std::vector<const FoundModel*> Choices(std::vector<const FoundModel*> matches) {
 }
 
 std::string PlaceText(const SearchedPlace& place) {
-  const std::string path = Escape(place.path.string(), 400);
+  std::string path = Escape(place.path.string(), 400);
   switch (place.state) {
     case SearchedPlace::State::kSearched:
       return fmt::format("{} ({})", path, place.n_models);

@@ -54,7 +54,7 @@ class TaskRun final : public std::enable_shared_from_this<TaskRun> {
   [[nodiscard]] ApiResult<> Submit(PreparedTask prepared);
   [[nodiscard]] ApiResult<> SubmitChoice(const PreparedTask& prepared, uint32_t index);
   [[nodiscard]] TokenReport Report(const engine::GeneratedToken& token) const;
-  void Tell(std::vector<Event> events);
+  void Tell(const std::vector<Event>& events);
   void Tell(const Event& event) { Send(writer_->Write(event)); }
   void Send(std::string bytes);
   void Fail(const ApiError& error);
@@ -290,7 +290,7 @@ void TaskRun::OnEnd(uint32_t index, const engine::GenerationEnd& end) {
   }
 }
 
-void TaskRun::Tell(std::vector<Event> events) {
+void TaskRun::Tell(const std::vector<Event>& events) {
   std::string bytes;
   for (const Event& event : events) {
     bytes += writer_->Write(event);

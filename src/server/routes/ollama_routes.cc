@@ -106,7 +106,7 @@ api::ApiResult<http::Response> Show(const engine::Service& service) {
 using ParseTextFn = api::ApiResult<ollama::TextRequest> (*)(std::string_view body);
 
 // The context that a client counts on is only known to suffice when the model is.
-void AnswerText(const ServingPtr& serving, ollama::TextRequest text, ExchangePtr exchange) {
+void AnswerText(const ServingPtr& serving, ollama::TextRequest text, const ExchangePtr& exchange) {
   const std::string model = text.request.task.model;
   serving->models->Use(
       model, [serving, text = std::move(text),
@@ -127,7 +127,7 @@ void AnswerText(const ServingPtr& serving, ollama::TextRequest text, ExchangePtr
 }
 
 http::Handler TextHandler(ServingPtr serving, ParseTextFn parse) {
-  return [serving = std::move(serving), parse](ExchangePtr exchange) {
+  return [serving = std::move(serving), parse](const ExchangePtr& exchange) {
     auto request = parse(exchange->request().body);
     if (!request) {
       exchange->Respond(ollama::ErrorResponse(request.error()));
@@ -139,7 +139,7 @@ http::Handler TextHandler(ServingPtr serving, ParseTextFn parse) {
                                                     /*unload=*/true)});
       return;
     }
-    AnswerText(serving, *std::move(request), std::move(exchange));
+    AnswerText(serving, *std::move(request), exchange);
   };
 }
 
