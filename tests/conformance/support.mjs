@@ -88,18 +88,27 @@ export async function failure(promise) {
   throw new Error("it did not fail");
 }
 
-// How many requests have ended because their client went away.
-export async function interrupted(server, headers = {}) {
+// The sum of a metric's samples, over all models, whose labels fit.
+async function metric(server, headers, name, labels) {
   const text = await (await fetch(`${server.url}/metrics`, { headers })).text();
-  const lines = text.split("\n").filter((line) => /^\w*requests_finished_total\{.*reason="interrupted"/.test(line));
-  if (lines.length === 0) throw new Error("/metrics does not tell it");
+  const lines = text.split("\n").filter((line) => line.startsWith(`plimsoll_${name}{`) && line.includes(labels));
+  if (lines.length === 0) throw new Error(`/metrics does not tell ${name}`);
   return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" "))), 0);
 }
 
-// Waits until nothing is computed; the milliseconds that took.
+// How many requests have ended because their client went away.
+export function interrupted(server, headers = {}) {
+  return metric(server, headers, "requests_finished_total", 'reason="interrupted"');
+}
+
+// Waits until nothing is computed, and nothing is about to be: a request counts as waiting until the
+// step is over that it began with. The milliseconds that took.
 export async function untilIdle(server, headers = {}) {
   const started = Date.now();
-  while ((await (await fetch(`${server.url}/slots`, { headers })).json()).length > 0) {
+  const isBusy = async () =>
+    (await metric(server, headers, "num_requests_waiting", "")) > 0 ||
+    (await metric(server, headers, "num_requests_running", "")) > 0;
+  while (await isBusy()) {
     if (Date.now() - started > 10_000) throw new Error("requests go on");
     await sleep(20);
   }

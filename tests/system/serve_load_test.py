@@ -158,7 +158,7 @@ class ServeLoad(unittest.IsolatedAsyncioTestCase):
 
         gaps = await asyncio.gather(*(talk(number) for number in range(64)))
         print(f"64 clients: {n_answers} answers, longest silence {max(gaps):.2f} s, resident {peak / MIB:.0f} MiB")
-        self.assertGreater(n_answers, 64)
+        self.assertGreaterEqual(n_answers, 64)
         self.assertLessEqual(peak, (LINE_MIB + 64) * MIB)
 
     async def test_clients_that_vanish_cost_nothing_and_disturb_nobody(self):
