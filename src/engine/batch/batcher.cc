@@ -159,6 +159,10 @@ void Batcher::EndExpired(Clock::time_point now) {
 // In order of arrival. One that would compute what another is computing lets others pass; one for
 // which there is no room does not, or it would wait for ever.
 void Batcher::AdmitWaiting(Clock::time_point now) {
+  if (waiting_.empty()) {
+    last_start_.reset();  // the time until the next start says nothing about waiting
+    return;
+  }
   std::vector<Sequence*> candidates;
   std::ranges::transform(waiting_, std::back_inserter(candidates),
                          [](const SequencePtr& sequence) { return sequence.get(); });
@@ -185,7 +189,8 @@ void Batcher::AdmitWaiting(Clock::time_point now) {
 bool Batcher::ShouldWaitForPrefix(const Sequence& sequence, uint32_t n_found) const {
   return std::ranges::any_of(running_, [&](const SequencePtr& other) {
     const uint32_t common = CommonPrefix(other->tokens, sequence.tokens);
-    return common > other->n_computed && common >= n_found + kWorthWaiting;
+    return !other->is_answering() && common > other->n_computed &&
+           common >= n_found + kWorthWaiting;
   });
 }
 
@@ -245,7 +250,7 @@ void Batcher::Plan(Clock::time_point now) {
 void Batcher::PlanAnswers(Clock::time_point now, uint32_t& budget) {
   std::vector<Sequence*> answering;
   for (const SequencePtr& sequence : running_) {
-    if (sequence->n_pending() == 1 && sequence->first_token) {
+    if (sequence->is_answering()) {
       answering.push_back(sequence.get());
     }
   }
@@ -269,7 +274,7 @@ void Batcher::PlanAnswers(Clock::time_point now, uint32_t& budget) {
 void Batcher::PlanPrompts(uint32_t budget) {
   std::vector<Sequence*> reading;
   for (const SequencePtr& sequence : running_) {
-    if (!(sequence->n_pending() == 1 && sequence->first_token)) {
+    if (!sequence->is_answering()) {
       reading.push_back(sequence.get());
     }
   }
@@ -339,6 +344,7 @@ void Batcher::Preempt(Sequence& sequence) {
   std::erase_if(plan_, [&](const Piece& piece) { return piece.sequence == &sequence; });
   sequence.kv.reset();
   sequence.n_computed = 0;
+  sequence.paused_since.reset();
   ++totals_.n_preempted;
   InsertById(waiting_, TakeFrom(running_, sequence));
 }

@@ -91,8 +91,8 @@ class Batcher {
   void EndExpired(Clock::time_point now);
   void AdmitWaiting(Clock::time_point now);
   [[nodiscard]] bool Admit(Sequence& sequence, Clock::time_point now);
-  // Whether a running sequence is about to have computed a longer beginning of this one than is
-  // there by now.
+  // Whether a running sequence that is reading will have computed a longer beginning of this one
+  // than is there by now. One that is answering may stand still for its reader.
   [[nodiscard]] bool ShouldWaitForPrefix(const Sequence& sequence, uint32_t n_found) const;
   // The longest beginning of its tokens that is there, as a sequence of its own.
   [[nodiscard]] std::unique_ptr<kv::KvSequence> FindPrefix(const Sequence& sequence);
@@ -115,7 +115,6 @@ class Batcher {
                                     std::span<float> logits);
   void Commit(std::span<Piece> pieces);
   void Commit(Piece& piece);
-  void Undo(std::span<Piece> pieces);
 
   void Finish(Sequence& sequence, FinishReason reason);
   void FailSequence(Sequence& sequence, Error error);

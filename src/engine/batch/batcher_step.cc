@@ -34,14 +34,12 @@ void Batcher::RunPlan() {
   if (passed) {
     Commit(pieces);
   } else if (pieces.size() == 1) {
-    Undo(pieces);
     FailSequence(*pieces[0].sequence, passed.error());
   } else {
     for (Piece& piece : pieces) {
       if (auto alone = Pass({&piece, 1}); alone) {
         Commit(piece);
       } else {
-        Undo({&piece, 1});
         FailSequence(*piece.sequence, alone.error());
       }
     }
@@ -160,12 +158,6 @@ void Batcher::Commit(Piece& piece) {
     Finish(sequence, *step.end);
   } else {
     sequence.tokens.push_back(piece.drawn.token);
-  }
-}
-
-void Batcher::Undo(std::span<Piece> pieces) {
-  for (Piece& piece : pieces) {
-    piece.sequence->kv->Truncate(std::max(piece.sequence->n_computed, piece.sequence->n_prompt()));
   }
 }
 

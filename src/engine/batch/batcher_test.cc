@@ -253,6 +253,60 @@ TEST(Batcher, WaitsForASlowReaderAndGivesItUpInTheEnd) {
   EXPECT_THAT(slow->end.error->message, HasSubstr("10 seconds"));
 }
 
+// What it has computed is there for others at once.
+TEST(Batcher, DoesNotWaitForOneThatIsPaused) {
+  const auto engine = LoadBundled(256, 2);
+  const auto batcher = engine->NewBatcher({.n_parallel = 2}).value();
+  GenerationRequest request;
+  std::string text = "Hello";
+  for (int i = 0; i < 15; ++i) {
+    text += " my name is Ida.";
+  }
+  request.prompt = Encode(*engine, Question(text));
+  ASSERT_GT(request.prompt.size(), 64U);
+  request.options.n_predict = 20;
+  request.options.ignore_end = true;
+  request.options.sampling.temperature = 0;
+  const auto paused = std::make_shared<Heard>();
+  paused->has_room = false;
+  batcher->Add(1, request, paused, Clock::now());
+  const auto now = Clock::now();
+  while (batcher->Step(now) == Batcher::Outcome::kWorked) {
+  }
+  // The next one asks for all that was said, the token included that is not computed yet.
+  GenerationRequest next = request;
+  next.prompt = batcher->running()[0]->tokens;
+  const auto quick = std::make_shared<Heard>();
+  batcher->Add(2, next, quick, Clock::now());
+  while (batcher->Step(now) == Batcher::Outcome::kWorked) {
+  }
+  EXPECT_EQ(quick->n_ends, 1);
+  EXPECT_GE(quick->end.stats.n_prompt_reused + 1, request.prompt.size());
+}
+
+TEST(Batcher, AnIdleHourIsNoTimeOfWaiting) {
+  const auto engine = LoadBundled(128);
+  const auto batcher = engine->NewBatcher({.n_parallel = 1, .max_running = 1}).value();
+  GenerationRequest request;
+  request.prompt = Encode(*engine, Question("Hello"));
+  request.options.n_predict = 2;
+  auto now = Clock::now();
+  const auto run = [&] {
+    while (batcher->Step(now) == Batcher::Outcome::kWorked) {
+      now += std::chrono::milliseconds(10);
+    }
+  };
+  batcher->Add(1, request, std::make_shared<Heard>(), now);
+  run();
+  now += std::chrono::hours(1);
+  for (RequestId id = 2; id <= 5; ++id) {
+    batcher->Add(id, request, std::make_shared<Heard>(), now);
+  }
+  run();
+  EXPECT_GT(batcher->seconds_per_start(), 0);
+  EXPECT_LT(batcher->seconds_per_start(), 1);
+}
+
 TEST(Batcher, EndsARequestThatTakesTooLong) {
   const auto engine = LoadBundled(128);
   const auto batcher = engine->NewBatcher({.n_parallel = 1, .max_seconds = 5}).value();

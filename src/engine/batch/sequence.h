@@ -35,6 +35,8 @@ struct Sequence {
   [[nodiscard]] uint32_t n_pending() const {
     return static_cast<uint32_t>(tokens.size()) - n_computed;
   }
+  // All but the token that was drawn last is computed; else it is reading.
+  [[nodiscard]] bool is_answering() const { return n_pending() == 1 && first_token.has_value(); }
 };
 
 using SequencePtr = std::unique_ptr<Sequence>;
