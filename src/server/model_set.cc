@@ -547,10 +547,15 @@ Result<> ModelSet::State::SetLine(uint64_t bytes) {
   if (!eviction || eviction->must_wait) {
     return Fail(ErrorKind::kDoesNotFit, "the models in use need more than {}", FormatBytes(bytes));
   }
+  std::vector<Entry*> leaving;  // all marked first: nobody gets one while another is unloaded
   for (const size_t i : eviction->unload) {
     if (loaded.size() > 1) {
-      UnloadNow(*loaded[i], lock);
+      leaving.push_back(loaded[i]);
+      loaded[i]->is_leaving = true;
     }
+  }
+  for (Entry* entry : leaving) {
+    UnloadNow(*entry, lock);
   }
   std::vector<LineWish> wishes;
   Lines lines;
@@ -578,7 +583,9 @@ void ModelSet::State::Drain(Clock::time_point deadline) {
     stopping_ = true;
     wake_.notify_all();
     for (Entry* entry : LoadedEntries()) {
-      services.push_back(Pin(*entry, false));
+      if (entry->n_users > 0) {  // an idle one has nothing to finish, and may be on its way out
+        services.push_back(Pin(*entry, false));
+      }
     }
   }
   std::vector<std::thread> threads;

@@ -66,7 +66,8 @@ class World {
   }
 
   std::vector<Model> models;
-  std::function<void()> before_load;  // on the loading thread
+  std::function<void()> before_load;       // on the loading thread
+  std::function<void(size_t)> before_end;  // of a model, on the thread that unloads it
 
  private:
   std::mutex mutex_;
@@ -106,11 +107,16 @@ class FakeLoader final : public ModelLoader {
       world_.Change(model, bytes, "line ");
       return {};
     };
-    return std::make_shared<FakeService>(
-        its.loaded_least != 0 ? its.loaded_least : its.wish.least,
-        FakeService::Hooks{.on_set_line = on_set_line,
-                           .on_end = [this, model] { world_.Change(model, 0, "end "); },
-                           .on_drain = {}});
+    return std::make_shared<FakeService>(its.loaded_least != 0 ? its.loaded_least : its.wish.least,
+                                         FakeService::Hooks{.on_set_line = on_set_line,
+                                                            .on_end =
+                                                                [this, model] {
+                                                                  if (world_.before_end) {
+                                                                    world_.before_end(model);
+                                                                  }
+                                                                  world_.Change(model, 0, "end ");
+                                                                },
+                                                            .on_drain = {}});
   }
 
  private:
@@ -371,6 +377,36 @@ TEST(ModelSet, ALowerLineUnloadsIdleOnesButNotTheOnlyOne) {
   EXPECT_TRUE(alone.set->SetLine(20));
   EXPECT_TRUE(alone.IsLoaded(0));
   EXPECT_FALSE(alone.set->SetLine(9));
+}
+
+TEST(ModelSet, NobodyGetsAModelThatALowerLineIsAboutToUnload) {
+  std::vector<std::future<Used>> asked;
+  SetUnderTest test(100, {{{10, 20, 80}}, {{10, 20, 80}}, {{10, 20, 80}}});
+  const Used a = test.Use("a");
+  EXPECT_TRUE(test.Use("b"));
+  EXPECT_TRUE(test.Use("c"));
+  test.world.before_end = [&](size_t model) {
+    if (asked.empty()) {
+      asked.push_back(test.Ask(model == 1 ? "c" : "b"));
+    }
+  };
+  ASSERT_TRUE(test.set->SetLine(20));
+  ASSERT_EQ(asked.size(), 1U);
+  ASSERT_TRUE(asked.front().get()) << "it is loaded again, within the new line";
+  EXPECT_EQ(test.world.line_of(0) + test.world.line_of(1) + test.world.line_of(2), 20U);
+}
+
+TEST(ModelSet, AModelThatIsBeingUnloadedDoesNotKeepTheSetFromDraining) {
+  SetUnderTest test(100, {{{60, 60, 60}}, {{60, 60, 60}}});
+  EXPECT_TRUE(test.Use("a"));
+  std::promise<void> drained;
+  auto is_drained = drained.get_future().share();
+  test.world.before_end = [is_drained](size_t /*model*/) { is_drained.wait(); };
+  auto b = test.Ask("b");
+  test.set->Drain(std::chrono::steady_clock::now() + std::chrono::seconds(10));
+  drained.set_value();
+  static_cast<void>(b.get());  // an answer, whichever
+  EXPECT_EQ(test.Use("b").error().status, 503U);
 }
 
 TEST(ModelSet, WhoUsesAModelMayOutliveTheSet) {
