@@ -18,7 +18,9 @@ function(plimsoll_folder folder)
   endif()
   target_include_directories(plimsoll_${folder} ${scope} "${CMAKE_SOURCE_DIR}/src")
   target_link_libraries(plimsoll_${folder} ${scope} ${ARG_LINKS})
-  if(sources AND PLIMSOLL_SANITIZE)
+  # Kernels are optimised file by file, each for its instruction set; a debug build is for someone who
+  # changes one file at a time.
+  if(sources AND (PLIMSOLL_SANITIZE OR (CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT folder STREQUAL "kernels")))
     plimsoll_compile_together(plimsoll_${folder})
   endif()
 

@@ -74,6 +74,10 @@ double ArithmeticRate(kernels::Team& team, uint64_t (*loop)(size_t)) {
   return std::accumulate(best.begin(), best.end(), 0.0);
 }
 
+std::string PeakKey(const kernels::KernelSet& kernels, size_t n_threads) {
+  return fmt::format("memory {} {} {}", io::MachineKey(), kernels.name, n_threads);
+}
+
 }  // namespace
 
 uint64_t PeakBufferBytes(uint64_t line_bytes) {
@@ -102,19 +106,25 @@ Result<MachinePeak> MeasurePeak(const kernels::KernelSet& kernels, size_t n_thre
   };
 }
 
+std::optional<MachinePeak> KnownPeak(const kernels::KernelSet& kernels, size_t n_threads) {
+  const auto known = io::MeasurementCache::OfUser().Load(PeakKey(kernels, n_threads), kAge);
+  if (!known || known->size() != 3) {
+    return std::nullopt;
+  }
+  return MachinePeak{
+      .read_bytes = (*known)[0].value, .int8_dots = (*known)[1].value, .fmas = (*known)[2].value};
+}
+
 Result<MachinePeak> CachedPeak(const kernels::KernelSet& kernels, size_t n_threads,
                                uint64_t buffer_bytes, bool anew) {
-  const io::MeasurementCache cache = io::MeasurementCache::OfUser();
-  const std::string key = fmt::format("memory {} {} {}", io::MachineKey(), kernels.name, n_threads);
-  const auto known = anew ? std::nullopt : cache.Load(key, kAge);
-  if (known && known->size() == 3) {
-    return MachinePeak{
-        .read_bytes = (*known)[0].value, .int8_dots = (*known)[1].value, .fmas = (*known)[2].value};
+  if (const auto known = anew ? std::nullopt : KnownPeak(kernels, n_threads)) {
+    return *known;
   }
   auto peak = MeasurePeak(kernels, n_threads, buffer_bytes);
   if (peak) {
-    static_cast<void>(
-        cache.Store(key, {{0, 0, peak->read_bytes}, {1, 0, peak->int8_dots}, {2, 0, peak->fmas}}));
+    static_cast<void>(io::MeasurementCache::OfUser().Store(
+        PeakKey(kernels, n_threads),
+        {{0, 0, peak->read_bytes}, {1, 0, peak->int8_dots}, {2, 0, peak->fmas}}));
   }
   return peak;
 }

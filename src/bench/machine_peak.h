@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "base/result.h"
@@ -32,6 +33,10 @@ struct MachinePeak {
 // remembers it (io/measurement_cache.h). `anew`: whatever is remembered.
 [[nodiscard]] Result<MachinePeak> CachedPeak(const kernels::KernelSet& kernels, size_t n_threads,
                                              uint64_t buffer_bytes, bool anew = false);
+
+// What CachedPeak would give without measuring.
+[[nodiscard]] std::optional<MachinePeak> KnownPeak(const kernels::KernelSet& kernels,
+                                                   size_t n_threads);
 
 // MachinePeak::read_bytes for memory that is there already, at least PeakBufferBytes(0) of it: on
 // machines with several memory nodes it depends on where the pages are.

@@ -19,12 +19,6 @@ std::string OnOneLine(std::string message) {
 
 }  // namespace
 
-LineTarget LineOf(engine::Engine& engine) {
-  return {.line = [&engine] { return engine.ledger().budget_bytes; },
-          .line_for = [&engine](const auto& memory) { return engine.LineFor(memory); },
-          .set_line = [&engine](uint64_t bytes) { return engine.SetLine(bytes); }};
-}
-
 Result<LineKeeper::Wanted> ReadMemorySetting(const CommandContext& context,
                                              std::string_view command, CommandLine::Origin origin) {
   if (origin == CommandLine::Origin::kArguments || origin == CommandLine::Origin::kEnvironment) {
@@ -92,17 +86,29 @@ std::string LineKeeper::OnHangup() {
                                 FormatBytes(line), wanted->place);
 }
 
-std::unique_ptr<LineKeeper> KeepLine(engine::Engine& engine, const CommandContext& context,
-                                     CommandLine::Origin origin,
-                                     const std::optional<SizeSpec>& floor, bool quiet) {
+void AddMemoryFloor(CommandLine& line, std::optional<SizeSpec>& floor) {
+  line.Option("--memory-floor", "SIZE",
+              "while the machine is short of memory, use less: down to this",
+              [&floor](const std::string& value) -> Result<> {
+                auto size = ParseSize(value);
+                if (!size) {
+                  return Forward(size);
+                }
+                floor = *size;
+                return {};
+              });
+}
+
+std::unique_ptr<LineKeeper> KeepLine(const engine::LineTarget& target,
+                                     const CommandContext& context, const LineKeeping& keeping) {
   if (context.interrupts == nullptr) {
     return nullptr;
   }
   context.interrupts->CatchHangups();
   std::optional<engine::MemoryYield> yield;
-  if (floor) {
+  if (keeping.floor) {
     auto started =
-        engine::MemoryYield::Create(engine, *floor, std::chrono::steady_clock::now(), {});
+        engine::MemoryYield::Create(target, *keeping.floor, std::chrono::steady_clock::now(), {});
     if (started) {
       yield = std::move(*started);
     } else {
@@ -110,11 +116,14 @@ std::unique_ptr<LineKeeper> KeepLine(engine::Engine& engine, const CommandContex
     }
   }
   return std::make_unique<LineKeeper>(LineKeeper::Setup{
-      .target = LineOf(engine),
+      .target = target,
       .take_hangup = [interrupts = context.interrupts] { return interrupts->TakeHangup(); },
-      .read_again = [&context, origin] { return ReadMemorySetting(context, "run", origin); },
+      .read_again =
+          [&context, command = std::string(keeping.command), origin = keeping.memory_origin] {
+            return ReadMemorySetting(context, command, origin);
+          },
       .yield = std::move(yield),
-      .quiet = quiet});
+      .quiet = keeping.quiet});
 }
 
 }  // namespace plimsoll::cli

@@ -13,19 +13,10 @@
 #include "base/result.h"
 #include "cli/command.h"
 #include "cli/command_line.h"
-#include "engine/engine.h"
+#include "engine/line_target.h"
 #include "engine/memory_yield.h"
 
 namespace plimsoll::cli {
-
-// What is moved: the line of an engine, or of a server.
-struct LineTarget {
-  std::function<uint64_t()> line;
-  std::function<uint64_t(const std::optional<SizeSpec>& memory)> line_for;  // what --memory means
-  std::function<Result<>(uint64_t bytes)> set_line;
-};
-
-[[nodiscard]] LineTarget LineOf(engine::Engine& engine);
 
 class LineKeeper {
  public:
@@ -35,7 +26,7 @@ class LineKeeper {
     std::string place;               // where it stands
   };
   struct Setup {
-    LineTarget target;
+    engine::LineTarget target;          // an engine's, or a server's
     std::function<bool()> take_hangup;  // whether there was a SIGHUP since the last call
     std::function<Result<Wanted>()> read_again;
     std::optional<engine::MemoryYield> yield;
@@ -60,13 +51,20 @@ class LineKeeper {
                                                            std::string_view command,
                                                            CommandLine::Origin origin);
 
-// Of `plimsoll run`, whose --memory came from `origin`. Takes SIGHUP over. Says on standard error
-// when there is a floor and nothing can be given back. Null without interrupts (in tests).
-// `context` outlives it.
-[[nodiscard]] std::unique_ptr<LineKeeper> KeepLine(engine::Engine& engine,
+// Adds --memory-floor.
+void AddMemoryFloor(CommandLine& line, std::optional<SizeSpec>& floor);
+
+struct LineKeeping {
+  std::string_view command;           // whose setting of --memory counts
+  CommandLine::Origin memory_origin;  // of its --memory
+  std::optional<SizeSpec> floor;      // --memory-floor
+  bool quiet = false;
+};
+
+// Takes SIGHUP over. Says on standard error when there is a floor and nothing can be given back.
+// Null without interrupts (in tests). `context` and what the target refers to outlive it.
+[[nodiscard]] std::unique_ptr<LineKeeper> KeepLine(const engine::LineTarget& target,
                                                    const CommandContext& context,
-                                                   CommandLine::Origin origin,
-                                                   const std::optional<SizeSpec>& floor,
-                                                   bool quiet);
+                                                   const LineKeeping& keeping);
 
 }  // namespace plimsoll::cli

@@ -23,7 +23,7 @@ struct Keeper {
   FakeEngine engine{script};
   bool hung_up = false;
   Result<LineKeeper::Wanted> said;
-  LineKeeper keeper{{.target = LineOf(engine),
+  LineKeeper keeper{{.target = engine::LineOf(engine),
                      .take_hangup = [this] { return std::exchange(hung_up, false); },
                      .read_again = [this] { return said; }}};
 };
@@ -53,13 +53,14 @@ class YieldingKeeper : public testing::Test {
  protected:
   YieldingKeeper() {
     engine_.UseMemory(1024);
-    auto yield = engine::MemoryYield::Create(engine_, SizeSpec{.bytes = 128}, now_, [this] {
-      stalled_us_ += engine_.ledger().budget_bytes > room_ ? uint64_t{500'000} : 0;
-      return knows_ ? std::optional(stalled_us_) : std::nullopt;
-    });
+    auto yield =
+        engine::MemoryYield::Create(engine::LineOf(engine_), SizeSpec{.bytes = 128}, now_, [this] {
+          stalled_us_ += engine_.ledger().budget_bytes > room_ ? uint64_t{500'000} : 0;
+          return knows_ ? std::optional(stalled_us_) : std::nullopt;
+        });
     EXPECT_TRUE(yield) << yield.error().message;
     keeper_.emplace(
-        LineKeeper::Setup{.target = LineOf(engine_),
+        LineKeeper::Setup{.target = engine::LineOf(engine_),
                           .take_hangup = [this] { return std::exchange(hung_up_, false); },
                           .read_again =
                               [] {
@@ -119,14 +120,14 @@ TEST_F(YieldingKeeper, TakesALineDrawnAnewForItsTop) {
 
 TEST_F(YieldingKeeper, AMachineThatDoesNotCountStallsIsToldOf) {
   knows_ = false;
-  const auto refused = engine::MemoryYield::Create(engine_, SizeSpec{.bytes = 128}, now_,
-                                                   [] { return std::optional<uint64_t>(); });
+  const auto refused = engine::MemoryYield::Create(engine::LineOf(engine_), SizeSpec{.bytes = 128},
+                                                   now_, [] { return std::optional<uint64_t>(); });
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error().message, HasSubstr("/proc/pressure/memory cannot be read"));
   EXPECT_EQ(Seconds(5), "");  // it stops to say: nothing moves
   engine_.UseMemory(64);
-  const auto nothing = engine::MemoryYield::Create(engine_, SizeSpec{.bytes = 1}, now_,
-                                                   [] { return std::optional<uint64_t>(1); });
+  const auto nothing = engine::MemoryYield::Create(engine::LineOf(engine_), SizeSpec{.bytes = 1},
+                                                   now_, [] { return std::optional<uint64_t>(1); });
   ASSERT_FALSE(nothing);
   EXPECT_THAT(nothing.error().message, HasSubstr("nothing to give back"));
 }

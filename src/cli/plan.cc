@@ -6,6 +6,7 @@
 #include "cli/command_line.h"
 #include "cli/engine_options.h"
 #include "cli/find_model.h"
+#include "cli/machine_speed.h"
 #include "memory/trace/trace_file.h"
 
 namespace plimsoll::cli {
@@ -39,9 +40,7 @@ Result<> MeasureMachine(const engine::Planner& planner, PlanInputs& inputs) {
   if (!peak) {
     return tl::unexpected(peak.error());
   }
-  inputs.speed.memory = peak->read_bytes;
-  inputs.speed.multiply_adds = planner.is_quantized() ? peak->int8_dots : peak->fmas;
-  inputs.speed.attention_multiply_adds = peak->fmas;
+  inputs.speed = SpeedFrom(*peak, planner);
   auto disk = io::CachedDiskSpeed(planner.catalogue().files.front(), {});
   if (disk) {
     inputs.speed.disk = *std::move(disk);

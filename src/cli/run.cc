@@ -32,16 +32,7 @@ void Declare(CommandLine& line, RunFlags& flags) {
   line.Flag("--raw", "continue the text as it is, without the chat template", flags.raw);
   AddGenerateOptions(line, flags.generate);
   AddEngineOptions(line, flags.engine);
-  line.Option("--memory-floor", "SIZE",
-              "while the machine is short of memory, use less: down to this",
-              [&flags](const std::string& value) -> Result<> {
-                auto size = ParseSize(value);
-                if (!size) {
-                  return Forward(size);
-                }
-                flags.memory_floor = *size;
-                return {};
-              });
+  AddMemoryFloor(line, flags.memory_floor);
   line.Positional("MODEL", "the same as -m MODEL", flags.model);
   line.Topic("Output");
   line.Flag("--json", "one JSON object with text and figures, instead of a stream", flags.json);
@@ -171,8 +162,11 @@ Result<> RunCommand(std::vector<std::string> args, const CommandContext& context
   if (!session) {
     return Forward(session);
   }
-  const auto keeper = KeepLine(**engine, context, line.OriginOf("--memory"), flags.memory_floor,
-                               flags.engine.quiet);
+  const auto keeper = KeepLine(engine::LineOf(**engine), context,
+                               {.command = "run",
+                                .memory_origin = line.OriginOf("--memory"),
+                                .floor = flags.memory_floor,
+                                .quiet = flags.engine.quiet});
   const Attention attention = {.interrupts = context.interrupts, .keeper = keeper.get()};
   return *prompt ? AnswerOnce(**prompt, flags, **engine, **session, attention, context.console)
                  : ChatInTerminal(flags, **engine, **session, attention, context);

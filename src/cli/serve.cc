@@ -19,6 +19,7 @@
 #include "engine/service.h"
 #include "server/health.h"
 #include "server/http/http_server.h"
+#include "server/refusals.h"
 #include "server/server.h"
 
 namespace plimsoll::cli {
@@ -36,6 +37,7 @@ struct ServeFlags {
   HttpFlags http;
   engine::ServiceOptions service;
   std::optional<std::string> model;  // the argument
+  std::optional<SizeSpec> memory_floor;
   float drain_seconds = 30;
   uint32_t max_step_seconds = 600;
 };
@@ -65,6 +67,7 @@ void Declare(CommandLine& line, ServeFlags& flags) {
   AddServeModelOptions(line, flags.models);
   line.Topic("Machine");
   AddMachineOptions(line, flags.engine);
+  AddMemoryFloor(line, flags.memory_floor);
   line.Positional("MODEL", "the same as -m MODEL", flags.model);
   line.Topic("Output");
   AddOutputOptions(line, flags.engine);
@@ -118,6 +121,7 @@ server::ServingPtr Serve(const std::shared_ptr<ModelSet>& models, const HttpServ
   auto serving = std::make_shared<server::Serving>();
   serving->models = models;
   serving->version = PLIMSOLL_VERSION;
+  serving->n_parallel = flags.service.n_parallel;
   serving->run_task.max_unsent_bytes = flags.http.http.limits.max_unsent_bytes;
   serving->connections = [&http] { return http.stats(); };
   if (!flags.engine.quiet) {
@@ -146,20 +150,20 @@ uint64_t LineFor(const ModelSet& models, const std::optional<SizeSpec>& memory) 
   return memory ? memory->Resolve(models.List().front().file_bytes) : models.line();
 }
 
-std::unique_ptr<LineKeeper> KeepServerLine(ModelSet& models, const CommandContext& context,
-                                           CommandLine::Origin origin, bool quiet) {
-  if (context.interrupts == nullptr) {
-    return nullptr;
-  }
-  context.interrupts->CatchHangups();
-  return std::make_unique<LineKeeper>(LineKeeper::Setup{
-      .target = {.line = [&models] { return models.line(); },
-                 .line_for = [&models](const auto& memory) { return LineFor(models, memory); },
-                 .set_line = [&models](uint64_t bytes) { return models.SetLine(bytes); }},
-      .take_hangup = [interrupts = context.interrupts] { return interrupts->TakeHangup(); },
-      .read_again = [&context, origin] { return ReadMemorySetting(context, "serve", origin); },
-      .yield = std::nullopt,
-      .quiet = quiet});
+// Of the only model there is; several can be unloaded, so that all of the line can be given back.
+uint64_t Reserved(const ModelSet& models) {
+  const auto loaded = models.Loaded();
+  return loaded.size() == 1 && models.List().size() == 1
+             ? loaded.front()->ledger().reserved_bytes + models.kept_bytes()
+             : models.line();
+}
+
+engine::LineTarget LineOf(ModelSet& models) {
+  return {.line = [&models] { return models.line(); },
+          .reserved = [&models] { return Reserved(models); },
+          .least = [&models] { return models.least_line(); },
+          .line_for = [&models](const auto& memory) { return LineFor(models, memory); },
+          .set_line = [&models](uint64_t bytes) { return models.SetLine(bytes); }};
 }
 
 // Until somebody wants the server to end.
@@ -246,6 +250,7 @@ Result<> ServeCommand(std::vector<std::string> args, const CommandContext& conte
   }
   const std::shared_ptr<ModelSet> models = std::move(*made);
   flags.http.http.limits.max_memory_bytes = models->kept_bytes();
+  flags.http.http.error_body = server::RefusalBody;
   auto http = HttpServer::Start(flags.http.http, server::LoadingRoutes(health));
   if (!http) {
     return Forward(http);
@@ -264,8 +269,11 @@ Result<> ServeCommand(std::vector<std::string> args, const CommandContext& conte
   (*http)->SetRouter(ReadyRoutes(health, Serve(models, **http, flags, context.console)));
   health->Watch([models] { return SecondsSinceStep(*models); }, flags.max_step_seconds);
   health->SetState(Health::State::kReady);
-  const auto keeper =
-      KeepServerLine(*models, context, line.OriginOf("--memory"), flags.engine.quiet);
+  const auto keeper = KeepLine(LineOf(*models), context,
+                               {.command = "serve",
+                                .memory_origin = line.OriginOf("--memory"),
+                                .floor = flags.memory_floor,
+                                .quiet = flags.engine.quiet});
   if (!flags.engine.quiet) {
     SayReady(**http, *models, context.console);
   }

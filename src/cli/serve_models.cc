@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "cli/find_model.h"
+#include "cli/machine_speed.h"
 #include "engine/bundled_model.h"
 #include "engine/planner.h"
 #include "formats/gguf/split.h"
@@ -189,7 +190,8 @@ Result<std::unique_ptr<server::ModelSet>> MakeModelSet(std::vector<ServedModel> 
                                                        const engine::ServiceOptions& service,
                                                        std::optional<uint64_t> connection_bytes,
                                                        const CommandContext& context) {
-  server::EngineLoader::Setup setup = {.service = service, .load = context.load};
+  server::EngineLoader::Setup setup = {
+      .service = service, .load = context.load, .known_speed = KnownSpeed};
   std::vector<server::ModelSource> sources;
   for (ServedModel& model : models) {
     engine::EngineOptions& options = setup.models.emplace_back(OptionsToLoad(engine));

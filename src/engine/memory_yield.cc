@@ -10,24 +10,24 @@ namespace {
 
 constexpr std::chrono::seconds kBetweenLooks(1);
 
-memory::YieldingLine LineOf(const Engine& engine, SizeSpec floor) {
-  const uint64_t top = engine.ledger().budget_bytes;
-  const uint64_t lowest = std::max(engine.LineFor(floor), engine.LeastLine());
+memory::YieldingLine StartAt(const LineTarget& target, SizeSpec floor) {
+  const uint64_t top = target.line();
+  const uint64_t lowest = std::max(target.line_for(floor), target.least());
   return {top, std::min(top, lowest)};
 }
 
 }  // namespace
 
-MemoryYield::MemoryYield(Engine& engine, SizeSpec floor, StalledUsFn stalled_us, uint64_t at_us,
+MemoryYield::MemoryYield(LineTarget target, SizeSpec floor, StalledUsFn stalled_us, uint64_t at_us,
                          Time now)
-    : engine_(&engine),
+    : target_(std::move(target)),
       floor_(floor),
       stalled_us_(std::move(stalled_us)),
-      line_(LineOf(engine, floor)),
+      line_(StartAt(target_, floor)),
       last_us_(at_us),
       last_look_(now) {}
 
-Result<MemoryYield> MemoryYield::Create(Engine& engine, SizeSpec floor, Time now,
+Result<MemoryYield> MemoryYield::Create(LineTarget target, SizeSpec floor, Time now,
                                         StalledUsFn stalled_us) {
   if (!stalled_us) {
     stalled_us = [] { return io::ReadMemoryStalledUs(); };
@@ -38,13 +38,13 @@ Result<MemoryYield> MemoryYield::Create(Engine& engine, SizeSpec floor, Time now
                 "--memory-floor needs the kernel to count stalls for memory, and this one does "
                 "not: /proc/pressure/memory cannot be read\nboot with psi=1, or leave it out");
   }
-  if (engine.LeastLine() >= engine.ledger().reserved_bytes) {
+  if (target.least() >= target.reserved()) {
     return Fail(ErrorKind::kFailed,
                 "--memory-floor has nothing to give back: all of the model stays in memory with a "
                 "line of {}\nlower it with --memory to page the experts, or leave it out",
-                FormatBytes(engine.ledger().budget_bytes));
+                FormatBytes(target.line()));
   }
-  return MemoryYield(engine, floor, std::move(stalled_us), *at_us, now);
+  return MemoryYield(std::move(target), floor, std::move(stalled_us), *at_us, now);
 }
 
 Result<std::optional<MemoryYield::Move>> MemoryYield::Tend(Time now) {
@@ -57,18 +57,19 @@ Result<std::optional<MemoryYield::Move>> MemoryYield::Tend(Time now) {
   move.stalled_share = static_cast<double>(at_us - std::min(at_us, last_us_)) / passed.count();
   last_us_ = at_us;
   last_look_ = now;
-  move.from = engine_->ledger().budget_bytes;
-  move.to = line_.At(now.time_since_epoch(), move.stalled_share);
+  move.from = target_.line();
+  // A server's least grows with what it has loaded since.
+  move.to = std::max(line_.At(now.time_since_epoch(), move.stalled_share), target_.least());
   if (move.to == move.from) {
     return std::nullopt;
   }
-  if (auto moved = engine_->SetLine(move.to); !moved) {
+  if (auto moved = target_.set_line(move.to); !moved) {
     Restart();  // from where it is: the same again would be refused again
     return Forward(moved);
   }
   return move;
 }
 
-void MemoryYield::Restart() { line_ = LineOf(*engine_, floor_); }
+void MemoryYield::Restart() { line_ = StartAt(target_, floor_); }
 
 }  // namespace plimsoll::engine

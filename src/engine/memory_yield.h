@@ -1,4 +1,4 @@
-// An engine's line that gives way, between tokens, while others on the machine lack memory.
+// A line that gives way, between tokens, while others on the machine lack memory.
 #pragma once
 
 #include <chrono>
@@ -8,7 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
-#include "engine/engine.h"
+#include "engine/line_target.h"
 #include "memory/yielding_line.h"
 
 namespace plimsoll::engine {
@@ -20,10 +20,10 @@ class MemoryYield {
   // nothing where that is not known.
   using StalledUsFn = std::function<std::optional<uint64_t>()>;
 
-  // The line goes down to `floor` at most, or to the lowest that the engine takes. kFailed where
-  // the machine does not say how memory is, and where all of the model has to stay in memory.
-  // `stalled_us` may be empty: then the kernel is asked (PSI). The engine outlives it.
-  [[nodiscard]] static Result<MemoryYield> Create(Engine& engine, SizeSpec floor, Time now,
+  // The line goes down to `floor` at most, or to the lowest that the target takes. kFailed where
+  // the machine does not say how memory is, and where all that is there has to stay in memory.
+  // `stalled_us` may be empty: then the kernel is asked (PSI).
+  [[nodiscard]] static Result<MemoryYield> Create(LineTarget target, SizeSpec floor, Time now,
                                                   StalledUsFn stalled_us);
 
   struct Move {
@@ -32,15 +32,15 @@ class MemoryYield {
     double stalled_share = 0;  // of the time since the last look
   };
   // To be called between tokens; looks no more than once a second. What was done: a move, nothing,
-  // or why the engine refused.
+  // or why the target refused.
   [[nodiscard]] Result<std::optional<Move>> Tend(Time now);
   // The line was drawn anew by someone else: that is the top now.
   void Restart();
 
  private:
-  MemoryYield(Engine& engine, SizeSpec floor, StalledUsFn stalled_us, uint64_t at_us, Time now);
+  MemoryYield(LineTarget target, SizeSpec floor, StalledUsFn stalled_us, uint64_t at_us, Time now);
 
-  Engine* engine_;
+  LineTarget target_;
   SizeSpec floor_;
   StalledUsFn stalled_us_;
   memory::YieldingLine line_;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "engine/cost_model.h"
 #include "engine/engine.h"
 #include "engine/generation.h"
 
@@ -95,6 +96,9 @@ class Service {
   [[nodiscard]] virtual memory::LedgerSnapshot ledger() const = 0;
   [[nodiscard]] virtual std::optional<PagingSnapshot> paging() const = 0;
   [[nodiscard]] virtual std::optional<StreamingSnapshot> streaming() const = 0;
+  // The least that a token of one sequence takes as things stand (engine/decode_bound.h); nothing
+  // where nobody has measured the machine.
+  [[nodiscard]] virtual std::optional<DecodeCost> bound() const { return std::nullopt; }
   // Draws the line anew between two steps; waits for it. As Engine::SetLine, as the next two.
   [[nodiscard]] virtual Result<> SetLine(uint64_t bytes) = 0;
   [[nodiscard]] virtual uint64_t LineFor(const std::optional<SizeSpec>& memory) const = 0;

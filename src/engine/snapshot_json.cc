@@ -82,6 +82,17 @@ void WritePaging(JsonText& json, const PagingSnapshot& paging) {
   json.EndObject();
 }
 
+void WriteBound(JsonText& json, const DecodeCost& bound) {
+  json.BeginObject();
+  json.Key("decode_seconds_per_token").Number(bound.seconds());
+  json.Key("dense_seconds").Number(bound.dense_seconds);
+  json.Key("expert_seconds").Number(bound.expert_seconds);
+  json.Key("waiting_seconds").Number(bound.waiting_seconds);
+  json.Key("misses_per_token").Number(bound.misses);
+  json.Key("bytes_read_per_token").Number(bound.read_bytes);
+  json.EndObject();
+}
+
 void WriteProcessMemory(JsonText& json, const memory::LedgerSnapshot& ledger) {
   const ProcessMemory process = ReadProcessMemory();
   json.BeginObject();

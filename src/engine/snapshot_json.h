@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "base/json_text.h"
+#include "engine/cost_model.h"
 #include "engine/engine.h"
 
 namespace plimsoll::engine {
@@ -15,6 +16,7 @@ namespace plimsoll::engine {
 void WriteMemory(JsonText& json, const memory::LedgerSnapshot& ledger);
 void WritePaging(JsonText& json, const PagingSnapshot& paging);
 void WriteStreaming(JsonText& json, const StreamingSnapshot& streaming);
+void WriteBound(JsonText& json, const DecodeCost& bound);
 // What the process has in memory, beside what is reserved.
 void WriteProcessMemory(JsonText& json, const memory::LedgerSnapshot& ledger);
 

@@ -320,6 +320,8 @@ Result<DiskSpeed> CachedDiskSpeed(const std::shared_ptr<const File>& file,
   return speed;
 }
 
+std::optional<DiskSpeed> KnownDiskSpeed(const File& file) { return Remembered(file, {}); }
+
 Result<DiskSpeed> CachedFolderSpeed(const std::filesystem::path& folder,
                                     const DiskSpeedOptions& options) {
   std::error_code error;

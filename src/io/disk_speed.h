@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -57,7 +58,10 @@ struct DiskSpeedOptions {
 [[nodiscard]] Result<DiskSpeed> CachedDiskSpeed(const std::shared_ptr<const File>& file,
                                                 const DiskSpeedOptions& options);
 
-// The same for the device that a folder is on: what is known of it, or measured on a file of
+// What CachedDiskSpeed would give without measuring.
+[[nodiscard]] std::optional<DiskSpeed> KnownDiskSpeed(const File& file);
+
+// CachedDiskSpeed for the device that a folder is on: what is known of it, or measured on a file of
 // scratch_bytes that is written there and removed again. kIo when it cannot be written.
 [[nodiscard]] Result<DiskSpeed> CachedFolderSpeed(const std::filesystem::path& folder,
                                                   const DiskSpeedOptions& options);

@@ -7,7 +7,6 @@
 #include <fmt/format.h>
 
 #include "base/bytes.h"
-#include "engine/planner.h"
 #include "server/named_service.h"
 
 namespace plimsoll::server {
@@ -16,6 +15,10 @@ Result<LineWish> EngineLoader::Plan(size_t model, uint64_t whole_line) {
   auto planner = engine::Planner::Open(s_.models[model]);
   if (!planner) {
     return Forward(planner);
+  }
+  if (auto speed = s_.known_speed ? s_.known_speed(**planner) : std::nullopt) {
+    bounds_[model] = {.work = (*planner)->WorkAt((*planner)->n_ctx() / 2),
+                      .speed = *std::move(speed)};
   }
   const engine::Landmarks& marks = (*planner)->landmarks();
   if (whole_line < marks.least) {
@@ -46,7 +49,9 @@ Result<std::shared_ptr<engine::Service>> EngineLoader::Load(
     s_.on_note(fmt::format("loaded {} within {} in {:.1f} s", s_.names[model], FormatBytes(line),
                            seconds));
   }
-  return WithName(std::move(*service), s_.names[model]);
+  const auto bound = bounds_.find(model);
+  return WithName(std::move(*service), s_.names[model],
+                  bound == bounds_.end() ? std::nullopt : std::optional(bound->second));
 }
 
 }  // namespace plimsoll::server

@@ -2,12 +2,16 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "engine/decode_bound.h"
 #include "engine/engine.h"
+#include "engine/planner.h"
 #include "engine/service.h"
 #include "server/model_set.h"
 
@@ -25,6 +29,8 @@ class EngineLoader final : public ModelLoader {
     std::vector<engine::EngineOptions> models;
     engine::ServiceOptions service;
     LoadEngineFn load;
+    // What is known of the machine that a model is to run on; may be empty. Measures nothing.
+    std::function<std::optional<engine::MachineSpeed>(const engine::Planner&)> known_speed;
     // Called by the set's thread with what has been done, for people; may be empty.
     std::function<void(std::string_view)> on_note;
   };
@@ -36,6 +42,7 @@ class EngineLoader final : public ModelLoader {
 
  private:
   Setup s_;
+  std::map<size_t, engine::DecodeBound> bounds_;  // of models that were planned
 };
 
 }  // namespace plimsoll::server

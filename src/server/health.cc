@@ -4,6 +4,7 @@
 
 #include "base/json_text.h"
 #include "server/http/http_error.h"
+#include "server/refusals.h"
 
 namespace plimsoll::server {
 
@@ -64,6 +65,16 @@ Response Health::Describe() const {
   return response;
 }
 
+Response Health::Refuse(std::string_view path) const {
+  Response response = Describe();
+  if (path.starts_with("/v1/messages") || path.starts_with("/api/")) {
+    response.body = RefusalBody(
+        {.status = response.status, .code = "loading", .message = "the model is being loaded"},
+        path);
+  }
+  return response;
+}
+
 void AddHealthRoutes(http::Router& router, const std::shared_ptr<Health>& health) {
   const auto describe = [health](const std::shared_ptr<Exchange>& exchange) {
     exchange->Respond(health->Describe());
@@ -90,7 +101,7 @@ http::Router LoadingRoutes(const std::shared_ptr<Health>& health) {
                   .path = path,
                   .handler =
                       [health](const std::shared_ptr<Exchange>& exchange) {
-                        exchange->Respond(health->Describe());
+                        exchange->Respond(health->Refuse(exchange->request().path));
                       },
                   .quick = true});
     }

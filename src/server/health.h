@@ -5,6 +5,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 
 #include "engine/engine.h"
 #include "server/http/router.h"
@@ -26,6 +27,8 @@ class Health {
 
   // 200 with {"status":"ok"}, or 503 with an error object and how far loading is.
   [[nodiscard]] http::Response Describe() const;
+  // The same for whoever asked for something else at this path, in its dialect.
+  [[nodiscard]] http::Response Refuse(std::string_view path) const;
   // The same of the process itself: 503 when the engine is stuck, and only a restart can help.
   [[nodiscard]] http::Response DescribeLife() const;
 

@@ -7,8 +7,9 @@ namespace {
 
 class NamedService final : public engine::Service {
  public:
-  NamedService(std::shared_ptr<engine::Service> service, const std::string& name)
-      : service_(std::move(service)), summary_(service_->summary()) {
+  NamedService(std::shared_ptr<engine::Service> service, const std::string& name,
+               std::optional<engine::DecodeBound> bound)
+      : service_(std::move(service)), summary_(service_->summary()), bound_(std::move(bound)) {
     summary_.name = name;
   }
 
@@ -34,6 +35,9 @@ class NamedService final : public engine::Service {
   [[nodiscard]] std::optional<engine::StreamingSnapshot> streaming() const override {
     return service_->streaming();
   }
+  [[nodiscard]] std::optional<engine::DecodeCost> bound() const override {
+    return bound_ ? std::optional(bound_->Now(paging(), streaming())) : std::nullopt;
+  }
   [[nodiscard]] Result<> SetLine(uint64_t bytes) override { return service_->SetLine(bytes); }
   [[nodiscard]] uint64_t LineFor(const std::optional<SizeSpec>& memory) const override {
     return service_->LineFor(memory);
@@ -44,13 +48,15 @@ class NamedService final : public engine::Service {
  private:
   std::shared_ptr<engine::Service> service_;
   engine::ModelSummary summary_;
+  std::optional<engine::DecodeBound> bound_;
 };
 
 }  // namespace
 
 std::shared_ptr<engine::Service> WithName(std::shared_ptr<engine::Service> service,
-                                          const std::string& name) {
-  return std::make_shared<NamedService>(std::move(service), name);
+                                          const std::string& name,
+                                          std::optional<engine::DecodeBound> bound) {
+  return std::make_shared<NamedService>(std::move(service), name, std::move(bound));
 }
 
 }  // namespace plimsoll::server

@@ -196,6 +196,7 @@ TEST(ServerRoutes, TellsOfItself) {
   server.Ask("POST", "/v1/chat/completions", ChatBody(""));
   WaitUntilIdle(server.service());
   EXPECT_THAT(server.Ask("GET", "/props").body, HasSubstr("\"n_ctx\":512"));
+  EXPECT_THAT(server.Ask("GET", "/props").body, HasSubstr("\"total_slots\":2,"));
   EXPECT_EQ(server.Ask("GET", "/slots").body, "[]");
   const auto models = Json(server.Ask("GET", "/v1/models").body).Get("data").list();
   ASSERT_EQ(models.size(), 1U);
@@ -228,8 +229,9 @@ TEST(ServerRoutes, MovesTheLine) {
   EXPECT_EQ(put(R"({"memory":7})").status, 400U);
   EXPECT_EQ(put("{}").status, 400U);
   EXPECT_EQ(server.service().ledger().budget_bytes, line - 4096);
-  EXPECT_THAT(server.Ask("GET", "/v1/engine/memory").body,
-              AllOf(HasSubstr("\"kv\":"), HasSubstr("\"resident_bytes\":")));
+  EXPECT_THAT(
+      server.Ask("GET", "/v1/engine/memory").body,
+      AllOf(HasSubstr("\"kv\":"), HasSubstr("\"resident_bytes\":"), HasSubstr("\"bound\":null")));
 }
 
 }  // namespace

@@ -32,7 +32,8 @@ class TimesByModel {
 // Outlives the requests of its routes.
 struct Serving {
   std::shared_ptr<Models> models;
-  std::string version;  // of the program
+  std::string version;      // of the program
+  uint32_t n_parallel = 1;  // contexts of a model for which there is always room
   api::RunTaskOptions run_task;
   // Asked for /metrics; may be empty.
   std::function<http::ConnectionStats()> connections;

@@ -137,6 +137,7 @@ class TestServer {
     auto serving = std::make_shared<Serving>();
     serving->models = std::make_shared<OneModel>(service_);
     serving->version = "1.2.3";
+    serving->n_parallel = options.n_parallel;
     router_ = MakeRoutes(serving);
   }
 

@@ -87,11 +87,16 @@ class Serve(unittest.TestCase):
             status, body = server.get("/nothing/here")
             self.assertEqual(status, 404)
             self.assertEqual(set(json.loads(body)["error"]), {"message", "type", "param", "code"})
+            status, body = server.get("/api/nothing")
+            self.assertEqual((status, set(json.loads(body))), (404, {"error"}))
+            status, body = server.get("/v1/engine/memory")
+            (model,) = json.loads(body)["models"]
+            self.assertIn("bound", model)
             server.process.send_signal(signal.SIGTERM)
             code, said = server.wait()
         self.assertEqual(code, 0)
         logged = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
-        self.assertEqual([line["path"] for line in logged], ["/livez", "/readyz", "/health", "-"])
+        self.assertEqual([line["path"] for line in logged], ["/livez", "/readyz", "/health", "-", "-", "/v1/engine/memory"])
         self.assertNotIn("nothing", said)
 
     def test_a_port_in_use_exits_with_6_and_names_it(self):

@@ -297,7 +297,13 @@ void Connection::Refuse(const HttpError& error) {
   if (error.breach) {
     hub_.stats.Add(*error.breach);
   }
-  decision_ = {.response = ErrorResponse(error), .route = nullptr, .router = nullptr};
+  decision_ = {.response = ErrorFor(error), .route = nullptr, .router = nullptr};
+}
+
+// As the clients of the request's path read it.
+Response Connection::ErrorFor(const HttpError& error) {
+  return hub_.error_body ? ErrorResponse(error, hub_.error_body(error, parser_->request().path))
+                         : ErrorResponse(error);
 }
 
 // The headers are there: what does not depend on the body is decided, so that nobody sends a body
@@ -343,7 +349,7 @@ void Connection::Decide(Request& request) {
   decision_ = {.response = std::nullopt, .route = route, .router = hub_.router};
 }
 
-Response Connection::NoRoute(const Request& request, const std::string& allowed) const {
+Response Connection::NoRoute(const Request& request, const std::string& allowed) {
   if (request.method == "OPTIONS" && (request.path == "*" || !allowed.empty())) {
     Response response;
     response.status = 204;
@@ -353,10 +359,10 @@ Response Connection::NoRoute(const Request& request, const std::string& allowed)
     return response;
   }
   if (allowed.empty()) {
-    return ErrorResponse(
+    return ErrorFor(
         {.status = 404, .code = "unknown_url", .message = "there is nothing at this path"});
   }
-  Response response = ErrorResponse(
+  Response response = ErrorFor(
       {.status = 405, .code = "method_not_allowed", .message = "this path takes " + allowed});
   response.headers.emplace_back("Allow", allowed);
   return response;

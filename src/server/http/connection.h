@@ -22,6 +22,7 @@
 
 #include "server/http/access_log.h"
 #include "server/http/access_rules.h"
+#include "server/http/http_error.h"
 #include "server/http/limits.h"
 #include "server/http/request_parser.h"
 #include "server/http/response_queue.h"
@@ -63,7 +64,8 @@ class Connection;
 struct ConnectionHub {
   const Limits limits;
   const AccessRules rules;
-  const ChargeFn charge;  // may be empty
+  const ChargeFn charge;         // may be empty, as the next
+  const ErrorBodyFn error_body;  // of HttpOptions
   AccessLog& log;
   StatsCounter& stats;
   boost::asio::thread_pool& pool;
@@ -125,8 +127,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   [[nodiscard]] std::optional<Outcome> OnStarted();
   void OnHead();
   void Refuse(const HttpError& error);
+  [[nodiscard]] Response ErrorFor(const HttpError& error);
   void Decide(Request& request);
-  [[nodiscard]] Response NoRoute(const Request& request, const std::string& allowed) const;
+  [[nodiscard]] Response NoRoute(const Request& request, const std::string& allowed);
   [[nodiscard]] std::shared_ptr<ResponseQueue> MakeQueue();
   void Dispatch(const std::shared_ptr<ResponseQueue>& queue);
   [[nodiscard]] std::string HeadOf(const ResponseQueue::Output& output, const Request& request);

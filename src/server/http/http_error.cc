@@ -1,5 +1,7 @@
 #include "server/http/http_error.h"
 
+#include <utility>
+
 #include "base/json_text.h"
 
 namespace plimsoll::server::http {
@@ -81,7 +83,7 @@ std::string_view ReasonPhrase(unsigned status) {
   }
 }
 
-Response ErrorResponse(const HttpError& error) {
+std::string ErrorBody(const HttpError& error) {
   JsonText json;
   json.BeginObject().Key("error").BeginObject();
   json.Key("message").String(error.message);
@@ -93,9 +95,15 @@ Response ErrorResponse(const HttpError& error) {
     json.Key("code").String(error.code);
   }
   json.EndObject().EndObject();
+  return json.text();
+}
+
+Response ErrorResponse(const HttpError& error) { return ErrorResponse(error, ErrorBody(error)); }
+
+Response ErrorResponse(const HttpError& error, std::string body) {
   Response response;
   response.status = error.status;
-  response.body = json.text();
+  response.body = std::move(body);
   if (error.status == 401) {
     response.headers.emplace_back("WWW-Authenticate", "Bearer");
   }

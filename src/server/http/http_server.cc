@@ -98,6 +98,7 @@ class AsioHttpServer final : public HttpServer {
         hub_{.limits = WithinFileLimit(options.limits),
              .rules = std::move(rules),
              .charge = CountedCharge(memory_, options.limits.max_memory_bytes, options.charge),
+             .error_body = options.error_body,
              .log = log_,
              .stats = stats_,
              .pool = pool_,

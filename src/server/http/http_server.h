@@ -12,6 +12,7 @@
 
 #include "base/result.h"
 #include "server/http/access_log.h"
+#include "server/http/http_error.h"
 #include "server/http/limits.h"
 #include "server/http/request_parser.h"
 #include "server/http/router.h"
@@ -35,6 +36,7 @@ struct HttpOptions {
   AccessLog::WriteFn write_log;  // empty: to standard error
   // Asked for the memory of connections, requests and responses. Must outlive all Exchanges.
   ChargeFn charge;
+  ErrorBodyFn error_body;  // of what is refused here; empty: OpenAI's object
 };
 
 class HttpServer {

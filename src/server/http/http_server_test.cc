@@ -296,11 +296,25 @@ TEST_F(ServerTest, HeadersOptionsAndUnknownPaths) {
   const auto wrong = client.Ask("DELETE /hello HTTP/1.1\r\nHost: localhost\r\n\r\n");
   EXPECT_EQ(wrong.status, 405U);
   EXPECT_EQ(wrong.headers.at("allow"), "GET");
-  const auto unknown = client.Get("/<script>");
+  const auto unknown = client.Get("/<script>?x=1");
   EXPECT_EQ(unknown.status, 404U);
   EXPECT_THAT(unknown.body, Not(HasSubstr("script")));
   EXPECT_THAT(unknown.body,
               HasSubstr(R"("type":"not_found_error","param":null,"code":"unknown_url")"));
+}
+
+TEST_F(ServerTest, RefusalsAreWordedForTheirPath) {
+  options_.error_body = [](const HttpError& error, std::string_view path) {
+    return std::to_string(error.status) + " at " + std::string(path);
+  };
+  options_.limits.max_body_bytes = 10;
+  Start();
+  TestClient client(port());
+  EXPECT_EQ(client.Get("/nothing?x=1").body, "404 at /nothing");
+  EXPECT_EQ(client.Ask("DELETE /hello HTTP/1.1\r\nHost: localhost\r\n\r\n").body, "405 at /hello");
+  EXPECT_EQ(
+      client.Ask("POST /hello HTTP/1.1\r\nHost: localhost\r\nContent-Length: 11\r\n\r\n").body,
+      "413 at /hello");
 }
 
 TEST_F(ServerTest, EchoesAGoodRequestIdAndNoOther) {

@@ -231,6 +231,11 @@ void RequestParser::FinishHead() {
                  .message = "this server speaks HTTP/1.1 and HTTP/1.0"});
   }
   if (ec == beast::http::error::body_limit) {
+    // The refusal is worded for whoever asks at that path.
+    Request& request = message_->request;
+    if (auto target = ParseTarget(message_->target, request.Header("host").value_or(""))) {
+      request.path = std::move(target->path);
+    }
     return Fail({.status = 413,
                  .code = "body_too_large",
                  .message = "the body is too large",

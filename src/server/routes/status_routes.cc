@@ -1,5 +1,4 @@
 // What a server says of itself: properties, slots, metrics, memory, and the line.
-#include <algorithm>
 #include <utility>
 
 #include <boost/json/value.hpp>
@@ -34,7 +33,7 @@ http::Response Props(const Serving& serving) {
     const engine::Service& service = *loaded.front();
     const engine::ModelSummary& summary = service.summary();
     json.Key("model_alias").String(summary.name);
-    json.Key("total_slots").Number(std::max<size_t>(service.Snapshot().running.size(), 1));
+    json.Key("total_slots").Number(serving.n_parallel);
     json.Key("default_generation_settings").BeginObject();
     json.Key("n_ctx").Number(summary.n_ctx);
     json.EndObject();
@@ -99,6 +98,12 @@ http::Response Memory(const Models& models) {
     if (const auto streaming = service->streaming()) {
       json.Key("streaming");
       engine::WriteStreaming(json, *streaming);
+    }
+    json.Key("bound");
+    if (const auto bound = service->bound()) {
+      engine::WriteBound(json, *bound);
+    } else {
+      json.Null();
     }
     json.EndObject();
   }
