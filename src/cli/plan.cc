@@ -3,10 +3,10 @@
 #include <ostream>
 
 #include "bench/machine_peak.h"
+#include "bench/machine_speed.h"
 #include "cli/command_line.h"
 #include "cli/engine_options.h"
 #include "cli/find_model.h"
-#include "cli/machine_speed.h"
 #include "memory/trace/trace_file.h"
 
 namespace plimsoll::cli {
@@ -40,7 +40,7 @@ Result<> MeasureMachine(const engine::Planner& planner, PlanInputs& inputs) {
   if (!peak) {
     return tl::unexpected(peak.error());
   }
-  inputs.speed = SpeedFrom(*peak, planner);
+  inputs.speed = bench::SpeedFrom(*peak, planner);
   auto disk = io::CachedDiskSpeed(planner.catalogue().files.front(), {});
   if (disk) {
     inputs.speed.disk = *std::move(disk);

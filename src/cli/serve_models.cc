@@ -8,8 +8,8 @@
 
 #include <sys/stat.h>
 
+#include "bench/machine_speed.h"
 #include "cli/find_model.h"
-#include "cli/machine_speed.h"
 #include "engine/bundled_model.h"
 #include "engine/planner.h"
 #include "formats/gguf/split.h"
@@ -191,7 +191,7 @@ Result<std::unique_ptr<server::ModelSet>> MakeModelSet(std::vector<ServedModel> 
                                                        std::optional<uint64_t> connection_bytes,
                                                        const CommandContext& context) {
   server::EngineLoader::Setup setup = {
-      .service = service, .load = context.load, .known_speed = KnownSpeed};
+      .service = service, .load = context.load, .known_speed = bench::KnownSpeed};
   std::vector<server::ModelSource> sources;
   for (ServedModel& model : models) {
     engine::EngineOptions& options = setup.models.emplace_back(OptionsToLoad(engine));

@@ -7,13 +7,13 @@
 #include "engine/cost_model.h"
 #include "engine/planner.h"
 
-namespace plimsoll::cli {
+namespace plimsoll::bench {
 
 // Without a disk. By the kind of the model's weights.
-[[nodiscard]] engine::MachineSpeed SpeedFrom(const bench::MachinePeak& peak,
+[[nodiscard]] engine::MachineSpeed SpeedFrom(const MachinePeak& peak,
                                              const engine::Planner& planner);
 
 // Measures nothing; nothing when memory or the model's disk never were (plimsoll doctor does).
 [[nodiscard]] std::optional<engine::MachineSpeed> KnownSpeed(const engine::Planner& planner);
 
-}  // namespace plimsoll::cli
+}  // namespace plimsoll::bench

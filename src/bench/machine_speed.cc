@@ -1,12 +1,12 @@
-#include "cli/machine_speed.h"
+#include "bench/machine_speed.h"
 
 #include <utility>
 
 #include "io/disk_speed.h"
 
-namespace plimsoll::cli {
+namespace plimsoll::bench {
 
-engine::MachineSpeed SpeedFrom(const bench::MachinePeak& peak, const engine::Planner& planner) {
+engine::MachineSpeed SpeedFrom(const MachinePeak& peak, const engine::Planner& planner) {
   engine::MachineSpeed speed;
   speed.memory = peak.read_bytes;
   speed.multiply_adds = planner.is_quantized() ? peak.int8_dots : peak.fmas;
@@ -15,7 +15,7 @@ engine::MachineSpeed SpeedFrom(const bench::MachinePeak& peak, const engine::Pla
 }
 
 std::optional<engine::MachineSpeed> KnownSpeed(const engine::Planner& planner) {
-  const auto peak = bench::KnownPeak(planner.kernels(), planner.n_threads());
+  const auto peak = KnownPeak(planner.kernels(), planner.n_threads());
   if (!peak || planner.catalogue().files.empty()) {
     return std::nullopt;
   }
@@ -28,4 +28,4 @@ std::optional<engine::MachineSpeed> KnownSpeed(const engine::Planner& planner) {
   return speed;
 }
 
-}  // namespace plimsoll::cli
+}  // namespace plimsoll::bench
