@@ -9,7 +9,7 @@ Continuation::Continuation(const text::Tokenizer& tokenizer, TokenId last,
       detokenizer_(tokenizer, options.show_control, tokenizer.Piece(last, false).empty()),
       stops_(options.stop) {}
 
-Continuation::Step Continuation::Add(TokenId token, bool has_room) {
+Continuation::Step Continuation::Add(TokenId token, bool has_room, bool is_last) {
   ++n_generated_;
   if (!options_.ignore_end && tokenizer_.IsEndOfGeneration(token)) {
     return End({}, FinishReason::kEnd);
@@ -17,6 +17,9 @@ Continuation::Step Continuation::Add(TokenId token, bool has_room) {
   std::string text = stops_.Add(detokenizer_.Add(token));
   if (stops_.stopped()) {
     return {.text = std::move(text), .end = FinishReason::kStopString};
+  }
+  if (is_last) {
+    return End(std::move(text), FinishReason::kEnd);
   }
   if (options_.n_predict != 0 && n_generated_ >= options_.n_predict) {
     return End(std::move(text), FinishReason::kLength);

@@ -22,8 +22,8 @@ class Continuation {
     std::string text;                 // whole characters, nothing of a stop string; may be empty
     std::optional<FinishReason> end;  // nothing: it goes on
   };
-  // A token that was drawn. `has_room`: the context can take it.
-  [[nodiscard]] Step Add(TokenId token, bool has_room);
+  // A token that was drawn. `has_room`: the context can take it. `is_last`: nothing may follow it.
+  [[nodiscard]] Step Add(TokenId token, bool has_room, bool is_last = false);
 
   [[nodiscard]] uint32_t n_generated() const { return n_generated_; }
   [[nodiscard]] const std::string& stop_string() const { return stops_.met(); }

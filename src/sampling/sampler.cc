@@ -67,7 +67,7 @@ Sampler::Sampler(size_t vocab_size) {
 }
 
 TokenId Sampler::Sample(const SamplerParams& params, std::span<float> logits,
-                        std::span<const TokenId> history, uint64_t position) {
+                        std::span<const TokenId> history, uint64_t position, uint64_t attempt) {
   params_ = &params;
   logits = logits.first(std::min(logits.size(), counts_.size()));
   ApplyBias(logits);
@@ -81,7 +81,7 @@ TokenId Sampler::Sample(const SamplerParams& params, std::span<float> logits,
   }
   KeepTopP();
   KeepMinP();
-  return Draw(UniformAt(params_->seed, position));
+  return Draw(UniformAt(params_->seed, position, attempt));
 }
 
 bool Sampler::Better(const Candidate& a, const Candidate& b) {

@@ -40,8 +40,10 @@ class Sampler {
   // `params` are valid (Validate). `logits` is scratch: it is changed. `history` is the sequence so
   // far, prompt included; `position` is that of the token to be drawn. NaN counts as forbidden,
   // equal logits rank by the lower id, and when every token is forbidden the answer is token 0.
+  // `attempt`: of several draws at one position each has chances of its own.
   [[nodiscard]] TokenId Sample(const SamplerParams& params, std::span<float> logits,
-                               std::span<const TokenId> history, uint64_t position);
+                               std::span<const TokenId> history, uint64_t position,
+                               uint64_t attempt = 0);
 
  private:
   struct Candidate {

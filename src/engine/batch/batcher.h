@@ -12,6 +12,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -84,6 +85,7 @@ class Batcher {
     uint32_t n = 0;
     bool wants_logits = false;
     GeneratedToken drawn;
+    std::optional<Error> error = {};  // there is no token that could be drawn
   };
 
   Batcher(EngineState& state, const BatchOptions& options);
@@ -111,8 +113,9 @@ class Batcher {
   void RunPlan();
   [[nodiscard]] Result<> Pass(std::span<Piece> pieces);
   void Draw(Piece& piece, std::span<float> logits);
-  [[nodiscard]] TokenId DrawAllowed(const Sequence& sequence, std::span<const float> raw,
-                                    std::span<float> logits);
+  // `raw` is the model's, `logits` the same and scratch.
+  [[nodiscard]] Result<TokenId> DrawAllowed(const Sequence& sequence, std::span<const float> raw,
+                                            std::span<float> logits);
   void Commit(std::span<Piece> pieces);
   void Commit(Piece& piece);
 
@@ -133,6 +136,7 @@ class Batcher {
   std::vector<Piece> plan_;
   std::vector<model::ChunkToken> chunk_;
   std::vector<uint32_t> wanted_;
+  std::vector<float> raw_;  // logits of one draw
   BatchTotals totals_;
   std::optional<Clock::time_point> last_start_;
   double seconds_per_start_ = 0;

@@ -11,8 +11,6 @@
 namespace plimsoll::engine::batch {
 namespace {
 
-constexpr size_t kDrawsBeforeMask = 8;
-
 std::vector<TokenLogprob> LikeliestTokens(std::span<const float> logits, uint32_t n) {
   std::vector<TokenLogprob> top;
   for (const auto& [token, logprob] : sampling::TopLogprobs(logits, n)) {
@@ -77,55 +75,60 @@ void Batcher::Draw(Piece& piece, std::span<float> logits) {
   // Rows that pad the output matrix stand for no token.
   logits = logits.first(std::min<size_t>(logits.size(), state_.tokenizer->size()));
   const auto& n_top = sequence.request.n_top_logprobs;
-  std::vector<float> raw;
-  if (n_top || sequence.request.filter != nullptr) {
-    raw.assign(logits.begin(), logits.end());
+  const bool is_filtered = sequence.request.filter != nullptr;
+  if (n_top || is_filtered) {
+    raw_.assign(logits.begin(), logits.end());
   }
   if (n_top) {
-    piece.drawn.top = LikeliestTokens(raw, *n_top);
+    piece.drawn.top = LikeliestTokens(raw_, *n_top);
   }
-  piece.drawn.token = sequence.request.filter != nullptr
-                          ? DrawAllowed(sequence, raw, logits)
-                          : sampler_.Sample(sequence.request.options.sampling, logits,
-                                            sequence.tokens, sequence.tokens.size());
+  piece.error.reset();
+  if (!is_filtered) {
+    piece.drawn.token = sampler_.Sample(sequence.request.options.sampling, logits, sequence.tokens,
+                                        sequence.tokens.size());
+  } else if (auto drawn = DrawAllowed(sequence, raw_, logits); drawn) {
+    piece.drawn.token = *drawn;
+  } else {
+    piece.error = std::move(drawn).error();
+    return;
+  }
   if (n_top) {
-    const double logit = raw[static_cast<size_t>(piece.drawn.token)];
-    piece.drawn.logprob = static_cast<float>(logit - sampling::LogSumExp(raw));
+    const double logit = raw_[static_cast<size_t>(piece.drawn.token)];
+    piece.drawn.logprob = static_cast<float>(logit - sampling::LogSumExp(raw_));
   }
 }
 
-// A model that knows what is wanted mostly draws what is allowed: what it draws is looked at first,
-// and the whole vocabulary only when that was refused several times.
-TokenId Batcher::DrawAllowed(const Sequence& sequence, std::span<const float> raw,
-                             std::span<float> logits) {
-  const sampling::TokenFilter& filter = *sequence.request.filter;
-  std::vector<TokenId> refused;
-  const auto draw = [&] {
+// A model that knows what is wanted mostly draws what is allowed, so what it draws is looked at
+// first, and the mask is made when that may not stand there. The second draw has chances of its
+// own: a token that weighs p of which all that are allowed weigh s is drawn with the probability
+// p + (1 - s) p/s = p/s, as if the others had never been there. Of top-k, top-p and min-p the first
+// draw knows the whole vocabulary and the second what is allowed, as in llama.cpp.
+Result<TokenId> Batcher::DrawAllowed(const Sequence& sequence, std::span<const float> raw,
+                                     std::span<float> logits) {
+  sampling::TokenFilter& filter = *sequence.request.filter;
+  const auto draw = [&](uint64_t attempt) {
     return sampler_.Sample(sequence.request.options.sampling, logits, sequence.tokens,
-                           sequence.tokens.size());
+                           sequence.tokens.size(), attempt);
   };
-  const auto restore = [&] {
-    std::ranges::copy(raw, logits.begin());
-    for (const TokenId token : refused) {
-      logits[static_cast<size_t>(token)] = -std::numeric_limits<float>::infinity();
-    }
-  };
-  for (size_t i = 0; i < kDrawsBeforeMask; ++i) {
-    const TokenId token = draw();
-    if (filter.Allows(token)) {
-      return token;
-    }
-    refused.push_back(token);
-    restore();
+  TokenId token = draw(0);
+  if (filter.Allows(token)) {
+    return token;
   }
-  refused.clear();
-  for (TokenId token = 0; static_cast<size_t>(token) < logits.size(); ++token) {
-    if (!filter.Allows(token)) {
-      refused.push_back(token);
-    }
+  const auto mask = filter.Mask();
+  if (!mask) {
+    return tl::make_unexpected(mask.error());
   }
-  restore();
-  return draw();
+  for (size_t i = 0; i < logits.size(); ++i) {
+    const bool allowed = ((*mask)[i / 64] >> (i % 64) & 1) != 0;
+    logits[i] = allowed ? raw[i] : -std::numeric_limits<float>::infinity();
+  }
+  token = draw(1);
+  if (!filter.Allows(token)) {
+    return Fail(ErrorKind::kUsage,
+                "what may follow at this place of the answer cannot be drawn: every token of it is "
+                "forbidden (logit_bias)");
+  }
+  return token;
 }
 
 void Batcher::Commit(std::span<Piece> pieces) {
@@ -147,12 +150,17 @@ void Batcher::Commit(Piece& piece) {
   if (!sequence.first_token) {
     sequence.first_token = Clock::now();
   }
-  ++totals_.generated_tokens;
-  if (sequence.request.filter != nullptr) {
-    sequence.request.filter->Accept(piece.drawn.token);
+  if (piece.error) {
+    FailSequence(sequence, *std::move(piece.error));
+    return;
   }
-  const Continuation::Step step =
-      sequence.answer->Add(piece.drawn.token, sequence.tokens.size() < n_ctx());
+  ++totals_.generated_tokens;
+  sampling::TokenFilter* filter = sequence.request.filter.get();
+  if (filter != nullptr) {
+    filter->Accept(piece.drawn.token);
+  }
+  const Continuation::Step step = sequence.answer->Add(
+      piece.drawn.token, sequence.tokens.size() < n_ctx(), filter != nullptr && filter->IsOver());
   sequence.sink->OnText(step.text, {&piece.drawn, 1});
   if (step.end) {
     Finish(sequence, *step.end);

@@ -45,13 +45,28 @@ void CallFilter::EnterArguments(Place& place, const ToolShape& tool) const {
   Invariant(opened, "arguments begin with a bracket");
 }
 
-bool CallFilter::Allows(TokenId token) const {
+bool CallFilter::Allows(TokenId token) {
   if (tokenizer_.IsEndOfGeneration(token)) {
     return place_.part == Part::kOver;
   }
   const std::string_view piece = tokenizer_.Piece(token, shows_control_);
   Place place = place_;
   return !piece.empty() && Take(place, piece);
+}
+
+Result<std::span<const uint64_t>> CallFilter::Mask() {
+  mask_.assign(tokenizer_.size() / 64 + 1, 0);
+  bool any = false;
+  for (size_t i = 0; i < tokenizer_.size(); ++i) {
+    if (Allows(static_cast<TokenId>(i))) {
+      mask_[i / 64] |= uint64_t{1} << (i % 64);
+      any = true;
+    }
+  }
+  if (!any) {
+    return Fail(ErrorKind::kUsage, "none of the model's tokens can follow in the call");
+  }
+  return std::span<const uint64_t>(mask_);
 }
 
 void CallFilter::Accept(TokenId token) {

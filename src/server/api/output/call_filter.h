@@ -20,7 +20,9 @@ class CallFilter final : public sampling::TokenFilter {
   // `tokenizer` outlives it. `shows_control`: control tokens are part of the text.
   CallFilter(const text::Tokenizer& tokenizer, CallGrammar grammar, bool shows_control);
 
-  [[nodiscard]] bool Allows(TokenId token) const override;
+  [[nodiscard]] bool Allows(TokenId token) override;
+  [[nodiscard]] Result<std::span<const uint64_t>> Mask() override;
+  [[nodiscard]] bool IsOver() const override { return place_.part == Part::kOver; }
   void Accept(TokenId token) override;
 
  private:
@@ -47,6 +49,7 @@ class CallFilter final : public sampling::TokenFilter {
   const CallGrammar grammar_;
   const bool shows_control_;
   Place place_;
+  std::vector<uint64_t> mask_;
 };
 
 }  // namespace plimsoll::server::api::output
