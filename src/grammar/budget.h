@@ -1,0 +1,38 @@
+// The processor time that a compiler may spend on a grammar that a client sent.
+#pragma once
+
+#include <cstdint>
+#include <ctime>
+
+#include "grammar/grammar.h"
+
+namespace plimsoll::grammar {
+
+// Counts the time of the thread that made it; cheap enough to be asked at every step. Once spent,
+// it stays spent.
+class Budget {
+ public:
+  explicit Budget(const GrammarLimits& limits) : end_(Now() + limits.max_cpu_seconds) {}
+
+  [[nodiscard]] bool IsSpent() {
+    if (!is_spent_ && ++n_asked_ % kStepsBetweenLooks == 0) {
+      is_spent_ = Now() > end_;
+    }
+    return is_spent_;
+  }
+
+ private:
+  static constexpr uint32_t kStepsBetweenLooks = 64;
+
+  [[nodiscard]] static double Now() {
+    timespec time{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
+  }
+
+  double end_;
+  uint32_t n_asked_ = 0;
+  bool is_spent_ = false;
+};
+
+}  // namespace plimsoll::grammar

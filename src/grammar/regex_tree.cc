@@ -1,0 +1,194 @@
+#include "grammar/regex_tree.h"
+
+#include <optional>
+#include <utility>
+
+#include "grammar/regex_anchors.h"
+#include "grammar/regex_classes.h"
+#include "text/utf8.h"
+
+namespace plimsoll::grammar {
+namespace {
+
+using RegexKind = RegexNode::Kind;
+
+class RegexParser {
+ public:
+  RegexParser(std::string_view pattern, const GrammarLimits& limits)
+      : in_(pattern), limits_(limits) {}
+
+  Result<RegexTree> Parse() {
+    auto root = Alternation(0);
+    if (!root) return Forward(root);
+    if (!in_.IsAtEnd()) return in_.Bad("this `)` closes no group");
+    tree_.root = *root;
+    return std::move(tree_);
+  }
+
+ private:
+  struct Count {
+    uint32_t min;
+    uint32_t max;
+  };
+
+  uint32_t Add(RegexNode node) {
+    tree_.nodes.push_back(std::move(node));
+    return static_cast<uint32_t>(tree_.nodes.size() - 1);
+  }
+
+  uint32_t AddSet(CodePoints set, uint32_t byte) {
+    tree_.sets.push_back(std::move(set));
+    return Add({.kind = RegexKind::kSet,
+                .byte = byte,
+                .set = static_cast<uint32_t>(tree_.sets.size() - 1)});
+  }
+
+  Result<uint32_t> Alternation(uint32_t depth) {
+    const uint32_t byte = in_.byte();
+    std::vector<uint32_t> branches;
+    do {
+      auto branch = Concatenation(depth);
+      if (!branch) return branch;
+      branches.push_back(*branch);
+    } while (in_.Accept('|'));
+    if (branches.size() == 1) return branches[0];
+    return Add({.kind = RegexKind::kAlternation, .byte = byte, .children = std::move(branches)});
+  }
+
+  Result<uint32_t> Concatenation(uint32_t depth) {
+    const uint32_t byte = in_.byte();
+    std::vector<uint32_t> parts;
+    while (!in_.IsAtEnd() && in_.Peek() != '|' && in_.Peek() != ')') {
+      auto part = Term(depth);
+      if (!part) return part;
+      parts.push_back(*part);
+    }
+    if (parts.size() == 1) return parts[0];
+    return Add({.byte = byte, .children = std::move(parts)});
+  }
+
+  // An atom and how often.
+  Result<uint32_t> Term(uint32_t depth) {
+    if (tree_.nodes.size() > limits_.max_symbols) {
+      return Fail(ErrorKind::kDoesNotFit, "the pattern has more than {} parts",
+                  limits_.max_symbols);
+    }
+    const uint32_t byte = in_.byte();
+    auto atom = Atom(depth);
+    if (!atom) return atom;
+    const auto count = ReadCount();
+    if (!count) return tl::unexpected(count.error());
+    if (!*count) return atom;
+    const RegexKind kind = tree_.nodes[*atom].kind;
+    if (kind == RegexKind::kStart || kind == RegexKind::kEnd) {
+      return in_.BadAt(byte, "`^` and `$` cannot be repeated");
+    }
+    in_.Accept('?');  // as few as possible: the same texts
+    if (!in_.IsAtEnd() && (in_.Peek() == '*' || in_.Peek() == '+' || in_.Peek() == '?')) {
+      return in_.Bad("there is nothing to repeat in front of this");
+    }
+    return Add({.kind = RegexKind::kRepetition,
+                .byte = byte,
+                .min = (*count)->min,
+                .max = (*count)->max,
+                .children = {*atom}});
+  }
+
+  Result<std::optional<Count>> ReadCount() {
+    if (in_.Accept('*')) return Count{0, kUnbounded};
+    if (in_.Accept('+')) return Count{1, kUnbounded};
+    if (in_.Accept('?')) return Count{0, 1};
+    if (in_.IsAtEnd() || in_.Peek() != '{') return std::nullopt;
+    const uint32_t byte = in_.byte();
+    in_.Accept('{');
+    const auto min = in_.Number();
+    std::optional<uint32_t> max = min;
+    if (min && in_.Accept(',')) {
+      max = in_.IsAtEnd() || in_.Peek() == '}' ? std::optional(kUnbounded) : in_.Number();
+    }
+    if (!min || !max || !in_.Accept('}')) {
+      return in_.BadAt(byte,
+                       "this `{{` starts no count like {{2}}, {{2,}} or {{2,5}} (a brace is \\{{)");
+    }
+    if (*min > *max) return in_.BadAt(byte, "a count whose second number is the smaller one");
+    return Count{*min, *max};
+  }
+
+  Result<uint32_t> Atom(uint32_t depth) {
+    const uint32_t byte = in_.byte();
+    switch (in_.Peek()) {
+      case '^':
+        in_.Accept('^');
+        return Add({.kind = RegexKind::kStart, .byte = byte});
+      case '$':
+        in_.Accept('$');
+        return Add({.kind = RegexKind::kEnd, .byte = byte});
+      case '(':
+        return Group(depth);
+      case '*':
+      case '+':
+      case '?':
+        return in_.Bad("there is nothing to repeat in front of this");
+      case '{':
+      case '}':
+      case ']':
+        return in_.Bad("write a `\\` in front of a brace or bracket that stands for itself");
+      default:
+        break;
+    }
+    auto set = ReadCharacters(in_);
+    if (!set) return Forward(set);
+    return AddSet(std::move(*set), byte);
+  }
+
+  Result<uint32_t> Group(uint32_t depth) {
+    const uint32_t byte = in_.byte();
+    if (depth >= limits_.max_depth) {
+      return Fail(ErrorKind::kDoesNotFit,
+                  "at byte {} of the pattern: groups are nested deeper than {}", byte,
+                  limits_.max_depth);
+    }
+    in_.Accept('(');
+    if (in_.Accept('?')) {
+      auto kind = GroupKind(byte);
+      if (!kind) return tl::unexpected(kind.error());
+    }
+    auto inner = Alternation(depth + 1);
+    if (!inner) return inner;
+    if (!in_.Accept(')')) return in_.BadAt(byte, "this `(` is not closed");
+    // A node of its own, so that a count behind it holds for the whole.
+    return Add({.byte = byte, .children = {*inner}});
+  }
+
+  // Behind `(?`.
+  Result<> GroupKind(uint32_t byte) {
+    if (in_.Accept(':')) return {};
+    if (in_.Accept('=') || in_.Accept('!')) {
+      return in_.BadAt(byte, "lookahead, (?= and (?!, is not supported");
+    }
+    if (!in_.Accept('<')) return in_.BadAt(byte, "this kind of group is not supported");
+    if (in_.Accept('=') || in_.Accept('!')) {
+      return in_.BadAt(byte, "lookbehind, (?<= and (?<!, is not supported");
+    }
+    while (!in_.IsAtEnd() && in_.Peek() != '>') in_.Take();
+    if (!in_.Accept('>')) return in_.BadAt(byte, "the name of this group does not end");
+    return {};
+  }
+
+  PatternReader in_;
+  GrammarLimits limits_;
+  RegexTree tree_;
+};
+
+}  // namespace
+
+Result<RegexTree> ParseRegex(std::string_view pattern, RegexScope scope,
+                             const GrammarLimits& limits) {
+  if (!text::IsValidUtf8(pattern)) return Fail(ErrorKind::kUsage, "the pattern is not UTF-8");
+  if (pattern.size() >= kUnbounded) return Fail(ErrorKind::kDoesNotFit, "the pattern is too long");
+  auto tree = RegexParser(pattern, limits).Parse();
+  if (!tree) return tree;
+  return WriteOutAnchors(std::move(*tree), scope);
+}
+
+}  // namespace plimsoll::grammar
