@@ -5,20 +5,13 @@
 #include <pthread.h>
 #include <time.h>
 
+#include "base/sanitized.h"
 #include "text/chat_template.h"
 
 namespace plimsoll::text {
 namespace {
 
 using jinja::Value;
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
-#elif defined(__has_feature)
-constexpr bool kSanitized = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
-#else
-constexpr bool kSanitized = false;
-#endif
 
 // Sanitizers widen every frame.
 constexpr size_t kStackBytes = kSanitized ? size_t{8} << 20 : size_t{1} << 20;

@@ -9,6 +9,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/sanitized.h"
 #include "formats/gguf/limits.h"
 #include "formats/gguf/raw_file.h"
 
@@ -16,14 +17,6 @@ namespace plimsoll::formats::gguf {
 namespace {
 
 using tensor::DType;
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
-#elif defined(__has_feature)
-constexpr bool kSanitized = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
-#else
-constexpr bool kSanitized = false;
-#endif
 
 // Three models that differ in what they hold: a vocabulary, a dense model, one with experts.
 RawFile VocabularyModel() {
