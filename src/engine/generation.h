@@ -33,6 +33,9 @@ struct GenerationRequest {
   std::optional<uint32_t> n_top_logprobs;
   // What its tokens may be; null: all. Of this request alone.
   std::shared_ptr<sampling::TokenFilter> filter;
+  // Requests of one owner share the keys and values of prompts that begin alike, others never do,
+  // nor can they tell by the time it takes.
+  std::string prefix_owner;
 };
 
 struct GeneratedToken {

@@ -380,6 +380,11 @@ void EngineService::Publish() {
   now.n_failed = totals.n_failed;
   now.prompt_tokens = totals.prompt_tokens;
   now.prompt_tokens_reused = totals.prompt_tokens_reused;
+  now.prefix_lookups = totals.prefix_lookups;
+  now.prefix_hits = totals.prefix_hits;
+  const prefix::PrefixTreeStats prefixes = batcher_->prefix_stats();
+  now.prefix_evictions = prefixes.n_evicted;
+  now.prefix_bytes_evicted = prefixes.bytes_evicted;
   now.generated_tokens = totals.generated_tokens;
   now.prefill_seconds = totals.prefill_seconds;
   now.decode_seconds = totals.decode_seconds;
@@ -402,7 +407,9 @@ Result<std::shared_ptr<Service>> StartService(std::unique_ptr<Engine> engine,
       engine->NewBatcher({.n_parallel = options.n_parallel,
                           .max_running = options.max_running,
                           .max_seconds = static_cast<double>(options.max_seconds),
-                          .max_paused_seconds = static_cast<double>(options.max_paused_seconds)});
+                          .max_paused_seconds = static_cast<double>(options.max_paused_seconds),
+                          .prefix_cache = options.prefix_cache,
+                          .prefix_log = options.prefix_log});
   if (!batcher) {
     return Forward(batcher);
   }

@@ -5,6 +5,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -27,6 +28,8 @@ struct ServiceOptions {
   uint32_t max_running = 256;        // sequences of one step
   uint32_t max_seconds = 3600;       // of one request, from its arrival to its end
   uint32_t max_paused_seconds = 60;  // that a request waits for its reader (HasRoom)
+  bool prefix_cache = true;          // keep keys and values for prompts that begin alike
+  std::filesystem::path prefix_log;  // where what is evicted is written down; "": nowhere
 };
 
 using RequestId = uint64_t;
@@ -58,6 +61,10 @@ struct ServiceSnapshot {
   uint64_t n_failed = 0;
   uint64_t prompt_tokens = 0;
   uint64_t prompt_tokens_reused = 0;
+  uint64_t prefix_lookups = 0;        // requests that began to run, and of these
+  uint64_t prefix_hits = 0;           // those a part of whose prompt was there
+  uint64_t prefix_evictions = 0;      // blocks of keys and values, and
+  uint64_t prefix_bytes_evicted = 0;  // their bytes
   uint64_t generated_tokens = 0;
   double prefill_seconds = 0;  // of the engine's thread, with prompts in the step
   double decode_seconds = 0;   // without

@@ -46,6 +46,13 @@ uint64_t BlockLayout::v_stride(size_t layer_idx) const {
   return (layer.values_in_keys ? layer.head_dim_k : layer.head_dim_v) * kF16Bytes;
 }
 
+// The ledger sees the slabs leave as what they were reserved for.
+BlockPool::~BlockPool() {
+  while (n_idle_ > 0) {
+    RemoveIdle();
+  }
+}
+
 Result<> BlockPool::Promise(uint64_t n) {
   const uint64_t wanted = n_promised_ + n;
   if (wanted > blocks_.size()) {
@@ -60,6 +67,7 @@ Result<> BlockPool::Promise(uint64_t n) {
       free_.push_back(BlockId{static_cast<uint32_t>(blocks_.size())});
       blocks_.push_back(slab->data() + i * layout_.block_bytes());
       references_.push_back(0);
+      n_kept_slots_.push_back(0);
     }
     slabs_.push_back(std::move(*slab));
   }
@@ -83,15 +91,50 @@ std::optional<BlockId> BlockPool::Allocate() {
 }
 
 void BlockPool::AddReference(BlockId block) {
-  Invariant(references_[block.value] > 0, "only a block in use gains references");
+  const bool is_idle = references_[block.value] == 0;
+  Invariant(!is_idle || n_kept_slots_[block.value] > 0, "only a block in use gains references");
   ++references_[block.value];
+  if (is_idle) {
+    RemoveIdle();
+  }
 }
 
 void BlockPool::DropReference(BlockId block) {
   Invariant(references_[block.value] > 0, "a block's references are dropped once each");
-  if (--references_[block.value] == 0) {
+  if (--references_[block.value] > 0) {
+    return;
+  }
+  if (n_kept_slots_[block.value] > 0) {
+    AddIdle();
+  } else {
     free_.push_back(block);
   }
+}
+
+void BlockPool::Keep(BlockId block, uint32_t n_slots) {
+  Invariant(references_[block.value] > 0, "only a block in use begins to be kept");
+  Invariant(n_slots > n_kept_slots_[block.value] && n_slots <= kBlockTokens,
+            "more of a block is kept than before");
+  n_kept_slots_[block.value] = static_cast<uint8_t>(n_slots);
+}
+
+void BlockPool::Unkeep(BlockId block) {
+  Invariant(n_kept_slots_[block.value] > 0, "a block that is kept is given up once");
+  n_kept_slots_[block.value] = 0;
+  if (references_[block.value] == 0) {
+    RemoveIdle();
+    free_.push_back(block);
+  }
+}
+
+void BlockPool::AddIdle() {
+  ++n_idle_;
+  ledger_.Lend(memory::Account::kKv, memory::Account::kPrefix, layout_.block_bytes());
+}
+
+void BlockPool::RemoveIdle() {
+  --n_idle_;
+  ledger_.TakeBack(memory::Account::kKv, memory::Account::kPrefix, layout_.block_bytes());
 }
 
 }  // namespace plimsoll::kv

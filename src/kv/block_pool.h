@@ -45,11 +45,16 @@ class BlockLayout {
   uint64_t block_bytes_ = 0;
 };
 
-// Reference-counted blocks. Not thread-safe: the engine's step owns it.
+// Reference-counted blocks. Beside the sequences that refer to a block a cache may keep it: then it
+// is not free when the last of them goes, and its bytes are shown under Account::kPrefix while
+// there is none. Not thread-safe: the engine's step owns it.
 class BlockPool {
  public:
   BlockPool(memory::Ledger& ledger, BlockLayout layout)
       : ledger_(ledger), layout_(std::move(layout)) {}
+  BlockPool(const BlockPool&) = delete;
+  BlockPool& operator=(const BlockPool&) = delete;
+  ~BlockPool();
 
   [[nodiscard]] const BlockLayout& layout() const { return layout_; }
   [[nodiscard]] static uint64_t BlocksFor(uint64_t n_tokens) {
@@ -65,18 +70,34 @@ class BlockPool {
   [[nodiscard]] std::optional<BlockId> Allocate();
   void AddReference(BlockId block);
   void DropReference(BlockId block);
-  [[nodiscard]] bool IsShared(BlockId block) const { return references_[block.value] > 1; }
+  // Whether the only one that refers to it may write its slots from this one on: nobody else uses
+  // them.
+  [[nodiscard]] bool IsWritableFrom(BlockId block, uint32_t slot) const {
+    return references_[block.value] == 1 && n_kept_slots_[block.value] <= slot;
+  }
+
+  // Keeps a block in use, the first n_slots of it: more than are kept now.
+  void Keep(BlockId block, uint32_t n_slots);
+  void Unkeep(BlockId block);
+  // Blocks that are kept and that nobody refers to.
+  [[nodiscard]] size_t n_idle() const { return n_idle_; }
+  [[nodiscard]] uint32_t n_references(BlockId block) const { return references_[block.value]; }
 
   [[nodiscard]] std::byte* Data(BlockId block) const { return blocks_[block.value]; }
   [[nodiscard]] size_t n_blocks() const { return blocks_.size(); }
   [[nodiscard]] size_t n_free() const { return free_.size(); }
 
  private:
+  void AddIdle();
+  void RemoveIdle();
+
   memory::Ledger& ledger_;
   BlockLayout layout_;
   std::vector<memory::Buffer> slabs_;
-  std::vector<std::byte*> blocks_;    // by id
-  std::vector<uint32_t> references_;  // by id, 0: free
+  std::vector<std::byte*> blocks_;     // by id
+  std::vector<uint32_t> references_;   // by id; 0 and not kept: free
+  std::vector<uint8_t> n_kept_slots_;  // by id; 0: not kept
+  size_t n_idle_ = 0;
   std::vector<BlockId> free_;
   uint64_t n_promised_ = 0;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "base/invariant.h"
 
@@ -64,7 +65,8 @@ AppendOutcome KvSequence::Append(uint32_t n, uint32_t first_position) {
 }
 
 bool KvSequence::SharesPartOfABlock() const {
-  return n_tokens() % kBlockTokens != 0 && pool_.IsShared(blocks_.back());
+  const uint32_t slot = n_tokens() % kBlockTokens;
+  return slot != 0 && !pool_.IsWritableFrom(blocks_.back(), slot);
 }
 
 uint64_t KvSequence::BlocksToAppend(uint32_t n) const {
@@ -94,13 +96,28 @@ void KvSequence::Truncate(uint32_t n) {
   }
 }
 
-std::unique_ptr<SequenceState> KvSequence::Fork() const { return ForkFirst(n_tokens()); }
-
-std::unique_ptr<KvSequence> KvSequence::ForkFirst(uint32_t n) const {
-  n = std::min(n, n_tokens());
-  auto fork = std::make_unique<KvSequence>(pool_, max_tokens_, n);
-  fork->Adopt(std::span(blocks_).first(BlockPool::BlocksFor(n)), std::span(positions_).first(n));
+std::unique_ptr<SequenceState> KvSequence::Fork() const {
+  auto fork = std::make_unique<KvSequence>(pool_, max_tokens_, n_tokens());
+  fork->Adopt(blocks_, positions_);
   return fork;
+}
+
+std::unique_ptr<KvSequence> KvSequence::OfBlocks(BlockPool& pool, uint32_t max_tokens,
+                                                 std::span<const BlockId> blocks,
+                                                 uint32_t n_tokens) {
+  Invariant(blocks.size() == BlockPool::BlocksFor(n_tokens), "blocks hold the tokens, and no more");
+  auto sequence = std::make_unique<KvSequence>(pool, max_tokens, n_tokens);
+  std::vector<uint32_t> positions(n_tokens);
+  std::iota(positions.begin(), positions.end(), 0U);
+  sequence->Adopt(blocks, positions);
+  return sequence;
+}
+
+void KvSequence::ReplaceBlock(size_t idx, BlockId block) {
+  pool_.AddReference(block);
+  pool_.DropReference(blocks_[idx]);
+  blocks_[idx] = block;
+  block_table_[idx] = pool_.Data(block);
 }
 
 std::unique_ptr<StateSnapshot> KvSequence::Snapshot() const {

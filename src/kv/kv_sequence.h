@@ -13,8 +13,8 @@
 namespace plimsoll::kv {
 
 // Slot s of the sequence is slot s % kBlockTokens of its block s / kBlockTokens. A slot's logical
-// position is stored, not implied. Invariant: the last block is shared with no other sequence while
-// it is written; shared ones are copied first.
+// position is stored, not implied. Invariant: a slot is written only while nobody else uses it;
+// a block of which somebody does is copied first.
 class KvSequence final : public SequenceState {
  public:
   // `pool` outlives the sequence. The tables have room for `max_tokens` from the start, so that a
@@ -33,8 +33,11 @@ class KvSequence final : public SequenceState {
   [[nodiscard]] AppendOutcome Append(uint32_t n, uint32_t first_position) override;
   void Truncate(uint32_t n) override;
   [[nodiscard]] std::unique_ptr<SequenceState> Fork() const override;
-  // The same of the first `n` tokens.
-  [[nodiscard]] std::unique_ptr<KvSequence> ForkFirst(uint32_t n) const;
+  // A sequence of `n_tokens` tokens at positions 0 and on, whose keys and values are in these
+  // blocks.
+  [[nodiscard]] static std::unique_ptr<KvSequence> OfBlocks(BlockPool& pool, uint32_t max_tokens,
+                                                            std::span<const BlockId> blocks,
+                                                            uint32_t n_tokens);
   // Blocks that Append(n) would take from the pool.
   [[nodiscard]] uint64_t BlocksToAppend(uint32_t n) const;
   [[nodiscard]] std::unique_ptr<StateSnapshot> Snapshot() const override;
@@ -42,6 +45,10 @@ class KvSequence final : public SequenceState {
   [[nodiscard]] uint64_t Bytes(uint32_t n_tokens) const override {
     return BlockPool::BlocksFor(n_tokens) * pool_.layout().block_bytes();
   }
+
+  [[nodiscard]] std::span<const BlockId> blocks() const { return blocks_; }
+  // Uses another block with the same keys and values instead of its own.
+  void ReplaceBlock(size_t idx, BlockId block);
 
   [[nodiscard]] const BlockLayout& layout() const { return pool_.layout(); }
   // Logical position of each slot, ascending.

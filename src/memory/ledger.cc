@@ -59,6 +59,30 @@ void Ledger::Release(Account account, uint64_t bytes) {
   reserved_bytes_ -= bytes;
 }
 
+void Ledger::Lend(Account from, Account to, uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  AccountUsage& lender = accounts_[static_cast<size_t>(from)];
+  AccountUsage& user = accounts_[static_cast<size_t>(to)];
+  Invariant(lender.bytes >= bytes, "an account lends what it has reserved");
+  lender.bytes -= bytes;
+  lender.lent_bytes += bytes;
+  user.bytes += bytes;
+  user.borrowed_bytes += bytes;
+  user.high_water_bytes = std::max(user.high_water_bytes, user.bytes);
+}
+
+void Ledger::TakeBack(Account from, Account to, uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  AccountUsage& lender = accounts_[static_cast<size_t>(from)];
+  AccountUsage& user = accounts_[static_cast<size_t>(to)];
+  Invariant(lender.lent_bytes >= bytes && user.borrowed_bytes >= bytes, "what was lent comes back");
+  lender.bytes += bytes;
+  lender.lent_bytes -= bytes;
+  lender.high_water_bytes = std::max(lender.high_water_bytes, lender.bytes);
+  user.bytes -= bytes;
+  user.borrowed_bytes -= bytes;
+}
+
 uint64_t Ledger::KeptBytes() const {
   uint64_t kept = 0;
   for (const AccountUsage& usage : accounts_) {
@@ -70,7 +94,7 @@ uint64_t Ledger::KeptBytes() const {
 uint64_t Ledger::AvailableTo(const AccountUsage& usage) const {
   const uint64_t kept_for_others = KeptBytes() - usage.kept_bytes();
   return std::min(budget_bytes_ - reserved_bytes_ - kept_for_others,
-                  usage.limits.ceiling_bytes - usage.bytes);
+                  usage.limits.ceiling_bytes - usage.held_bytes());
 }
 
 bool Ledger::SetLimits(Account account, AccountLimits limits) {
@@ -78,8 +102,8 @@ bool Ledger::SetLimits(Account account, AccountLimits limits) {
   AccountUsage& usage = accounts_[static_cast<size_t>(account)];
   const uint64_t kept_for_others = KeptBytes() - usage.kept_bytes();
   const uint64_t room = budget_bytes_ - reserved_bytes_ - kept_for_others;
-  if (limits.ceiling_bytes < std::max(usage.bytes, limits.floor_bytes) ||
-      limits.floor_bytes - std::min(limits.floor_bytes, usage.bytes) > room) {
+  if (limits.ceiling_bytes < std::max(usage.held_bytes(), limits.floor_bytes) ||
+      limits.floor_bytes - std::min(limits.floor_bytes, usage.held_bytes()) > room) {
     return false;
   }
   usage.limits = limits;

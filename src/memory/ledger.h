@@ -43,11 +43,15 @@ struct AccountLimits {
 struct AccountUsage {
   uint64_t bytes = 0;
   uint64_t high_water_bytes = 0;
+  uint64_t lent_bytes = 0;      // beside `bytes`: reserved here, shown under another account (Lend)
+  uint64_t borrowed_bytes = 0;  // of `bytes`, what others have lent
   AccountLimits limits;
 
+  // What its limits count.
+  [[nodiscard]] uint64_t held_bytes() const { return bytes - borrowed_bytes + lent_bytes; }
   // Of the floor, what is not reserved yet.
   [[nodiscard]] uint64_t kept_bytes() const {
-    return limits.floor_bytes - std::min(limits.floor_bytes, bytes);
+    return limits.floor_bytes - std::min(limits.floor_bytes, held_bytes());
   }
 };
 
@@ -101,6 +105,11 @@ class Ledger {
   // Empty when the budget has no room beside what floors keep for others, or when the account's
   // ceiling would be passed: that is pressure, and the caller decides what it means.
   [[nodiscard]] std::optional<Reservation> Reserve(Account account, uint64_t bytes);
+  // Shows `bytes` of what `from` has reserved under `to`, until they are taken back: memory that
+  // changes its use and not its owner. The limits of `from` count it as before, those of `to` do
+  // not, and the sum of all accounts is the same.
+  void Lend(Account from, Account to, uint64_t bytes);
+  void TakeBack(Account from, Account to, uint64_t bytes);
   // False, and nothing changes, when the account has more than the ceiling, the floor is above it,
   // or the budget has no room for the floor beside what the others have and keep.
   [[nodiscard]] bool SetLimits(Account account, AccountLimits limits);

@@ -170,5 +170,30 @@ TEST(Carver, CountsWhatItLaysOut) {
   EXPECT_EQ(reinterpret_cast<std::byte*>(laying.Take<uint32_t>(17).data()), memory.data() + 64);
 }
 
+// Blocks of keys and values that nobody uses are shown as the prefix cache's.
+TEST(Ledger, WhatIsLentStaysTheLendersRoom) {
+  Ledger ledger(1000);
+  ASSERT_TRUE(ledger.SetLimits(Account::kKv, {.floor_bytes = 600, .ceiling_bytes = 800}));
+  auto kv = ledger.Reserve(Account::kKv, 600);
+  ASSERT_TRUE(kv);
+  ledger.Lend(Account::kKv, Account::kPrefix, 400);
+  EXPECT_EQ(ledger.Snapshot().of(Account::kKv).bytes, 200U);
+  EXPECT_EQ(ledger.Snapshot().of(Account::kPrefix).bytes, 400U);
+  EXPECT_EQ(ledger.Snapshot().reserved_bytes, 600U);
+  // Neither is the floor kept a second time, nor does the ceiling rise.
+  EXPECT_EQ(ledger.Snapshot().kept_bytes, 0U);
+  EXPECT_EQ(ledger.available_bytes(), 400U);
+  EXPECT_EQ(ledger.available_bytes(Account::kKv), 200U);
+  EXPECT_FALSE(ledger.Reserve(Account::kKv, 201));
+  EXPECT_TRUE(ledger.SetLimits(Account::kPrefix, {.ceiling_bytes = 100}));
+  EXPECT_FALSE(ledger.SetLimits(Account::kKv, {.ceiling_bytes = 500}));
+  ledger.TakeBack(Account::kKv, Account::kPrefix, 400);
+  EXPECT_EQ(ledger.Snapshot().of(Account::kKv).bytes, 600U);
+  EXPECT_EQ(ledger.Snapshot().of(Account::kPrefix).bytes, 0U);
+  EXPECT_EQ(ledger.Snapshot().of(Account::kPrefix).high_water_bytes, 400U);
+  kv.reset();
+  EXPECT_EQ(ledger.Snapshot().reserved_bytes, 0U);
+}
+
 }  // namespace
 }  // namespace plimsoll::memory

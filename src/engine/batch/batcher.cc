@@ -4,43 +4,27 @@
 #include <utility>
 
 #include "base/invariant.h"
+#include "engine/attention_work.h"
+#include "engine/batch/sequence_lists.h"
 
 namespace plimsoll::engine::batch {
 namespace {
-
-// Blocks that the cache grows by, if the line has them: 2,048 tokens.
-constexpr uint64_t kGrowth = 64;
-
-// What others have to compute of a common beginning that is worth waiting for, rather than
-// computing it twice.
-constexpr uint32_t kWorthWaiting = 64;
 
 // While someone waits for its next token, a prompt gets this part of a step; but all of it where
 // experts are paged, since every chunk reads those that are missing anew.
 constexpr uint32_t kPromptShare = 4;
 constexpr uint32_t kLeastPromptChunk = 32;
 
-double SecondsBetween(Clock::time_point from, Clock::time_point to) {
-  return std::chrono::duration<double>(to - from).count();
-}
-
-template <class List>
-void InsertById(List& list, SequencePtr sequence) {
-  const auto at = std::ranges::find_if(
-      list, [&](const SequencePtr& other) { return other->id > sequence->id; });
-  list.insert(at, std::move(sequence));
-}
-
-template <class List>
-SequencePtr TakeFrom(List& list, const Sequence& sequence) {
-  const auto at = std::ranges::find_if(
-      list, [&](const SequencePtr& other) { return other.get() == &sequence; });
-  if (at == list.end()) {
-    return nullptr;
-  }
-  SequencePtr taken = std::move(*at);
-  list.erase(at);
-  return taken;
+// What a token of a prompt costs, at a speed that no machine has: prices are compared among
+// themselves. Windows of attention are left out, all positions are seen from half the context on.
+prefix::WaysBack RecomputeCost(const EngineState& state) {
+  constexpr double kMultiplyAddsPerSecond = 1e10;
+  const uint32_t middle = state.summary.n_ctx / 2;
+  const double attention =
+      static_cast<double>(AttentionAt(state.model->hyper_params(), middle).multiply_adds);
+  return {.seconds_per_token =
+              static_cast<double>(state.contents.parameters_active) / kMultiplyAddsPerSecond,
+          .seconds_per_token_and_position = attention / (middle + 1.0) / kMultiplyAddsPerSecond};
 }
 
 }  // namespace
@@ -74,6 +58,20 @@ Result<std::unique_ptr<Batcher>> Batcher::Create(EngineState& state, const Batch
     return Forward(promised);
   }
   batcher->n_promised_ = n_blocks;
+  if (!options.prefix_cache) {
+    return batcher;
+  }
+  if (!options.prefix_log.empty()) {
+    auto log = prefix::DecisionLogFile::Create(options.prefix_log);
+    if (!log) {
+      return Forward(log);
+    }
+    batcher->prefix_log_ = std::move(*log);
+  }
+  batcher->tree_ = std::make_unique<prefix::PrefixTree>(
+      *state.kv_pool, *state.ledger,
+      prefix::PrefixTreeOptions{
+          .clock = {}, .ways_back = RecomputeCost(state), .log = batcher->prefix_log_.get()});
   return batcher;
 }
 
@@ -122,10 +120,16 @@ void Batcher::CancelAll() {
 }
 
 Batcher::Outcome Batcher::Step(Clock::time_point now) {
+  const auto since_first = now - *(first_step_ = first_step_.value_or(now));
+  const auto microseconds = std::chrono::duration_cast<std::chrono::microseconds>(since_first);
+  now_us_ = std::max(now_us_, static_cast<uint64_t>(std::max<int64_t>(microseconds.count(), 0)));
   EndExpired(now);
   AdmitWaiting(now);
   Plan(now);
   if (plan_.empty()) {
+    if (tree_ != nullptr) {
+      tree_->FlushLog();
+    }
     return running_.empty() && waiting_.empty() ? Outcome::kIdle : Outcome::kPaused;
   }
   RunPlan();
@@ -154,82 +158,6 @@ void Batcher::EndExpired(Clock::time_point now) {
   for (auto& [sequence, error] : over) {
     FailSequence(*sequence, std::move(error));
   }
-}
-
-// In order of arrival. One that would compute what another is computing lets others pass; one for
-// which there is no room does not, or it would wait for ever.
-void Batcher::AdmitWaiting(Clock::time_point now) {
-  if (waiting_.empty()) {
-    last_start_.reset();  // the time until the next start says nothing about waiting
-    return;
-  }
-  std::vector<Sequence*> candidates;
-  std::ranges::transform(waiting_, std::back_inserter(candidates),
-                         [](const SequencePtr& sequence) { return sequence.get(); });
-  for (Sequence* sequence : candidates) {
-    if (running_.size() >= options_.max_running) {
-      return;
-    }
-    const uint32_t n_limit = static_cast<uint32_t>(sequence->tokens.size()) - 1;
-    if (ShouldWaitForPrefix(*sequence,
-                            std::min(finished_.Find(sequence->tokens).n_tokens, n_limit))) {
-      continue;
-    }
-    if (!Admit(*sequence, now)) {
-      return;
-    }
-    if (last_start_ && !waiting_.empty()) {
-      const double seconds = SecondsBetween(*last_start_, now);
-      seconds_per_start_ += (seconds - seconds_per_start_) / 8;
-    }
-    last_start_ = now;
-  }
-}
-
-bool Batcher::ShouldWaitForPrefix(const Sequence& sequence, uint32_t n_found) const {
-  return std::ranges::any_of(running_, [&](const SequencePtr& other) {
-    const uint32_t common = CommonPrefix(other->tokens, sequence.tokens);
-    return !other->is_answering() && common > other->n_computed &&
-           common >= n_found + kWorthWaiting;
-  });
-}
-
-std::unique_ptr<kv::KvSequence> Batcher::FindPrefix(const Sequence& sequence) {
-  // The last token is computed in any case: its logits are wanted.
-  const auto limit = static_cast<uint32_t>(sequence.tokens.size()) - 1;
-  auto [best, n_best] = finished_.Find(sequence.tokens);
-  for (const SequencePtr& other : running_) {
-    const uint32_t n = std::min(CommonPrefix(other->tokens, sequence.tokens), other->n_computed);
-    if (n > n_best) {
-      best = other->kv.get();
-      n_best = n;
-    }
-  }
-  if (best == nullptr) {
-    return std::make_unique<kv::KvSequence>(*state_.kv_pool, n_ctx(), limit + 1);
-  }
-  return best->ForkFirst(std::min(n_best, limit));
-}
-
-bool Batcher::Admit(Sequence& sequence, Clock::time_point now) {
-  auto kv = FindPrefix(sequence);
-  const uint32_t n_found = kv->n_tokens();
-  const uint32_t n_missing = static_cast<uint32_t>(sequence.tokens.size()) - n_found;
-  if (!Provide(kv->BlocksToAppend(n_missing)) ||
-      kv->Append(n_missing, n_found) != kv::AppendOutcome::kAppended) {
-    return false;
-  }
-  sequence.kv = std::move(kv);
-  sequence.n_computed = n_found;
-  if (!sequence.started) {
-    sequence.started = now;
-    sequence.n_reused = n_found;
-    totals_.prompt_tokens += sequence.n_prompt();
-    totals_.prompt_tokens_reused += n_found;
-  }
-  InsertById(running_, TakeFrom(waiting_, sequence));
-  sequence.sink->OnPrompt(std::min(n_found, sequence.n_prompt()), sequence.n_prompt());
-  return true;
 }
 
 void Batcher::Plan(Clock::time_point now) {
@@ -313,25 +241,6 @@ bool Batcher::Extend(Sequence& sequence) {
   return true;
 }
 
-bool Batcher::Provide(uint64_t n_blocks) {
-  kv::BlockPool& pool = *state_.kv_pool;
-  while (pool.n_free() < n_blocks) {
-    // The pool has promised all of its blocks to this, so that a promise is one of new ones.
-    const uint64_t n_missing = n_blocks - pool.n_free();
-    bool grown = false;
-    for (const uint64_t n : {std::max(n_missing, kGrowth), n_missing}) {
-      if (!grown && pool.Promise(n)) {
-        n_promised_ += n;
-        grown = true;
-      }
-    }
-    if (!grown && !finished_.DropOldest()) {
-      return false;
-    }
-  }
-  return true;
-}
-
 bool Batcher::PreemptYoungerThan(const Sequence& sequence) {
   if (running_.back().get() == &sequence) {
     return false;
@@ -343,6 +252,7 @@ bool Batcher::PreemptYoungerThan(const Sequence& sequence) {
 void Batcher::Preempt(Sequence& sequence) {
   std::erase_if(plan_, [&](const Piece& piece) { return piece.sequence == &sequence; });
   sequence.kv.reset();
+  sequence.prefix.Release();
   sequence.n_computed = 0;
   sequence.paused_since.reset();
   ++totals_.n_preempted;
@@ -375,11 +285,8 @@ GenerationEnd Batcher::EndOf(const Sequence& sequence, FinishReason reason) cons
 void Batcher::Finish(Sequence& sequence, FinishReason reason) {
   const SequencePtr removed = Remove(sequence);
   ++totals_.n_finished[static_cast<size_t>(reason)];
-  if (removed->kv != nullptr && removed->n_computed > 0) {
-    removed->tokens.resize(removed->n_computed);
-    removed->kv->Truncate(removed->n_computed);
-    finished_.Add(std::move(removed->tokens), std::move(removed->kv));
-  }
+  removed->kv.reset();
+  removed->prefix.Release();
   removed->sink->OnEnd(EndOf(*removed, reason));
 }
 

@@ -10,25 +10,28 @@
 
 #include <cstdint>
 #include <deque>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <vector>
 
-#include "engine/batch/finished.h"
 #include "engine/batch/sequence.h"
 #include "engine/engine_state.h"
+#include "engine/prefix/prefix_tree.h"
 #include "engine/service.h"
 #include "sampling/sampler.h"
 
 namespace plimsoll::engine::batch {
 
 struct BatchOptions {
-  uint32_t n_parallel = 1;         // contexts for which there is always room
-  uint32_t max_running = 256;      // sequences of one step
-  double max_seconds = 3600;       // of one request, from its arrival to its end
-  double max_paused_seconds = 60;  // that a request waits for its reader
+  uint32_t n_parallel = 1;           // contexts for which there is always room
+  uint32_t max_running = 256;        // sequences of one step
+  double max_seconds = 3600;         // of one request, from its arrival to its end
+  double max_paused_seconds = 60;    // that a request waits for its reader
+  bool prefix_cache = true;          // false: every prompt is computed, whoever computed it before
+  std::filesystem::path prefix_log;  // where the cache's decisions go; "": nowhere
 };
 
 // What has happened since the start.
@@ -39,6 +42,8 @@ struct BatchTotals {
   uint64_t n_failed = 0;
   uint64_t prompt_tokens = 0;
   uint64_t prompt_tokens_reused = 0;
+  uint64_t prefix_lookups = 0;  // requests that were started, and
+  uint64_t prefix_hits = 0;     // of these, those a part of whose prompt was there
   uint64_t generated_tokens = 0;
   double prefill_seconds = 0;
   double decode_seconds = 0;
@@ -75,6 +80,9 @@ class Batcher {
   [[nodiscard]] const BatchTotals& totals() const { return totals_; }
   [[nodiscard]] uint64_t n_blocks() const;
   [[nodiscard]] uint64_t n_free_blocks() const;
+  [[nodiscard]] prefix::PrefixTreeStats prefix_stats() const {
+    return tree_ == nullptr ? prefix::PrefixTreeStats() : tree_->stats();
+  }
   // How long requests have lately waited between two that were started while others waited.
   [[nodiscard]] double seconds_per_start() const { return seconds_per_start_; }
 
@@ -95,9 +103,9 @@ class Batcher {
   [[nodiscard]] bool Admit(Sequence& sequence, Clock::time_point now);
   // Whether a running sequence that is reading will have computed a longer beginning of this one
   // than is there by now. One that is answering may stand still for its reader.
-  [[nodiscard]] bool ShouldWaitForPrefix(const Sequence& sequence, uint32_t n_found) const;
+  [[nodiscard]] bool ShouldWaitForPrefix(Sequence& sequence);
   // The longest beginning of its tokens that is there, as a sequence of its own.
-  [[nodiscard]] std::unique_ptr<kv::KvSequence> FindPrefix(const Sequence& sequence);
+  [[nodiscard]] std::unique_ptr<kv::KvSequence> SharePrefix(Sequence& sequence);
 
   void Plan(Clock::time_point now);
   void PlanAnswers(Clock::time_point now, uint32_t& budget);
@@ -105,8 +113,11 @@ class Batcher {
   // Makes room for the next token of a sequence that is answering; false when there is none, and it
   // waits again or has failed.
   [[nodiscard]] bool Extend(Sequence& sequence);
-  // Makes the pool have n free blocks, from the ledger or from sequences that have ended.
-  [[nodiscard]] bool Provide(uint64_t n_blocks);
+  // Makes the pool have n free blocks, from the ledger, from prefixes that nobody uses, or from
+  // those that requests wait with: `for_whom` keeps its own.
+  [[nodiscard]] bool Provide(uint64_t n_blocks, const Sequence* for_whom = nullptr);
+  // The youngest waiting request that holds a prefix lets it go.
+  [[nodiscard]] bool UnprotectWaiting(const Sequence* but);
   [[nodiscard]] bool PreemptYoungerThan(const Sequence& sequence);
   void Preempt(Sequence& sequence);
 
@@ -129,9 +140,12 @@ class Batcher {
   EngineState& state_;
   BatchOptions options_;
   sampling::Sampler sampler_;
+  std::unique_ptr<prefix::DecisionLog> prefix_log_;  // null: none
+  std::unique_ptr<prefix::PrefixTree> tree_;         // null: nothing is shared
+  uint64_t now_us_ = 0;                              // of this step, since the first
+  std::optional<Clock::time_point> first_step_;
   std::vector<SequencePtr> running_;  // in order of arrival, as the next
   std::deque<SequencePtr> waiting_;
-  FinishedSequences finished_;
   uint64_t n_promised_ = 0;  // blocks of the pool, all of them
   std::vector<Piece> plan_;
   std::vector<model::ChunkToken> chunk_;

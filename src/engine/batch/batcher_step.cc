@@ -140,6 +140,10 @@ void Batcher::Commit(std::span<Piece> pieces) {
 void Batcher::Commit(Piece& piece) {
   Sequence& sequence = *piece.sequence;
   sequence.n_computed += piece.n;
+  if (tree_ != nullptr) {
+    tree_->Advance(sequence.prefix, std::span(sequence.tokens).first(sequence.n_computed),
+                   *sequence.kv, now_us_);
+  }
   if (!sequence.first_token) {
     sequence.sink->OnPrompt(std::min(sequence.n_computed, sequence.n_prompt()),
                             sequence.n_prompt());

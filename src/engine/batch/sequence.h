@@ -9,6 +9,7 @@
 
 #include "engine/continuation.h"
 #include "engine/generation.h"
+#include "engine/prefix/prefix_tree.h"
 #include "engine/service.h"
 #include "kv/kv_sequence.h"
 
@@ -23,6 +24,8 @@ struct Sequence {
   std::vector<TokenId> tokens;         // the prompt and what was drawn since
   std::optional<Continuation> answer;  // refers to `request`
   std::unique_ptr<kv::KvSequence> kv;  // null while it waits
+  prefix::Hold prefix;                 // what it uses of the prefix tree, or will use
+  bool waits_for_prefix = false;       // others will have computed more of it
   uint32_t n_computed = 0;             // tokens whose keys and values are there
   uint32_t n_reused = 0;               // of the prompt, found at its first start
   Clock::time_point arrived;
@@ -40,8 +43,5 @@ struct Sequence {
 };
 
 using SequencePtr = std::unique_ptr<Sequence>;
-
-// How many of its first tokens two sequences have in common.
-[[nodiscard]] uint32_t CommonPrefix(std::span<const TokenId> a, std::span<const TokenId> b);
 
 }  // namespace plimsoll::engine::batch

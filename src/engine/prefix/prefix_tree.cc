@@ -1,0 +1,346 @@
+#include "engine/prefix/prefix_tree.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/invariant.h"
+
+namespace plimsoll::engine::prefix {
+
+using kv::kBlockTokens;
+
+Hold& Hold::operator=(Hold&& other) noexcept {
+  if (this != &other) {
+    Release();
+    tree_ = std::exchange(other.tree_, nullptr);
+    root_ = other.root_;
+    path_ = std::exchange(other.path_, {});
+    partial_ = std::exchange(other.partial_, kNone);
+    n_partial_ = other.n_partial_;
+    n_ready_nodes_ = other.n_ready_nodes_;
+    seen_growth_ = other.seen_growth_;
+    n_computed_ = other.n_computed_;
+    first_promised_ = other.first_promised_;
+    end_promised_ = other.end_promised_;
+    n_promised_tokens_ = other.n_promised_tokens_;
+  }
+  return *this;
+}
+
+void Hold::Release() {
+  if (tree_ != nullptr) {
+    std::exchange(tree_, nullptr)->Release(*this);
+    path_.clear();
+    partial_ = kNone;
+  }
+}
+
+PrefixTree::PrefixTree(kv::BlockPool& pool, memory::Ledger& ledger,
+                       const PrefixTreeOptions& options)
+    : pool_(pool), ledger_(ledger), options_(options), writer_(options.log) {
+  writer_.Begin(options_.clock, options_.ways_back);
+}
+
+PrefixTree::~PrefixTree() {
+  for (Node& node : nodes_) {
+    Invariant(node.n_holds == 0, "a prefix tree outlives its holds");
+    if (node.block) {
+      pool_.Unkeep(*node.block);
+    }
+  }
+}
+
+NodeIndex PrefixTree::RootOf(const std::string& owner) {
+  const auto [it, is_new] = roots_.try_emplace(owner, Hold::kNone);
+  if (is_new) {
+    it->second = NewNode(Hold::kNone, 0);
+    nodes_[it->second].owner = &it->first;
+  }
+  return it->second;
+}
+
+NodeIndex PrefixTree::NewNode(NodeIndex parent, uint64_t time_us) {
+  NodeIndex index = static_cast<NodeIndex>(nodes_.size());
+  if (free_.empty()) {
+    nodes_.emplace_back();
+  } else {
+    index = free_.back();
+    free_.pop_back();
+    nodes_[index] = Node();
+  }
+  Node& node = nodes_[index];
+  node.serial = ++last_serial_;
+  node.parent = parent;
+  if (parent != Hold::kNone) {
+    node.depth = nodes_[parent].is_root() ? 0 : nodes_[parent].depth + 1;
+    CountUse(node, time_us);
+  }
+  ++stats_.n_nodes;
+  writer_.Create(node.serial, parent == Hold::kNone ? 0 : nodes_[parent].serial, time_us);
+  return index;
+}
+
+uint32_t PrefixTree::CommonTokens(Key a, Key b) {
+  const auto n = static_cast<uint32_t>(std::ranges::mismatch(a, b).in1 - a.begin());
+  stats_.tokens_compared += n + 1;
+  return n;
+}
+
+size_t PrefixTree::LowerBound(const Node& parent, Key key) {
+  const auto comes_before = [&](NodeIndex child, Key wanted) {
+    const Key own = nodes_[child].key();
+    const uint32_t n = CommonTokens(own, wanted);
+    return n < wanted.size() && (n == own.size() || own[n] < wanted[n]);
+  };
+  const auto at =
+      std::lower_bound(parent.children.begin(), parent.children.end(), key, comes_before);
+  return static_cast<size_t>(at - parent.children.begin());
+}
+
+// In a sorted list the longest common beginning is with a neighbour.
+PrefixTree::Neighbour PrefixTree::Nearest(const Node& parent, Key key) {
+  const size_t at = LowerBound(parent, key);
+  Neighbour best;
+  for (const size_t i : {at, at - 1}) {
+    if (i < parent.children.size()) {
+      const uint32_t n = CommonTokens(nodes_[parent.children[i]].key(), key);
+      if (n > best.n_common) {
+        best = {parent.children[i], n};
+      }
+    }
+  }
+  return best;
+}
+
+Hold PrefixTree::Find(const std::string& owner, std::span<const TokenId> tokens) {
+  Hold hold;
+  hold.root_ = RootOf(owner);
+  hold.tree_ = this;
+  MoveHold(Hold::kNone, hold.root_);
+  Descend(hold, tokens);
+  return hold;
+}
+
+void PrefixTree::FindMore(Hold& hold, std::span<const TokenId> tokens) {
+  const NodeIndex last = hold.path_.empty() ? hold.root_ : hold.path_.back();
+  if (nodes_[last].growth != hold.seen_growth_) {
+    Descend(hold, tokens);
+  }
+}
+
+void PrefixTree::Descend(Hold& hold, std::span<const TokenId> tokens) {
+  const NodeIndex before = Deepest(hold);
+  hold.partial_ = Hold::kNone;
+  hold.n_partial_ = 0;
+  NodeIndex at = hold.path_.empty() ? hold.root_ : hold.path_.back();
+  while (hold.path_.size() * kBlockTokens < tokens.size()) {
+    const auto rest = tokens.subspan(hold.path_.size() * kBlockTokens);
+    const auto [child, n] =
+        Nearest(nodes_[at], rest.first(std::min<size_t>(rest.size(), kBlockTokens)));
+    if (n < kBlockTokens) {
+      hold.partial_ = child;
+      hold.n_partial_ = n;
+      break;
+    }
+    hold.path_.push_back(child);
+    at = child;
+  }
+  hold.seen_growth_ = nodes_[at].growth;
+  MoveHold(before, Deepest(hold));
+}
+
+uint32_t PrefixTree::ReadyTokens(Hold& hold) const {
+  while (hold.n_ready_nodes_ < hold.path_.size() &&
+         nodes_[hold.path_[hold.n_ready_nodes_]].is_ready()) {
+    ++hold.n_ready_nodes_;
+  }
+  uint32_t n = static_cast<uint32_t>(hold.n_ready_nodes_) * kBlockTokens;
+  if (hold.n_ready_nodes_ < hold.path_.size()) {
+    n += nodes_[hold.path_[hold.n_ready_nodes_]].n_ready;
+  } else if (hold.partial_ != Hold::kNone) {
+    n += std::min(hold.n_partial_, nodes_[hold.partial_].n_ready);
+  }
+  return n;
+}
+
+bool PrefixTree::IsPromised(Hold& hold, uint32_t n) const {
+  const uint32_t wanted = ReadyTokens(hold) + n;
+  for (size_t i = hold.n_ready_nodes_; i < hold.path_.size(); ++i) {
+    if (nodes_[hold.path_[i]].n_promisers == 0 && !nodes_[hold.path_[i]].is_ready()) {
+      return false;
+    }
+    if ((i + 1) * kBlockTokens >= wanted) {
+      return true;
+    }
+  }
+  return hold.partial_ != Hold::kNone && nodes_[hold.partial_].n_promisers > 0 &&
+         hold.path_.size() * kBlockTokens + hold.n_partial_ >= wanted;
+}
+
+std::unique_ptr<kv::KvSequence> PrefixTree::Share(const Hold& hold, uint32_t n,
+                                                  uint32_t max_tokens) const {
+  std::vector<BlockId> blocks;
+  for (size_t i = 0; i < kv::BlockPool::BlocksFor(n); ++i) {
+    const Node& node = nodes_[i < hold.path_.size() ? hold.path_[i] : hold.partial_];
+    Invariant(node.block.has_value(), "what is shared is ready");
+    blocks.push_back(*node.block);
+  }
+  return kv::KvSequence::OfBlocks(pool_, max_tokens, blocks, n);
+}
+
+NodeIndex PrefixTree::Deepest(const Hold& hold) {
+  if (hold.partial_ != Hold::kNone) {
+    return hold.partial_;
+  }
+  return hold.path_.empty() ? hold.root_ : hold.path_.back();
+}
+
+void PrefixTree::MoveHold(NodeIndex from, NodeIndex to) {
+  if (from == to) {
+    return;
+  }
+  ++nodes_[to].n_holds;
+  writer_.Hold(nodes_[to].serial);
+  Refresh(to);
+  if (from != Hold::kNone) {
+    LetGo(from);
+  }
+}
+
+void PrefixTree::LetGo(NodeIndex index) {
+  --nodes_[index].n_holds;
+  writer_.LetGo(nodes_[index].serial);
+  Prune(index);
+}
+
+void PrefixTree::Release(Hold& hold) {
+  for (size_t i = hold.first_promised_; i < hold.end_promised_; ++i) {
+    --nodes_[hold.path_[i]].n_promisers;
+  }
+  LetGo(Deepest(hold));
+}
+
+void PrefixTree::CountUse(Node& node, uint64_t time_us) const {
+  node.demand = node.demand.Plus(options_.clock.WeightAt(time_us));
+  node.last_use_us = time_us;
+}
+
+uint64_t PrefixTree::BytesOf(const Node& node) const {
+  return pool_.layout().block_bytes() + node.state_memory.bytes();
+}
+
+void PrefixTree::Refresh(NodeIndex index) {
+  Node& node = nodes_[index];
+  if (node.is_candidate) {
+    candidates_.erase({node.price, node.serial, index});
+  }
+  node.is_candidate = node.block.has_value() && node.children.empty() && node.n_holds == 0;
+  if (!node.is_candidate) {
+    return;
+  }
+  const uint64_t bytes = BytesOf(node);
+  if (node.n_logged != node.n_ready || node.bytes_logged != bytes) {
+    node.n_logged = node.n_ready;
+    node.bytes_logged = bytes;
+    writer_.Fill(node.serial, node.n_ready, bytes);
+  }
+  node.price = options_.order == PrefixTreeOptions::Order::kLeastRecent
+                   ? WideReal::Of(static_cast<double>(node.last_use_us) + 1)
+                   : PriceOf(node.demand,
+                             options_.ways_back.CheapestSeconds(node.depth * kBlockTokens,
+                                                                node.n_ready, bytes),
+                             bytes);
+  candidates_.insert({node.price, node.serial, index});
+}
+
+bool PrefixTree::Evict() {
+  if (candidates_.empty()) {
+    return false;
+  }
+  const NodeIndex index = candidates_.begin()->node;
+  Node& node = nodes_[index];
+  Invariant(pool_.n_references(*node.block) == 0, "what a sequence uses is held");
+  writer_.Evict(node.serial);
+  ++stats_.n_evicted;
+  stats_.bytes_evicted += BytesOf(node);
+  const NodeIndex parent = node.parent;
+  Remove(index);
+  Prune(parent);
+  return true;
+}
+
+void PrefixTree::DropContent(Node& node) {
+  if (node.block) {
+    pool_.Unkeep(*std::exchange(node.block, std::nullopt));
+    node.n_ready = 0;
+    node.state.reset();
+    node.state_memory.Release();
+    if (node.n_logged > 0) {
+      node.n_logged = 0;
+      writer_.Fill(node.serial, 0, 0);
+    }
+  }
+}
+
+// From a node that something was taken from upwards: nodes without content that nobody holds or
+// promised go, the first other one may have become a leaf.
+void PrefixTree::Prune(NodeIndex index) {
+  while (index != Hold::kNone) {
+    const Node& node = nodes_[index];
+    if (node.block || !node.children.empty() || node.n_holds > 0 || node.n_promisers > 0) {
+      Refresh(index);
+      return;
+    }
+    const NodeIndex parent = node.parent;
+    writer_.Drop(node.serial);
+    Remove(index);
+    index = parent;
+  }
+}
+
+void PrefixTree::Remove(NodeIndex index) {
+  Node& node = nodes_[index];
+  if (node.is_candidate) {
+    candidates_.erase({node.price, node.serial, index});
+  }
+  node.n_logged = 0;  // that it goes says so
+  DropContent(node);
+  if (node.parent != Hold::kNone) {
+    std::erase(nodes_[node.parent].children, index);
+  } else {
+    roots_.erase(*node.owner);
+  }
+  node = Node();
+  free_.push_back(index);
+  --stats_.n_nodes;
+}
+
+bool PrefixTree::AttachState(const Hold& hold, uint32_t n_tokens,
+                             std::unique_ptr<kv::StateSnapshot> state, uint64_t bytes) {
+  Invariant(
+      n_tokens > 0 && n_tokens % kBlockTokens == 0 && n_tokens / kBlockTokens <= hold.path_.size(),
+      "a state belongs to the end of a block");
+  const NodeIndex index = hold.path_[n_tokens / kBlockTokens - 1];
+  Node& node = nodes_[index];
+  Invariant(node.is_ready(), "a state belongs to what is computed");
+  auto reserved = ledger_.Reserve(memory::Account::kPrefix, bytes);
+  if (!reserved) {
+    return false;
+  }
+  node.state = std::move(state);
+  node.state_memory = std::move(*reserved);
+  Refresh(index);
+  return true;
+}
+
+PrefixTree::StateAt PrefixTree::LastState(Hold& hold) const {
+  static_cast<void>(ReadyTokens(hold));
+  for (size_t i = hold.n_ready_nodes_; i > 0; --i) {
+    if (const Node& node = nodes_[hold.path_[i - 1]]; node.state != nullptr) {
+      return {static_cast<uint32_t>(i) * kBlockTokens, node.state.get()};
+    }
+  }
+  return {};
+}
+
+}  // namespace plimsoll::engine::prefix

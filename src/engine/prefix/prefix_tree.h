@@ -1,0 +1,213 @@
+// The keys and values of prefixes, for those that begin alike: the next turn of a conversation, a
+// system prompt that many share, the choices of one request.
+//
+// A radix tree over tokens whose digits are blocks: a node stands for up to kv::kBlockTokens tokens
+// behind those of its parent, and holds the block with their keys and values. Each owner has a tree
+// of its own and never meets another's. A running sequence's prompt is in the tree from its start,
+// as a promise: others that begin alike wait for it rather than compute it twice; as it is computed
+// it becomes ready. Blocks that no sequence uses stay for as long as nobody needs the memory, and
+// go in the order of their price (price.h), leaves first.
+//
+// A request holds the deepest node that it uses; what is held, and all above it, is never evicted.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "engine/prefix/decision_log.h"
+#include "engine/prefix/price.h"
+#include "kv/kv_sequence.h"
+#include "memory/ledger.h"
+
+namespace plimsoll::engine::prefix {
+
+class PrefixTree;
+using NodeIndex = uint32_t;
+
+// What a request holds of a tree: the nodes that its tokens begin with. Lets go when it goes.
+class Hold {
+ public:
+  Hold() = default;
+  Hold(Hold&& other) noexcept { *this = std::move(other); }
+  Hold& operator=(Hold&& other) noexcept;
+  Hold(const Hold&) = delete;
+  Hold& operator=(const Hold&) = delete;
+  ~Hold() { Release(); }
+
+  [[nodiscard]] explicit operator bool() const { return tree_ != nullptr; }
+  void Release();
+
+ private:
+  friend class PrefixTree;
+  static constexpr NodeIndex kNone = UINT32_MAX;
+
+  PrefixTree* tree_ = nullptr;
+  NodeIndex root_ = kNone;
+  std::vector<NodeIndex> path_;  // of a waiting request: those it has in common to their end
+  // Of a waiting request, a node of which it has the first tokens in common.
+  NodeIndex partial_ = kNone;
+  uint32_t n_partial_ = 0;
+  size_t n_ready_nodes_ = 0;  // of the path, known to be ready
+  uint64_t seen_growth_ = 0;
+  // Of a running request.
+  uint32_t n_computed_ = 0;
+  size_t first_promised_ = 0;  // nodes of the path
+  size_t end_promised_ = 0;
+  uint32_t n_promised_tokens_ = 0;
+};
+
+struct PrefixTreeOptions {
+  enum class Order {
+    kPrice,
+    kLeastRecent,  // to compare with
+  };
+  Order order = Order::kPrice;
+  DemandClock clock;
+  WaysBack ways_back;
+  DecisionLog* log = nullptr;  // outlives the tree; for kPrice
+};
+
+struct PrefixTreeStats {
+  uint64_t n_nodes = 0;          // now, roots included
+  uint64_t n_evicted = 0;        // blocks
+  uint64_t bytes_evicted = 0;    // with the states that they carried
+  uint64_t tokens_compared = 0;  // by all lookups
+};
+
+// For one thread at a time. Times are microseconds since some start, and never fall.
+class PrefixTree {
+ public:
+  // `pool` and `ledger` outlive it; it outlives its holds.
+  PrefixTree(kv::BlockPool& pool, memory::Ledger& ledger, const PrefixTreeOptions& options);
+  PrefixTree(const PrefixTree&) = delete;
+  PrefixTree& operator=(const PrefixTree&) = delete;
+  ~PrefixTree();
+
+  // The longest beginning of the tokens that is in the owner's tree, ready or promised. What it has
+  // found does not go while it is held. O(its length).
+  [[nodiscard]] Hold Find(const std::string& owner, std::span<const TokenId> tokens);
+  // Looks on from where it ended, if something has grown there since. `tokens` as before.
+  void FindMore(Hold& hold, std::span<const TokenId> tokens);
+  // Of what was found, how much is computed.
+  [[nodiscard]] uint32_t ReadyTokens(Hold& hold) const;
+  // Whether running sequences will compute at least `n` tokens more of it.
+  [[nodiscard]] bool IsPromised(Hold& hold, uint32_t n) const;
+
+  // A sequence of the first `n` of the ready tokens.
+  [[nodiscard]] std::unique_ptr<kv::KvSequence> Share(const Hold& hold, uint32_t n,
+                                                      uint32_t max_tokens) const;
+  // The request begins to run, `n_found` tokens of which it need not compute: the others become a
+  // promise. `kv` has room for all. It counts as demand unless it did before.
+  void Start(Hold& hold, std::span<const TokenId> tokens, const kv::KvSequence& kv,
+             uint32_t n_found, uint64_t time_us, bool counts = true);
+  // All of these tokens are computed now, their keys and values are in `kv`; they begin as those of
+  // the last call. A block that is in the tree already takes the place of the sequence's own.
+  void Advance(Hold& hold, std::span<const TokenId> computed, kv::KvSequence& kv, uint64_t time_us);
+
+  // Frees the block with the lowest price; false when all that there are are held.
+  bool Evict();
+
+  // Recurrent layers have no state per token: what a sequence that continues at `n_tokens`, a
+  // multiple of kv::kBlockTokens that is computed, needs beside keys and values. False, and it is
+  // not kept, when the ledger has no room for it. It goes with its node.
+  bool AttachState(const Hold& hold, uint32_t n_tokens, std::unique_ptr<kv::StateSnapshot> state,
+                   uint64_t bytes);
+  struct StateAt {
+    uint32_t n_tokens = 0;
+    const kv::StateSnapshot* state = nullptr;  // for as long as it is held; null: there is none
+  };
+  // The last one within the ready tokens: where a model with recurrent layers can continue.
+  [[nodiscard]] StateAt LastState(Hold& hold) const;
+
+  void FlushLog() { writer_.Flush(); }
+  [[nodiscard]] const PrefixTreeStats& stats() const { return stats_; }
+
+ private:
+  friend class Hold;
+  using Key = std::span<const TokenId>;
+
+  struct Node {
+    uint64_t serial = 0;
+    NodeIndex parent = Hold::kNone;
+    const std::string* owner = nullptr;  // of a root
+    uint32_t depth = 0;                  // blocks before it
+    uint32_t n_tokens = 0;               // of the key; all of them if it has children
+    std::array<TokenId, kv::kBlockTokens> tokens;
+    std::vector<NodeIndex> children;  // by their keys, in lexicographic order
+    std::optional<BlockId> block;
+    uint32_t n_ready = 0;  // tokens of the block that are computed
+    uint32_t n_holds = 0;
+    uint32_t n_promisers = 0;  // running sequences that will compute it
+    uint64_t growth = 0;       // goes up when a child comes or grows
+    WideReal demand;
+    uint64_t last_use_us = 0;
+    bool is_candidate = false;
+    WideReal price;         // while it is one
+    uint32_t n_logged = 0;  // tokens, and
+    uint64_t bytes_logged = 0;
+    std::unique_ptr<kv::StateSnapshot> state;
+    memory::Reservation state_memory;
+
+    [[nodiscard]] Key key() const { return {tokens.data(), n_tokens}; }
+    [[nodiscard]] bool is_root() const { return owner != nullptr; }
+    [[nodiscard]] bool is_ready() const { return n_ready == kv::kBlockTokens; }
+  };
+  struct Candidate {
+    WideReal price;
+    uint64_t serial = 0;
+    NodeIndex node = 0;
+    friend auto operator<=>(const Candidate&, const Candidate&) = default;
+  };
+  struct Neighbour {
+    NodeIndex node = Hold::kNone;
+    uint32_t n_common = 0;
+  };
+
+  [[nodiscard]] NodeIndex RootOf(const std::string& owner);
+  [[nodiscard]] NodeIndex NewNode(NodeIndex parent, uint64_t time_us);
+  [[nodiscard]] size_t LowerBound(const Node& parent, Key key);
+  // The child that has most of the key in common.
+  [[nodiscard]] Neighbour Nearest(const Node& parent, Key key);
+  // The child for these tokens, an old one if it begins with them or they with it.
+  [[nodiscard]] NodeIndex Place(NodeIndex parent, Key key, uint64_t time_us, bool counts);
+  void ExtendKey(Node& node, Key key);
+  void Descend(Hold& hold, std::span<const TokenId> tokens);
+
+  [[nodiscard]] static NodeIndex Deepest(const Hold& hold);
+  void MoveHold(NodeIndex from, NodeIndex to);
+  void LetGo(NodeIndex node);
+  void Release(Hold& hold);
+  void CountUse(Node& node, uint64_t time_us) const;
+  void Join(Hold& hold, size_t i, Key mine, uint64_t time_us);
+  void Leave(Hold& hold, size_t i, Key mine, const kv::KvSequence& kv, uint64_t time_us);
+  void Settle(Node& node, kv::KvSequence& kv, size_t i, uint32_t n_mine);
+
+  void DropContent(Node& node);
+  void Refresh(NodeIndex index);  // whether it can be evicted, and for what
+  void Prune(NodeIndex index);    // if it is of no use, and what is above it
+  void Remove(NodeIndex index);
+  [[nodiscard]] uint64_t BytesOf(const Node& node) const;
+  [[nodiscard]] uint32_t CommonTokens(Key a, Key b);
+
+  kv::BlockPool& pool_;
+  memory::Ledger& ledger_;
+  PrefixTreeOptions options_;
+  DecisionWriter writer_;
+  std::deque<Node> nodes_;
+  std::vector<NodeIndex> free_;
+  std::map<std::string, NodeIndex> roots_;
+  std::set<Candidate> candidates_;
+  uint64_t last_serial_ = 0;
+  PrefixTreeStats stats_;
+};
+
+}  // namespace plimsoll::engine::prefix
