@@ -16,6 +16,7 @@ namespace {
 constexpr size_t kMaxBoundDigits = 32;
 constexpr size_t kMaxIntegerDigits = 16;
 constexpr size_t kMaxFractionDigits = 6;
+constexpr size_t kMaxMultipleDigits = 15;  // doubles hold these exactly
 
 int CompareMagnitudes(const Decimal& a, const Decimal& b) {
   if (a.integer.size() != b.integer.size()) return a.integer.size() < b.integer.size() ? -1 : 1;
@@ -27,35 +28,35 @@ int CompareMagnitudes(const Decimal& a, const Decimal& b) {
 class MagnitudeEmitter {
  public:
   MagnitudeEmitter(JsonGrammar& json, NumberBound lower, std::optional<NumberBound> upper,
-                   bool is_integer)
+                   bool is_integer, uint32_t divisor)
       : json_(json),
         builder_(json.builder()),
         lower_(std::move(lower)),
         upper_(std::move(upper)),
-        is_integer_(is_integer) {
+        is_integer_(is_integer),
+        divisor_(divisor) {
     n_fraction_ = std::max(kMaxFractionDigits, lower_.value.fraction.size() + 1);
     if (upper_) n_fraction_ = std::max(n_fraction_, upper_->value.fraction.size());
   }
 
   void Emit(std::vector<Sequence>& ways) {
     const size_t least = lower_.value.integer.size();
-    const size_t most =
-        upper_ ? upper_->value.integer.size() : std::max(kMaxIntegerDigits, least + 1);
+    const size_t open_end = divisor_ > 1 ? kMaxMultipleDigits : kMaxIntegerDigits;
+    const size_t most = upper_ ? upper_->value.integer.size() : std::max(open_end, least + 1);
     if (least > most) return;
-    n_integer_ = least;
-    ways.push_back({State({false, 0, true, upper_ && most == least})});
+    ways.push_back({WithDigits(least, true, upper_ && most == least)});
     if (most == least) return;
     const size_t most_free = upper_ ? most - 1 : most;
-    if (most_free > least) {
+    if (divisor_ > 1) {
+      for (size_t n = least + 1; n <= most_free && !builder_.is_full(); ++n) {
+        ways.push_back({WithDigits(n, false, false)});
+      }
+    } else if (most_free > least) {
       const Symbol more = builder_.Repeat(json_.Digit(), static_cast<uint32_t>(least),
                                           static_cast<uint32_t>(most_free - 1));
       ways.push_back({json_.Digits('1', '9'), more, FreeFraction()});
     }
-    if (upper_) {
-      states_.clear();
-      n_integer_ = most;
-      ways.push_back({State({false, 0, false, true})});
-    }
+    if (upper_) ways.push_back({WithDigits(most, false, true)});
   }
 
  private:
@@ -65,6 +66,7 @@ class MagnitudeEmitter {
     size_t at;
     bool is_lower;
     bool is_upper;
+    uint32_t remainder = 0;  // of the digits so far
 
     auto operator<=>(const Place&) const = default;
   };
@@ -86,6 +88,44 @@ class MagnitudeEmitter {
     return builder_.Repeat(builder_.Concatenation({builder_.Byte('.'), digits}), 0, 1);
   }
 
+  // Numbers with so many digits before the point.
+  Symbol WithDigits(size_t n_digits, bool is_lower, bool is_upper) {
+    states_.clear();
+    n_integer_ = n_digits;
+    if (divisor_ == 1 || is_lower || is_upper || n_digits == 0) {
+      return State({false, 0, is_lower, is_upper});
+    }
+    const RuleId rule = builder_.Declare();
+    AddMultiples(rule, '1', n_digits, 0);
+    return GrammarBuilder::Reference(rule);
+  }
+
+  // A digit from `low` on, and what makes a multiple with those behind it.
+  void AddMultiples(RuleId rule, char low, size_t n_digits, uint32_t remainder) {
+    std::map<uint32_t, ByteSet> digits;
+    for (char digit = low; digit <= '9'; ++digit) {
+      digits[After(remainder, digit)].set(static_cast<uint8_t>(digit));
+    }
+    for (const auto& [next, set] : digits) {
+      builder_.Add(rule, {builder_.Bytes(set), Multiples(n_digits - 1, next)});
+    }
+  }
+
+  Symbol Multiples(size_t n_digits, uint32_t remainder) {
+    const auto known = multiples_.find({n_digits, remainder});
+    if (known != multiples_.end()) return known->second;
+    const RuleId rule = builder_.Declare();
+    const Symbol symbol = GrammarBuilder::Reference(rule);
+    multiples_.emplace(std::pair(n_digits, remainder), symbol);
+    if (n_digits == 0 && remainder == 0) builder_.Add(rule, {});
+    if (n_digits > 0 && !builder_.is_full()) AddMultiples(rule, '0', n_digits, remainder);
+    return symbol;
+  }
+
+  uint32_t After(uint32_t remainder, char digit) const {
+    return (remainder * 10 + static_cast<uint32_t>(digit - '0')) % divisor_;
+  }
+
   // What may follow at `place`. As deep as a number has digits.
   Symbol State(const Place& place) {
     const auto known = states_.find(place);
@@ -93,6 +133,8 @@ class MagnitudeEmitter {
     const RuleId rule = builder_.Declare();
     if (!place.is_fraction && place.at == n_integer_) {
       AfterInteger(rule, place);
+    } else if (!place.is_lower && !place.is_upper && divisor_ > 1) {
+      builder_.Add(rule, {Multiples(n_integer_ - place.at, place.remainder)});
     } else if (!place.is_lower && !place.is_upper) {
       FreeDigits(rule, place);
     } else {
@@ -105,7 +147,7 @@ class MagnitudeEmitter {
   }
 
   void AfterInteger(RuleId rule, const Place& place) {
-    if (MayEnd(0, place.is_lower, place.is_upper)) builder_.Add(rule, {});
+    if (place.remainder == 0 && MayEnd(0, place.is_lower, place.is_upper)) builder_.Add(rule, {});
     if (!is_integer_) {
       builder_.Add(rule, {builder_.Byte('.'), State({true, 0, place.is_lower, place.is_upper})});
     }
@@ -127,14 +169,16 @@ class MagnitudeEmitter {
     const bool is_first = !place.is_fraction && place.at == 0 && n_integer_ > 1;
     const char low = place.is_lower ? DigitAt(lower_, place) : is_first ? '1' : '0';
     const char high = place.is_upper ? DigitAt(*upper_, place) : '9';
-    std::map<std::pair<bool, bool>, ByteSet> digits;
+    std::map<Place, ByteSet> digits;
     for (char digit = low; digit <= high; ++digit) {
-      const bool stays_lower = place.is_lower && digit == low;
-      const bool stays_upper = place.is_upper && digit == high;
-      digits[{stays_lower, stays_upper}].set(static_cast<uint8_t>(digit));
+      const Place next{.is_fraction = place.is_fraction,
+                       .at = place.at + 1,
+                       .is_lower = place.is_lower && digit == low,
+                       .is_upper = place.is_upper && digit == high,
+                       .remainder = After(place.remainder, digit)};
+      digits[next].set(static_cast<uint8_t>(digit));
     }
-    for (const auto& [stays, set] : digits) {
-      const Place next{place.is_fraction, place.at + 1, stays.first, stays.second};
+    for (const auto& [next, set] : digits) {
       builder_.Add(rule, {builder_.Bytes(set), State(next)});
     }
   }
@@ -144,9 +188,11 @@ class MagnitudeEmitter {
   NumberBound lower_;
   std::optional<NumberBound> upper_;
   bool is_integer_;
+  uint32_t divisor_;
   size_t n_fraction_ = 0;
   size_t n_integer_ = 0;
   std::map<Place, Symbol> states_;
+  std::map<std::pair<size_t, uint32_t>, Symbol> multiples_;  // by digits to come and remainder
 };
 
 NumberBound Negated(NumberBound bound) {
@@ -193,7 +239,8 @@ int Compare(const Decimal& a, const Decimal& b) {
   return a.is_negative ? -CompareMagnitudes(a, b) : CompareMagnitudes(a, b);
 }
 
-Symbol AddNumberRange(JsonGrammar& json, const NumberRange& range, bool is_integer) {
+Symbol AddNumberRange(JsonGrammar& json, const NumberRange& range, bool is_integer,
+                      uint32_t divisor) {
   GrammarBuilder& builder = json.builder();
   std::vector<Sequence> ways;
   const auto& [lower, upper] = range;
@@ -207,13 +254,15 @@ Symbol AddNumberRange(JsonGrammar& json, const NumberRange& range, bool is_integ
     std::vector<Sequence> magnitudes;
     // -0 is left to the other side.
     const bool is_up_to_zero = is_all_negative && upper->value.IsZero();
-    MagnitudeEmitter(json, is_up_to_zero ? NumberBound{zero, true} : least, most, is_integer)
+    MagnitudeEmitter(json, is_up_to_zero ? NumberBound{zero, true} : least, most, is_integer,
+                     divisor)
         .Emit(magnitudes);
     ways.push_back({builder.Byte('-'), builder.Alternatives(std::move(magnitudes))});
   }
   if (is_in_order && (!upper || !upper->value.is_negative)) {
     const bool has_lower = lower && !lower->value.is_negative;
-    MagnitudeEmitter(json, has_lower ? *lower : NumberBound{zero, false}, upper, is_integer)
+    MagnitudeEmitter(json, has_lower ? *lower : NumberBound{zero, false}, upper, is_integer,
+                     divisor)
         .Emit(ways);
   }
   return builder.Alternatives(std::move(ways));

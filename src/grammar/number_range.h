@@ -35,7 +35,9 @@ struct NumberRange {
 
 // The numbers of the range without an exponent: with up to 16 digits, or as many as the bounds
 // have, before the point and, unless `is_integer`, up to 6 or as many more behind it. No way to say
-// it where there is no such number.
-[[nodiscard]] Symbol AddNumberRange(JsonGrammar& json, const NumberRange& range, bool is_integer);
+// it where there is no such number. `divisor`: of integers only the multiples of it, and with up to
+// 15 digits; at least 1.
+[[nodiscard]] Symbol AddNumberRange(JsonGrammar& json, const NumberRange& range, bool is_integer,
+                                    uint32_t divisor = 1);
 
 }  // namespace plimsoll::grammar

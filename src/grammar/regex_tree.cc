@@ -1,5 +1,6 @@
 #include "grammar/regex_tree.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -180,7 +181,31 @@ class RegexParser {
   RegexTree tree_;
 };
 
+uint32_t Clamped(uint64_t count) {
+  return count < kUnbounded ? static_cast<uint32_t>(count) : kUnbounded;
+}
+
+// The depth is that of the pattern's groups.
+LengthRange LengthsAt(const RegexTree& tree, uint32_t id) {
+  const RegexNode& node = tree.nodes[id];
+  if (node.kind == RegexKind::kSet) return {1, 1};
+  if (node.kind == RegexKind::kRepetition) {
+    const LengthRange once = LengthsAt(tree, node.children[0]);
+    return {Clamped(uint64_t{once.min} * node.min), Clamped(uint64_t{once.max} * node.max)};
+  }
+  const bool is_choice = node.kind == RegexKind::kAlternation;
+  LengthRange all = {is_choice ? kUnbounded : 0, 0};
+  for (const uint32_t child : node.children) {
+    const LengthRange one = LengthsAt(tree, child);
+    all.min = is_choice ? std::min(all.min, one.min) : Clamped(uint64_t{all.min} + one.min);
+    all.max = is_choice ? std::max(all.max, one.max) : Clamped(uint64_t{all.max} + one.max);
+  }
+  return all;
+}
+
 }  // namespace
+
+LengthRange LengthsOf(const RegexTree& tree) { return LengthsAt(tree, tree.root); }
 
 Result<RegexTree> ParseRegex(std::string_view pattern, RegexScope scope,
                              const GrammarLimits& limits) {

@@ -40,4 +40,11 @@ enum class RegexScope : uint8_t {
 [[nodiscard]] Result<RegexTree> ParseRegex(std::string_view pattern, RegexScope scope,
                                            const GrammarLimits& limits);
 
+// How many characters a text that fits can have.
+struct LengthRange {
+  uint32_t min = 0;
+  uint32_t max = 0;  // kUnbounded also where it is more than can be counted
+};
+[[nodiscard]] LengthRange LengthsOf(const RegexTree& tree);
+
 }  // namespace plimsoll::grammar

@@ -1,9 +1,11 @@
 #include "grammar/schema_compiler.h"
 
 #include <algorithm>
+#include <numeric>
 #include <optional>
 #include <unordered_map>
 
+#include "grammar/schema_exclusion.h"
 #include "grammar/text_set.h"
 
 namespace plimsoll::grammar {
@@ -172,7 +174,9 @@ Result<> SchemaCompiler::AddUnion(Constraints constraints, RuleId rule, uint32_t
                 tree_.Pointer(choice.list), limits_.max_depth);
   }
   if (choice.is_exclusive) {
-    auto is_exclusive = CheckExclusive(choice);
+    const bool is_plain =
+        constraints.objects.empty() && constraints.implied_types == 0 && constraints.unions.empty();
+    auto is_exclusive = CheckExclusive(choice, is_plain);
     if (!is_exclusive) return is_exclusive;
   }
   const bool is_alone = !constraints.has_keywords && constraints.unions.empty();
@@ -190,8 +194,23 @@ Result<> SchemaCompiler::AddUnion(Constraints constraints, RuleId rule, uint32_t
   return {};
 }
 
-Result<> SchemaCompiler::CheckExclusive(const SchemaUnion& choice) {
-  return reader_.Bad(choice.list, "the keyword is not supported");
+Result<> SchemaCompiler::CheckExclusive(const SchemaUnion& choice, bool is_alone) {
+  const ExclusionProver prover(tree_, reader_, budget_, is_alone);
+  const std::vector<NodeId> branches = reader_.Children(choice.list);
+  for (const NodeId made : branches) {
+    for (const NodeId checked : branches) {
+      auto within = CheckLimits();
+      if (!within) return within;
+      if (made == checked || prover.Excludes({made}, {checked})) continue;
+      return reader_.Bad(
+          choice.list,
+          "oneOf is supported where each two of its schemas exclude each other by type, "
+          "const, enum, bounds or a required member; {} and {} may not (anyOf is "
+          "supported)",
+          made - branches[0], checked - branches[0]);
+    }
+  }
+  return {};
 }
 
 Result<> SchemaCompiler::AddTypes(const Constraints& constraints, RuleId rule) {
@@ -214,12 +233,22 @@ Result<> SchemaCompiler::AddTypes(const Constraints& constraints, RuleId rule) {
 }
 
 Result<> SchemaCompiler::AddNumbers(const Constraints& constraints, RuleId rule) {
-  if (!constraints.multiples.empty()) {
-    return reader_.Bad(constraints.multiples[0], "the keyword is not supported");
+  constexpr int64_t kMaxDivisor = 100;  // each remainder is a rule for each digit
+  int64_t divisor = 1;
+  for (const NodeId multiple : constraints.multiples) {
+    const JsonNode& node = tree_[multiple];
+    const bool is_whole = node.kind == JsonNode::Kind::kInteger && node.integer > 0;
+    if (is_whole && node.integer <= kMaxDivisor) divisor = std::lcm(divisor, node.integer);
+    if (!is_whole || node.integer > kMaxDivisor || divisor > kMaxDivisor) {
+      return reader_.Bad(multiple, "multipleOf is supported for whole numbers from 1 to {}",
+                         kMaxDivisor);
+    }
   }
-  const bool is_integer = (constraints.WantedTypes() & kTypeFraction) == 0;
-  if (constraints.range.lower || constraints.range.upper) {
-    builder_.Add(rule, {AddNumberRange(json_, constraints.range, is_integer)});
+  const bool is_integer =
+      (constraints.WantedTypes() & kTypeFraction) == 0 || !constraints.multiples.empty();
+  if (constraints.range.lower || constraints.range.upper || divisor > 1) {
+    builder_.Add(rule, {AddNumberRange(json_, constraints.range, is_integer,
+                                       static_cast<uint32_t>(divisor))});
   } else {
     builder_.Add(rule, {is_integer ? json_.Integer() : json_.Number()});
   }
@@ -232,7 +261,7 @@ Result<> SchemaCompiler::AddValues(const Constraints& constraints, RuleId rule) 
     const TypeSet type = TypeOf(tree_[value]);
     bool is_allowed = (type & constraints.types) != 0;
     if (is_allowed && type == kTypeString) {
-      const auto allows = strings_.Allows(constraints, value);
+      const auto allows = strings_.Allows(constraints, tree_[value].text);
       if (!allows) return tl::unexpected(allows.error());
       is_allowed = *allows;
     } else if (is_allowed && (type & constraints.implied_types) != 0) {
@@ -319,63 +348,145 @@ Result<> SchemaCompiler::AddArray(const Constraints& constraints, RuleId rule) {
 
 Result<SchemaCompiler::Members> SchemaCompiler::MembersOf(const Constraints& constraints) {
   Members members;
+  KeyRules keys{.place = constraints.included[0]};
+  Constraints key_constraints;
+  for (const NodeId schema : constraints.property_names) {
+    std::vector<NodeId> path;
+    auto read = reader_.Read(schema, path, key_constraints);
+    if (!read) return tl::unexpected(read.error());
+    if (!key_constraints.unions.empty()) {
+      return reader_.Bad(schema, "anyOf and oneOf of names are not supported");
+    }
+    keys.are_strings = &key_constraints;
+  }
   std::unordered_map<std::string_view, size_t> known;
-  std::vector<std::string_view> names;
-  bool is_closed = constraints.no_more_properties;
-  bool has_properties = false;
-  bool has_additional = false;
-  for (const ObjectPart& part : constraints.objects) {
-    if (part.patterns != kNoNode && tree_[part.patterns].n_children > 0) {
-      return reader_.Bad(part.patterns, "the keyword is not supported");
-    }
-    has_properties |= part.properties != kNoNode;
-    has_additional |= part.additional != kNoNode;
-    is_closed |= part.additional != kNoNode && reader_.IsFalse(part.additional);
-    for (const NodeId property : reader_.Children(part.properties)) {
-      const std::string_view name = tree_[property].key;
-      if (known.try_emplace(name, names.size()).second) names.push_back(name);
-    }
-  }
-  for (const std::string_view name : constraints.required) {
+  std::vector<std::string_view>& names = keys.not_these;
+  const auto add_name = [&](std::string_view name) {
     if (known.try_emplace(name, names.size()).second) names.push_back(name);
+  };
+  for (const ObjectPart& part : constraints.objects) {
+    for (const NodeId property : reader_.Children(part.properties)) add_name(tree_[property].key);
+    for (const NodeId pattern : reader_.Children(part.patterns)) {
+      auto is_pattern = strings_.CheckPattern(pattern);
+      if (!is_pattern) return tl::unexpected(is_pattern.error());
+    }
   }
-  const std::vector<NodeId> none;
-  const auto matches = [](NodeId, std::string_view) { return false; };
-  members.described.resize(names.size());
-  for (size_t i = 0; i < names.size(); ++i) {
-    members.described[i] = {names[i], reader_.SchemasOf(constraints, names[i], matches)};
-    auto within = CheckLimits();
-    if (!within) return tl::unexpected(within.error());
+  const size_t n_described = names.size();
+  for (const std::string_view name : constraints.required) add_name(name);
+
+  for (const std::string_view name : names) {
+    SchemaList schemas = reader_.SchemasOf(
+        constraints, name,
+        [&](NodeId pattern, std::string_view text) { return strings_.Matches(pattern, text); });
+    const bool is_evaluated = !schemas.empty() || known[name] < n_described;
+    auto may_be_key = MayBeKey(keys.are_strings, name);
+    if (may_be_key) {
+      auto within = CheckLimits();
+      if (!within) return tl::unexpected(within.error());
+    } else {
+      return tl::unexpected(may_be_key.error());
+    }
+    const bool is_possible = *may_be_key && (is_evaluated || !constraints.no_more_properties) &&
+                             std::none_of(schemas.begin(), schemas.end(),
+                                          [&](NodeId schema) { return reader_.IsFalse(schema); });
+    members.described.push_back({name, std::move(schemas), false, is_possible});
   }
   for (const std::string_view name : constraints.required) {
-    members.described[known[name]].is_required = true;
+    Property& property = members.described[known[name]];
+    property.is_required = true;
+    members.is_impossible |= !property.is_possible;
   }
-  // A member that must not be there is left out; one that must and must not be makes the whole
-  // impossible, by a rule that says nothing.
-  std::erase_if(members.described, [&](const Property& property) {
-    const bool is_forbidden = std::any_of(property.schemas.begin(), property.schemas.end(),
-                                          [&](NodeId schema) { return reader_.IsFalse(schema); });
-    return is_forbidden && !property.is_required;
-  });
-  if (is_closed || (has_properties && !has_additional)) return members;
-  SchemaList others;
-  for (const ObjectPart& part : constraints.objects) {
-    if (part.additional != kNoNode) others.push_back(part.additional);
+  std::erase_if(members.described, [](const Property& property) { return !property.is_possible; });
+  const bool has_keys = keys.are_strings == nullptr ||
+                        (!key_constraints.is_false && (key_constraints.types & kTypeString) != 0);
+  if (has_keys) {
+    auto added = AddOtherMembers(constraints, std::move(keys), members);
+    if (!added) return tl::unexpected(added.error());
   }
-  Sequence other = {strings_.OtherKey(names)};
-  json_.AppendColon(other);
-  other.push_back(ValueOf(std::move(others)));
-  members.other = builder_.Concatenation(std::move(other));
   return members;
 }
 
-Result<> SchemaCompiler::AddObject(const Constraints& constraints, RuleId rule) {
-  if (!constraints.property_names.empty()) {
-    return reader_.Bad(constraints.property_names[0], "the keyword is not supported");
+Result<bool> SchemaCompiler::MayBeKey(const Constraints* constraints, std::string_view name) {
+  if (constraints == nullptr) return true;
+  if (constraints->is_false || (constraints->types & kTypeString) == 0) return false;
+  if (constraints->values &&
+      std::none_of(constraints->values->begin(), constraints->values->end(), [&](NodeId value) {
+        return tree_[value].kind == JsonNode::Kind::kString && tree_[value].text == name;
+      })) {
+    return false;
   }
+  return strings_.Allows(*constraints, name);
+}
+
+// What `properties` does not name, by the patterns of patternProperties that it fits: each choice
+// of them has schemas of its own.
+Result<> SchemaCompiler::AddOtherMembers(const Constraints& constraints, KeyRules keys,
+                                         Members& members) {
+  constexpr size_t kMaxPatterns = 4;
+  std::vector<std::string_view> patterns;
+  bool has_properties = false;
+  bool has_additional = false;
+  for (const ObjectPart& part : constraints.objects) {
+    has_properties |= part.properties != kNoNode || part.patterns != kNoNode;
+    has_additional |= part.additional != kNoNode;
+    for (const NodeId pattern : reader_.Children(part.patterns)) {
+      const std::string_view key = tree_[pattern].key;
+      if (std::find(patterns.begin(), patterns.end(), key) != patterns.end()) continue;
+      patterns.push_back(key);
+      if (patterns.size() > kMaxPatterns) {
+        return reader_.Bad(part.patterns, "more than {} patterns for one object are not supported",
+                           kMaxPatterns);
+      }
+    }
+  }
+  std::vector<Sequence> ways;
+  for (uint32_t choice = 0; choice < 1U << patterns.size(); ++choice) {
+    const bool is_described =
+        choice != 0 || (!constraints.no_more_properties && (has_additional || !has_properties));
+    if (!is_described) continue;
+    keys.fit.clear();
+    keys.do_not_fit.clear();
+    for (size_t i = 0; i < patterns.size(); ++i) {
+      (((choice >> i) & 1) != 0 ? keys.fit : keys.do_not_fit).push_back(patterns[i]);
+    }
+    const auto fits = [&](std::string_view pattern) {
+      return std::find(keys.fit.begin(), keys.fit.end(), pattern) != keys.fit.end();
+    };
+    SchemaList schemas;
+    for (const ObjectPart& part : constraints.objects) {
+      const size_t n_before = schemas.size();
+      for (const NodeId pattern : reader_.Children(part.patterns)) {
+        if (fits(tree_[pattern].key)) schemas.push_back(pattern);
+      }
+      if (schemas.size() == n_before && part.additional != kNoNode) {
+        schemas.push_back(part.additional);
+      }
+    }
+    if (std::any_of(schemas.begin(), schemas.end(),
+                    [&](NodeId schema) { return reader_.IsFalse(schema); })) {
+      continue;
+    }
+    const auto key = strings_.Key(keys);
+    if (!key) return tl::unexpected(key.error());
+    Sequence member = {*key};
+    json_.AppendColon(member);
+    member.push_back(ValueOf(std::move(schemas)));
+    ways.push_back(std::move(member));
+  }
+  if (!ways.empty()) members.other = builder_.Alternatives(std::move(ways));
+  return {};
+}
+
+Result<> SchemaCompiler::AddObject(const Constraints& constraints, RuleId rule) {
   if (constraints.min_properties > constraints.max_properties) return {};
   auto members = MembersOf(constraints);
   if (!members) return tl::unexpected(members.error());
+  if (members->is_impossible) return {};
+  // Keys that are not described may be said twice, so they count as one.
+  if (members->other && constraints.min_properties > members->described.size() + 1) {
+    return reader_.Bad(constraints.included[0],
+                       "minProperties above the number of `properties` and one is not supported");
+  }
   MemberChain chain(*this, *members, constraints);
   if (!chain.IsCountable()) {
     return reader_.Bad(constraints.included[0],

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -28,8 +29,8 @@ class SchemaCompiler {
         builder_(builder),
         json_(builder),
         reader_(tree, limits),
-        strings_(json_, tree, limits),
-        budget_(limits) {}
+        budget_(limits),
+        strings_(json_, tree, limits, budget_) {}
 
   [[nodiscard]] Result<Symbol> Compile();
 
@@ -38,11 +39,13 @@ class SchemaCompiler {
     std::string_view name;
     SchemaList schemas;
     bool is_required = false;
+    bool is_possible = true;
   };
   // What may stand in an object behind others.
   struct Members {
     std::vector<Property> described;
     std::optional<Symbol> other;  // a whole member that is not described
+    bool is_impossible = false;   // what must be there must not
   };
   class MemberChain;
 
@@ -57,7 +60,10 @@ class SchemaCompiler {
   [[nodiscard]] Result<> AddArray(const Constraints& constraints, RuleId rule);
   [[nodiscard]] Result<> AddObject(const Constraints& constraints, RuleId rule);
   [[nodiscard]] Result<Members> MembersOf(const Constraints& constraints);
-  [[nodiscard]] Result<> CheckExclusive(const SchemaUnion& choice);
+  [[nodiscard]] Result<bool> MayBeKey(const Constraints* constraints, std::string_view name);
+  [[nodiscard]] Result<> AddOtherMembers(const Constraints& constraints, KeyRules keys,
+                                         Members& members);
+  [[nodiscard]] Result<> CheckExclusive(const SchemaUnion& choice, bool is_alone);
   // An error where a limit is passed.
   [[nodiscard]] Result<> CheckLimits();
 
@@ -66,8 +72,8 @@ class SchemaCompiler {
   GrammarBuilder& builder_;
   JsonGrammar json_;
   SchemaReader reader_;
-  SchemaStrings strings_;
   Budget budget_;
+  SchemaStrings strings_;
   std::map<SchemaList, RuleId> rules_;
   std::vector<std::pair<SchemaList, RuleId>> to_fill_;
 };

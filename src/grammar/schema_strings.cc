@@ -1,10 +1,6 @@
 #include "grammar/schema_strings.h"
 
 #include <algorithm>
-#include <map>
-#include <string>
-#include <utility>
-#include <vector>
 
 #include "grammar/formats.h"
 #include "grammar/regex.h"
@@ -13,107 +9,145 @@
 namespace plimsoll::grammar {
 namespace {
 
-// Names as a tree of characters.
-struct NameNode {
-  bool is_end = false;
-  std::map<char32_t, uint32_t> next;
-};
-
-std::vector<NameNode> TreeOf(const std::vector<std::string_view>& names) {
-  std::vector<NameNode> nodes(1);
-  for (std::string_view name : names) {
-    uint32_t at = 0;
-    while (!name.empty()) {
-      const text::DecodedChar decoded = text::DecodeChar(name);
-      name.remove_prefix(decoded.length);
-      const auto [place, is_new] =
-          nodes[at].next.try_emplace(decoded.code_point, static_cast<uint32_t>(nodes.size()));
-      at = place->second;
-      if (is_new) nodes.emplace_back();
-    }
-    nodes[at].is_end = true;
-  }
-  return nodes;
+uint32_t CountCharacters(std::string_view text) {
+  uint32_t count = 0;
+  for (; !text.empty(); ++count) text.remove_prefix(text::DecodeChar(text).length);
+  return count;
 }
-
-CodePoints Only(char32_t code) { return CodePoints({{code, code}}); }
 
 }  // namespace
 
-Symbol SchemaStrings::OtherKey(const std::vector<std::string_view>& names) {
-  if (names.empty()) return json_.String();
-  GrammarBuilder& builder = json_.builder();
-  Speller& speller = json_.speller();
-  const std::vector<NameNode> nodes = TreeOf(names);
-  const Symbol quote = builder.Byte('"');
-  const Symbol rest = builder.Concatenation({speller.Any(), quote});
-  std::vector<RuleId> rules;
-  for (size_t i = 0; i < nodes.size() && !builder.is_full(); ++i)
-    rules.push_back(builder.Declare());
-  for (size_t i = 0; i < rules.size() && !builder.is_full(); ++i) {
-    std::vector<CodePointRange> taken;
-    if (!nodes[i].is_end) builder.Add(rules[i], {quote});
-    for (const auto& [code, next] : nodes[i].next) {
-      taken.push_back({code, code});
-      if (next >= rules.size()) break;
-      builder.Add(rules[i], {speller.OneOf(Only(code)), GrammarBuilder::Reference(rules[next])});
-    }
-    builder.Add(rules[i], {speller.OneOf(CodePoints(std::move(taken)).Complement()), rest});
-  }
-  return builder.Concatenation({quote, GrammarBuilder::Reference(rules[0])});
+tl::unexpected<Error> SchemaStrings::At(NodeId node, const Error& error) const {
+  return Fail(error.kind, "at {}: {}", tree_.Pointer(node), error.message);
 }
 
-Result<> SchemaStrings::Add(const Constraints& constraints, RuleId rule) {
-  GrammarBuilder& builder = json_.builder();
-  if (constraints.min_length > constraints.max_length) return {};
-  std::vector<RegexTree> trees;
-  std::vector<NodeId> keywords = constraints.patterns;
+Result<SchemaStrings::Patterns> SchemaStrings::PatternsOf(const Constraints& constraints) {
+  Patterns patterns;
   for (const NodeId pattern : constraints.patterns) {
     auto tree = ParseRegex(tree_[pattern].text, RegexScope::kSearch, limits_);
-    if (!tree) {
-      return Fail(tree.error().kind, "at {}: {}", tree_.Pointer(pattern), tree.error().message);
-    }
-    trees.push_back(std::move(*tree));
+    if (!tree) return At(pattern, tree.error());
+    patterns.emplace_back(std::move(*tree), pattern);
   }
   for (const NodeId format : constraints.formats) {
     const auto pattern = FormatPattern(tree_[format].text);
     if (!pattern) return reader_.Bad(format, "this format is not supported");
     if (pattern->empty()) continue;
     auto tree = ParseRegex(*pattern, RegexScope::kWhole, limits_);
-    if (!tree) return tl::unexpected(tree.error());
-    trees.push_back(std::move(*tree));
-    keywords.push_back(format);
+    if (!tree) return At(format, tree.error());
+    patterns.emplace_back(std::move(*tree), format);
   }
-  const bool has_length = constraints.min_length > 0 || constraints.max_length < kUnbounded;
-  if (trees.empty()) {
-    if (constraints.max_length == 0) {
-      builder.Add(rule, {json_.Text("\"\"")});
-    } else {
-      builder.Add(rule, {json_.String(constraints.min_length, constraints.max_length)});
-    }
+  return patterns;
+}
+
+Result<TextLanguage> SchemaStrings::LanguageOf(const Constraints& constraints,
+                                               const Patterns& patterns) {
+  TextLanguage language;
+  language.min_length = constraints.min_length;
+  language.max_length = constraints.max_length;
+  for (const auto& [tree, keyword] : patterns) {
+    const LengthRange lengths = LengthsOf(tree);  // bounds that hold anyway need not be counted
+    if (lengths.min >= language.min_length) language.min_length = 0;
+    if (lengths.max <= language.max_length) language.max_length = kUnbounded;
+    auto added = language.Require(tree);
+    if (!added) return At(keyword, added.error());
+  }
+  return language;
+}
+
+Result<> SchemaStrings::Add(const Constraints& constraints, RuleId rule) {
+  GrammarBuilder& builder = json_.builder();
+  if (constraints.min_length > constraints.max_length) return {};
+  const auto patterns = PatternsOf(constraints);
+  if (!patterns) return tl::unexpected(patterns.error());
+  if (patterns->empty()) {
+    const bool is_empty = constraints.max_length == 0;
+    builder.Add(rule, {is_empty ? json_.Text("\"\"")
+                                : json_.String(constraints.min_length, constraints.max_length)});
     return {};
   }
-  if (trees.size() > 1 || has_length) {
-    return reader_.Bad(keywords[0],
-                       "the keyword beside another pattern or format, minLength or "
-                       "maxLength is not supported");
-  }
   const Symbol quote = builder.Byte('"');
-  builder.Add(rule, {quote, EmitRegex(builder, json_.speller(), trees[0]), quote});
+  const LengthRange lengths = LengthsOf(patterns->front().first);
+  if (patterns->size() == 1 && lengths.min >= constraints.min_length &&
+      lengths.max <= constraints.max_length) {
+    const Symbol contents = EmitRegex(builder, json_.speller(), patterns->front().first);
+    builder.Add(rule, {quote, contents, quote});
+    return {};
+  }
+  const auto language = LanguageOf(constraints, *patterns);
+  if (!language) return tl::unexpected(language.error());
+  const auto contents = language->AddTo(builder, json_.speller(), budget_);
+  if (!contents) return At(patterns->front().second, contents.error());
+  builder.Add(rule, {quote, *contents, quote});
   return {};
 }
 
-Result<bool> SchemaStrings::Allows(const Constraints& constraints, NodeId value) {
-  std::string_view text = tree_[value].text;
-  uint32_t length = 0;
-  for (; !text.empty(); ++length) text.remove_prefix(text::DecodeChar(text).length);
+Result<bool> SchemaStrings::Allows(const Constraints& constraints, std::string_view text) {
+  const uint32_t length = CountCharacters(text);
   if (length < constraints.min_length || length > constraints.max_length) return false;
-  for (const auto* keywords : {&constraints.patterns, &constraints.formats}) {
-    if (!keywords->empty()) {
-      return reader_.Bad(keywords->front(), "the keyword beside enum or const is not supported");
+  if (constraints.patterns.empty() && constraints.formats.empty()) return true;
+  const auto patterns = PatternsOf(constraints);
+  if (!patterns) return tl::unexpected(patterns.error());
+  const auto language = LanguageOf(constraints, *patterns);
+  if (!language) return tl::unexpected(language.error());
+  return language->Contains(text);
+}
+
+Result<> SchemaStrings::CheckPattern(NodeId pattern) {
+  const std::string_view key = tree_[pattern].key;
+  if (languages_.contains(key)) return {};
+  const auto tree = ParseRegex(key, RegexScope::kSearch, limits_);
+  if (!tree) return At(pattern, tree.error());
+  TextLanguage language;
+  auto added = language.Require(*tree);
+  if (!added) return At(pattern, added.error());
+  languages_.emplace(key, std::move(language));
+  return {};
+}
+
+bool SchemaStrings::Matches(NodeId pattern, std::string_view name) {
+  const auto known = languages_.find(tree_[pattern].key);
+  return known != languages_.end() && known->second.Contains(name);
+}
+
+Result<> SchemaStrings::Restrict(TextLanguage& language, const Constraints& to) {
+  const auto patterns = PatternsOf(to);
+  if (!patterns) return tl::unexpected(patterns.error());
+  language.min_length = to.min_length;
+  language.max_length = to.max_length;
+  for (const auto& [tree, keyword] : *patterns) {
+    auto added = language.Require(tree);
+    if (!added) return At(keyword, added.error());
+  }
+  if (!to.values) return {};
+  std::vector<std::string_view> texts;
+  for (const NodeId value : *to.values) {
+    if (tree_[value].kind == JsonNode::Kind::kString) texts.push_back(tree_[value].text);
+  }
+  return language.Require(TreeOfTexts(texts));
+}
+
+Result<Symbol> SchemaStrings::Key(const KeyRules& rules) {
+  if (rules.not_these.empty() && rules.fit.empty() && rules.do_not_fit.empty() &&
+      rules.are_strings == nullptr) {
+    return json_.String();
+  }
+  TextLanguage language;
+  Result<> added;
+  if (rules.are_strings != nullptr) added = Restrict(language, *rules.are_strings);
+  for (const auto* patterns : {&rules.fit, &rules.do_not_fit}) {
+    for (const std::string_view pattern : *patterns) {
+      const auto tree = ParseRegex(pattern, RegexScope::kSearch, limits_);
+      if (!tree) return At(rules.place, tree.error());
+      if (added) added = patterns == &rules.fit ? language.Require(*tree) : language.Exclude(*tree);
     }
   }
-  return true;
+  if (added && !rules.not_these.empty()) added = language.Exclude(TreeOfTexts(rules.not_these));
+  if (!added) return At(rules.place, added.error());
+  GrammarBuilder& builder = json_.builder();
+  const auto contents = language.AddTo(builder, json_.speller(), budget_);
+  if (!contents) return At(rules.place, contents.error());
+  const Symbol quote = builder.Byte('"');
+  return builder.Concatenation({quote, *contents, quote});
 }
 
 }  // namespace plimsoll::grammar
