@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/result.h"
@@ -28,6 +29,8 @@ struct ServiceOptions {
   uint32_t max_running = 256;        // sequences of one step
   uint32_t max_seconds = 3600;       // of one request, from its arrival to its end
   uint32_t max_paused_seconds = 60;  // that a request waits for its reader (HasRoom)
+  std::string order = "fcfs";        // of those that wait (engine/order/order_policy.h)
+  uint32_t max_order_seconds = 300;  // after which a request goes first, whatever its order
   bool prefix_cache = true;          // keep keys and values for prompts that begin alike
   std::filesystem::path prefix_log;  // where what is evicted is written down; "": nowhere
 };

@@ -53,6 +53,11 @@ Result<> CheckRequest(const GenerationRequest& request, uint32_t n_ctx, uint64_t
 
 Result<std::unique_ptr<Batcher>> Batcher::Create(EngineState& state, const BatchOptions& options) {
   std::unique_ptr<Batcher> batcher(new Batcher(state, options));
+  auto order = order::MakeOrderPolicy(options.order);
+  if (!order) {
+    return Forward(order);
+  }
+  batcher->order_ = std::move(*order);
   const uint64_t n_blocks = options.n_parallel * kv::BlockPool::BlocksFor(state.summary.n_ctx);
   if (auto promised = state.kv_pool->Promise(n_blocks); !promised) {
     return Forward(promised);
@@ -225,7 +230,7 @@ bool Batcher::Extend(Sequence& sequence) {
     return true;
   }
   while (!Provide(sequence.kv->BlocksToAppend(1))) {
-    if (PreemptYoungerThan(sequence)) {
+    if (PreemptOneStartedAfter(sequence)) {
       continue;
     }
     if (running_.size() == 1) {
@@ -241,7 +246,7 @@ bool Batcher::Extend(Sequence& sequence) {
   return true;
 }
 
-bool Batcher::PreemptYoungerThan(const Sequence& sequence) {
+bool Batcher::PreemptOneStartedAfter(const Sequence& sequence) {
   if (running_.back().get() == &sequence) {
     return false;
   }
@@ -284,6 +289,10 @@ GenerationEnd Batcher::EndOf(const Sequence& sequence, FinishReason reason) cons
 
 void Batcher::Finish(Sequence& sequence, FinishReason reason) {
   const SequencePtr removed = Remove(sequence);
+  if (reason != FinishReason::kInterrupted) {
+    order_->Learn(FactsOf(*removed),
+                  static_cast<uint32_t>(removed->tokens.size()) - removed->n_prompt());
+  }
   ++totals_.n_finished[static_cast<size_t>(reason)];
   removed->kv.reset();
   removed->prefix.Release();

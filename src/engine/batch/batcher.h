@@ -19,6 +19,7 @@
 
 #include "engine/batch/sequence.h"
 #include "engine/engine_state.h"
+#include "engine/order/order_policy.h"
 #include "engine/prefix/prefix_tree.h"
 #include "engine/service.h"
 #include "sampling/sampler.h"
@@ -30,6 +31,8 @@ struct BatchOptions {
   uint32_t max_running = 256;        // sequences of one step
   double max_seconds = 3600;         // of one request, from its arrival to its end
   double max_paused_seconds = 60;    // that a request waits for its reader
+  std::string order = "fcfs";        // of those that wait (order/order_policy.h)
+  double max_order_seconds = 300;    // after which a request goes first, whatever its order
   bool prefix_cache = true;          // false: every prompt is computed, whoever computed it before
   std::filesystem::path prefix_log;  // where the cache's decisions go; "": nowhere
 };
@@ -42,8 +45,9 @@ struct BatchTotals {
   uint64_t n_failed = 0;
   uint64_t prompt_tokens = 0;
   uint64_t prompt_tokens_reused = 0;
-  uint64_t prefix_lookups = 0;  // requests that were started, and
-  uint64_t prefix_hits = 0;     // of these, those a part of whose prompt was there
+  uint64_t computed_tokens = 0;  // by all passes, also those of sequences computed anew
+  uint64_t prefix_lookups = 0;   // requests that were started, and
+  uint64_t prefix_hits = 0;      // of these, those a part of whose prompt was there
   uint64_t generated_tokens = 0;
   double prefill_seconds = 0;
   double decode_seconds = 0;
@@ -52,7 +56,8 @@ struct BatchTotals {
 // For one thread at a time.
 class Batcher {
  public:
-  // Reserves the KV cache of n_parallel contexts. `state` outlives it.
+  // Reserves the KV cache of n_parallel contexts. `state` outlives it. kUsage for an order that
+  // there is not.
   [[nodiscard]] static Result<std::unique_ptr<Batcher>> Create(EngineState& state,
                                                                const BatchOptions& options);
   Batcher(const Batcher&) = delete;
@@ -100,6 +105,11 @@ class Batcher {
 
   void EndExpired(Clock::time_point now);
   void AdmitWaiting(Clock::time_point now);
+  [[nodiscard]] std::vector<Sequence*> WaitingInOrder(Clock::time_point now);
+  [[nodiscard]] order::WaitingRequest FactsOf(Sequence& sequence);
+  void LookUpPrefix(Sequence& sequence);
+  // Whether it will not outgrow the memory with those that run, as far as lengths are guessed.
+  [[nodiscard]] bool FitsBesideRunning(Sequence& sequence, uint32_t n_shared);
   [[nodiscard]] bool Admit(Sequence& sequence, Clock::time_point now);
   // Whether a running sequence that is reading will have computed a longer beginning of this one
   // than is there by now. One that is answering may stand still for its reader.
@@ -118,7 +128,7 @@ class Batcher {
   [[nodiscard]] bool Provide(uint64_t n_blocks, const Sequence* for_whom = nullptr);
   // The youngest waiting request that holds a prefix lets it go.
   [[nodiscard]] bool UnprotectWaiting(const Sequence* but);
-  [[nodiscard]] bool PreemptYoungerThan(const Sequence& sequence);
+  [[nodiscard]] bool PreemptOneStartedAfter(const Sequence& sequence);
   void Preempt(Sequence& sequence);
 
   void RunPlan();
@@ -144,8 +154,10 @@ class Batcher {
   std::unique_ptr<prefix::PrefixTree> tree_;         // null: nothing is shared
   uint64_t now_us_ = 0;                              // of this step, since the first
   std::optional<Clock::time_point> first_step_;
-  std::vector<SequencePtr> running_;  // in order of arrival, as the next
-  std::deque<SequencePtr> waiting_;
+  std::vector<SequencePtr> running_;  // in order of first start
+  std::deque<SequencePtr> waiting_;   // in order of arrival
+  std::unique_ptr<order::OrderPolicy> order_;
+  uint64_t n_turns_ = 0;     // sequences that were started
   uint64_t n_promised_ = 0;  // blocks of the pool, all of them
   std::vector<Piece> plan_;
   std::vector<model::ChunkToken> chunk_;

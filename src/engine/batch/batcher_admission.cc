@@ -1,9 +1,12 @@
 // Who of those that wait begins to run, and with which memory.
 #include <algorithm>
+#include <iterator>
+#include <tuple>
 #include <utility>
 
 #include "engine/batch/batcher.h"
 #include "engine/batch/sequence_lists.h"
+#include "engine/order/occupancy.h"
 
 namespace plimsoll::engine::batch {
 namespace {
@@ -15,19 +18,22 @@ constexpr uint64_t kGrowth = 64;
 // computing it twice.
 constexpr uint32_t kWorthWaiting = 64;
 
+// An answer that is longer than was guessed is taken to grow by a further part.
+constexpr double kLongerThanGuessed = 1.25;
+
 }  // namespace
 
-// In order of arrival. One that would compute what another is computing lets others pass; one for
+// In the policy's order. One that would compute what another is computing lets others pass; one for
 // which there is no room does not, or it would wait for ever.
 void Batcher::AdmitWaiting(Clock::time_point now) {
   if (waiting_.empty()) {
     last_start_.reset();  // the time until the next start says nothing about waiting
     return;
   }
-  std::vector<Sequence*> candidates;
-  std::ranges::transform(waiting_, std::back_inserter(candidates),
-                         [](const SequencePtr& sequence) { return sequence.get(); });
-  for (Sequence* sequence : candidates) {
+  if (running_.size() >= options_.max_running) {
+    return;
+  }
+  for (Sequence* sequence : WaitingInOrder(now)) {
     if (running_.size() >= options_.max_running) {
       return;
     }
@@ -45,15 +51,66 @@ void Batcher::AdmitWaiting(Clock::time_point now) {
   }
 }
 
-bool Batcher::ShouldWaitForPrefix(Sequence& sequence) {
-  if (tree_ == nullptr) {
-    return false;
+// Those that gave their memory up come first, in order of their start: nobody who was started waits
+// for one who was not. Then those that have waited too long, then by rank.
+std::vector<Sequence*> Batcher::WaitingInOrder(Clock::time_point now) {
+  struct Place {
+    int group = 0;
+    double rank = 0;
+    uint64_t number = 0;
+    Sequence* sequence = nullptr;
+  };
+  std::vector<Place> places;
+  for (const SequencePtr& sequence : waiting_) {
+    Place& place = places.emplace_back();
+    place.sequence = sequence.get();
+    place.number = sequence->turn != 0 ? sequence->turn : sequence->id;
+    if (sequence->turn == 0) {
+      const bool is_overdue = SecondsBetween(sequence->arrived, now) > options_.max_order_seconds;
+      place.group = is_overdue ? 1 : 2;
+      place.rank = is_overdue ? 0 : order_->Rank(FactsOf(*sequence));
+    }
   }
+  std::ranges::sort(places, [](const Place& a, const Place& b) {
+    return std::tie(a.group, a.rank, a.number) < std::tie(b.group, b.rank, b.number);
+  });
+  std::vector<Sequence*> ordered;
+  std::ranges::transform(places, std::back_inserter(ordered), &Place::sequence);
+  return ordered;
+}
+
+order::WaitingRequest Batcher::FactsOf(Sequence& sequence) {
+  const GenerationRequest& request = sequence.request;
+  order::WaitingRequest facts = {.client = request.prefix_owner, .n_prompt = sequence.n_prompt()};
+  if (tree_ != nullptr && order_->looks_at_sharing() && sequence.turn == 0) {
+    LookUpPrefix(sequence);
+    facts.n_shared = std::min(tree_->ReadyTokens(sequence.prefix), facts.n_prompt);
+  }
+  const uint32_t room = n_ctx() - facts.n_prompt;
+  const uint32_t n_predict = request.options.n_predict;
+  facts.max_output = n_predict == 0 ? room : std::min(n_predict, room);
+  facts.output_is_known =
+      request.expected_output.has_value() || (request.options.ignore_end && n_predict != 0);
+  if (request.expected_output) {
+    facts.max_output = std::min(*request.expected_output, facts.max_output);
+  }
+  facts.priority = request.priority;
+  return facts;
+}
+
+void Batcher::LookUpPrefix(Sequence& sequence) {
   if (!sequence.prefix) {
     sequence.prefix = tree_->Find(sequence.request.prefix_owner, sequence.tokens);
   } else {
     tree_->FindMore(sequence.prefix, sequence.tokens);
   }
+}
+
+bool Batcher::ShouldWaitForPrefix(Sequence& sequence) {
+  if (tree_ == nullptr) {
+    return false;
+  }
+  LookUpPrefix(sequence);
   // Who waits does so until all of it is there.
   sequence.waits_for_prefix =
       tree_->IsPromised(sequence.prefix, sequence.waits_for_prefix ? 1 : kWorthWaiting);
@@ -70,9 +127,35 @@ std::unique_ptr<kv::KvSequence> Batcher::SharePrefix(Sequence& sequence) {
                       n_ctx());
 }
 
+bool Batcher::FitsBesideRunning(Sequence& sequence, uint32_t n_shared) {
+  sequence.expected_output = order_->ExpectedOutput(FactsOf(sequence));
+  if (!sequence.expected_output || running_.empty()) {
+    return true;
+  }
+  std::vector<order::Growing> growing;
+  const auto add = [&](const Sequence& one, uint32_t n_not_its_own) {
+    const auto n_tokens = static_cast<double>(one.tokens.size());
+    const double n_done = n_tokens - one.n_prompt();
+    const double n_all = std::max(one.expected_output.value_or(0), n_done * kLongerThanGuessed);
+    // Up to a block is begun and not full.
+    growing.push_back({.n_now = n_tokens - n_not_its_own + kv::kBlockTokens, .n_more = n_all - n_done});
+  };
+  std::ranges::for_each(running_, [&](const SequencePtr& one) { add(*one, one->n_reused); });
+  add(sequence, n_shared);
+  const kv::BlockPool& pool = *state_.kv_pool;
+  const memory::LedgerSnapshot ledger = state_.ledger->Snapshot();
+  const uint64_t n_more =
+      (ledger.budget_bytes - ledger.reserved_bytes) / pool.layout().block_bytes();
+  const auto room = static_cast<double>((pool.n_blocks() + n_more) * kv::kBlockTokens);
+  return order::PeakOccupancy(growing) <= room;
+}
+
 bool Batcher::Admit(Sequence& sequence, Clock::time_point now) {
   auto kv = SharePrefix(sequence);
   const uint32_t n_found = kv->n_tokens();
+  if (!FitsBesideRunning(sequence, n_found)) {
+    return false;
+  }
   const uint32_t n_missing = static_cast<uint32_t>(sequence.tokens.size()) - n_found;
   if (!Provide(kv->BlocksToAppend(n_missing), &sequence) ||
       kv->Append(n_missing, n_found) != kv::AppendOutcome::kAppended) {
@@ -91,7 +174,10 @@ bool Batcher::Admit(Sequence& sequence, Clock::time_point now) {
     totals_.prompt_tokens += sequence.n_prompt();
     totals_.prompt_tokens_reused += n_found;
   }
-  InsertById(running_, TakeFrom(waiting_, sequence));
+  if (sequence.turn == 0) {
+    sequence.turn = ++n_turns_;
+  }
+  InsertByTurn(running_, TakeFrom(waiting_, sequence));
   sequence.sink->OnPrompt(std::min(n_found, sequence.n_prompt()), sequence.n_prompt());
   return true;
 }

@@ -140,6 +140,7 @@ void Batcher::Commit(std::span<Piece> pieces) {
 void Batcher::Commit(Piece& piece) {
   Sequence& sequence = *piece.sequence;
   sequence.n_computed += piece.n;
+  totals_.computed_tokens += piece.n;
   if (tree_ != nullptr) {
     tree_->Advance(sequence.prefix, std::span(sequence.tokens).first(sequence.n_computed),
                    *sequence.kv, now_us_);

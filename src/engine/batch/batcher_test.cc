@@ -379,5 +379,86 @@ TEST(CheckRequest, SaysWhyARequestCannotRun) {
   EXPECT_THAT(refused(hot), HasSubstr("temperature"));
 }
 
+// Which of `requests` ended when, one running at a time.
+std::vector<RequestId> OrderOfEnds(Engine& engine, const BatchOptions& options,
+                                   const std::vector<GenerationRequest>& requests) {
+  struct Ending final : GenerationSink {
+    void OnText(std::string_view /*text*/, std::span<const GeneratedToken> /*drawn*/) override {}
+    void OnEnd(const GenerationEnd& /*how*/) override { order->push_back(id); }
+    std::vector<RequestId>* order = nullptr;
+    RequestId id = 0;
+  };
+  std::vector<RequestId> order;
+  auto batcher = engine.NewBatcher(options);
+  for (const GenerationRequest& request : requests) {
+    auto sink = std::make_shared<Ending>();
+    sink->order = &order;
+    sink->id = order.size() + (*batcher)->waiting().size() + 1;
+    (*batcher)->Add(sink->id, request, sink, Clock::now());
+  }
+  Finish(**batcher);
+  return order;
+}
+
+TEST(Batcher, TakesThoseThatWaitInThePolicysOrder) {
+  const auto engine = LoadBundled(256);
+  const std::string story = Question("Tell me a story about a bear called Max.");
+  std::vector<GenerationRequest> requests(4);
+  for (size_t i = 0; i < requests.size(); ++i) {
+    requests[i].prompt = Encode(*engine, i == 3 ? Question("Hello") : story);
+    requests[i].options.ignore_end = true;
+    requests[i].options.n_predict = i == 0 ? 60 : i == 1 ? 10 : 30;
+    requests[i].priority = i == 2 ? -1 : static_cast<int32_t>(i);
+  }
+  const auto order = [&](const std::string& name) {
+    return OrderOfEnds(*engine, {.max_running = 1, .order = name}, requests);
+  };
+  using testing::ElementsAre;
+  EXPECT_THAT(order("fcfs"), ElementsAre(1, 2, 3, 4));
+  EXPECT_THAT(order("priority"), ElementsAre(3, 1, 2, 4));
+  EXPECT_THAT(order("sjf"), ElementsAre(2, 3, 4, 1));
+  // The story's question is there after the first one, so that only its answer counts.
+  EXPECT_THAT(order("svf"), ElementsAre(2, 3, 4, 1));
+  EXPECT_THAT(order("prefix"), ElementsAre(1, 2, 3, 4));
+  EXPECT_THAT(
+      OrderOfEnds(*engine, {.max_running = 1, .order = "sjf", .max_order_seconds = -1}, requests),
+      ElementsAre(1, 2, 3, 4))
+      << "who waits for too long goes first";
+  EXPECT_FALSE(engine->NewBatcher({.order = "lifo"}));
+}
+
+TEST(Batcher, TheOrderChangesNoText) {
+  const std::vector<std::string> alone = TextsAlone(256);
+  for (const std::string_view name : order::OrderPolicyNames()) {
+    SCOPED_TRACE(name);
+    const auto engine = LoadBundled(256);
+    auto batcher = engine->NewBatcher({.max_running = 3, .order = std::string(name)});
+    ASSERT_TRUE(batcher);
+    ExpectSameTexts(**batcher, *engine, alone);
+  }
+}
+
+// With lengths known, nobody is started who would have to give the memory up again.
+TEST(Batcher, KnownLengthsAreMadeRoomFor) {
+  const auto n_preempted = [](const std::string& order) {
+    const auto engine = LoadBundled(256);
+    auto batcher = engine->NewBatcher({.n_parallel = 1, .order = order});
+    EXPECT_TRUE(batcher);
+    EXPECT_TRUE(engine->SetLine(engine->ledger().reserved_bytes));
+    for (RequestId id = 1; id <= 6; ++id) {
+      GenerationRequest request;
+      request.prompt = Encode(*engine, Question("Tell me of the sea, " + std::to_string(id)));
+      request.options.ignore_end = true;
+      request.options.n_predict = 100;
+      request.prefix_owner = std::to_string(id);
+      (*batcher)->Add(id, request, std::make_shared<Heard>(), Clock::now());
+    }
+    Finish(**batcher);
+    return (*batcher)->totals().n_preempted;
+  };
+  EXPECT_GT(n_preempted("fcfs"), 0U);
+  EXPECT_EQ(n_preempted("svf"), 0U);
+}
+
 }  // namespace
 }  // namespace plimsoll::engine::batch

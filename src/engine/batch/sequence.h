@@ -28,6 +28,9 @@ struct Sequence {
   bool waits_for_prefix = false;       // others will have computed more of it
   uint32_t n_computed = 0;             // tokens whose keys and values are there
   uint32_t n_reused = 0;               // of the prompt, found at its first start
+  uint64_t turn = 0;                   // ascending in order of first start; 0: not started yet
+  // Tokens that its answer is taken to have, where the order of requests guesses that.
+  std::optional<double> expected_output;
   Clock::time_point arrived;
   std::optional<Clock::time_point> started;
   std::optional<Clock::time_point> first_token;

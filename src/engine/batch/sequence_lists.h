@@ -21,6 +21,14 @@ void InsertById(List& list, SequencePtr sequence) {
   list.insert(at, std::move(sequence));
 }
 
+// In order of first start.
+template <class List>
+void InsertByTurn(List& list, SequencePtr sequence) {
+  const auto at = std::ranges::find_if(
+      list, [&](const SequencePtr& other) { return other->turn > sequence->turn; });
+  list.insert(at, std::move(sequence));
+}
+
 // Null when it is not there.
 template <class List>
 SequencePtr TakeFrom(List& list, const Sequence& sequence) {

@@ -24,6 +24,7 @@ class LongestPrefix final : public OrderPolicy {
   [[nodiscard]] double Rank(const WaitingRequest& request) const override {
     return -static_cast<double>(request.n_shared);
   }
+  [[nodiscard]] bool looks_at_sharing() const override { return true; }
 };
 
 // Of those that look at lengths: what is known, or else what was learned.
@@ -59,6 +60,7 @@ class SmallestVolume : public ByLength {
   [[nodiscard]] double Rank(const WaitingRequest& request) const override {
     return Volume(request.n_prompt - request.n_shared, *ExpectedOutput(request));
   }
+  [[nodiscard]] bool looks_at_sharing() const override { return true; }
 };
 
 // A known length is a bit too: it says what the class's usual one is.

@@ -30,6 +30,8 @@ class OrderPolicy {
 
   // The request with the lowest rank goes first, of equal ones the first that came.
   [[nodiscard]] virtual double Rank(const WaitingRequest& request) const = 0;
+  // Whether ranks depend on WaitingRequest::n_shared, which has to be looked up.
+  [[nodiscard]] virtual bool looks_at_sharing() const { return false; }
   // Tokens of the request's answer as far as the policy can tell; nothing when it does not guess.
   [[nodiscard]] virtual std::optional<double> ExpectedOutput(
       const WaitingRequest& /*request*/) const {
