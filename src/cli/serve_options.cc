@@ -115,6 +115,8 @@ void AddLimitOptions(CommandLine& line, HttpFlags& flags) {
   line.Integer("--max-requests-per-connection", "default 1000", limits.max_requests, 1, kMost);
   Seconds(line, "--ping-seconds", "after which a silent stream gets a sign of life (default 10)",
           limits.ping_interval);
+  Seconds(line, "--pad-after-seconds",
+          "after which a reply that takes long begins with spaces (default 30)", limits.pad_after);
   line.Integer("--http-threads,--threads-http", "that read requests (default 2)",
                flags.http.n_handler_threads, 1, 256);
 }

@@ -93,6 +93,7 @@ void Submit(const std::shared_ptr<engine::Service>& service, const std::vector<E
 void EmbedTexts(const ServingPtr& serving, const std::string& model, std::vector<EmbedInput> inputs,
                 EmbedOptions options, ErrorFn error_response,
                 std::shared_ptr<http::Exchange> exchange) {
+  exchange->AnswerLater({}, " ");
   serving->models->Use(model, [inputs = std::move(inputs), options = std::move(options),
                                error_response, exchange = std::move(exchange)](
                                   const api::ApiResult<std::shared_ptr<engine::Service>>& used) {

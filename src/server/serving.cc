@@ -52,14 +52,26 @@ void LogUnknown(const Serving& serving, const http::Exchange& exchange,
                   unknown.size() > n ? fmt::format(" and {} more", unknown.size() - n) : ""));
 }
 
+void AnswerLater(const api::TaskRequest& request, http::Exchange& exchange) {
+  const auto writer = request.make_reply({});
+  exchange.AnswerLater({.content_type = writer->content_type()}, writer->keep_alive());
+}
+
 void RunRequest(const ServingPtr& serving, api::TaskRequest request, ErrorFn error_response,
                 std::shared_ptr<http::Exchange> exchange) {
   LogUnknown(*serving, *exchange, request.unknown);
+  AnswerLater(request, *exchange);
   const std::string model = request.task.model;
   serving->models->Use(model, [serving, request = std::move(request), error_response, exchange](
                                   api::ApiResult<std::shared_ptr<engine::Service>> used) mutable {
     if (!used) {
-      exchange->Respond(error_response(used.error()));
+      if (request.task.stream && exchange->has_begun()) {
+        const auto writer =
+            request.make_reply({.unique = UniqueText(), .model = request.task.model});
+        api::RespondWithError(*writer, used.error(), *exchange, true);
+      } else {
+        exchange->Respond(error_response(used.error()));
+      }
       return;
     }
     const engine::Service& service = **used;

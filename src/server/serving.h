@@ -53,11 +53,15 @@ void RunRequest(const ServingPtr& serving, api::TaskRequest request, ErrorFn err
 using ParseFn = api::ApiResult<api::TaskRequest> (*)(std::string_view body);
 [[nodiscard]] http::Handler TaskHandler(ServingPtr serving, ParseFn parse, ErrorFn error_response);
 
+// Lets the client wait for the model, which may have to be loaded, and for what it says.
+void AnswerLater(const api::TaskRequest& request, http::Exchange& exchange);
+
 // A handler that needs a model and answers at once: `answer(service, exchange)` gives a Response or
 // an ApiError.
 template <class F>
 void WithModel(const ServingPtr& serving, const std::string& model, ErrorFn error_response,
                std::shared_ptr<http::Exchange> exchange, F answer) {
+  exchange->AnswerLater({}, " ");
   serving->models->Use(
       model, [exchange = std::move(exchange), error_response,
               answer = std::move(answer)](api::ApiResult<std::shared_ptr<engine::Service>> used) {

@@ -113,7 +113,7 @@ void TaskRun::Start() {
     if (!submitted) {
       over_ = true;
       CancelAll();
-      RespondWithError(*writer_, submitted.error(), *exchange_);
+      RespondWithError(*writer_, submitted.error(), *exchange_, task_.stream);
       return;
     }
     if (task_.stream) {
@@ -324,7 +324,7 @@ void TaskRun::Fail(const ApiError& error) {
     Tell(TaskFailed{error});
     exchange_->Abort();
   } else {
-    RespondWithError(*writer_, error, *exchange_);
+    RespondWithError(*writer_, error, *exchange_, false);
   }
   over_ = true;
   CancelAll();
@@ -338,7 +338,15 @@ void TaskRun::CancelAll() {
 
 }  // namespace
 
-void RespondWithError(ReplyWriter& writer, const ApiError& error, http::Exchange& exchange) {
+void RespondWithError(ReplyWriter& writer, const ApiError& error, http::Exchange& exchange,
+                      bool stream) {
+  if (stream && exchange.has_begun()) {
+    exchange.Begin({}, {});
+    exchange.Send(writer.Start());
+    exchange.Send(writer.Write(TaskFailed{error}));
+    exchange.Abort();
+    return;
+  }
   exchange.Respond({.status = error.status,
                     .body = writer.Write(TaskFailed{error}),
                     .headers = RetryHeaders(error)});

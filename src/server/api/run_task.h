@@ -26,7 +26,9 @@ void RunTask(std::shared_ptr<engine::Service> service, Task task,
              std::unique_ptr<ReplyWriter> writer, std::shared_ptr<http::Exchange> exchange,
              const RunTaskOptions& options = {});
 
-// The answer to a request that came to nothing: the writer's error body with status and headers.
-void RespondWithError(ReplyWriter& writer, const ApiError& error, http::Exchange& exchange);
+// The answer to a request that came to nothing: the writer's error body with status and headers;
+// in a stream that has begun for its long wait (Exchange::AnswerLater), the dialect's error event.
+void RespondWithError(ReplyWriter& writer, const ApiError& error, http::Exchange& exchange,
+                      bool stream);
 
 }  // namespace plimsoll::server::api

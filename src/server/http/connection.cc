@@ -444,6 +444,7 @@ std::shared_ptr<ResponseQueue> Connection::MakeQueue() {
       .chunked = !is_http_1_0_,
       .head_only = head_only,
       .ping_interval = hub_.limits.ping_interval,
+      .pad_after = hub_.limits.pad_after,
       .charge = hub_.charge,
       .wake = [io = &hub_.io, weak = weak_from_this()] {
         asio::post(*io, [weak] {

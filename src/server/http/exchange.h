@@ -42,6 +42,15 @@ class Exchange {
   [[nodiscard]] virtual const Request& request() const = 0;
   virtual void Respond(Response response) = 0;
 
+  // To be called before either, by who may have to wait for long: when nothing has been answered
+  // for a while (Limits::pad_after), this head leaves and is followed by `keep_alive`, as if by
+  // Begin, so that the client goes on waiting. Respond then only adds its body; when its status is
+  // not the head's, the response ends as by Abort, since the client was told another one. Begin
+  // then adds its body, and goes on.
+  virtual void AnswerLater(Response /*head*/, std::string /*keep_alive*/) {}
+  // Whether the status and headers are on their way.
+  [[nodiscard]] virtual bool has_begun() const { return false; }
+
   // A response whose body comes bit by bit (chunked); its status and headers leave at once.
   // `keep_alive` is sent by itself whenever nothing else was for some seconds, the first time
   // at once: ": ping\n\n" in an event stream, a space in JSON; empty: nothing is.

@@ -186,6 +186,63 @@ TEST_F(ServerTest, StreamsInChunksWithASignOfLife) {
   EXPECT_EQ(client.Get("/hello").status, 200U) << "the connection goes on";
 }
 
+TEST_F(ServerTest, AnswersLaterBehindSpaces) {
+  options_.limits.ping_interval = milliseconds(100);
+  options_.limits.pad_after = milliseconds(250);
+  Start();
+  TestClient client(port());
+  const auto wait_for_spaces = [&] {
+    std::string seen;
+    while (!seen.ends_with("1\r\n \r\n1\r\n \r\n")) {
+      const std::string more = client.ReadSome();
+      if (more.empty()) {
+        break;
+      }
+      seen += more;
+    }
+    return seen;
+  };
+  const auto ask = [&] {
+    client.Send("GET /hold HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    auto exchange = Held();
+    exchange->AnswerLater({.headers = {}}, " ");
+    EXPECT_FALSE(exchange->has_begun());
+    return exchange;
+  };
+  {
+    const auto exchange = ask();
+    const std::string seen = wait_for_spaces();
+    EXPECT_THAT(seen, StartsWith("HTTP/1.1 200 OK\r\n"));
+    EXPECT_THAT(seen, HasSubstr("Content-Type: application/json\r\n"));
+    EXPECT_TRUE(exchange->has_begun());
+    exchange->Respond({.body = "{}", .headers = {}});
+    EXPECT_EQ(client.ReadSome(), "2\r\n{}\r\n0\r\n\r\n");
+    EXPECT_EQ(client.Get("/hello").status, 200U) << "the connection goes on";
+  }
+  {  // What comes in time is as it always was.
+    const auto exchange = ask();
+    exchange->Respond({.status = 429, .body = "{}", .headers = {}});
+    const auto reply = client.ReadReply();
+    EXPECT_EQ(reply.status, 429U);
+    EXPECT_EQ(reply.headers.at("content-length"), "2");
+  }
+  {  // A stream goes on behind it.
+    const auto exchange = ask();
+    wait_for_spaces();
+    exchange->Begin({.headers = {}}, " ");
+    EXPECT_TRUE(exchange->Send("[]"));
+    exchange->End();
+    EXPECT_THAT(client.ReadToEnd(milliseconds(300)), testing::EndsWith("2\r\n[]\r\n0\r\n\r\n"));
+  }
+  {  // An error can no longer be told by the status: the body says it, and is not whole.
+    const auto exchange = ask();
+    wait_for_spaces();
+    exchange->Respond({.status = 500, .body = "{}", .headers = {}});
+    EXPECT_EQ(client.ReadToEnd(), "2\r\n{}\r\n");
+    EXPECT_TRUE(client.IsClosed());
+  }
+}
+
 TEST_F(ServerTest, AbortIsNoWholeResponse) {
   Start();
   for (const char* version : {"1.1", "1.0"}) {

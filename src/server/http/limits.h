@@ -28,6 +28,8 @@ struct Limits {
   // Of connections, requests and what is unsent, together.
   uint64_t max_memory_bytes = uint64_t{32} << 20;
   std::chrono::milliseconds ping_interval = std::chrono::seconds(10);
+  // After which a response that takes long begins without its body (Exchange::AnswerLater).
+  std::chrono::milliseconds pad_after = std::chrono::seconds(30);
 };
 
 // The highest body limit that can be asked for.

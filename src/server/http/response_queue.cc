@@ -39,8 +39,28 @@ bool ResponseQueue::Queue(std::string_view bytes, bool framed) {
   return true;
 }
 
+void ResponseQueue::AnswerLater(Response head, std::string keep_alive) {
+  const std::scoped_lock lock(mutex_);
+  if (phase_ == Phase::kWaiting) {
+    later_.emplace(std::move(head), std::move(keep_alive));
+  }
+}
+
+bool ResponseQueue::has_begun() const {
+  const std::scoped_lock lock(mutex_);
+  return phase_ != Phase::kWaiting;
+}
+
+void ResponseQueue::RespondLate(const Response& response) {
+  const bool queued = Queue(response.body, s_.chunked);
+  EndStream(queued && response.status == *early_status_ ? Ending::kWhole : Ending::kBroken);
+}
+
 void ResponseQueue::Respond(Response response) {
   const std::scoped_lock lock(mutex_);
+  if (phase_ == Phase::kStreaming && early_status_ && !gone_) {
+    return RespondLate(response);
+  }
   if (phase_ != Phase::kWaiting || gone_) {
     return;
   }
@@ -62,9 +82,16 @@ void ResponseQueue::Respond(Response response) {
 
 void ResponseQueue::Begin(Response head, std::string keep_alive) {
   const std::scoped_lock lock(mutex_);
-  if (phase_ != Phase::kWaiting || gone_) {
-    return;
+  if (phase_ == Phase::kStreaming && early_status_ && !gone_) {
+    early_status_.reset();
+    (void)Queue(head.body, s_.chunked);
+    Wake();
+  } else if (phase_ == Phase::kWaiting && !gone_) {
+    BeginStream(std::move(head), std::move(keep_alive));
   }
+}
+
+void ResponseQueue::BeginStream(Response head, std::string keep_alive) {
   const std::string body = std::exchange(head.body, {});
   head_ = std::move(head);
   is_stream_ = true;
@@ -95,14 +122,17 @@ bool ResponseQueue::Send(std::string_view part) {
 
 void ResponseQueue::End() {
   const std::scoped_lock lock(mutex_);
-  if (phase_ != Phase::kStreaming || gone_) {
-    return;
+  if (phase_ == Phase::kStreaming && !gone_) {
+    EndStream(Ending::kWhole);
   }
-  if (s_.chunked && !s_.head_only) {
+}
+
+void ResponseQueue::EndStream(Ending ending) {
+  if (ending == Ending::kWhole && s_.chunked && !s_.head_only) {
     pending_ += "0\r\n\r\n";
   }
   phase_ = Phase::kEnded;
-  ending_ = Ending::kWhole;
+  ending_ = ending;
   Wake();
 }
 
@@ -168,6 +198,10 @@ void ResponseQueue::Sent(uint64_t bytes) {
 
 void ResponseQueue::Ping(Clock::time_point now) {
   const std::scoped_lock lock(mutex_);
+  if (phase_ == Phase::kWaiting && later_ && now - asked_ >= s_.pad_after) {
+    early_status_ = later_->first.status;
+    return BeginStream(std::move(later_->first), std::move(later_->second));
+  }
   if (phase_ != Phase::kStreaming || keep_alive_.empty() || unsent_bytes_ > 0 ||
       now - last_queued_ < s_.ping_interval) {
     return;
@@ -215,6 +249,10 @@ class QueueExchange final : public Exchange {
   ~QueueExchange() override { queue_->Abandon(); }
 
   [[nodiscard]] const Request& request() const override { return queue_->request(); }
+  void AnswerLater(Response head, std::string keep_alive) override {
+    queue_->AnswerLater(std::move(head), std::move(keep_alive));
+  }
+  [[nodiscard]] bool has_begun() const override { return queue_->has_begun(); }
   void Respond(Response response) override { queue_->Respond(std::move(response)); }
   void Begin(Response head, std::string keep_alive) override {
     queue_->Begin(std::move(head), std::move(keep_alive));

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "server/http/exchange.h"
 #include "server/http/request_parser.h"
@@ -25,6 +26,7 @@ class ResponseQueue {
     bool chunked = true;         // how a stream is framed; else its end is the connection's end
     bool head_only = false;      // the answer to HEAD: bodies are counted and not kept
     std::chrono::milliseconds ping_interval = std::chrono::seconds(10);
+    std::chrono::milliseconds pad_after = std::chrono::seconds(30);
     ChargeFn charge;  // may be empty
     // Called on any thread when there is something for the connection to do.
     std::function<void()> wake;
@@ -38,6 +40,8 @@ class ResponseQueue {
   [[nodiscard]] const Request& request() const { return s_.request; }
 
   // The answering side; the contract is that of Exchange.
+  void AnswerLater(Response head, std::string keep_alive);
+  [[nodiscard]] bool has_begun() const;
   void Respond(Response response);
   void Begin(Response head, std::string keep_alive);
   [[nodiscard]] bool Send(std::string_view part);
@@ -61,7 +65,8 @@ class ResponseQueue {
   [[nodiscard]] Output Take();
   // So many bytes of what was taken have left.
   void Sent(uint64_t bytes);
-  // Puts the keep-alive text in when nothing else was for the interval.
+  // Puts the keep-alive text in when nothing else was for the interval; begins the response when
+  // it has been waited for long enough.
   void Ping(Clock::time_point now);
   // The client is gone, or was cut off: nothing is kept any more, and the answering side is told.
   void Gone();
@@ -72,6 +77,9 @@ class ResponseQueue {
  private:
   // With the lock held.
   [[nodiscard]] bool Queue(std::string_view bytes, bool framed);
+  void BeginStream(Response head, std::string keep_alive);
+  void EndStream(Ending ending);
+  void RespondLate(const Response& response);
   void Wake() const;
 
   Setup s_;
@@ -82,10 +90,14 @@ class ResponseQueue {
   std::optional<Response> head_;
   bool is_stream_ = false;
   std::string keep_alive_;
+  // What AnswerLater was given, until the response begins; then its status.
+  std::optional<std::pair<Response, std::string>> later_;
+  std::optional<unsigned> early_status_;
   std::string pending_;
   uint64_t content_length_ = 0;
   uint64_t unsent_bytes_ = 0;  // pending, and taken but not sent
   Clock::time_point last_queued_;
+  const Clock::time_point asked_ = Clock::now();
   bool gone_ = false;
   bool detached_ = false;
   std::function<void()> on_gone_;

@@ -108,6 +108,7 @@ using ParseTextFn = api::ApiResult<ollama::TextRequest> (*)(std::string_view bod
 // The context that a client counts on is only known to suffice when the model is.
 void AnswerText(const ServingPtr& serving, ollama::TextRequest text, const ExchangePtr& exchange) {
   const std::string model = text.request.task.model;
+  AnswerLater(text.request, *exchange);
   serving->models->Use(
       model, [serving, text = std::move(text),
               exchange](const api::ApiResult<std::shared_ptr<engine::Service>>& used) mutable {

@@ -1,6 +1,7 @@
 #include "server/api/output/output_splitter.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -354,7 +355,8 @@ TEST(OutputSplitter, RandomTextOfMarksIsCutAlike) {
       ToolSyntax::kHermes, ToolSyntax::kQwenXml,     ToolSyntax::kMistral,
       ToolSyntax::kLlama,  ToolSyntax::kHarmony,     ToolSyntax::kDeepSeek,
       ToolSyntax::kGlm,    ToolSyntax::kMistralArgs, ToolSyntax::kDeepSeekV31};
-  for (uint64_t seed = 0; seed < 3000; ++seed) {
+  const uint64_t n_seeds = std::getenv("PLIMSOLL_NIGHT") != nullptr ? 300'000 : 3'000;
+  for (uint64_t seed = 0; seed < n_seeds; ++seed) {
     std::string text;
     const auto n_parts = 1 + static_cast<size_t>(UniformAt(seed, 0) * 12);
     for (size_t i = 1; i <= n_parts; ++i) {
