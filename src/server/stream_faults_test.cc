@@ -312,9 +312,7 @@ void ExpectAnEnd(const Route& route, const ShakyExchange& exchange, size_t n_cho
   if (!exchange.is_stream) {
     ASSERT_TRUE(exchange.whole || exchange.status >= 400);
     ASSERT_EQ(Count(exchange.body, "\"error\":{") + Count(exchange.body, "{\"error\":\""),
-              exchange.whole && route.reason != nullptr ? 0U
-              : exchange.whole                          ? 0U
-                                                        : 1U)
+              exchange.whole ? 0U : 1U)
         << exchange.body;
   }
   if (route.reason != nullptr && exchange.whole) {

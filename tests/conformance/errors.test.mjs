@@ -142,6 +142,29 @@ for (const client of openaiLines) {
       assert.equal(await ending.ended, 0);
     });
 
+    // As after minutes: openai 6 gives up when no headers come for `timeout`; 7 counts the body too.
+    test("a reply that is long in coming is waited for", async () => {
+      const busy = await serve("--max-running", "1", "--pad-after-seconds", "0.1", "--ping-seconds", "0.1");
+      const controller = new AbortController();
+      const long = { model: "", messages: ask(story), n: 8, max_tokens: 3000, stream: true, ignore_eos: true };
+      await openai(client, busy).chat.completions.create(long, { signal: controller.signal });
+      const api = openai(client, busy, { timeout: client.line === "openai 7" ? 120_000 : 1500 });
+      const wanted = { model: "", messages: ask(capital), temperature: 0 };
+      const plain = api.chat.completions.create(wanted);
+      const streamed = api.chat.completions.create({ ...wanted, stream: true }).then(collect);
+      const embedded = api.embeddings.create({ model: "", input: "a fox" });
+      try {
+        await sleep(2500);
+        controller.abort();
+        const text = (await plain).choices[0].message.content;
+        assert.match(text, /Paris/);
+        assert.equal((await streamed).map((chunk) => chunk.choices[0].delta.content ?? "").join(""), text);
+        assert.equal((await embedded).data[0].embedding.length, 128);
+      } finally {
+        await busy.stop();
+      }
+    });
+
     test("cancelling stops the work: before headers, in the prompt, in the answer", async () => {
       const api = openai(client, locked, { apiKey: key });
       const headers = { authorization: `Bearer ${key}` };
