@@ -16,6 +16,7 @@
 #include "cli/progress.h"
 #include "cli/serve_models.h"
 #include "cli/serve_options.h"
+#include "engine/order/order_policy.h"
 #include "engine/service.h"
 #include "server/health.h"
 #include "server/http/http_server.h"
@@ -56,6 +57,17 @@ void Declare(CommandLine& line, ServeFlags& flags) {
                flags.service.max_queue_tokens, 0, INT64_MAX);
   line.Integer("--max-queue-seconds", "that the last of them has to wait (default 300)",
                flags.service.max_queue_seconds, 1, kDay);
+  line.Option("--scheduling-policy", "NAME",
+              fmt::format("which of those that wait goes first: {} (default fcfs)",
+                          fmt::join(engine::order::OrderPolicyNames(), ", ")),
+              [&flags](const std::string& value) -> Result<> {
+                auto made = engine::order::MakeOrderPolicy(value);
+                flags.service.order = value;
+                return made ? Result<>() : Result<>(Forward(made));
+              });
+  line.Integer("--max-order-seconds",
+               "after which a request goes first, whatever the policy (default 300)",
+               flags.service.max_order_seconds, 1, kDay);
   line.Integer("--max-request-seconds", "of a request, from its arrival to its end (default 3600)",
                flags.service.max_seconds, 1, kDay);
   line.Integer("--max-paused-seconds", "that a request waits for its reader (default 60)",

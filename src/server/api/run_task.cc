@@ -178,6 +178,7 @@ ApiResult<> TaskRun::SubmitChoice(const PreparedTask& prepared, uint32_t index) 
                                                           shows_control_);
   }
   request.n_top_logprobs = task_.n_top_logprobs;
+  request.priority = task_.priority;
   request.options.sampling.seed =
       task_.seed_given ? task_.options.sampling.seed + index % task_.n : DrawSeed();
   auto taken =

@@ -65,6 +65,7 @@ struct Task {
   uint32_t n = 1;                   // choices
   std::optional<uint32_t> n_top_logprobs;
   bool stream = false;
+  int32_t priority = 0;  // of the order "priority": the lowest first
   // In each chunk of the prompt's way through the model a report (llama-server's return_progress).
   bool report_progress = false;
 };

@@ -179,6 +179,7 @@ void ReadGeneration(Fields& fields, Task& task) {
     task.options.sampling.seed = static_cast<uint64_t>(*seed);
     task.seed_given = true;
   }
+  ReadInt(fields, "priority", {INT32_MIN, INT32_MAX}, task.priority);  // vLLM's name and sense
   task.options.ignore_end = fields["ignore_eos"].Bool().value_or(false);
   task.report_progress = fields["return_progress"].Bool().value_or(false) && task.stream;
   AcceptWhatChangesNothing(fields);

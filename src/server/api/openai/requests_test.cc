@@ -62,7 +62,7 @@ TEST(ChatRequest, EveryFieldFindsItsPlace) {
     "model":"m","stream":true,"n":3,"stop":["a","bc"],"seed":-7,"temperature":0,"top_p":0.5,
     "top_k":7,"min_p":0.1,"presence_penalty":-1.5,"frequency_penalty":2,"repeat_penalty":1.25,
     "repeat_last_n":9,"logit_bias":{"5":1.5,"7":-100},"logprobs":true,"top_logprobs":20,
-    "max_tokens":5,"max_completion_tokens":8,"n_predict":3,"ignore_eos":true,
+    "max_tokens":5,"max_completion_tokens":8,"n_predict":3,"ignore_eos":true,"priority":-3,
     "return_progress":true,"stream_options":{"include_usage":true,"include_obfuscation":false},
     "reasoning_effort":"low","chat_template_kwargs":{"enable_thinking":false,"x":[1]},
     "user":"u","metadata":{"a":"b"},"store":false,"service_tier":"auto","cache_prompt":false,
@@ -72,6 +72,7 @@ TEST(ChatRequest, EveryFieldFindsItsPlace) {
   EXPECT_EQ(task.model, "m");
   EXPECT_TRUE(task.stream);
   EXPECT_EQ(task.n, 3U);
+  EXPECT_EQ(task.priority, -3);
   EXPECT_THAT(task.options.stop, ElementsAre("a", "bc"));
   EXPECT_TRUE(task.seed_given);
   EXPECT_EQ(task.options.sampling.seed, static_cast<uint64_t>(-7));
