@@ -22,7 +22,7 @@ class Budget {
   }
 
  private:
-  static constexpr uint32_t kStepsBetweenLooks = 64;
+  static constexpr uint32_t kStepsBetweenLooks = 16;
 
   [[nodiscard]] static double Now() {
     timespec time{};

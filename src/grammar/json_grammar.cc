@@ -16,6 +16,7 @@ using NodeKind = JsonNode::Kind;
 constexpr uint32_t kMaxBlanks = 20;  // of a line's indentation; llama.cpp has the same
 constexpr uint32_t kMaxDigits = 16;
 constexpr uint32_t kMaxExponentDigits = 2;
+constexpr size_t kMaxSequence = 100'000;  // of a value; beyond it any builder is full
 
 ByteSet SetOfBytes(std::string_view bytes) {
   ByteSet set;
@@ -210,7 +211,7 @@ void JsonGrammar::AppendValue(Sequence& sequence, const JsonTree& tree, NodeId i
   const bool is_object = node.kind == NodeKind::kObject;
   sequence.push_back(builder_.Byte(is_object ? '{' : '['));
   sequence.push_back(Space());
-  for (uint32_t i = 0; i < node.n_children && !builder_.is_full(); ++i) {
+  for (uint32_t i = 0; i < node.n_children && sequence.size() < kMaxSequence; ++i) {
     if (i > 0) AppendComma(sequence);
     if (is_object) AppendKey(sequence, tree[node.first_child + i].key);
     AppendValue(sequence, tree, node.first_child + i);

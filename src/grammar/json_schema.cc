@@ -6,9 +6,10 @@ namespace plimsoll::grammar {
 
 Result<Symbol> AddJsonSchema(GrammarBuilder& builder, std::string_view schema,
                              const GrammarLimits& limits) {
+  Budget budget(limits);
   const auto tree = JsonTree::Parse(schema, "the schema", limits);
   if (!tree) return tl::unexpected(tree.error());
-  return SchemaCompiler(builder, *tree, limits).Compile();
+  return SchemaCompiler(builder, *tree, limits, budget).Compile();
 }
 
 Result<Grammar> CompileJsonSchema(std::string_view schema, const GrammarLimits& limits) {

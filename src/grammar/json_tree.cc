@@ -16,6 +16,13 @@ namespace {
 using simdjson::dom::element;
 using simdjson::dom::element_type;
 
+// No fewer than there are values behind the first.
+size_t CountSeparators(std::string_view text) {
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char byte) {
+    return byte == ',' || byte == '[' || byte == '{';
+  }));
+}
+
 }  // namespace
 
 // Level by level, so that the depth of the document costs no stack.
@@ -23,7 +30,10 @@ class JsonTree::Reader {
  public:
   Reader(JsonTree& tree, const GrammarLimits& limits) : tree_(tree), limits_(limits) {}
 
-  Result<> Read(const element& root) {
+  // `n_most`: of values.
+  Result<> Read(const element& root, size_t n_most) {
+    tree_.nodes_.reserve(std::min<size_t>(n_most, limits_.max_symbols));
+    elements_.reserve(tree_.nodes_.capacity());
     Add(root, kNoNode, {});
     for (NodeId id = 0; id < tree_.nodes_.size(); ++id) {
       const element value = elements_[id];
@@ -137,7 +147,7 @@ Result<JsonTree> JsonTree::Parse(std::string_view text, std::string_view what,
   }
   JsonTree tree;
   tree.strings_.reserve(text.size() + 64);  // unescaped they are no longer, and never in place
-  auto read = Reader(tree, limits).Read(root);
+  auto read = Reader(tree, limits).Read(root, CountSeparators(text) + 1);
   if (!read) return Fail(read.error().kind, "{}: {}", what, read.error().message);
   return tree;
 }

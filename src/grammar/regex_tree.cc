@@ -32,12 +32,22 @@ class RegexParser {
     uint32_t max;
   };
 
+  static constexpr size_t kMaxRanges = 50'000;
+
+  [[nodiscard]] Result<> CheckSize() const {
+    if (tree_.nodes.size() <= limits_.max_symbols / 2 && n_ranges_ <= kMaxRanges) return {};
+    return Fail(ErrorKind::kDoesNotFit,
+                "the pattern has more than {} parts or its classes more than {} ranges",
+                limits_.max_symbols / 2, kMaxRanges);
+  }
+
   uint32_t Add(RegexNode node) {
     tree_.nodes.push_back(std::move(node));
     return static_cast<uint32_t>(tree_.nodes.size() - 1);
   }
 
   uint32_t AddSet(CodePoints set, uint32_t byte) {
+    n_ranges_ += set.ranges().size();
     tree_.sets.push_back(std::move(set));
     return Add({.kind = RegexKind::kSet,
                 .byte = byte,
@@ -57,6 +67,8 @@ class RegexParser {
   }
 
   Result<uint32_t> Concatenation(uint32_t depth) {
+    auto within = CheckSize();
+    if (!within) return tl::unexpected(within.error());
     const uint32_t byte = in_.byte();
     std::vector<uint32_t> parts;
     while (!in_.IsAtEnd() && in_.Peek() != '|' && in_.Peek() != ')') {
@@ -70,10 +82,8 @@ class RegexParser {
 
   // An atom and how often.
   Result<uint32_t> Term(uint32_t depth) {
-    if (tree_.nodes.size() > limits_.max_symbols) {
-      return Fail(ErrorKind::kDoesNotFit, "the pattern has more than {} parts",
-                  limits_.max_symbols);
-    }
+    auto within = CheckSize();
+    if (!within) return tl::unexpected(within.error());
     const uint32_t byte = in_.byte();
     auto atom = Atom(depth);
     if (!atom) return atom;
@@ -179,6 +189,7 @@ class RegexParser {
   PatternReader in_;
   GrammarLimits limits_;
   RegexTree tree_;
+  size_t n_ranges_ = 0;
 };
 
 uint32_t Clamped(uint64_t count) {

@@ -58,7 +58,8 @@ class SchemaCompiler::MemberChain {
     from_.assign(n + 1, std::vector<RuleId>(n_counts + size_t{1}));
     behind_ = from_;
     for (size_t i = n + 1; i-- > 0;) {
-      for (uint32_t c = 0; c <= n_counts && !builder_.is_full(); ++c) {
+      const auto most = static_cast<uint32_t>(std::min<size_t>(i, n_counts));
+      for (uint32_t c = 0; c <= most && !builder_.is_full(); ++c) {
         behind_[i][c] = builder_.Declare();
         from_[i][c] = builder_.Declare();
         Fill(i, c);
@@ -126,9 +127,9 @@ Result<> SchemaCompiler::CheckLimits() {
 Result<Symbol> SchemaCompiler::Compile() {
   const Symbol root = ValueOf({JsonTree::root()});
   while (!to_fill_.empty()) {
-    const auto [schemas, rule] = std::move(to_fill_.back());
+    const auto [schemas, rule] = to_fill_.back();
     to_fill_.pop_back();
-    auto filled = Fill(schemas, rule);
+    auto filled = Fill(*schemas, rule);
     if (filled) filled = CheckLimits();
     if (!filled) return Forward(filled);
   }
@@ -142,7 +143,7 @@ Symbol SchemaCompiler::ValueOf(SchemaList schemas) {
   const auto [place, is_new] = rules_.try_emplace(std::move(schemas));
   if (is_new) {
     place->second = builder_.Declare();
-    to_fill_.emplace_back(place->first, place->second);
+    to_fill_.emplace_back(&place->first, place->second);
   }
   return GrammarBuilder::Reference(place->second);
 }
@@ -168,7 +169,7 @@ Result<> SchemaCompiler::AddWays(Constraints constraints, RuleId rule, uint32_t 
 Result<> SchemaCompiler::AddUnion(Constraints constraints, RuleId rule, uint32_t depth) {
   const SchemaUnion choice = std::move(constraints.unions.back());
   constraints.unions.pop_back();
-  if (depth >= limits_.max_depth) {
+  if (depth >= limits_.max_depth) {  // a list within a list, and so on
     return Fail(ErrorKind::kDoesNotFit,
                 "at {}: more than {} lists of anyOf and oneOf hold for one value",
                 tree_.Pointer(choice.list), limits_.max_depth);
@@ -183,6 +184,8 @@ Result<> SchemaCompiler::AddUnion(Constraints constraints, RuleId rule, uint32_t
   for (const NodeId branch : reader_.Children(choice.list)) {
     if (is_alone && choice.path.size() == 1) {
       builder_.Add(rule, {ValueOf({branch})});
+      auto within = CheckLimits();
+      if (!within) return within;
       continue;
     }
     Constraints both = constraints;
@@ -199,9 +202,10 @@ Result<> SchemaCompiler::CheckExclusive(const SchemaUnion& choice, bool is_alone
   const std::vector<NodeId> branches = reader_.Children(choice.list);
   for (const NodeId made : branches) {
     for (const NodeId checked : branches) {
+      const bool is_excluded = made == checked || prover.Excludes({made}, {checked});
       auto within = CheckLimits();
       if (!within) return within;
-      if (made == checked || prover.Excludes({made}, {checked})) continue;
+      if (is_excluded) continue;
       return reader_.Bad(
           choice.list,
           "oneOf is supported where each two of its schemas exclude each other by type, "
@@ -281,9 +285,11 @@ Result<> SchemaCompiler::AddValues(const Constraints& constraints, RuleId rule) 
   if (texts.empty()) return {};
   const RuleId choice = builder_.Declare();
   builder_.Add(rule, {GrammarBuilder::Reference(choice)});
-  if (!AddTexts(builder_, choice, std::move(texts), limits_.max_symbols)) {
-    return Fail(ErrorKind::kDoesNotFit, "at {}: the values need more than {} grammar symbols",
-                tree_.Pointer(constraints.values->front()), limits_.max_symbols);
+  if (!AddTexts(builder_, choice, std::move(texts), limits_.max_symbols, budget_)) {
+    return Fail(ErrorKind::kDoesNotFit,
+                "at {}: the values need more than {} grammar symbols or more than {} s to compile",
+                tree_.Pointer(constraints.values->front()), limits_.max_symbols,
+                limits_.max_cpu_seconds);
   }
   return {};
 }

@@ -22,14 +22,15 @@ namespace plimsoll::grammar {
 // each other need no recursion, and what is used twice is compiled once.
 class SchemaCompiler {
  public:
-  // `builder` and `tree` must outlive it.
-  SchemaCompiler(GrammarBuilder& builder, const JsonTree& tree, const GrammarLimits& limits)
+  // All but `limits` must outlive it.
+  SchemaCompiler(GrammarBuilder& builder, const JsonTree& tree, const GrammarLimits& limits,
+                 Budget& budget)
       : tree_(tree),
         limits_(limits),
         builder_(builder),
         json_(builder),
         reader_(tree, limits),
-        budget_(limits),
+        budget_(budget),
         strings_(json_, tree, limits, budget_) {}
 
   [[nodiscard]] Result<Symbol> Compile();
@@ -72,10 +73,10 @@ class SchemaCompiler {
   GrammarBuilder& builder_;
   JsonGrammar json_;
   SchemaReader reader_;
-  Budget budget_;
+  Budget& budget_;
   SchemaStrings strings_;
   std::map<SchemaList, RuleId> rules_;
-  std::vector<std::pair<SchemaList, RuleId>> to_fill_;
+  std::vector<std::pair<const SchemaList*, RuleId>> to_fill_;  // the keys of rules_
 };
 
 }  // namespace plimsoll::grammar

@@ -14,6 +14,8 @@ namespace {
 
 using NodeKind = JsonNode::Kind;
 
+constexpr size_t kMaxUnions = 64;
+
 enum class Keyword : uint8_t {
   kNote,  // asks for nothing
   kDone,  // read together with others, or by those that refer to it
@@ -273,6 +275,11 @@ Result<> SchemaReader::ReadKeyword(NodeId keyword, NodeId schema, std::vector<No
       return ReadAllOf(keyword, path, to);
     case Keyword::kAnyOf:
     case Keyword::kOneOf:
+      if (to.unions.size() >= kMaxUnions) {
+        return Fail(ErrorKind::kDoesNotFit,
+                    "at {}: more than {} lists of anyOf and oneOf hold for one value",
+                    tree_.Pointer(keyword), kMaxUnions);
+      }
       to.unions.push_back({keyword, known->keyword == Keyword::kOneOf, path});
       return ExpectSchemas(keyword);
     case Keyword::kMinimum:

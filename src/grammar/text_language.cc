@@ -293,6 +293,8 @@ RegexTree TreeOfTexts(const std::vector<std::string_view>& texts) {
   std::vector<uint32_t> branches;
   for (std::string_view text : texts) {
     std::vector<uint32_t> parts;
+    if (tree.nodes.size() > 2 * RegexAutomaton::kMaxStates + 1)
+      break;  // one for a text, one a letter
     while (!text.empty()) {
       const text::DecodedChar decoded = text::DecodeChar(text);
       text.remove_prefix(decoded.length);

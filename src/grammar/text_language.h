@@ -81,7 +81,8 @@ class TextLanguage {
   size_t n_states_ = 0;
 };
 
-// The regular expression of exactly these texts.
+// The regular expression of exactly these texts, or of some where all are too long together to be a
+// part of a TextLanguage, which then says so.
 [[nodiscard]] RegexTree TreeOfTexts(const std::vector<std::string_view>& texts);
 
 }  // namespace plimsoll::grammar

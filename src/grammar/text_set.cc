@@ -4,7 +4,7 @@
 #include <map>
 #include <optional>
 #include <string_view>
-#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 namespace plimsoll::grammar {
@@ -15,8 +15,13 @@ struct TextNode {
   std::vector<std::pair<uint8_t, uint32_t>> edges;  // to nodes with smaller numbers
 };
 
+using TextNodes = std::vector<TextNode>;
+
+// Nodes by their number, equal where what they hold is.
 struct TextNodeHash {
-  size_t operator()(const TextNode& node) const {
+  const TextNodes* nodes;
+  size_t operator()(uint32_t id) const {
+    const TextNode& node = (*nodes)[id];
     uint64_t hash = node.is_end ? 1 : 2;
     for (const auto& [byte, target] : node.edges) {
       hash = (hash ^ (uint64_t{target} << 8 | byte)) * 0x9E3779B97F4A7C15ULL;
@@ -25,14 +30,19 @@ struct TextNodeHash {
     return hash;
   }
 };
-
-bool operator==(const TextNode& a, const TextNode& b) {
-  return a.is_end == b.is_end && a.edges == b.edges;
-}
+struct TextNodeEqual {
+  const TextNodes* nodes;
+  bool operator()(uint32_t a, uint32_t b) const {
+    return (*nodes)[a].is_end == (*nodes)[b].is_end && (*nodes)[a].edges == (*nodes)[b].edges;
+  }
+};
 
 class TextAutomaton {
  public:
-  explicit TextAutomaton(size_t max_nodes) : max_nodes_(max_nodes) {}
+  explicit TextAutomaton(size_t max_nodes)
+      : max_nodes_(max_nodes), known_(0, TextNodeHash{&nodes_}, TextNodeEqual{&nodes_}) {}
+  TextAutomaton(const TextAutomaton&) = delete;
+  TextAutomaton& operator=(const TextAutomaton&) = delete;
 
   // In ascending order, none twice.
   bool Add(std::string_view text) {
@@ -53,7 +63,7 @@ class TextAutomaton {
   }
 
   // The last one is the start.
-  [[nodiscard]] const std::vector<TextNode>& nodes() const { return nodes_; }
+  [[nodiscard]] const TextNodes& nodes() const { return nodes_; }
 
  private:
   bool FreezeBeyond(size_t depth) {
@@ -66,24 +76,25 @@ class TextAutomaton {
     return true;
   }
 
-  std::optional<uint32_t> Freeze(const TextNode& node) {
-    const auto [place, is_new] = known_.try_emplace(node, static_cast<uint32_t>(nodes_.size()));
-    if (is_new) nodes_.push_back(node);
+  std::optional<uint32_t> Freeze(TextNode& node) {
+    nodes_.push_back(std::move(node));
+    const auto [place, is_new] = known_.insert(static_cast<uint32_t>(nodes_.size() - 1));
+    if (!is_new) nodes_.pop_back();
     if (nodes_.size() > max_nodes_) return std::nullopt;
-    return place->second;
+    return *place;
   }
 
   size_t max_nodes_;
   std::string last_;
-  std::vector<TextNode> path_ = std::vector<TextNode>(1);  // of the last text
-  std::vector<TextNode> nodes_;
-  std::unordered_map<TextNode, uint32_t, TextNodeHash> known_;
+  TextNodes path_ = TextNodes(1);  // of the last text
+  TextNodes nodes_;
+  std::unordered_set<uint32_t, TextNodeHash, TextNodeEqual> known_;
 };
 
 // A node gets a rule of its own where ways part or meet; what lies between is written out.
 class TextEmitter {
  public:
-  TextEmitter(GrammarBuilder& builder, const std::vector<TextNode>& nodes)
+  TextEmitter(GrammarBuilder& builder, const TextNodes& nodes)
       : builder_(builder), nodes_(nodes), n_parents_(nodes.size()), rules_(nodes.size()) {
     for (const TextNode& node : nodes) {
       for (const auto& edge : node.edges) ++n_parents_[edge.second];
@@ -123,7 +134,7 @@ class TextEmitter {
   }
 
   GrammarBuilder& builder_;
-  const std::vector<TextNode>& nodes_;
+  const TextNodes& nodes_;
   std::vector<uint32_t> n_parents_;
   std::vector<RuleId> rules_;
 };
@@ -131,12 +142,12 @@ class TextEmitter {
 }  // namespace
 
 bool AddTexts(GrammarBuilder& builder, RuleId rule, std::vector<std::string> texts,
-              size_t max_nodes) {
+              size_t max_nodes, Budget& budget) {
   std::sort(texts.begin(), texts.end());
   texts.erase(std::unique(texts.begin(), texts.end()), texts.end());
   TextAutomaton automaton(max_nodes);
   for (const std::string& text : texts) {
-    if (!automaton.Add(text)) return false;
+    if (budget.IsSpent() || !automaton.Add(text)) return false;
   }
   if (!automaton.Finish()) return false;
   TextEmitter(builder, automaton.nodes()).Emit(rule);

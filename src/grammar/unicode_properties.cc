@@ -60,16 +60,32 @@ constexpr std::array<NamedSet, 36> kNamedSets = {{
     {"Cn", "Unassigned", SetOf(Category::kUnassigned)},
 }};
 
-CodePoints CharactersIn(CategorySet set) {
-  const text::CategoryTable& table = text::CategoryTable::Get();
-  std::vector<CodePointRange> ranges;
-  for (char32_t code = 0; code <= kLastCodePoint; ++code) {
-    if (!text::Contains(set, table.Of(code))) continue;
-    if (!ranges.empty() && ranges.back().last + 1 == code) {
-      ranges.back().last = code;
-    } else {
-      ranges.push_back({code, code});
+constexpr size_t kCategories = 31;
+
+// Of each category the ranges. Immutable, made on first use.
+const std::array<std::vector<CodePointRange>, kCategories>& RangesByCategory() {
+  static const auto kRanges = [] {
+    const text::CategoryTable& table = text::CategoryTable::Get();
+    std::array<std::vector<CodePointRange>, kCategories> ranges;
+    for (char32_t code = 0; code <= kLastCodePoint; ++code) {
+      auto& of_category = ranges[static_cast<size_t>(table.Of(code))];
+      if (!of_category.empty() && of_category.back().last + 1 == code) {
+        of_category.back().last = code;
+      } else {
+        of_category.push_back({code, code});
+      }
     }
+    return ranges;
+  }();
+  return kRanges;
+}
+
+CodePoints CharactersIn(CategorySet set) {
+  std::vector<CodePointRange> ranges;
+  for (size_t category = 0; category < kCategories; ++category) {
+    if (!text::Contains(set, static_cast<Category>(category))) continue;
+    const auto& more = RangesByCategory()[category];
+    ranges.insert(ranges.end(), more.begin(), more.end());
   }
   return CodePoints(std::move(ranges));
 }
