@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "base/suggest.h"
+#include "cli/batch.h"
 #include "cli/bench.h"
 #include "cli/config_command.h"
 #include "cli/doctor.h"
@@ -36,10 +37,12 @@ struct Command {
   std::array<std::string_view, 3> parts = {};  // the commands that it has
 };
 
-constexpr std::array<Command, 13> kCommands = {{
+constexpr std::array<Command, 14> kCommands = {{
     {"Talk to a model", "run", "run [MODEL]", "chat in the terminal, or answer -p TEXT",
      RunCommand},
     {"Talk to a model", "serve", "serve [MODEL]", "answer programs over HTTP", ServeCommand},
+    {"Talk to a model", "batch", "batch -i FILE -o FILE", "answer a file of requests",
+     BatchCommand},
     {"Look at a model, or prepare it", "list", "list", "the models that are there, by name",
      ListCommand},
     {"Look at a model, or prepare it", "plan", "plan [-m MODEL]",

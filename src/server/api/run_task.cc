@@ -179,8 +179,12 @@ ApiResult<> TaskRun::SubmitChoice(const PreparedTask& prepared, uint32_t index) 
   }
   request.n_top_logprobs = task_.n_top_logprobs;
   request.priority = task_.priority;
-  request.options.sampling.seed =
-      task_.seed_given ? task_.options.sampling.seed + index % task_.n : DrawSeed();
+  if (task_.seed_given) {
+    request.options.sampling.seed = task_.options.sampling.seed + index % task_.n;
+  } else {
+    request.options.sampling.seed =
+        options_.seed_of ? options_.seed_of(exchange_->request()) + index : DrawSeed();
+  }
   auto taken =
       service_->Submit(std::move(request), std::make_shared<ChoiceSink>(shared_from_this(), index));
   if (!taken) {

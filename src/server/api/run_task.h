@@ -2,6 +2,7 @@
 // the model goes on.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -18,6 +19,8 @@ struct RunTaskOptions {
   uint64_t max_unsent_bytes = 256 * 1024;
   // Of each choice that was neither cancelled nor failed; may be empty.
   std::function<void(const engine::GenerationEnd&)> on_end;
+  // The seed of a request that names none; empty: any.
+  std::function<uint64_t(const http::Request&)> seed_of;
 };
 
 // Answers `exchange` by and by, on other threads; returns when the task is submitted or refused.
