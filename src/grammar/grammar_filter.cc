@@ -11,10 +11,11 @@ constexpr uint64_t kMaxMatcherBytes = 1 << 20;
 }  // namespace
 
 GrammarFilter::GrammarFilter(std::shared_ptr<const Automaton> automaton,
-                             std::shared_ptr<TokenMasks> masks, bool at_start)
+                             std::shared_ptr<TokenMasks> masks, std::string_view said,
+                             bool at_start)
     : masks_(std::move(masks)),
       matcher_(std::move(automaton)),
-      state_(matcher_.start()),
+      state_(matcher_.Step(matcher_.start(), said)),
       at_start_(at_start && masks_->vocabulary().drops_first_space()) {}
 
 // kDead for a token that cannot follow, and for all that are no text.

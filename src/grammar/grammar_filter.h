@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string_view>
 
 #include "grammar/token_masks.h"
 #include "sampling/token_filter.h"
@@ -12,10 +13,11 @@ namespace plimsoll::grammar {
 // where the grammar has them (kControlByte).
 class GrammarFilter final : public sampling::TokenFilter {
  public:
-  // `at_start`: the text begins with the first token, so that a SentencePiece vocabulary's leading
-  // space is left out of it (Tokenizer::PieceInText).
+  // `said`: what the text begins with, before the first token. `at_start`: a text begins with the
+  // first token, so that a SentencePiece vocabulary's leading space is left out of it
+  // (Tokenizer::PieceInText).
   GrammarFilter(std::shared_ptr<const Automaton> automaton, std::shared_ptr<TokenMasks> masks,
-                bool at_start);
+                std::string_view said, bool at_start);
 
   [[nodiscard]] bool Allows(TokenId token) override;
   [[nodiscard]] Result<std::span<const uint64_t>> Mask() override;

@@ -80,7 +80,7 @@ TEST(TokenMasks, AreWhatEveryTokenAloneSays) {
     }
     const auto shared = std::make_shared<const Automaton>(*automaton);
     std::mt19937 random(seed);
-    GrammarFilter filter(shared, masks, true);
+    GrammarFilter filter(shared, masks, "", true);
     for (int n = 0; n < 6 && CheckMask(filter, *tokenizer) && !filter.IsOver(); ++n) {
       ++n_states;
       const auto token = static_cast<TokenId>('a' + random() % 3);
@@ -100,13 +100,13 @@ TEST(TokenMasks, ServeAStringWhereverItStands) {
   const auto automaton = std::make_shared<const Automaton>(Automaton::Compile(SmallJson()).value());
   // The same depth, in unlike places.
   for (const char* text : {"[\"x", "[0,0,\"abc", "[[0],\"x\\\"", "[\"x\",\""}) {
-    GrammarFilter filter(automaton, masks, true);
+    GrammarFilter filter(automaton, masks, "", true);
     Say(filter, text);
     EXPECT_TRUE(CheckMask(filter, *tokenizer)) << text;
   }
   EXPECT_LE(masks->totals().n_upper_computed, 2U);
   for (const char* text : {"", "[", "{", "{\"a", "{\"a\"", "{\"a\":", "{\"a\":\"", "[[\"", "[0"}) {
-    GrammarFilter filter(automaton, masks, true);
+    GrammarFilter filter(automaton, masks, "", true);
     Say(filter, text);
     EXPECT_TRUE(CheckMask(filter, *tokenizer)) << text;
   }
@@ -117,7 +117,7 @@ TEST(TokenMasks, CountUpToABoundThatIsNear) {
   const auto masks = MasksOf(*tokenizer);
   const auto automaton =
       std::make_shared<const Automaton>(Automaton::Compile(SmallJson(12)).value());
-  GrammarFilter filter(automaton, masks, true);
+  GrammarFilter filter(automaton, masks, "", true);
   Say(filter, "\"");
   for (int i = 0; i < 12; ++i) {
     EXPECT_TRUE(CheckMask(filter, *tokenizer));
@@ -131,7 +131,7 @@ TEST(TokenMasks, DoNotChangeWhenThereIsNoRoomForThem) {
   const auto tokenizer = WordTokenizer({"abc", "a\"", "\",", "\"]"});
   const auto masks = MasksOf(*tokenizer, 1);
   const auto automaton = std::make_shared<const Automaton>(Automaton::Compile(SmallJson()).value());
-  GrammarFilter filter(automaton, masks, true);
+  GrammarFilter filter(automaton, masks, "", true);
   for (const char byte : std::string(R"([{"a":["b","c\n"]},0])")) {
     EXPECT_TRUE(CheckMask(filter, *tokenizer));
     Say(filter, std::string(1, byte));
@@ -153,7 +153,7 @@ TEST(GrammarFilter, EndsWhereTheTextIsWhole) {
   const auto automaton =
       std::make_shared<const Automaton>(Automaton::Compile(builder.Finish(root)).value());
   const auto masks = MasksOf(*tokenizer);
-  GrammarFilter filter(automaton, masks, true);
+  GrammarFilter filter(automaton, masks, "", true);
   EXPECT_TRUE(filter.Allows(end));
   EXPECT_FALSE(filter.Allows(mark));
   EXPECT_TRUE(CheckMask(filter, *tokenizer));
@@ -195,7 +195,7 @@ TEST(GrammarFilter, LeavesOutTheSpaceBeforeATextWhereTheVocabularyDoes) {
       std::make_shared<const Automaton>(Automaton::Compile(builder.Finish(root)).value());
   const auto masks = MasksOf(*tokenizer);
   for (const bool at_start : {true, false}) {
-    GrammarFilter filter(automaton, masks, at_start);
+    GrammarFilter filter(automaton, masks, "", at_start);
     EXPECT_EQ(filter.Allows(5), at_start);
     EXPECT_TRUE(filter.Allows(4));
     EXPECT_FALSE(filter.Allows(3));

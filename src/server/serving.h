@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "server/api/answer_grammars.h"
 #include "server/api/api_error.h"
 #include "server/api/run_task.h"
 #include "server/api/task_request.h"
@@ -39,6 +40,7 @@ struct Serving {
   std::function<http::ConnectionStats()> connections;
   // A line for the log, such as members of requests that nobody knows; may be empty.
   std::function<void(std::string_view)> log;
+  std::shared_ptr<api::GrammarsByModel> grammars = std::make_shared<api::GrammarsByModel>();
   std::shared_ptr<TimesByModel> times = std::make_shared<TimesByModel>();
 };
 

@@ -144,7 +144,8 @@ test("embed gives vectors of length 1, in order", async () => {
 
 test("errors are a text, also in a stream", async () => {
   const wrong = [
-    [{ format: "json" }, /format/],
+    [{ format: "xml" }, /format/],
+    [{ format: { not: {} } }, /format.*not/],
     [{ options: { temperature: "hot" } }, /options\.temperature/],
     [{ messages: [{ role: "robot", content: "a" }] }, /messages\[0\]\.role/],
     [{ messages: [{ role: "user", content: "a", images: ["aGk="] }] }, /messages\[0\]\.images/],

@@ -150,7 +150,7 @@ for (const client of openaiLines) {
         [{ background: true }, "background"],
         [{ conversation: "conv_1" }, "conversation"],
         [{ truncation: "auto" }, "truncation"],
-        [{ text: { format: { type: "json_schema", name: "a", schema: {} } } }, "text.format"],
+        [{ text: { format: { type: "json_schema", name: "a", schema: { not: {} } } } }, "text.format.schema"],
         [{ tools: [{ type: "web_search" }] }, "tools[0].type"],
         [{ input: [{ role: "user", content: [{ type: "input_image", image_url: "x" }] }] }, "input[0].content[0].type"],
         [{ input: [{ type: "item_reference", id: "x" }] }, "input[0].type"],

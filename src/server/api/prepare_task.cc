@@ -29,7 +29,8 @@ bool OffersTools(const Conversation& conversation) {
 }
 
 ApiResult<PreparedTask> PrepareConversation(const engine::Service& service,
-                                            const Conversation& conversation, bool stream) {
+                                            const Conversation& conversation, bool stream,
+                                            const std::optional<Constraint>& constraint) {
   PreparedTask task;
   output::SplitterOptions splitting;
   splitting.format = output::FindOutputFormat(TemplateSource(service));
@@ -41,6 +42,7 @@ ApiResult<PreparedTask> PrepareConversation(const engine::Service& service,
     return tl::make_unexpected(std::move(prompt).error());
   }
   splitting.starts_in_reasoning = output::EndsInReasoning(splitting.format, prompt->text);
+  task.form = output::FindAnswerForm(splitting.format, conversation, constraint, prompt->text);
   if (offers) {
     splitting.tools = conversation.tools;
     splitting.stream_arguments = stream;
@@ -48,8 +50,6 @@ ApiResult<PreparedTask> PrepareConversation(const engine::Service& service,
                          !conversation.parallel_tool_calls;
     task.opening = output::ForcedOpening(conversation.tool_choice, splitting.format, prompt->text);
     prompt->text += task.opening;
-    task.grammar =
-        output::FindCallGrammar(conversation.tool_choice, splitting.format, conversation.tools);
   }
   task.prompts.push_back(
       {.text = prompt->WithoutMarks(),
@@ -94,9 +94,12 @@ ApiResult<PreparedPrompt> PreparePlain(const text::Tokenizer& tokenizer,
 
 ApiResult<PreparedTask> PrepareTask(const engine::Service& service, const Task& task) {
   if (const auto* conversation = std::get_if<Conversation>(&task.input)) {
-    return PrepareConversation(service, *conversation, task.stream);
+    return PrepareConversation(service, *conversation, task.stream, task.constraint);
   }
   PreparedTask prepared;
+  if (task.constraint) {
+    prepared.form = output::PlainForm(*task.constraint);
+  }
   for (const PlainPrompt& prompt : std::get<std::vector<PlainPrompt>>(task.input)) {
     auto plain = PreparePlain(service.tokenizer(), prompt);
     if (!plain) {

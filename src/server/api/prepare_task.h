@@ -8,6 +8,7 @@
 #include "base/ids.h"
 #include "engine/service.h"
 #include "server/api/api_error.h"
+#include "server/api/output/answer_grammar.h"
 #include "server/api/output/output_splitter.h"
 #include "server/api/task.h"
 
@@ -24,8 +25,8 @@ struct PreparedTask {
   // Of a conversation: its answer is split, and begins with `opening`, which the prompt ends with.
   std::optional<output::SplitterOptions> splitting;
   std::string opening;
-  // What has to follow the opening: a call that is well-formed.
-  std::optional<output::CallGrammar> grammar;
+  // What has to follow the prompt; nothing: anything may.
+  std::optional<output::AnswerForm> form;
 };
 
 // 400 for a conversation that the template refuses.

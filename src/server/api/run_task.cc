@@ -5,7 +5,7 @@
 #include <random>
 #include <utility>
 
-#include "server/api/output/call_filter.h"
+#include "server/api/answer_grammars.h"
 #include "server/api/output/output_splitter.h"
 #include "server/api/prepare_task.h"
 #include "server/api/retry_headers.h"
@@ -30,7 +30,10 @@ class TaskRun final : public std::enable_shared_from_this<TaskRun> {
         task_(std::move(task)),
         writer_(std::move(writer)),
         exchange_(std::move(exchange)),
-        options_(options) {}
+        options_(options),
+        grammars_(options.grammars != nullptr
+                      ? options.grammars
+                      : std::make_shared<AnswerGrammars>(service_->tokenizer())) {}
 
   void Start();
 
@@ -66,6 +69,7 @@ class TaskRun final : public std::enable_shared_from_this<TaskRun> {
   const std::unique_ptr<ReplyWriter> writer_;
   const std::shared_ptr<http::Exchange> exchange_;
   const RunTaskOptions options_;
+  const std::shared_ptr<AnswerGrammars> grammars_;
   const Clock::time_point arrived_ = Clock::now();
 
   std::mutex mutex_;
@@ -173,9 +177,14 @@ ApiResult<> TaskRun::SubmitChoice(const PreparedTask& prepared, uint32_t index) 
   request.prompt = prepared.prompts[index / task_.n].tokens;
   request.options = task_.options;
   request.options.show_control = shows_control_;
-  if (prepared.grammar) {
-    request.filter = std::make_shared<output::CallFilter>(service_->tokenizer(), *prepared.grammar,
-                                                          shows_control_);
+  if (prepared.form) {
+    const bool at_start = !request.prompt.empty() &&
+                          service_->tokenizer().Piece(request.prompt.back(), false).empty();
+    auto filter = grammars_->Filter(*prepared.form, at_start);
+    if (!filter) {
+      return tl::make_unexpected(std::move(filter).error());
+    }
+    request.filter = *std::move(filter);
   }
   request.n_top_logprobs = task_.n_top_logprobs;
   request.priority = task_.priority;

@@ -14,9 +14,13 @@
 
 namespace plimsoll::server::api {
 
+class AnswerGrammars;
+
 struct RunTaskOptions {
   // Of a stream: the bytes that may wait for the client's socket before its sequence pauses.
   uint64_t max_unsent_bytes = 256 * 1024;
+  // Those of the model; null: the task compiles its own.
+  std::shared_ptr<AnswerGrammars> grammars;
   // Of each choice that was neither cancelled nor failed; may be empty.
   std::function<void(const engine::GenerationEnd&)> on_end;
   // The seed of a request that names none; empty: any.

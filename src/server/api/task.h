@@ -56,13 +56,23 @@ struct PlainPrompt {
   bool echo = false;
 };
 
+// What an answer has to be. Of a conversation: what stands behind its reasoning and is no call.
+struct Constraint {
+  enum class Kind { kJsonObject, kJsonSchema, kRegex, kGbnf, kChoice };
+  Kind kind = Kind::kJsonObject;
+  std::string source;                // the schema, the expression or the grammar
+  std::vector<std::string> choices;  // the texts of kChoice
+  std::string param;                 // the request's member, for errors
+};
+
 struct Task {
   std::string model;  // as the client named it; "": the only one, or the first
   // One conversation, or one or several prompts (each makes `n` choices, numbered through).
   std::variant<Conversation, std::vector<PlainPrompt>> input;
   engine::GenerateOptions options;  // n_predict 0: as long as the context allows
-  bool seed_given = false;          // else each choice draws a seed of its own
-  uint32_t n = 1;                   // choices
+  std::optional<Constraint> constraint;
+  bool seed_given = false;  // else each choice draws a seed of its own
+  uint32_t n = 1;           // choices
   std::optional<uint32_t> n_top_logprobs;
   bool stream = false;
   int32_t priority = 0;  // of the order "priority": the lowest first

@@ -6,6 +6,7 @@
 
 #include "server/api/anthropic/content.h"
 #include "server/api/anthropic/replies.h"
+#include "server/api/constraint_fields.h"
 #include "server/api/json/parse_body.h"
 #include "server/api/request_fields.h"
 
@@ -41,7 +42,8 @@ void ReadToolChoice(const Field& field, Conversation& conversation) {
   fields.NoteUnknown();
 }
 
-void ReadThinking(Fields& fields, Conversation& conversation) {
+void ReadThinking(Fields& fields, Conversation& conversation,
+                  std::optional<Constraint>& constraint) {
   Fields thinking = fields["thinking"].Object();
   const auto type = thinking["type"].OneOf({"disabled", "enabled", "adaptive"});
   const auto budget = thinking["budget_tokens"].Integer({1, kTokensMost});
@@ -51,19 +53,17 @@ void ReadThinking(Fields& fields, Conversation& conversation) {
 
   Fields output = fields["output_config"].Object();
   const std::string_view effort = output["effort"].String({.most = 32}).value_or("");
-  if (const Field format = output["format"]; format.present()) {
-    format.FailUnsupported("constrained output is not offered yet");
-  }
+  constraint = ReadFlatFormat(output["format"]);
   output.NoteUnknown();
   if (type || !effort.empty()) SetThinking(conversation, type != 0U, effort);
 }
 
-Conversation ReadConversation(Fields& fields) {
+Conversation ReadConversation(Fields& fields, std::optional<Constraint>& constraint) {
   Conversation conversation;
   conversation.messages = ReadMessages(fields);
   ReadToolList(fields["tools"], conversation, ReadTool);
   ReadToolChoice(fields["tool_choice"], conversation);
-  ReadThinking(fields, conversation);
+  ReadThinking(fields, conversation, constraint);
   for (const std::string_view key : {"container", "mcp_servers"}) {
     const Field field = fields[key];
     const bool empty = field.is_array() && field.Array().empty();
@@ -87,7 +87,7 @@ ApiResult<TaskRequest> ParseMessagesRequest(std::string_view body) {
   task.model = fields.Required("model").String(kModelNameBytes).value_or("");
   const auto limit = fields.Required("max_tokens").Integer({1, kTokensMost});
   task.options.n_predict = static_cast<uint32_t>(limit.value_or(1));
-  task.input = ReadConversation(fields);
+  task.input = ReadConversation(fields, task.constraint);
   task.options.stop = ReadStopStrings(fields["stop_sequences"]);
   ReadFloat(fields["temperature"], {0, 2}, task.options.sampling.temperature);
   ReadFloat(fields["top_p"], {0, 1}, task.options.sampling.top_p);
@@ -111,7 +111,8 @@ ApiResult<CountTokensRequest> ParseCountTokensRequest(std::string_view body) {
   Fields fields = reading.Open(*parsed);
   CountTokensRequest request;
   request.model = fields.Required("model").String(kModelNameBytes).value_or("");
-  request.conversation = ReadConversation(fields);
+  std::optional<Constraint> unused;  // tokens of the prompt are counted
+  request.conversation = ReadConversation(fields, unused);
   fields.NoteUnknown();
   if (reading.error) return tl::unexpected(std::move(*reading.error));
   request.unknown = std::move(reading.unknown);

@@ -134,7 +134,7 @@ TEST(AnthropicRequests, NamesThePlaceOfWhatIsWrong) {
       {MessagesBody(R"("tool_choice":{"type":"tool","name":"x"})"), "tool_choice.name"},
       {MessagesBody(R"("thinking":{"type":"enabled"})"), "thinking.budget_tokens"},
       {MessagesBody(R"("output_config":{"format":{"type":"json_schema"}})"),
-       "output_config.format"},
+       "output_config.format.schema"},
       {MessagesBody(R"("mcp_servers":[{"url":"x"}])"), "mcp_servers"},
   };
   for (const auto& [body, param] : cases) {

@@ -32,8 +32,8 @@ namespace plimsoll::server::api {
 //       const auto role = message.Required("role").String();  // "messages[2].role"
 //       ...
 //     }
-//     if (const Field format = fields["format"]; format.present()) {
-//       format.FailUnsupported("constrained output is not offered yet");
+//     if (const Field lora = fields["lora"]; lora.present()) {
+//       lora.FailUnsupported("adapters are not offered yet");
 //     }
 //     fields.NoteUnknown();
 //     if (reading.error) return tl::unexpected(*reading.error);

@@ -19,8 +19,9 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::array<std::string_view, 5> kSchemaMembers = {"tools", "functions", "response_format",
-                                                            "text", "format"};
+constexpr std::array<std::string_view, 9> kSchemaMembers = {
+    "tools",       "functions",   "response_format",    "text",         "format",
+    "json_schema", "guided_json", "structured_outputs", "output_config"};
 
 // Builds the value as the parser meets its parts, and stops it at a limit.
 class LimitedBuilder {

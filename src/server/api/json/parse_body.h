@@ -13,8 +13,7 @@ namespace plimsoll::server::api {
 // Each is checked while the text is read, before memory for what is beyond it is taken.
 struct JsonLimits {
   uint32_t depth = 64;
-  // Below the members of the body that hold JSON schemas: tools, functions, response_format, text,
-  // format.
+  // Below the members of the body that hold JSON schemas: tools, response_format, ...
   uint32_t schema_depth = 128;
   uint32_t n_array_items = 1'000'000;
   uint32_t n_object_members = 10'000;

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "engine/generation.h"
+#include "server/api/constraint_fields.h"
 #include "server/api/json/parse_body.h"
 #include "server/api/ollama/messages.h"
 #include "server/api/ollama/options.h"
@@ -44,7 +45,7 @@ void ReadCommon(Fields& fields, bool is_empty, TextRequest& text) {
   task.stream = fields["stream"].Bool().value_or(true);
   text.n_ctx = ReadOptions(fields, task);
   ReadLogprobs(fields, task);
-  RefuseUnlessEmpty(fields["format"], "constrained output is not offered yet");
+  task.constraint = ReadOllamaFormat(fields["format"]);
   const auto keep_alive = ReadKeepAlive(fields["keep_alive"]);
   text.only_load = is_empty;
   text.only_unload = is_empty && keep_alive == 0.0;

@@ -115,8 +115,8 @@ TEST(OllamaRequests, NamesThePlaceOfWhatIsWrong) {
   const std::vector<std::pair<std::string, std::string>> chats = {
       {R"({"messages":[]})", "model"},
       {ChatBody(R"("stream":1)"), "stream"},
-      {ChatBody(R"("format":"json")"), "format"},
-      {ChatBody(R"("format":{"type":"object"})"), "format"},
+      {ChatBody(R"("format":"xml")"), "format"},
+      {ChatBody(R"("format":1)"), "format"},
       {ChatBody(R"("keep_alive":"soon")"), "keep_alive"},
       {ChatBody(R"("think":"much")"), "think"},
       {ChatBody(R"("think":1)"), "think"},

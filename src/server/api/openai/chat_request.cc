@@ -7,6 +7,7 @@
 #include <boost/json/value.hpp>
 
 #include "engine/generation.h"
+#include "server/api/constraint_fields.h"
 #include "server/api/json/convert.h"
 #include "server/api/json/parse_body.h"
 #include "server/api/openai/conversation_fields.h"
@@ -24,12 +25,6 @@ constexpr std::string_view kOwnArguments[] = {"messages", "tools", "add_generati
                                               "bos_token", "eos_token"};
 
 void RefuseChatOptions(Fields& fields) {
-  const Field format = fields["response_format"];
-  if (format.present()) {
-    const Field type = format.Object().Required("type");
-    const auto name = type.OneOf({"text", "json_object", "json_schema"});
-    if (name && *name != 0) format.FailUnsupported("constrained output is not offered yet");
-  }
   for (const Field& modality : fields["modalities"].Array({.most = 16})) {
     if (modality.String() != "text") modality.FailUnsupported("the answer is text");
   }
@@ -93,6 +88,8 @@ ApiResult<TaskRequest> ParseChatRequest(std::string_view body) {
   Task& task = request.task;
   task.input = ReadConversation(fields);
   ReadGeneration(fields, task);
+  task.constraint =
+      OnlyOne(std::move(task.constraint), ReadResponseFormat(fields["response_format"]), fields);
   // The newest name counts when several are given.
   for (const std::string_view key : {"n_predict", "max_tokens", "max_completion_tokens"}) {
     ReadTokenLimit(fields, key, task.options.n_predict);

@@ -11,6 +11,8 @@
 #include <boost/json/value.hpp>
 #include <fmt/format.h>
 
+#include "server/api/constraint_fields.h"
+
 namespace plimsoll::server::api::openai {
 namespace {
 
@@ -35,11 +37,6 @@ constexpr NeutralNumber kNeutralNumbers[] = {
 
 // Those for which nothing but their absence (or emptiness) is offered.
 constexpr std::pair<std::string_view, std::string_view> kAbsent[] = {
-    {"grammar", "constrained output is not offered yet"},
-    {"json_schema", "constrained output is not offered yet"},
-    {"guided_json", "constrained output is not offered yet"},
-    {"guided_regex", "constrained output is not offered yet"},
-    {"guided_grammar", "constrained output is not offered yet"},
     {"lora", "adapters are not offered yet"},
     {"samplers", "the order of the samplers is fixed"},
     {"response_fields", "a reply has all of its fields"},
@@ -182,6 +179,7 @@ void ReadGeneration(Fields& fields, Task& task) {
   ReadInt(fields, "priority", {INT32_MIN, INT32_MAX}, task.priority);  // vLLM's name and sense
   task.options.ignore_end = fields["ignore_eos"].Bool().value_or(false);
   task.report_progress = fields["return_progress"].Bool().value_or(false) && task.stream;
+  task.constraint = ReadConstraintMembers(fields);
   AcceptWhatChangesNothing(fields);
   RefuseWhatIsNotOffered(fields);
 }

@@ -154,12 +154,58 @@ TEST(ChatRequest, NumbersHaveRangesThatHoldAtTheirEdges) {
   }
 }
 
+TEST(ChatRequest, SaysInManyWordsWhatTheAnswerHasToBe) {
+  using Kind = Constraint::Kind;
+  const auto constraint = [](std::string_view members) {
+    auto request = Chat(std::string(members));
+    EXPECT_TRUE(request) << members << ": " << Refusal(request);
+    return request ? std::move(request->task.constraint) : std::nullopt;
+  };
+  for (const char* nothing :
+       {"", R"("response_format":{"type":"text"})", R"("grammar":"")", R"("json_schema":null)"}) {
+    EXPECT_FALSE(constraint(nothing)) << nothing;
+  }
+  const struct {
+    std::string_view members;
+    Kind kind;
+    std::string_view source;
+    std::string_view param;
+  } cases[] = {
+      {R"("response_format":{"type":"json_object"})", Kind::kJsonObject, "", "response_format"},
+      {R"("response_format":{"type":"json_object","schema":{"type":"array"}})", Kind::kJsonSchema,
+       R"({"type":"array"})", "response_format.schema"},
+      {R"("response_format":{"type":"json_schema","json_schema":
+          {"name":"a","strict":true,"schema":{"b":1,"a":2}}})",
+       Kind::kJsonSchema, R"({"b":1,"a":2})", "response_format.json_schema.schema"},
+      {R"("response_format":{"type":"json_schema","json_schema":{"name":"a"}})", Kind::kJsonObject,
+       "", "response_format.json_schema"},
+      {R"("grammar":"root ::= \"x\"")", Kind::kGbnf, R"(root ::= "x")", "grammar"},
+      {R"("json_schema":{"type":"object"})", Kind::kJsonSchema, R"({"type":"object"})",
+       "json_schema"},
+      {R"("guided_json":"{\"type\":\"null\"}")", Kind::kJsonSchema, R"({"type":"null"})",
+       "guided_json"},
+      {R"("guided_regex":"a+")", Kind::kRegex, "a+", "guided_regex"},
+      {R"("guided_choice":["a","b"])", Kind::kChoice, "", "guided_choice"},
+      {R"("structured_outputs":{"regex":"a"})", Kind::kRegex, "a", "structured_outputs.regex"},
+      {R"("structured_outputs":{"json_object":true})", Kind::kJsonObject, "",
+       "structured_outputs.json_object"},
+  };
+  for (const auto& one : cases) {
+    const auto found = constraint(one.members);
+    ASSERT_TRUE(found) << one.members;
+    EXPECT_EQ(found->kind, one.kind) << one.members;
+    EXPECT_EQ(found->source, one.source);
+    EXPECT_EQ(found->param, one.param);
+  }
+}
+
 TEST(ChatRequest, KnownValuesWithoutSupportAreNamed) {
   const std::pair<std::string_view, std::string_view> cases[] = {
-      {R"("response_format":{"type":"json_object"})", "response_format: unsupported_value"},
-      {R"("response_format":{"type":"json_schema","json_schema":{}})",
-       "response_format: unsupported_value"},
       {R"("response_format":{"type":"xml"})", "response_format.type: invalid_value"},
+      {R"("response_format":{"type":"json_schema","json_schema":{"schema":[]}})",
+       "response_format.json_schema.schema: invalid_type"},
+      {R"("structured_outputs":{"structural_tag":{}})",
+       "structured_outputs.structural_tag: unsupported_value"},
       {R"("store":true)", "store: unsupported_value"},
       {R"("service_tier":"flex")", "service_tier: unsupported_value"},
       {R"("modalities":["text","audio"])", "modalities[1]: unsupported_value"},
@@ -168,8 +214,9 @@ TEST(ChatRequest, KnownValuesWithoutSupportAreNamed) {
       {R"("verbosity":"low")", "verbosity: unsupported_value"},
       {R"("functions":[])", "functions: unsupported_value"},
       {R"("function_call":"auto")", "function_call: unsupported_value"},
-      {R"("grammar":"root ::= x")", "grammar: unsupported_value"},
-      {R"("json_schema":{"type":"object"})", "json_schema: unsupported_value"},
+      {R"("grammar":["root ::= x"])", "grammar: invalid_type"},
+      {R"("json_schema":1)", "json_schema: invalid_type"},
+      {R"("grammar":"root ::= \"x\"","guided_regex":"x")", ": invalid_value"},
       {R"("stream":true,"stream_options":{"include_obfuscation":true})",
        "stream_options.include_obfuscation: unsupported_value"},
       {R"("stream_options":{"include_usage":true})", "stream_options: invalid_value"},

@@ -7,52 +7,13 @@
 #include "base/json_text.h"
 #include "server/api/output/json_scan.h"
 #include "server/api/output/output_format.h"
+#include "server/api/output/value_json.h"
 #include "text/jinja/value.h"
 
 namespace plimsoll::server::api::output {
 namespace {
 
-using text::jinja::Kind;
 using text::jinja::Value;
-
-void WriteTemplateValue(const Value& value, JsonText& json) {
-  switch (value.kind()) {
-    case Kind::kBool:
-      json.Bool(value.boolean());
-      break;
-    case Kind::kInt:
-      if (const int64_t* integer = value.exact_integer()) {
-        json.Number(*integer);
-        break;
-      }
-      [[fallthrough]];
-    case Kind::kDouble:
-      json.Number(value.number());
-      break;
-    case Kind::kString:
-      json.String(value.string());
-      break;
-    case Kind::kList:
-      json.BeginArray();
-      for (const Value& item : value.list()) WriteTemplateValue(item, json);
-      json.EndArray();
-      break;
-    case Kind::kDict:
-      json.BeginObject();
-      for (const auto& [key, member] : value.dict().members()) {
-        json.Key(key);
-        WriteTemplateValue(member, json);
-      }
-      json.EndObject();
-      break;
-    case Kind::kUndefined:
-    case Kind::kNone:
-    case Kind::kNamespace:
-    case Kind::kCallable:
-      json.Null();
-      break;
-  }
-}
 
 // Something that is JSON already, or else as a string.
 std::string JsonOr(std::string_view text) {

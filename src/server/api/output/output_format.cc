@@ -100,8 +100,8 @@ std::string_view BehindName(ToolSyntax syntax) {
   return "";
 }
 
-// What stands behind the arguments' object; nothing where they are not written as one.
-std::optional<std::string_view> BehindArguments(ToolSyntax syntax) {
+// What stands behind the arguments' object.
+std::string_view BehindArguments(ToolSyntax syntax) {
   switch (syntax) {
     case ToolSyntax::kHermes:
       return "}\n</tool_call>";
@@ -120,7 +120,7 @@ std::optional<std::string_view> BehindArguments(ToolSyntax syntax) {
     case ToolSyntax::kGlm:
       break;
   }
-  return std::nullopt;
+  return "";
 }
 
 }  // namespace
@@ -168,19 +168,12 @@ std::string ForcedOpening(const ToolChoice& choice, const OutputFormat& format,
   return opening;
 }
 
-std::optional<CallGrammar> FindCallGrammar(const ToolChoice& choice, const OutputFormat& format,
-                                           std::span<const Tool> tools) {
-  const bool named = choice.kind == ToolChoice::Kind::kNamed;
-  const auto closing = BehindArguments(format.tools);
-  if (!closing || (!named && choice.kind != ToolChoice::Kind::kRequired)) return std::nullopt;
-  CallGrammar grammar;
-  grammar.name_is_said = named;
-  grammar.bridge = BehindName(format.tools);
-  grammar.closing = *closing;
-  for (const Tool& tool : tools) {
-    if (!named || tool.name == choice.name) grammar.tools.push_back(ShapeOf(tool));
-  }
-  return grammar.tools.empty() ? std::nullopt : std::optional(std::move(grammar));
+CallSpelling SpellCall(ToolSyntax syntax) {
+  std::string_view bridge = BehindName(syntax);
+  if (bridge.ends_with('{')) bridge.remove_suffix(1);
+  return {.opening = std::string(Opening(syntax)),
+          .bridge = std::string(bridge),
+          .closing = std::string(BehindArguments(syntax))};
 }
 
 }  // namespace plimsoll::server::api::output

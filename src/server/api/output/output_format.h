@@ -8,7 +8,6 @@
 #include <string_view>
 #include <vector>
 
-#include "server/api/output/tool_shape.h"
 #include "server/api/task.h"
 
 namespace plimsoll::server::api::output {
@@ -49,18 +48,14 @@ struct OutputFormat {
 [[nodiscard]] std::string ForcedOpening(const ToolChoice& choice, const OutputFormat& format,
                                         std::string_view prompt);
 
-// What follows ForcedOpening, for models that do not know it by themselves: a name, `bridge`, which
-// ends with the arguments' bracket, the rest of that JSON object, `closing`.
-struct CallGrammar {
-  std::vector<ToolShape> tools;
-  bool name_is_said = false;  // of the only one, and the bridge
+// How a call is written: `opening`, a name, `bridge`, the arguments, `closing`. Of formats whose
+// arguments are a JSON object; for others it says only how they begin.
+struct CallSpelling {
+  std::string opening;
   std::string bridge;
   std::string closing;
 };
-// Nothing where ForcedOpening is empty, or the arguments are not written as JSON.
-[[nodiscard]] std::optional<CallGrammar> FindCallGrammar(const ToolChoice& choice,
-                                                         const OutputFormat& format,
-                                                         std::span<const Tool> tools);
+[[nodiscard]] CallSpelling SpellCall(ToolSyntax syntax);
 
 // The instruction that tells a model of tools when its template cannot.
 [[nodiscard]] std::string GenericToolPrompt(std::span<const Tool> tools, const ToolChoice& choice,

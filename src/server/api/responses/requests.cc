@@ -8,6 +8,7 @@
 
 #include "base/json_text.h"
 #include "engine/generation.h"
+#include "server/api/constraint_fields.h"
 #include "server/api/json/parse_body.h"
 #include "server/api/request_fields.h"
 #include "server/api/responses/input.h"
@@ -37,17 +38,14 @@ void RefuseWhatWouldBeKept(Fields& fields) {
   }
 }
 
-void RefuseOtherOutput(Fields& fields, Settings& settings) {
+void ReadOutput(Fields& fields, Task& task, Settings& settings) {
   const Field truncation = fields["truncation"];
   if (const auto mode = truncation.String(); mode && *mode != "disabled") {
     truncation.FailUnsupported("nothing is cut from a conversation");
   }
   const Field text = fields["text"];
   Fields members = text.Object();
-  if (const Field format = members["format"]; format.present()) {
-    const auto type = format.Object().Required("type").String();
-    if (type && *type != "text") format.FailUnsupported("constrained output is not offered yet");
-  }
+  task.constraint = ReadFlatFormat(members["format"]);
   if (const Field verbosity = members["verbosity"]; verbosity.present()) {
     if (verbosity.String().value_or("medium") != "medium") {
       verbosity.FailUnsupported("tell the model in the prompt");
@@ -152,7 +150,7 @@ ApiResult<TaskRequest> ParseResponsesRequest(std::string_view body) {
   task.input = ReadConversation(fields, options.settings);
   ReadSampling(fields, task, options.settings);
   ReadLogprobs(fields, task, options.settings);
-  RefuseOtherOutput(fields, options.settings);
+  ReadOutput(fields, task, options.settings);
   AcceptTheRest(fields, options.settings);
   for (const auto& [name, value] :
        {std::pair{"store", "false"}, std::pair{"background", "false"},

@@ -1,0 +1,137 @@
+// What constrained output costs: compiling a schema, and for each token of an answer looking at the
+// drawn one, a mask that is computed, and one that is kept; beside a decode step of so many
+// milliseconds. The vocabulary is a model's or a GGUF vocabulary's.
+//
+//   grammar_bench -m FILE [--step-ms 30] [--schema FILE] [--answer FILE]
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <iterator>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "engine/engine.h"
+#include "grammar/automaton.h"
+#include "grammar/grammar_filter.h"
+#include "grammar/json_schema.h"
+#include "text/tokenizer.h"
+
+namespace {
+
+using namespace plimsoll;
+using Clock = std::chrono::steady_clock;
+
+constexpr std::string_view kSchema =
+    R"({"type":"object","properties":{"name":{"type":"string"},"age":{"type":"integer"},
+        "address":{"type":"object","properties":{"street":{"type":"string","maxLength":80},
+        "city":{"type":"string"}},"required":["street","city"]},
+        "tags":{"type":"array","items":{"enum":["red","green","blue"]}},
+        "note":{"type":"string","maxLength":1000}},
+        "required":["name","age","address","tags","note"]})";
+constexpr std::string_view kAnswer =
+    R"({"name": "Ada Lovelace", "age": 36, "address": {"street": "12 St James's Square",
+ "city": "London"}, "tags": ["red", "blue", "green"], "note": "She wrote the first program for a
+ machine that was never built, and saw that it could do more than sums."})";
+
+double Seconds(Clock::time_point from) {
+  return std::chrono::duration<double>(Clock::now() - from).count();
+}
+
+struct Figures {
+  std::vector<double> values;
+
+  [[nodiscard]] std::string Text() {
+    std::ranges::sort(values);
+    const double sum = std::accumulate(values.begin(), values.end(), 0.0);
+    return fmt::format("mean {:8.1f} us  median {:8.1f} us  most {:8.1f} us",
+                       sum / static_cast<double>(values.size()) * 1e6,
+                       values[values.size() / 2] * 1e6, values.back() * 1e6);
+  }
+  [[nodiscard]] double mean() const {
+    return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+  }
+};
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+Result<> Run(const std::string& path, const std::string& schema, std::string answer,
+             double step_ms) {
+  auto tokenizer = engine::LoadTokenizer(path);
+  if (!tokenizer) return Forward(tokenizer);
+
+  auto start = Clock::now();
+  auto grammar = grammar::CompileJsonSchema(schema);
+  if (!grammar) return Forward(grammar);
+  auto automaton = grammar::Automaton::Compile(*std::move(grammar));
+  if (!automaton) return Forward(automaton);
+  fmt::print("schema compiled            {:8.1f} us\n", Seconds(start) * 1e6);
+  const auto shared = std::make_shared<const grammar::Automaton>(*std::move(automaton));
+  start = Clock::now();
+  const auto trie = std::make_shared<const grammar::VocabularyTrie>(**tokenizer);
+  fmt::print("trie of {} tokens      {:8.1f} ms, {:.1f} MiB\n", trie->n_tokens(),
+             Seconds(start) * 1e3, static_cast<double>(trie->MemoryBytes()) / (1 << 20));
+  const auto masks = std::make_shared<grammar::TokenMasks>(trie, 32 << 20);
+
+  std::erase(answer, '\n');
+  const std::vector<TokenId> tokens = (*tokenizer)->Encode(answer, {});
+  Figures look;
+  Figures cold;
+  Figures kept;
+  for (Figures* figures : {&cold, &kept}) {
+    grammar::GrammarFilter filter(shared, masks, "", false);
+    for (const TokenId token : tokens) {
+      start = Clock::now();
+      const auto mask = filter.Mask();
+      if (!mask) return tl::make_unexpected(mask.error());
+      figures->values.push_back(Seconds(start));
+      start = Clock::now();
+      if (!filter.Allows(token)) {
+        return Fail(ErrorKind::kUsage, "the answer is not of the schema at '{}'",
+                    (*tokenizer)->Piece(token, true));
+      }
+      filter.Accept(token);
+      look.values.push_back(Seconds(start));
+    }
+  }
+  const auto totals = masks->totals();
+  fmt::print("{} tokens of an answer; {} masks computed, {} walks of the vocabulary, {} KiB kept\n",
+             tokens.size(), totals.n_computed, totals.n_upper_computed, totals.bytes >> 10);
+  fmt::print("mask, first answer   {}\n", cold.Text());
+  fmt::print("mask, kept           {}\n", kept.Text());
+  fmt::print("a drawn token        {}\n", look.Text());
+  fmt::print(
+      "of a step of {} ms: a mask each time {:.2f} % at first, {:.2f} % then; none {:.3f} %\n",
+      step_ms, cold.mean() * 1e5 / step_ms, kept.mean() * 1e5 / step_ms,
+      look.mean() * 1e5 / step_ms);
+  return {};
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("what constrained output costs");
+  std::string model;
+  std::string schema_file;
+  std::string answer_file;
+  double step_ms = 30;
+  app.add_option("-m,--model", model, "a GGUF file with a vocabulary")->required();
+  app.add_option("--schema", schema_file, "a JSON schema");
+  app.add_option("--answer", answer_file, "a text that it allows");
+  app.add_option("--step-ms", step_ms, "a decode step");
+  CLI11_PARSE(app, argc, argv);
+  const auto done =
+      Run(model, schema_file.empty() ? std::string(kSchema) : ReadFile(schema_file),
+          answer_file.empty() ? std::string(kAnswer) : ReadFile(answer_file), step_ms);
+  if (!done) {
+    fmt::print(stderr, "{}\n", done.error().message);
+    return 1;
+  }
+  return 0;
+}
