@@ -19,6 +19,7 @@
 #include "engine/order/order_policy.h"
 #include "engine/service.h"
 #include "server/health.h"
+#include "server/http/api_keys.h"
 #include "server/http/http_server.h"
 #include "server/refusals.h"
 #include "server/server.h"
@@ -41,6 +42,9 @@ struct ServeFlags {
   std::optional<SizeSpec> memory_floor;
   float drain_seconds = 30;
   uint32_t max_step_seconds = 600;
+  bool no_prefix_cache = false;
+  bool share_prefixes = false;
+  std::string prefix_log;
 };
 
 void Declare(CommandLine& line, ServeFlags& flags) {
@@ -72,6 +76,12 @@ void Declare(CommandLine& line, ServeFlags& flags) {
                flags.service.max_seconds, 1, kDay);
   line.Integer("--max-paused-seconds", "that a request waits for its reader (default 60)",
                flags.service.max_paused_seconds, 1, kDay);
+  line.Flag("--no-prefix-cache,--no-cache-prompt",
+            "compute every prompt, also what another began with", flags.no_prefix_cache);
+  line.Flag("--share-prefixes", "what one API key's prompts begin with, others find in memory too",
+            flags.share_prefixes);
+  line.Text("--prefix-log", "FILE", "what leaves the prefix cache, for plimsoll trace check",
+            flags.prefix_log);
   line.Integer("--max-step-seconds", "after which /livez says that it is stuck (default 600)",
                flags.max_step_seconds, 1, kDay);
   line.Real("--drain-seconds", "for requests to end after SIGTERM (default 30)",
@@ -93,6 +103,8 @@ Result<> Check(ServeFlags& flags, bool err_is_terminal) {
     return Fail(ErrorKind::kUsage, "--drain-seconds: {} is not between 0 and 86400",
                 flags.drain_seconds);
   }
+  flags.service.prefix_cache = !flags.no_prefix_cache;
+  flags.service.prefix_log = flags.prefix_log;
   return FinishHttpOptions(flags.http, err_is_terminal);
 }
 
@@ -128,6 +140,18 @@ Router ReadyRoutes(const std::shared_ptr<Health>& health, const server::ServingP
   return router;
 }
 
+// Those whose prompts share no keys and values; null without any.
+std::shared_ptr<const server::http::ApiKeys> KeysThatPart(const std::vector<std::string>& keys) {
+  if (keys.empty()) {
+    return nullptr;
+  }
+  auto known = std::make_shared<server::http::ApiKeys>();
+  for (const std::string& key : keys) {
+    static_cast<void>(known->Add(key));  // the HTTP server refuses a bad one
+  }
+  return known;
+}
+
 server::ServingPtr Serve(const std::shared_ptr<ModelSet>& models, const HttpServer& http,
                          const ServeFlags& flags, const Console& console) {
   auto serving = std::make_shared<server::Serving>();
@@ -135,6 +159,9 @@ server::ServingPtr Serve(const std::shared_ptr<ModelSet>& models, const HttpServ
   serving->version = PLIMSOLL_VERSION;
   serving->n_parallel = flags.service.n_parallel;
   serving->run_task.max_unsent_bytes = flags.http.http.limits.max_unsent_bytes;
+  if (!flags.share_prefixes) {
+    serving->prefix_keys = KeysThatPart(flags.http.http.api_keys);
+  }
   serving->connections = [&http] { return http.stats(); };
   if (!flags.engine.quiet) {
     serving->log = [&err = console.err](std::string_view line) {

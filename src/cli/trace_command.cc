@@ -13,7 +13,8 @@ struct TraceAction {
   CommandFn command;
 };
 
-constexpr std::array<TraceAction, 3> kActions = {{
+constexpr std::array<TraceAction, 4> kActions = {{
+    {"check", "whether each decision of a prefix cache was right, from its log", TraceCheckCommand},
     {"record", "run a model and write down what its routers choose", TraceRecordCommand},
     {"replay", "what each eviction policy would have missed, and the optimum", TraceReplayCommand},
     {"show", "how a model routes: reuse, skew, working set", TraceShowCommand},
@@ -21,7 +22,8 @@ constexpr std::array<TraceAction, 3> kActions = {{
 
 std::string TraceHelp() {
   std::string help =
-      "Study how a model's routers chose experts, from a recorded trace.\n\n"
+      "Study how a model's routers chose experts, from a recorded trace; or what a prefix cache "
+      "did.\n\n"
       "usage: plimsoll trace COMMAND [options]\n\nCommands:\n";
   for (const TraceAction& action : kActions) {
     help += fmt::format("  {:<12} {}\n", action.name, action.summary);

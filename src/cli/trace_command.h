@@ -1,4 +1,4 @@
-// plimsoll trace: recorded routing, without a model.
+// plimsoll trace: what was recorded, without a model.
 #pragma once
 
 #include "cli/command.h"
@@ -12,5 +12,8 @@ namespace plimsoll::cli {
                                           const CommandContext& context);
 [[nodiscard]] Result<> TraceShowCommand(std::vector<std::string> args,
                                         const CommandContext& context);
+// Of a prefix cache, not of routing.
+[[nodiscard]] Result<> TraceCheckCommand(std::vector<std::string> args,
+                                         const CommandContext& context);
 
 }  // namespace plimsoll::cli

@@ -107,5 +107,26 @@ TEST_F(TraceCommandTest, WhatIsWrongIsSaid) {
   EXPECT_THAT(error({"show"}), HasSubstr(path_.string()));
 }
 
+// A root, two prompts of a block each, the older of which is evicted.
+TEST_F(TraceCommandTest, CheckDoesTheSumsOfAPrefixCacheAgain) {
+  const std::string log =
+      "# plimsoll_prefix_log v1\n"
+      "# use_half_life_us=60000000 branch_half_life_us=3600000000 seconds_per_token=0x1p-10 "
+      "seconds_per_token_and_position=0x0p+0 "
+      "reload_bytes_per_second=0x0p+0\n"
+      "create 1 0 0\ncreate 2 1 10\nfill 2 32 1024\ncreate 3 1 900000000\nfill 3 32 1024\n";
+  std::ofstream(path_) << log + "evict 2\n";
+  ASSERT_TRUE(Run({"check"}));
+  EXPECT_THAT(out(), HasSubstr("1 evictions of 1.0 KiB were right"));
+  std::ofstream(path_) << log + "evict 3\n";
+  const auto wrong = Run({"check"});
+  ASSERT_FALSE(wrong);
+  EXPECT_EQ(wrong.error().kind, ErrorKind::kFailed);
+  EXPECT_THAT(wrong.error().message,
+              HasSubstr("line 8: node 3 was evicted, but node 2 was cheaper"));
+  std::ofstream(path_) << kTrace;
+  EXPECT_THAT(Run({"check"}).error().message, HasSubstr("serve --prefix-log"));
+}
+
 }  // namespace
 }  // namespace plimsoll::cli

@@ -39,7 +39,13 @@ Result<std::shared_ptr<engine::Service>> EngineLoader::Load(
   if (!engine) {
     return Forward(engine);
   }
-  auto service = engine::StartService(std::move(*engine), s_.service);
+  engine::ServiceOptions service_options = s_.service;
+  if (!service_options.prefix_log.empty() && s_.names.size() > 1) {
+    std::string name = s_.names[model];
+    std::ranges::replace(name, '/', '-');
+    service_options.prefix_log += "." + name;
+  }
+  auto service = engine::StartService(std::move(*engine), service_options);
   if (!service) {
     return service;
   }

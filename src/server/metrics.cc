@@ -75,6 +75,19 @@ void WriteTokens(PrometheusText& out, States states) {
   PerModel(out, states, "prompt_tokens_cached_total", "counter",
            "Tokens of prompts whose keys and values were there.",
            [](const ModelState& s) { return s.service.prompt_tokens_reused; });
+  PerModel(out, states, "prefix_cache_lookups_total", "counter", "Requests that began to run.",
+           [](const ModelState& s) { return s.service.prefix_lookups; });
+  PerModel(out, states, "prefix_cache_hits_total", "counter",
+           "Of these, those a part of whose prompt was there.",
+           [](const ModelState& s) { return s.service.prefix_hits; });
+  PerModel(out, states, "prefix_cache_evictions_total", "counter",
+           "Blocks of keys and values that made room for others.",
+           [](const ModelState& s) { return s.service.prefix_evictions; });
+  PerModel(out, states, "prefix_cache_evicted_bytes_total", "counter", "Their bytes.",
+           [](const ModelState& s) { return s.service.prefix_bytes_evicted; });
+  PerModel(out, states, "prefix_cache_bytes", "gauge",
+           "Kept for prompts that begin alike, beside what is in use.",
+           [](const ModelState& s) { return s.ledger.of(memory::Account::kPrefix).bytes; });
   PerModel(out, states, "generation_tokens_total", "counter", "Tokens that were drawn.",
            [](const ModelState& s) { return s.service.generated_tokens; });
   PerModel(out, states, "prefill_seconds_total", "counter", "Time of steps with parts of prompts.",

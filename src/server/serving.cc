@@ -77,6 +77,9 @@ void RunRequest(const ServingPtr& serving, api::TaskRequest request, ErrorFn err
     const engine::Service& service = **used;
     api::RunTaskOptions options = serving->run_task;
     options.grammars = serving->grammars->Of(*used);
+    if (serving->prefix_keys != nullptr) {
+      options.prefix_owner = serving->prefix_keys->NameOf(exchange->request());
+    }
     options.on_end = [times = serving->times->Of(service.summary().name)](
                          const engine::GenerationEnd& end) { times->Observe(end); };
     auto writer = request.make_reply(IdentityOf(*serving, service, request.task.model));

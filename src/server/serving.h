@@ -13,6 +13,7 @@
 #include "server/api/api_error.h"
 #include "server/api/run_task.h"
 #include "server/api/task_request.h"
+#include "server/http/api_keys.h"
 #include "server/http/limits.h"
 #include "server/http/router.h"
 #include "server/models.h"
@@ -36,6 +37,9 @@ struct Serving {
   std::string version;      // of the program
   uint32_t n_parallel = 1;  // contexts of a model for which there is always room
   api::RunTaskOptions run_task;
+  // Whose requests share the keys and values of prompts that begin alike: those that show the same
+  // one of these keys. Null: all.
+  std::shared_ptr<const http::ApiKeys> prefix_keys;
   // Asked for /metrics; may be empty.
   std::function<http::ConnectionStats()> connections;
   // A line for the log, such as members of requests that nobody knows; may be empty.

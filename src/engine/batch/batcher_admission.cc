@@ -194,7 +194,7 @@ bool Batcher::Provide(uint64_t n_blocks, const Sequence* for_whom) {
         grown = true;
       }
     }
-    if (!grown && (tree_ == nullptr || !tree_->Evict()) && !UnprotectWaiting(for_whom)) {
+    if (!grown && (tree_ == nullptr || !tree_->Evict(now_us_)) && !UnprotectWaiting(for_whom)) {
       return false;
     }
   }

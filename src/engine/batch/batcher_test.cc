@@ -1,54 +1,16 @@
 #include "engine/batch/batcher.h"
 
-#include <map>
 #include <string>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "engine/batch/batch_test_tools.h"
+
 namespace plimsoll::engine::batch {
 namespace {
 
 using testing::HasSubstr;
-
-// What a sink was told.
-struct Heard final : GenerationSink {
-  void OnText(std::string_view part, std::span<const GeneratedToken> drawn) override {
-    text += part;
-    tokens.insert(tokens.end(), drawn.begin(), drawn.end());
-  }
-  void OnEnd(const GenerationEnd& how) override {
-    ++n_ends;
-    end = how;
-  }
-  [[nodiscard]] bool HasRoom() const override { return has_room; }
-
-  std::string text;
-  std::vector<GeneratedToken> tokens;
-  GenerationEnd end;
-  int n_ends = 0;
-  bool has_room = true;
-};
-
-std::unique_ptr<Engine> LoadBundled(uint32_t n_ctx, uint32_t n_parallel = 1,
-                                    std::optional<SizeSpec> memory = std::nullopt) {
-  auto engine = Engine::Load({.memory = memory,
-                              .n_ctx = n_ctx,
-                              .n_parallel = n_parallel,
-                              .n_threads = 1,
-                              .prefill_chunk = 64},
-                             {});
-  EXPECT_TRUE(engine) << (engine ? "" : engine.error().message);
-  return std::move(*engine);
-}
-
-std::vector<TokenId> Encode(const Engine& engine, const std::string& text) {
-  return engine.tokenizer().Encode(text, {.parse_special = true});
-}
-
-std::string Question(const std::string& text) {
-  return "<|im_start|>user\n" + text + "<|im_end|>\n<|im_start|>assistant\n";
-}
 
 std::vector<GenerationRequest> MixedRequests(const Engine& engine) {
   std::vector<GenerationRequest> requests;
@@ -92,16 +54,6 @@ std::vector<std::string> TextsAlone(uint32_t n_ctx) {
     texts.push_back(TextAlone(*engine, request));
   }
   return texts;
-}
-
-// Runs until there is nothing to do.
-void Finish(Batcher& batcher) {
-  for (int i = 0; i < 100000; ++i) {
-    if (batcher.Step(Clock::now()) == Batcher::Outcome::kIdle) {
-      return;
-    }
-  }
-  FAIL() << "it never ends";
 }
 
 void ExpectSameTexts(Batcher& batcher, const Engine& engine,

@@ -74,17 +74,17 @@ class Checker {
     uint64_t n_holds = 0;
     uint32_t n_tokens = 0;
     uint64_t bytes = 0;
-    WideReal demand;
+    Demand demand;
   };
   using Nodes = std::unordered_map<uint64_t, Node>;
 
   [[nodiscard]] static bool CanGo(const Node& node) {
     return node.n_tokens > 0 && node.n_children == 0 && node.n_holds == 0;
   }
-  [[nodiscard]] WideReal Price(const Node& node) const {
-    return PriceOf(node.demand,
-                   ways_.CheapestSeconds(node.depth * kv::kBlockTokens, node.n_tokens, node.bytes),
-                   node.bytes);
+  [[nodiscard]] double Price(const Node& node) const {
+    const double seconds =
+        ways_.CheapestSeconds(node.depth * kv::kBlockTokens, node.n_tokens, node.bytes);
+    return PriceOf(node.demand.At(priced_us_, clock_), seconds, node.bytes);
   }
   // Changes a node, and its place among those that can go.
   template <class F>
@@ -100,13 +100,15 @@ class Checker {
   }
   [[nodiscard]] std::optional<std::string> Create(const Words& words);
   [[nodiscard]] std::optional<std::string> Evict(uint64_t serial);
-  void UsePath(uint64_t serial, uint64_t time_us);
+  void UsePath(uint64_t serial, uint64_t time_us, bool branches);
+  void PriceAnew(uint64_t time_us);
   void Erase(uint64_t serial);
 
   DemandClock clock_;
   WaysBack ways_;
   Nodes nodes_;
-  std::set<std::pair<WideReal, uint64_t>> can_go_;
+  std::set<std::pair<double, uint64_t>> can_go_;
+  uint64_t priced_us_ = 0;
   uint64_t last_serial_ = 0;
   LogSummary summary_;
 };
@@ -118,14 +120,17 @@ std::optional<std::string> Checker::SetConstants(std::string_view line) {
     value = std::strtod(text.c_str(), &end);
     return !text.empty() && *end == '\0' && value >= 0 && value < 1e300;
   };
-  double half_life = 0;
-  if (!real("half_life_us", half_life) || half_life < 1 || half_life > 1e18 ||
+  double use = 0;
+  double branch = 0;
+  if (!real("use_half_life_us", use) || use < 1 || use > 1e18 ||
+      !real("branch_half_life_us", branch) || branch < 1 || branch > 1e18 ||
       !real("seconds_per_token", ways_.seconds_per_token) ||
       !real("seconds_per_token_and_position", ways_.seconds_per_token_and_position) ||
       !real("reload_bytes_per_second", ways_.reload_bytes_per_second)) {
     return "the constants of the price are missing";
   }
-  clock_.half_life_us = static_cast<uint64_t>(half_life);
+  clock_.use_half_life_us = static_cast<uint64_t>(use);
+  clock_.branch_half_life_us = static_cast<uint64_t>(branch);
   return std::nullopt;
 }
 
@@ -142,7 +147,7 @@ std::optional<std::string> Checker::Create(const Words& words) {
       return fmt::format("there is no node {}", parent);
     }
     node.depth = above->second.parent == 0 ? 0 : above->second.depth + 1;
-    node.demand = clock_.WeightAt(time_us);
+    node.demand.Add(time_us, false, clock_);
     Change(parent, [](Node& changed) { ++changed.n_children; });
   }
   last_serial_ = serial;
@@ -151,15 +156,24 @@ std::optional<std::string> Checker::Create(const Words& words) {
   return std::nullopt;
 }
 
-void Checker::UsePath(uint64_t serial, uint64_t time_us) {
+void Checker::UsePath(uint64_t serial, uint64_t time_us, bool branches) {
   while (serial != 0) {
     uint64_t parent = 0;
     Change(serial, [&](Node& node) {
-      node.demand = node.demand.Plus(clock_.WeightAt(time_us));
+      node.demand.Add(time_us, branches, clock_);
       parent = node.parent;
     });
     serial = parent;
   }
+}
+
+void Checker::PriceAnew(uint64_t time_us) {
+  priced_us_ = time_us;
+  std::set<std::pair<double, uint64_t>> anew;
+  for (const auto& [price, serial] : can_go_) {
+    anew.insert({Price(nodes_.at(serial)), serial});
+  }
+  can_go_ = std::move(anew);
 }
 
 void Checker::Erase(uint64_t serial) {
@@ -199,15 +213,18 @@ std::optional<std::string> Checker::Take(const Words& words) {
   if (words.event == "create" && words.n == 3) {
     return Create(words);
   }
+  if (words.event == "price" && words.n == 1) {
+    PriceAnew(serial);
+    return std::nullopt;
+  }
   if (!nodes_.contains(serial)) {
     return fmt::format("there is no node {}", serial);
   }
-  if (words.event == "use-path" && words.n == 2) {
+  if ((words.event == "branch" || words.event == "go-on") && words.n == 2) {
     ++summary_.n_uses;
-    UsePath(serial, second);
+    UsePath(serial, second, words.event == "branch");
   } else if (words.event == "use" && words.n == 2) {
-    const WideReal weight = clock_.WeightAt(second);
-    Change(serial, [&](Node& node) { node.demand = node.demand.Plus(weight); });
+    Change(serial, [&](Node& node) { node.demand.Add(second, false, clock_); });
   } else if (words.event == "hold" && words.n == 1) {
     Change(serial, [](Node& node) { ++node.n_holds; });
   } else if (words.event == "let-go" && words.n == 1) {

@@ -42,9 +42,9 @@ void DecisionWriter::Begin(const DemandClock& clock, const WaysBack& ways_back) 
   if (log_ != nullptr) {
     log_->Write("# plimsoll_prefix_log v1\n");
     log_->Write(
-        fmt::format("# half_life_us={} seconds_per_token={:a} "
+        fmt::format("# use_half_life_us={} branch_half_life_us={} seconds_per_token={:a} "
                     "seconds_per_token_and_position={:a} reload_bytes_per_second={:a}\n",
-                    clock.half_life_us, ways_back.seconds_per_token,
+                    clock.use_half_life_us, clock.branch_half_life_us, ways_back.seconds_per_token,
                     ways_back.seconds_per_token_and_position, ways_back.reload_bytes_per_second));
   }
 }
@@ -55,9 +55,15 @@ void DecisionWriter::Create(uint64_t serial, uint64_t parent, uint64_t time_us) 
   }
 }
 
-void DecisionWriter::UsePath(uint64_t serial, uint64_t time_us) {
+void DecisionWriter::UsePath(uint64_t serial, uint64_t time_us, bool branches) {
   if (log_ != nullptr) {
-    log_->Write(fmt::format("use-path {} {}\n", serial, time_us));
+    log_->Write(fmt::format("{} {} {}\n", branches ? "branch" : "go-on", serial, time_us));
+  }
+}
+
+void DecisionWriter::Price(uint64_t time_us) {
+  if (log_ != nullptr) {
+    log_->Write(fmt::format("price {}\n", time_us));
   }
 }
 

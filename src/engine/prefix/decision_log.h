@@ -51,8 +51,10 @@ class DecisionWriter {
   void Begin(const DemandClock& clock, const WaysBack& ways_back);
   // A node came into being, used once; parent 0: a root.
   void Create(uint64_t serial, uint64_t parent, uint64_t time_us);
-  void UsePath(uint64_t serial, uint64_t time_us);  // and every node above it
+  // And every node above it. Branches: Demand::Add.
+  void UsePath(uint64_t serial, uint64_t time_us, bool branches);
   void UseNode(uint64_t serial, uint64_t time_us);
+  void Price(uint64_t time_us);  // all that can go, as of this time
   void Hold(uint64_t serial);
   void LetGo(uint64_t serial);
   void Fill(uint64_t serial, uint32_t n_tokens, uint64_t bytes);

@@ -9,6 +9,13 @@ namespace plimsoll::engine::prefix {
 
 using kv::kBlockTokens;
 
+namespace {
+
+// Of what fades by half in a minute, prices are off by a few hundredths.
+constexpr uint64_t kRepriceMicroseconds = 2'000'000;
+
+}  // namespace
+
 Hold& Hold::operator=(Hold&& other) noexcept {
   if (this != &other) {
     Release();
@@ -73,7 +80,7 @@ NodeIndex PrefixTree::NewNode(NodeIndex parent, uint64_t time_us) {
   node.parent = parent;
   if (parent != Hold::kNone) {
     node.depth = nodes_[parent].is_root() ? 0 : nodes_[parent].depth + 1;
-    CountUse(node, time_us);
+    CountUse(node, time_us, false);
   }
   ++stats_.n_nodes;
   writer_.Create(node.serial, parent == Hold::kNone ? 0 : nodes_[parent].serial, time_us);
@@ -220,13 +227,37 @@ void PrefixTree::Release(Hold& hold) {
   LetGo(Deepest(hold));
 }
 
-void PrefixTree::CountUse(Node& node, uint64_t time_us) const {
-  node.demand = node.demand.Plus(options_.clock.WeightAt(time_us));
+void PrefixTree::CountUse(Node& node, uint64_t time_us, bool branches) const {
+  node.demand.Add(time_us, branches, options_.clock);
   node.last_use_us = time_us;
 }
 
 uint64_t PrefixTree::BytesOf(const Node& node) const {
   return pool_.layout().block_bytes() + node.state_memory.bytes();
+}
+
+double PrefixTree::PriceOf(const Node& node) const {
+  if (options_.order == PrefixTreeOptions::Order::kLeastRecent) {
+    return static_cast<double>(node.last_use_us);
+  }
+  const uint64_t bytes = BytesOf(node);
+  const double seconds =
+      options_.ways_back.CheapestSeconds(node.depth * kBlockTokens, node.n_ready, bytes);
+  return prefix::PriceOf(node.demand.At(priced_us_, options_.clock), seconds, bytes);
+}
+
+// Uses fade faster than branches, so the order changes with time.
+void PrefixTree::PriceAnew(uint64_t time_us) {
+  priced_us_ = time_us;
+  writer_.Price(time_us);
+  std::vector<Candidate> anew;
+  anew.reserve(candidates_.size());
+  for (const Candidate& old : candidates_) {
+    Node& node = nodes_[old.node];
+    node.price = PriceOf(node);
+    anew.push_back({node.price, node.serial, old.node});
+  }
+  candidates_ = std::set<Candidate>(anew.begin(), anew.end());
 }
 
 void PrefixTree::Refresh(NodeIndex index) {
@@ -244,18 +275,16 @@ void PrefixTree::Refresh(NodeIndex index) {
     node.bytes_logged = bytes;
     writer_.Fill(node.serial, node.n_ready, bytes);
   }
-  node.price = options_.order == PrefixTreeOptions::Order::kLeastRecent
-                   ? WideReal::Of(static_cast<double>(node.last_use_us) + 1)
-                   : PriceOf(node.demand,
-                             options_.ways_back.CheapestSeconds(node.depth * kBlockTokens,
-                                                                node.n_ready, bytes),
-                             bytes);
+  node.price = PriceOf(node);
   candidates_.insert({node.price, node.serial, index});
 }
 
-bool PrefixTree::Evict() {
+bool PrefixTree::Evict(uint64_t time_us) {
   if (candidates_.empty()) {
     return false;
+  }
+  if (time_us >= priced_us_ + kRepriceMicroseconds) {
+    PriceAnew(time_us);
   }
   const NodeIndex index = candidates_.begin()->node;
   Node& node = nodes_[index];

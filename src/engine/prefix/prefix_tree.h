@@ -113,8 +113,9 @@ class PrefixTree {
   // the last call. A block that is in the tree already takes the place of the sequence's own.
   void Advance(Hold& hold, std::span<const TokenId> computed, kv::KvSequence& kv, uint64_t time_us);
 
-  // Frees the block with the lowest price; false when all that there are are held.
-  bool Evict();
+  // Frees the block with the lowest price; false when all that there are are held. Prices are those
+  // of some seconds ago at most.
+  bool Evict(uint64_t time_us);
 
   // Recurrent layers have no state per token: what a sequence that continues at `n_tokens`, a
   // multiple of kv::kBlockTokens that is computed, needs beside keys and values. False, and it is
@@ -148,10 +149,10 @@ class PrefixTree {
     uint32_t n_holds = 0;
     uint32_t n_promisers = 0;  // running sequences that will compute it
     uint64_t growth = 0;       // goes up when a child comes or grows
-    WideReal demand;
+    Demand demand;
     uint64_t last_use_us = 0;
     bool is_candidate = false;
-    WideReal price;         // while it is one
+    double price = 0;       // while it is one
     uint32_t n_logged = 0;  // tokens, and
     uint64_t bytes_logged = 0;
     std::unique_ptr<kv::StateSnapshot> state;
@@ -162,7 +163,7 @@ class PrefixTree {
     [[nodiscard]] bool is_ready() const { return n_ready == kv::kBlockTokens; }
   };
   struct Candidate {
-    WideReal price;
+    double price = 0;
     uint64_t serial = 0;
     NodeIndex node = 0;
     friend auto operator<=>(const Candidate&, const Candidate&) = default;
@@ -186,12 +187,16 @@ class PrefixTree {
   void MoveHold(NodeIndex from, NodeIndex to);
   void LetGo(NodeIndex node);
   void Release(Hold& hold);
-  void CountUse(Node& node, uint64_t time_us) const;
+  void CountUse(Node& node, uint64_t time_us, bool branches) const;
+  // Whether its tokens leave what was there before that ends.
+  [[nodiscard]] bool Branches(const Hold& hold, NodeIndex partial) const;
   void Join(Hold& hold, size_t i, Key mine, uint64_t time_us);
   void Leave(Hold& hold, size_t i, Key mine, const kv::KvSequence& kv, uint64_t time_us);
   void Settle(Node& node, kv::KvSequence& kv, size_t i, uint32_t n_mine);
 
   void DropContent(Node& node);
+  [[nodiscard]] double PriceOf(const Node& node) const;
+  void PriceAnew(uint64_t time_us);
   void Refresh(NodeIndex index);  // whether it can be evicted, and for what
   void Prune(NodeIndex index);    // if it is of no use, and what is above it
   void Remove(NodeIndex index);
@@ -206,6 +211,7 @@ class PrefixTree {
   std::vector<NodeIndex> free_;
   std::map<std::string, NodeIndex> roots_;
   std::set<Candidate> candidates_;
+  uint64_t priced_us_ = 0;  // prices are of this time
   uint64_t last_serial_ = 0;
   PrefixTreeStats stats_;
 };

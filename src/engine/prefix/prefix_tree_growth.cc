@@ -42,7 +42,7 @@ NodeIndex PrefixTree::Place(NodeIndex parent, Key key, uint64_t time_us, bool co
   }
   if (found != Hold::kNone) {
     if (counts) {
-      CountUse(nodes_[found], time_us);
+      CountUse(nodes_[found], time_us, false);
       writer_.UseNode(nodes_[found].serial, time_us);
       Refresh(found);
     }
@@ -58,14 +58,22 @@ NodeIndex PrefixTree::Place(NodeIndex parent, Key key, uint64_t time_us, bool co
   return made;
 }
 
+bool PrefixTree::Branches(const Hold& hold, NodeIndex partial) const {
+  if (partial != Hold::kNone) {
+    return hold.n_partial_ < nodes_[partial].n_tokens;
+  }
+  return !nodes_[hold.path_.back()].children.empty();
+}
+
 void PrefixTree::Start(Hold& hold, std::span<const TokenId> tokens, const kv::KvSequence& kv,
                        uint32_t n_found, uint64_t time_us, bool counts) {
   const NodeIndex before = Deepest(hold);
   const NodeIndex partial = std::exchange(hold.partial_, Hold::kNone);
   if (counts && !hold.path_.empty()) {
-    writer_.UsePath(nodes_[hold.path_.back()].serial, time_us);
+    const bool branches = Branches(hold, partial);
+    writer_.UsePath(nodes_[hold.path_.back()].serial, time_us, branches);
     for (const NodeIndex index : hold.path_) {
-      CountUse(nodes_[index], time_us);
+      CountUse(nodes_[index], time_us, branches);
     }
   }
   const size_t n_blocks = kv::BlockPool::BlocksFor(tokens.size());

@@ -95,7 +95,7 @@ class PrefixTreeTest : public testing::Test {
     request.kv = tree_->Share(request.hold, request.n_found, 2000);
     const uint32_t n_missing = n_tokens - request.n_found;
     while (pool_.n_free() < request.kv->BlocksToAppend(n_missing)) {
-      if (!tree_->Evict()) {
+      if (!tree_->Evict(now_)) {
         request.kv.reset();
         return false;
       }
@@ -122,7 +122,7 @@ class PrefixTreeTest : public testing::Test {
   // A token of the answer; false when there is no room.
   bool Answer(Request& request, TokenId token) {
     while (pool_.n_free() < request.kv->BlocksToAppend(1)) {
-      if (!tree_->Evict()) {
+      if (!tree_->Evict(now_)) {
         return false;
       }
     }
@@ -187,7 +187,7 @@ TEST_F(PrefixTreeTest, ChargesWhatNobodyUsesToPrefixAndGivesItBack) {
   }
   EXPECT_EQ(prefix_bytes(), 3 * pool_.layout().block_bytes());
   EXPECT_EQ(ledger_.Snapshot().reserved_bytes, reserved);
-  while (tree_->Evict()) {
+  while (tree_->Evict(now_)) {
   }
   EXPECT_EQ(prefix_bytes(), 0U);
   EXPECT_EQ(pool_.n_free(), n_blocks_);
@@ -268,10 +268,10 @@ TEST_F(PrefixTreeTest, EvictsTheCheapestLeafAndNothingThatIsHeld) {
     Run("", Joined(Counting(0, 64), Counting(200, 32)));
   }
   const Hold held = Find("", Counting(0, 40));
-  ASSERT_TRUE(tree_->Evict());
+  ASSERT_TRUE(tree_->Evict(now_));
   EXPECT_EQ(Ready("", Joined(Counting(0, 64), Counting(100, 32))), 64U);
   EXPECT_EQ(Ready("", Joined(Counting(0, 64), Counting(200, 32))), 96U);
-  while (tree_->Evict()) {
+  while (tree_->Evict(now_)) {
   }
   EXPECT_EQ(Ready("", Counting(0, 40)), 40U);
   EXPECT_EQ(ExpectTrueLog().n_evicted, 2U);
@@ -332,8 +332,8 @@ TEST_F(PrefixTreeTest, CarriesStatesOfRecurrentLayers) {
   EXPECT_EQ(last(Counting(0, 100)), 96U);
   EXPECT_EQ(last(Counting(0, 95)), 32U);
   EXPECT_EQ(last(Counting(0, 31)), 0U);
-  ASSERT_TRUE(tree_->Evict());  // the four tokens at the end
-  ASSERT_TRUE(tree_->Evict());
+  ASSERT_TRUE(tree_->Evict(now_));  // the four tokens at the end
+  ASSERT_TRUE(tree_->Evict(now_));
   EXPECT_EQ(n_alive, 1);
   EXPECT_EQ(last(Counting(0, 100)), 32U);
   EXPECT_EQ(tree_->stats().bytes_evicted, 2 * pool_.layout().block_bytes() + 1000);
@@ -366,7 +366,7 @@ TEST_F(PrefixTreeTest, AgreesWithAListOfAllSequences) {
   for (uint64_t seed = 1; seed <= 150; ++seed) {
     SCOPED_TRACE(seed);
     PrefixTreeOptions options;
-    options.clock.half_life_us = 20;
+    options.clock = {.use_half_life_us = 20, .branch_half_life_us = 100};
     MakeTree(options);
     uint64_t n_drawn = 0;
     const auto draw = [&](uint64_t n) {
@@ -453,7 +453,7 @@ TEST_F(PrefixTreeTest, AgreesWithAListOfAllSequences) {
     while (!running.empty()) {
       end(running.begin());
     }
-    while (tree_->Evict()) {
+    while (tree_->Evict(now_)) {
     }
     ASSERT_EQ(pool_.n_free(), n_blocks_);
     ASSERT_EQ(tree_->stats().n_nodes, 0U);

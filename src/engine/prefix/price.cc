@@ -25,38 +25,34 @@ constexpr std::array<double, 16> kRoots = {1.0,
                                            1.8340080864093424,
                                            1.9152065613971474};
 
-// A double has 53 bits: what is that much smaller adds nothing.
-constexpr int64_t kFar = 64;
+constexpr uint64_t kGone = 2000;  // half-lives after which no double is left
+
+// In sixteenths of a half-life.
+double Faded(double value, uint64_t from_us, uint64_t to_us, uint64_t half_life_us) {
+  const uint64_t step = std::max<uint64_t>(half_life_us / kRoots.size(), 1);
+  const uint64_t ticks = to_us / step - from_us / step;
+  const uint64_t halvings = std::min<uint64_t>(ticks / kRoots.size(), kGone);
+  return std::ldexp(value / kRoots[ticks % kRoots.size()], -static_cast<int>(halvings));
+}
+
+double PerSecond(double value, uint64_t half_life_us) {
+  return value / (static_cast<double>(half_life_us) / 1e6);
+}
 
 }  // namespace
 
-WideReal WideReal::Of(double value, int64_t exponent) {
-  if (!(value > 0)) {
-    return {};
-  }
-  int shift = 0;
-  const double mantissa = std::frexp(value, &shift);
-  return {exponent + shift, mantissa};
+void Demand::Add(uint64_t time_us, bool branches, const DemandClock& clock) {
+  const uint64_t now = std::max(time_us, last_us_);
+  uses_ = Faded(uses_, last_us_, now, clock.use_half_life_us) + 1;
+  branches_ = Faded(branches_, last_us_, now, clock.branch_half_life_us) + (branches ? 1 : 0);
+  last_us_ = now;
 }
 
-WideReal WideReal::Plus(WideReal other) const {
-  const WideReal& large = exponent >= other.exponent ? *this : other;
-  const WideReal& small = exponent >= other.exponent ? other : *this;
-  if (small.mantissa == 0 || large.exponent - small.exponent > kFar) {
-    return large;
-  }
-  const auto shift = static_cast<int>(small.exponent - large.exponent);
-  return Of(large.mantissa + std::ldexp(small.mantissa, shift), large.exponent);
-}
-
-WideReal WideReal::Times(double factor) const {
-  return mantissa == 0 ? WideReal() : Of(mantissa * factor, exponent);
-}
-
-WideReal DemandClock::WeightAt(uint64_t time_us) const {
-  const uint64_t step = std::max<uint64_t>(half_life_us / kRoots.size(), 1);
-  const uint64_t ticks = time_us / step;
-  return WideReal::Of(kRoots[ticks % kRoots.size()], static_cast<int64_t>(ticks / kRoots.size()));
+double Demand::At(uint64_t time_us, const DemandClock& clock) const {
+  const uint64_t now = std::max(time_us, last_us_);
+  return PerSecond(Faded(uses_, last_us_, now, clock.use_half_life_us), clock.use_half_life_us) +
+         PerSecond(Faded(branches_, last_us_, now, clock.branch_half_life_us),
+                   clock.branch_half_life_us);
 }
 
 double WaysBack::CheapestSeconds(uint32_t first_position, uint32_t n_tokens, uint64_t bytes) const {
@@ -69,8 +65,8 @@ double WaysBack::CheapestSeconds(uint32_t first_position, uint32_t n_tokens, uin
   return std::min(recompute, static_cast<double>(bytes) / reload_bytes_per_second);
 }
 
-WideReal PriceOf(WideReal demand, double seconds, uint64_t bytes) {
-  return demand.Times(seconds / static_cast<double>(std::max<uint64_t>(bytes, 1)));
+double PriceOf(double demand, double seconds, uint64_t bytes) {
+  return demand * seconds / static_cast<double>(std::max<uint64_t>(bytes, 1));
 }
 
 }  // namespace plimsoll::engine::prefix

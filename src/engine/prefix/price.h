@@ -7,31 +7,31 @@
 // that a check of the log on another machine finds the same prices.
 #pragma once
 
-#include <compare>
 #include <cstdint>
-#include <limits>
 
 namespace plimsoll::engine::prefix {
 
-// A number that is not negative and may be far beyond a double's range: mantissa * 2^exponent, the
-// mantissa in [0.5, 1).
-struct WideReal {
-  int64_t exponent = std::numeric_limits<int64_t>::min();
-  double mantissa = 0;  // of zero: 0, with the smallest exponent
-
-  [[nodiscard]] static WideReal Of(double value, int64_t exponent = 0);
-  [[nodiscard]] WideReal Plus(WideReal other) const;
-  [[nodiscard]] WideReal Times(double factor) const;
-  friend auto operator<=>(const WideReal&, const WideReal&) = default;
+// How fast demand fades.
+struct DemandClock {  // docs/prefix-cache.md has what other values cost
+  // A conversation goes on soon or not at all.
+  uint64_t use_half_life_us = 20'000'000;
+  // What several have begun with, others will begin with for as long as it is in use.
+  uint64_t branch_half_life_us = 1'200'000'000;
 };
 
-// What demand is counted by.
-struct DemandClock {
-  uint64_t half_life_us = 600'000'000;  // after which a use counts half
+// Of a node: how often it will be used a second, from how it was used.
+class Demand {
+ public:
+  // A request used it. It branches when it leaves what was there for tokens of its own, rather than
+  // going on where that ended.
+  void Add(uint64_t time_us, bool branches, const DemandClock& clock);
+  // At a time that is not before the last use; else then.
+  [[nodiscard]] double At(uint64_t time_us, const DemandClock& clock) const;
 
-  // A use at this time, against one at time 0. All uses fade alike, so which of two sums is larger
-  // does not depend on when one looks.
-  [[nodiscard]] WideReal WeightAt(uint64_t time_us) const;
+ private:
+  double uses_ = 0;  // as they count at the last use
+  double branches_ = 0;
+  uint64_t last_us_ = 0;
 };
 
 // How keys and values come back.
@@ -45,7 +45,7 @@ struct WaysBack {
                                        uint64_t bytes) const;
 };
 
-// The smaller, the sooner it goes.
-[[nodiscard]] WideReal PriceOf(WideReal demand, double seconds, uint64_t bytes);
+// Seconds lost a second and byte: the smaller, the sooner it goes.
+[[nodiscard]] double PriceOf(double demand, double seconds, uint64_t bytes);
 
 }  // namespace plimsoll::engine::prefix

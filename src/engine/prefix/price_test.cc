@@ -7,30 +7,29 @@
 namespace plimsoll::engine::prefix {
 namespace {
 
-double ToDouble(WideReal x) {
-  return x.mantissa == 0 ? 0 : std::ldexp(x.mantissa, static_cast<int>(x.exponent));
+TEST(Demand, FadesByHalfInAHalfLife) {
+  const DemandClock clock = {.use_half_life_us = 16'000'000, .branch_half_life_us = 160'000'000};
+  Demand once;
+  once.Add(0, false, clock);
+  EXPECT_EQ(once.At(0, clock), 1 / 16.0);
+  EXPECT_EQ(once.At(16'000'000, clock), 0.5 / 16);
+  EXPECT_NEAR(once.At(8'000'000, clock), std::sqrt(0.5) / 16, 1e-15);
+  once.Add(16'000'000, false, clock);
+  EXPECT_EQ(once.At(16'000'000, clock), 1.5 / 16);
+  EXPECT_EQ(once.At(5, clock), 1.5 / 16);  // not before its last use
+  EXPECT_EQ(once.At(UINT64_MAX, clock), 0);
 }
 
-TEST(WideReal, CountsAsDoublesDo) {
-  EXPECT_EQ(ToDouble(WideReal::Of(3).Plus(WideReal::Of(0.625))), 3.625);
-  EXPECT_EQ(ToDouble(WideReal().Plus(WideReal::Of(2))), 2);
-  EXPECT_EQ(ToDouble(WideReal::Of(3).Times(0.25)), 0.75);
-  EXPECT_EQ(WideReal::Of(5).Times(0), WideReal());
-  EXPECT_LT(WideReal(), WideReal::Of(1e-300));
-  EXPECT_LT(WideReal::Of(1.5), WideReal::Of(2));
-  EXPECT_LT(WideReal::Of(7, 1000), WideReal::Of(1, 5000));
-  EXPECT_EQ(WideReal::Of(1, 5000).Plus(WideReal::Of(7, 1000)), WideReal::Of(1, 5000));
-}
-
-TEST(DemandClock, AUseCountsHalfAfterTheHalfLife) {
-  const DemandClock clock = {.half_life_us = 1600};
-  EXPECT_EQ(ToDouble(clock.WeightAt(0)), 1);
-  EXPECT_EQ(ToDouble(clock.WeightAt(1600)), 2);
-  EXPECT_EQ(ToDouble(clock.WeightAt(4800)), 8);
-  EXPECT_NEAR(ToDouble(clock.WeightAt(800)), std::sqrt(2), 1e-15);
-  // Years later two uses still count more than one.
-  const uint64_t late = 100'000'000'000;
-  EXPECT_LT(clock.WeightAt(late), clock.WeightAt(late).Plus(clock.WeightAt(late)));
+// Of two that were used as often, the one that others have begun with is worth more, and in the end
+// more than what was used later.
+TEST(Demand, WhatBranchesIsWantedForLonger) {
+  const DemandClock clock;
+  Demand conversation;
+  Demand system;
+  conversation.Add(60'000'000, false, clock);
+  system.Add(0, true, clock);
+  EXPECT_GT(conversation.At(60'000'000, clock), system.At(60'000'000, clock));
+  EXPECT_LT(conversation.At(300'000'000, clock), system.At(300'000'000, clock));
 }
 
 TEST(WaysBack, TakesTheCheapestOne) {
@@ -43,8 +42,8 @@ TEST(WaysBack, TakesTheCheapestOne) {
 }
 
 TEST(Price, IsDemandTimesSecondsPerByte) {
-  EXPECT_EQ(PriceOf(WideReal::Of(6), 4, 8), WideReal::Of(3));
-  EXPECT_LT(PriceOf(WideReal::Of(6), 4, 16), PriceOf(WideReal::Of(6), 4, 8));
+  EXPECT_EQ(PriceOf(6, 4, 8), 3);
+  EXPECT_LT(PriceOf(6, 4, 16), PriceOf(6, 4, 8));
 }
 
 }  // namespace

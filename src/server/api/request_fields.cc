@@ -44,6 +44,12 @@ void ReadSeed(const Field& field, Task& task) {
   task.seed_given = true;
 }
 
+void ReadCacheSalt(const Field& field, Task& task) {
+  if (const auto salt = field.String({.least = 1, .most = kIdBytes.most})) {
+    task.cache_salt = *salt;
+  }
+}
+
 std::vector<std::string> ReadStopStrings(const Field& field) {
   constexpr LengthRange kBytes{.least = 1, .most = 256};
   if (field.is_array()) return field.Strings(kBytes, {.most = 16});

@@ -24,6 +24,8 @@ void ReadFloat(const Field& field, NumberRange range, float& value);
 void ReadInt(const Field& field, IntegerRange range, int32_t& value);
 void ReadSeed(const Field& field, Task& task);  // -1: none
 
+void ReadCacheSalt(const Field& field, Task& task);
+
 // A string, or up to 16, of 1 to 256 bytes.
 [[nodiscard]] std::vector<std::string> ReadStopStrings(const Field& field);
 

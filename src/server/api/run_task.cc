@@ -186,6 +186,10 @@ ApiResult<> TaskRun::SubmitChoice(const PreparedTask& prepared, uint32_t index) 
     }
     request.filter = *std::move(filter);
   }
+  request.prefix_owner = options_.prefix_owner;
+  if (!task_.cache_salt.empty()) {
+    request.prefix_owner += ":" + task_.cache_salt;
+  }
   request.n_top_logprobs = task_.n_top_logprobs;
   request.priority = task_.priority;
   if (task_.seed_given) {

@@ -21,6 +21,8 @@ struct RunTaskOptions {
   uint64_t max_unsent_bytes = 256 * 1024;
   // Those of the model; null: the task compiles its own.
   std::shared_ptr<AnswerGrammars> grammars;
+  // Who shares keys and values of prompts that begin alike; tasks of others never do.
+  std::string prefix_owner;
   // Of each choice that was neither cancelled nor failed; may be empty.
   std::function<void(const engine::GenerationEnd&)> on_end;
   // The seed of a request that names none; empty: any.

@@ -78,6 +78,8 @@ struct Task {
   int32_t priority = 0;  // of the order "priority": the lowest first
   // In each chunk of the prompt's way through the model a report (llama-server's return_progress).
   bool report_progress = false;
+  // Shares keys and values of its prompt only with tasks that have the same one (vLLM).
+  std::string cache_salt;
 };
 
 }  // namespace plimsoll::server::api

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <optional>
 
+#include <fmt/format.h>
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
 #include <sys/stat.h>
@@ -45,8 +46,7 @@ ApiKeys::Digest ApiKeys::DigestOf(std::string_view key) {
   return digest;
 }
 
-bool ApiKeys::Knows(std::string_view key) const {
-  const Digest shown = DigestOf(key);
+bool ApiKeys::Knows(const Digest& shown) const {
   unsigned n_equal = 0;
   for (const Digest& known : digests_) {
     n_equal += CRYPTO_memcmp(known.data(), shown.data(), shown.size()) == 0 ? 1U : 0U;
@@ -54,11 +54,20 @@ bool ApiKeys::Knows(std::string_view key) const {
   return n_equal > 0;
 }
 
-bool ApiKeys::Admit(const Request& request) const {
+bool ApiKeys::Admit(const Request& request) const { return !NameOf(request).empty(); }
+
+std::string ApiKeys::NameOf(const Request& request) const {
   const auto authorization = request.Header("authorization");
   const auto bearer = authorization ? BearerToken(*authorization) : std::nullopt;
-  const auto plain = request.Header("x-api-key");
-  return (bearer && Knows(*bearer)) || (plain && Knows(*plain));
+  for (const auto& shown : {bearer, request.Header("x-api-key")}) {
+    if (!shown) {
+      continue;
+    }
+    if (const Digest digest = DigestOf(*shown); Knows(digest)) {
+      return fmt::format("{:02x}", fmt::join(digest, ""));
+    }
+  }
+  return "";
 }
 
 Result<std::vector<std::string>> ReadApiKeyFile(const std::filesystem::path& path) {

@@ -22,11 +22,14 @@ class ApiKeys {
   // Whether the request shows one of the keys, as "Authorization: Bearer KEY" or "x-api-key: KEY".
   // The time does not depend on what the keys are.
   [[nodiscard]] bool Admit(const Request& request) const;
+  // A name for the key that it shows, from which nobody finds the key; "" when it shows none of
+  // these.
+  [[nodiscard]] std::string NameOf(const Request& request) const;
 
  private:
   using Digest = std::array<uint8_t, 32>;
   [[nodiscard]] static Digest DigestOf(std::string_view key);
-  [[nodiscard]] bool Knows(std::string_view key) const;
+  [[nodiscard]] bool Knows(const Digest& shown) const;
 
   std::vector<Digest> digests_;  // SHA-256, so that all have one length
 };

@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "server/api/constraint_fields.h"
+#include "server/api/request_fields.h"
 
 namespace plimsoll::server::api::openai {
 namespace {
@@ -180,6 +181,7 @@ void ReadGeneration(Fields& fields, Task& task) {
   task.options.ignore_end = fields["ignore_eos"].Bool().value_or(false);
   task.report_progress = fields["return_progress"].Bool().value_or(false) && task.stream;
   task.constraint = ReadConstraintMembers(fields);
+  ReadCacheSalt(fields["cache_salt"], task);
   AcceptWhatChangesNothing(fields);
   RefuseWhatIsNotOffered(fields);
 }
