@@ -177,6 +177,7 @@ class ShakyExchange final : public http::Exchange {
     status = response.status;
     is_stream = true;
   }
+  [[nodiscard]] bool has_begun() const override { return early || n_begun > 0; }
   bool Send(std::string part) override {
     body += part;
     n_after_end += n_ended;
@@ -204,6 +205,7 @@ class ShakyExchange final : public http::Exchange {
   bool is_stream = false;
   bool whole = false;
   bool gone = false;
+  bool early = false;  // its head has left already (AnswerLater)
 
  private:
   http::Request request_;
@@ -282,7 +284,7 @@ class StreamFaults : public testing::Test {
     router_ = MakeRoutes(serving);
   }
 
-  std::shared_ptr<ShakyExchange> Ask(const char* path, std::string body) {
+  std::shared_ptr<ShakyExchange> Ask(const char* path, std::string body, bool early = false) {
     auto exchange = std::make_shared<ShakyExchange>(http::Request{.method = "POST",
                                                                   .path = path,
                                                                   .query = {},
@@ -290,6 +292,7 @@ class StreamFaults : public testing::Test {
                                                                   .body = std::move(body),
                                                                   .id = "test"},
                                                     random_);
+    exchange->early = early;
     router_.Find("POST", path).route->handler(exchange);
     return exchange;
   }
@@ -404,6 +407,21 @@ TEST_F(StreamFaults, EachReplyHasOneEndAndItsReason) {
   EXPECT_GT(n_refused, least);
   EXPECT_GT(n_gone, least);
   EXPECT_GT(n_stopped, least);
+}
+
+// Its model could not be loaded, say, and the client has waited for long.
+TEST_F(StreamFaults, AStreamThatBeganEarlyIsToldItsErrorAsAnEvent) {
+  for (const Route& route : kRoutes) {
+    const std::string body = std::string("{") + route.members;
+    const bool has_model = body.find("model") != std::string::npos;
+    const std::string named = has_model ? "{\"model\":\"other\"," + body.substr(body.find(',') + 1)
+                                        : body + ",\"model\":\"other\"";
+    const auto exchange =
+        Ask(route.path, named + ",\"max_tokens\":9,\"stream\":true}", /*early=*/true);
+    EXPECT_EQ(exchange->n_ended, 1);
+    EXPECT_FALSE(exchange->whole);
+    EXPECT_EQ(Count(exchange->body, route.error_mark), 1U) << route.path << exchange->body;
+  }
 }
 
 }  // namespace

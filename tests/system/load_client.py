@@ -11,12 +11,20 @@ import socket
 import subprocess
 import threading
 import time
+import unittest
 
 NIGHT = "PLIMSOLL_NIGHT" in os.environ
 MIB = 1 << 20
 LINE_MIB = 512
 QUESTIONS = ["What is the capital of France?", "Tell me a story about a fox called Ada.", "Hello",
              "What is the capital of Japan?", "Tell me a story about a bear called Max."]
+
+
+class LoadTest(unittest.IsolatedAsyncioTestCase):
+    """One whose loop is not watched: that takes most of the time."""
+
+    async def asyncSetUp(self):
+        asyncio.get_running_loop().set_debug(False)
 
 
 def raise_file_limit():
@@ -41,6 +49,9 @@ class Server:
         if match is None:
             raise AssertionError(f"the server said: {self.said}{self.process.stderr.read()}")
         self.port = int(match[1])
+        binary = pathlib.Path(program).read_bytes()
+        # Sanitizers keep what was freed for a while.
+        self.slack = 512 * MIB if b"AddressSanitizer" in binary or b"ThreadSanitizer" in binary else 0
         self.reader = threading.Thread(target=self.keep, daemon=True)
         self.reader.start()
 

@@ -13,13 +13,14 @@ import sys
 import time
 import unittest
 
-from load_client import LINE_MIB, MIB, NIGHT, QUESTIONS, Client, Server, answers_alone, chat
+from load_client import LINE_MIB, MIB, NIGHT, QUESTIONS, Client, LoadTest, Server, answers_alone, chat
 
 PLIMSOLL = ""
 
 
-class ServeLoad(unittest.IsolatedAsyncioTestCase):
+class ServeLoad(LoadTest):
     async def asyncSetUp(self):
+        await super().asyncSetUp()
         self.server = Server(PLIMSOLL, "--parallel", "8", "--max-queue", "4096")
 
     async def asyncTearDown(self):

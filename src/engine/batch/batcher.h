@@ -28,7 +28,7 @@ namespace plimsoll::engine::batch {
 
 struct BatchOptions {
   uint32_t n_parallel = 1;           // contexts for which there is always room
-  uint32_t max_running = 256;        // sequences of one step
+  uint32_t max_running = 256;        // sequences of one step; not those that are paused
   double max_seconds = 3600;         // of one request, from its arrival to its end
   double max_paused_seconds = 60;    // that a request waits for its reader
   std::string order = "fcfs";        // of those that wait (order/order_policy.h)

@@ -30,11 +30,15 @@ void Batcher::AdmitWaiting(Clock::time_point now) {
     last_start_.reset();  // the time until the next start says nothing about waiting
     return;
   }
-  if (running_.size() >= options_.max_running) {
+  // Who waits for its reader takes no part in a step, and holds up nobody.
+  auto n_active = std::ranges::count_if(
+      running_, [](const SequencePtr& sequence) { return !sequence->paused_since; });
+  const auto is_full = [&] { return n_active >= static_cast<ptrdiff_t>(options_.max_running); };
+  if (is_full()) {
     return;
   }
   for (Sequence* sequence : WaitingInOrder(now)) {
-    if (running_.size() >= options_.max_running) {
+    if (is_full()) {
       return;
     }
     if (ShouldWaitForPrefix(*sequence)) {
@@ -43,6 +47,7 @@ void Batcher::AdmitWaiting(Clock::time_point now) {
     if (!Admit(*sequence, now)) {
       return;
     }
+    ++n_active;
     if (last_start_ && !waiting_.empty()) {
       const double seconds = SecondsBetween(*last_start_, now);
       seconds_per_start_ += (seconds - seconds_per_start_) / 8;
@@ -138,7 +143,8 @@ bool Batcher::FitsBesideRunning(Sequence& sequence, uint32_t n_shared) {
     const double n_done = n_tokens - one.n_prompt();
     const double n_all = std::max(one.expected_output.value_or(0), n_done * kLongerThanGuessed);
     // Up to a block is begun and not full.
-    growing.push_back({.n_now = n_tokens - n_not_its_own + kv::kBlockTokens, .n_more = n_all - n_done});
+    growing.push_back(
+        {.n_now = n_tokens - n_not_its_own + kv::kBlockTokens, .n_more = n_all - n_done});
   };
   std::ranges::for_each(running_, [&](const SequencePtr& one) { add(*one, one->n_reused); });
   add(sequence, n_shared);

@@ -205,6 +205,30 @@ TEST(Batcher, WaitsForASlowReaderAndGivesItUpInTheEnd) {
   EXPECT_THAT(slow->end.error->message, HasSubstr("10 seconds"));
 }
 
+TEST(Batcher, StartsOthersWhileReadersAreBehind) {
+  const auto engine = LoadBundled(128, 3);
+  const auto batcher = engine->NewBatcher({.n_parallel = 3, .max_running = 1}).value();
+  GenerationRequest request;
+  request.prompt = Encode(*engine, Question("Hello"));
+  request.options.n_predict = 5;
+  request.options.ignore_end = true;
+  std::vector<std::shared_ptr<Heard>> heard;
+  const auto now = Clock::now();
+  for (RequestId id = 1; id <= 3; ++id) {
+    heard.push_back(std::make_shared<Heard>());
+    heard.back()->has_room = id == 3;
+    batcher->Add(id, request, heard.back(), now);
+  }
+  for (int i = 0; i < 30; ++i) {  // those that pause make room for the next
+    static_cast<void>(batcher->Step(now));
+  }
+  EXPECT_EQ(heard[2]->end.stats.n_generated, 5U);
+  EXPECT_EQ(heard[0]->n_ends + heard[1]->n_ends, 0);
+  heard[0]->has_room = heard[1]->has_room = true;
+  Finish(*batcher);
+  EXPECT_EQ(heard[0]->n_ends + heard[1]->n_ends, 2);
+}
+
 // What it has computed is there for others at once.
 TEST(Batcher, DoesNotWaitForOneThatIsPaused) {
   const auto engine = LoadBundled(256, 2);

@@ -22,6 +22,7 @@ namespace asio = boost::asio;
 
 constexpr size_t kReadBytes = 16 << 10;
 constexpr size_t kReadAheadBytes = 16 << 10;
+constexpr uint64_t kLeastRequestBytes = 2 << 10;  // of a request that is being read
 // Head and body that are no more than this leave together.
 constexpr size_t kJoinedBytes = 64 << 10;
 // How long a new connection may be silent before it counts as idle.
@@ -280,8 +281,17 @@ asio::awaitable<void> Connection::ReadLoop() {
 std::optional<Connection::Outcome> Connection::OnStarted() {
   Enter(Phase::kHead);
   request_since_ = phase_since_;
-  const int64_t bytes = 2 * int64_t{hub_.limits.max_header_bytes} + int64_t{kReadAheadBytes};
-  if (hub_.charge && !hub_.charge(bytes)) {
+  head_bytes_ = 0;
+  return ChargeRequest(false);
+}
+
+// For what has come of the head, twice, since it is kept in parts too; and when all of the request
+// is there, for what may come behind it. Whoever sends slowly is charged for little.
+std::optional<Connection::Outcome> Connection::ChargeRequest(bool is_read) {
+  const uint64_t n_head = std::min<uint64_t>(head_bytes_, hub_.limits.max_header_bytes);
+  const uint64_t wanted = kLeastRequestBytes + 2 * n_head + (is_read ? kReadAheadBytes : 0);
+  const uint64_t more = wanted - std::min(wanted, request_charge_);
+  if (more > 0 && hub_.charge && !hub_.charge(static_cast<int64_t>(more))) {
     hub_.stats.Add(Breach::kMemory);
     unread_ = true;
     Refuse({.status = 503,
@@ -289,7 +299,7 @@ std::optional<Connection::Outcome> Connection::OnStarted() {
             .message = "there is no memory for this request now"});
     return Outcome::kRefused;
   }
-  request_charge_ = static_cast<uint64_t>(bytes);
+  request_charge_ += more;
   return std::nullopt;
 }
 
@@ -390,6 +400,12 @@ asio::awaitable<Connection::Outcome> Connection::ReadRequest() {
     window_bytes_ += n_used;
     room_.Set();
     const RequestParser::State state = parser_->state();
+    head_bytes_ += before == RequestParser::State::kHead ? n_used : 0;
+    if (n_used > 0 && state != RequestParser::State::kFailed) {
+      if (const auto outcome = ChargeRequest(state == RequestParser::State::kDone)) {
+        co_return *outcome;
+      }
+    }
     if (state == RequestParser::State::kFailed) {
       if (before == RequestParser::State::kHead) {
         hub_.stats.Add(&ConnectionStats::requests);

@@ -125,6 +125,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   void Enter(Phase phase);
   [[nodiscard]] std::optional<Outcome> OnStarted();
+  [[nodiscard]] std::optional<Outcome> ChargeRequest(bool is_read);
   void OnHead();
   void Refuse(const HttpError& error);
   [[nodiscard]] Response ErrorFor(const HttpError& error);
@@ -165,6 +166,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   uint32_t n_requests_ = 0;
   std::optional<RequestParser> parser_;
   uint64_t request_charge_ = 0;
+  uint64_t head_bytes_ = 0;  // of the request that is being read
   Decision decision_;
   std::shared_ptr<ResponseQueue> queue_;
   std::vector<std::pair<std::string, std::string>> cors_;

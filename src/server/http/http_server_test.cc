@@ -730,6 +730,23 @@ TEST_F(ServerTest, CountsItsMemoryWithinALimit) {
   EXPECT_FALSE(client.ReadReply().whole);
 }
 
+// Or a few hundred of them would leave nothing to others.
+TEST_F(ServerTest, SlowHeadsTakeLittleOfIt) {
+  options_.limits.max_memory_bytes = 400'000;
+  Start();
+  std::vector<TestClient> slow;
+  for (int i = 0; i < 30; ++i) {
+    slow.emplace_back(port());
+    slow.back().Send("POST /echo HTTP/1.1\r\nHost: localhost\r\n");
+  }
+  EXPECT_TRUE(Eventually([&] { return stats().memory_bytes > 250'000; }));
+  TestClient good(port());
+  EXPECT_EQ(good.Get("/hello").status, 200U);
+  for (TestClient& client : slow) {
+    EXPECT_EQ(client.Ask("Content-Length: 2\r\n\r\nhi").body, "hi");
+  }
+}
+
 TEST_F(ServerTest, GarbageIsRefusedAndForgotten) {
   Start();
   for (const char* garbage :
