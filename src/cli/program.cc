@@ -184,7 +184,6 @@ Result<> Dispatch(std::vector<std::string> args, const CommandContext& context) 
 std::string ProgramHelp() {
   std::string help =
       "Plimsoll runs language models within the memory that you allow it.\n"
-      "\n"
       "usage: plimsoll COMMAND [options]      COMMAND --help lists its options\n"
       "       plimsoll MODEL [options]        the same as plimsoll run MODEL\n";
   std::string_view topic;

@@ -139,7 +139,7 @@ TEST_F(SettingsOfProgram, ConfigShowsOptionsWithTheirOriginAndChecksFiles) {
   ::setenv("PLIMSOLL_THREADS", "3", 1);
   EXPECT_EQ(Run("threads = 2\n[eval.logits]\ntop = 5\n", {"config", "show"}), 0) << err_.str();
   EXPECT_THAT(out_.str(), HasSubstr("--threads 3\n    from PLIMSOLL_THREADS, which beats " +
-                                    path_.string() + ":1\n    for run, serve, plan, "));
+                                    path_.string() + ":1\n    for run, serve, batch, plan, "));
   EXPECT_THAT(out_.str(),
               HasSubstr("--top 5\n    from " + path_.string() + ":3\n    for eval logits\n"));
   EXPECT_EQ(Run("threads = 2\n", {"config", "show", "--json"}), 0);

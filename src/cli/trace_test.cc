@@ -117,7 +117,7 @@ TEST_F(TraceCommandTest, CheckDoesTheSumsOfAPrefixCacheAgain) {
       "create 1 0 0\ncreate 2 1 10\nfill 2 32 1024\ncreate 3 1 900000000\nfill 3 32 1024\n";
   std::ofstream(path_) << log + "evict 2\n";
   ASSERT_TRUE(Run({"check"}));
-  EXPECT_THAT(out(), HasSubstr("1 evictions of 1.0 KiB were right"));
+  EXPECT_THAT(out(), HasSubstr("1 evictions of 1.00 KiB were right"));
   std::ofstream(path_) << log + "evict 3\n";
   const auto wrong = Run({"check"});
   ASSERT_FALSE(wrong);

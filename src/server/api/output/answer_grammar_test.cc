@@ -123,7 +123,7 @@ TEST(AnswerGrammar, HoldsStrictToolsToTheirSchemasBehindAnyText) {
   const std::string call =
       "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\":\"x\"}" + kClosing;
   for (const std::string& text : {std::string(), std::string("Any text < tool_call."), call,
-                                 "I look. " + call, call + "\n" + call}) {
+                                  "I look. " + call, call + "\n" + call}) {
     EXPECT_EQ(form.Refused(text), std::nullopt) << text;
   }
   EXPECT_EQ(form.Refused(call + "x"), call.size());
