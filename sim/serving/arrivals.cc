@@ -117,8 +117,8 @@ uint32_t Arrival::n_prompt() const {
 }
 
 const std::vector<std::string_view>& ArrivalKinds() {
-  static const std::vector<std::string_view> kinds = {"steady", "bursty", "mixed", "shared"};
-  return kinds;
+  static const std::vector<std::string_view> kKinds = {"steady", "bursty", "mixed", "shared"};
+  return kKinds;
 }
 
 Result<Arrivals> MakeArrivals(std::string_view kind, uint64_t seed, uint32_t n, double per_second) {

@@ -54,7 +54,7 @@ std::vector<std::string> AllTexts(size_t longest) {
 }
 
 TEST(Matcher, TakesWhatTheDefinitionOfAGrammarTakes) {
-  const std::vector<std::string> texts = AllTexts(5);
+  const std::vector<std::string> texts = AllTexts(kSanitized ? 3 : 5);
   size_t n_compared = 0;
   size_t n_left_recursive = 0;
   constexpr uint32_t kSeeds = kSanitized ? 150 : 600;

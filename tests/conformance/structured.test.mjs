@@ -39,7 +39,8 @@ async function chat(members) {
 // The bundled model was not made for this, and goes on with a list or a map without a bound for as long as it may: what is
 // cut off is no JSON, and is not said to be (159 of 202 came to an end, when this was written).
 test("what a model says by a schema is valid", { timeout: 300_000 }, async () => {
-  const supported = lines("supported.jsonl");
+  const every = process.env.PLIMSOLL_NIGHT ? 1 : Number(process.env.PLIMSOLL_SCHEMAS_EVERY ?? 1);
+  const supported = lines("supported.jsonl").filter((_, i) => i % every === 0);
   const cut = [];
   const check = async ({ about, schema, draft }) => {
     const { status, body } = await chat({ response_format: jsonSchema(schema) });

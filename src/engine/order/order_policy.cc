@@ -95,14 +95,14 @@ double Volume(double n_prompt, double n_output) {
 }
 
 const std::vector<std::string_view>& OrderPolicyNames() {
-  static const std::vector<std::string_view> names = [] {
+  static const std::vector<std::string_view> kNames = [] {
     std::vector<std::string_view> all;
     for (const Named& policy : kPolicies) {
       all.push_back(policy.name);
     }
     return all;
   }();
-  return names;
+  return kNames;
 }
 
 Result<std::unique_ptr<OrderPolicy>> MakeOrderPolicy(std::string_view name) {

@@ -304,24 +304,25 @@ TEST_F(PrefixTreeTest, AWrongDecisionInALogIsNamed) {
   EXPECT_EQ(complaint(text + "evict 99"), "");  // being written
 }
 
+// The tree, which outlives the test's body, destroys them.
 struct FakeState final : kv::StateSnapshot {
-  explicit FakeState(int* n) : n_alive(n) { ++*n_alive; }
+  explicit FakeState(std::shared_ptr<int> n) : n_alive(std::move(n)) { ++*n_alive; }
   FakeState(const FakeState&) = delete;
   FakeState& operator=(const FakeState&) = delete;
   ~FakeState() override { --*n_alive; }
-  int* n_alive;
+  std::shared_ptr<int> n_alive;
 };
 
 TEST_F(PrefixTreeTest, CarriesStatesOfRecurrentLayers) {
-  int n_alive = 0;
+  const auto n_alive = std::make_shared<int>(0);
   Request request = {.owner = "", .tokens = Counting(0, 100), .hold = {}, .kv = nullptr};
   ASSERT_TRUE(Start(request));
   Compute(request, 100);
-  EXPECT_TRUE(tree_->AttachState(request.hold, 32, std::make_unique<FakeState>(&n_alive), 1000));
-  EXPECT_TRUE(tree_->AttachState(request.hold, 96, std::make_unique<FakeState>(&n_alive), 1000));
+  EXPECT_TRUE(tree_->AttachState(request.hold, 32, std::make_unique<FakeState>(n_alive), 1000));
+  EXPECT_TRUE(tree_->AttachState(request.hold, 96, std::make_unique<FakeState>(n_alive), 1000));
   EXPECT_FALSE(
-      tree_->AttachState(request.hold, 64, std::make_unique<FakeState>(&n_alive), 2 * kMiB));
-  EXPECT_EQ(n_alive, 2);
+      tree_->AttachState(request.hold, 64, std::make_unique<FakeState>(n_alive), 2 * kMiB));
+  EXPECT_EQ(*n_alive, 2);
   request = Request();
   EXPECT_EQ(ledger_.Snapshot().of(memory::Account::kPrefix).bytes,
             4 * pool_.layout().block_bytes() + 2000);
@@ -334,7 +335,7 @@ TEST_F(PrefixTreeTest, CarriesStatesOfRecurrentLayers) {
   EXPECT_EQ(last(Counting(0, 31)), 0U);
   ASSERT_TRUE(tree_->Evict(now_));  // the four tokens at the end
   ASSERT_TRUE(tree_->Evict(now_));
-  EXPECT_EQ(n_alive, 1);
+  EXPECT_EQ(*n_alive, 1);
   EXPECT_EQ(last(Counting(0, 100)), 32U);
   EXPECT_EQ(tree_->stats().bytes_evicted, 2 * pool_.layout().block_bytes() + 1000);
   ExpectTrueLog();

@@ -47,7 +47,7 @@ class Exchange {
   // Begin, so that the client goes on waiting. Respond then only adds its body; when its status is
   // not the head's, the response ends as by Abort, since the client was told another one. Begin
   // then adds its body, and goes on.
-  virtual void AnswerLater(Response /*head*/, std::string /*keep_alive*/) {}
+  virtual void AnswerLater(const Response& /*head*/, const std::string& /*keep_alive*/) {}
   // Whether the status and headers are on their way.
   [[nodiscard]] virtual bool has_begun() const { return false; }
 

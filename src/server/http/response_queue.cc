@@ -249,8 +249,8 @@ class QueueExchange final : public Exchange {
   ~QueueExchange() override { queue_->Abandon(); }
 
   [[nodiscard]] const Request& request() const override { return queue_->request(); }
-  void AnswerLater(Response head, std::string keep_alive) override {
-    queue_->AnswerLater(std::move(head), std::move(keep_alive));
+  void AnswerLater(const Response& head, const std::string& keep_alive) override {
+    queue_->AnswerLater(head, keep_alive);
   }
   [[nodiscard]] bool has_begun() const override { return queue_->has_begun(); }
   void Respond(Response response) override { queue_->Respond(std::move(response)); }
