@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/sanitized.h"
+
 namespace plimsoll::engine::prefix {
 namespace {
 
@@ -24,6 +26,9 @@ TEST(ReplayTrace, WithRoomForAllComputesEachBeginningOnce) {
 
 // The traffic of docs/prefix-cache.md, which has the figures.
 TEST(ReplayTrace, EvictionByPriceCostsLessThanByRecency) {
+  if (kSanitized) {
+    GTEST_SKIP() << "counts what the release build counts, many times slower";
+  }
   for (const uint32_t n_blocks : {500U, 1000U, 2000U, 4000U}) {
     double by_price = 0;
     double by_recency = 0;
