@@ -67,7 +67,7 @@ Response Health::Describe() const {
 
 Response Health::Refuse(std::string_view path) const {
   Response response = Describe();
-  if (path.starts_with("/v1/messages") || path.starts_with("/api/")) {
+  if (HasOwnRefusals(path)) {
     response.body = RefusalBody(
         {.status = response.status, .code = "loading", .message = "the model is being loaded"},
         path);

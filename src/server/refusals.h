@@ -8,6 +8,9 @@
 
 namespace plimsoll::server {
 
+// Whether the clients of the path read another form than OpenAI's.
+[[nodiscard]] bool HasOwnRefusals(std::string_view path);
+
 // Anthropic's form under /v1/messages, Ollama's under /api/, OpenAI's elsewhere.
 [[nodiscard]] std::string RefusalBody(const http::HttpError& error, std::string_view path);
 

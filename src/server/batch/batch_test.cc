@@ -252,6 +252,45 @@ TEST_F(BatchRun, AnswersEachLineOnce) {
   EXPECT_EQ(Read("out.jsonl"), before);
 }
 
+// Has one model that never finds room, beside that which answers.
+class OneThatNeverFits final : public Models {
+ public:
+  explicit OneThatNeverFits(std::shared_ptr<Models> models) : models_(std::move(models)) {}
+  [[nodiscard]] std::vector<ModelListing> List() const override { return models_->List(); }
+  void Use(const std::string& name, UseFn then) override {
+    if (name == "large") {
+      then(tl::make_unexpected(
+          api::ApiError{.status = 503, .message = "no room", .code = "does_not_fit"}));
+    } else {
+      models_->Use(name, std::move(then));
+    }
+  }
+  void Unload(const std::string& name) override { models_->Unload(name); }
+  [[nodiscard]] std::vector<std::shared_ptr<engine::Service>> Loaded() const override {
+    return models_->Loaded();
+  }
+  [[nodiscard]] uint64_t line() const override { return models_->line(); }
+  [[nodiscard]] uint64_t least_line() const override { return models_->least_line(); }
+  [[nodiscard]] Result<> SetLine(uint64_t bytes) override { return models_->SetLine(bytes); }
+  void Drain(std::chrono::steady_clock::time_point deadline) override { models_->Drain(deadline); }
+
+ private:
+  std::shared_ptr<Models> models_;
+};
+
+TEST_F(BatchRun, WhatCannotBeAnsweredDoesNotStopTheOthers) {
+  auto serving = std::make_shared<Serving>(*serving_);
+  serving->models = std::make_shared<OneThatNeverFits>(serving_->models);
+  serving_ = serving;
+  const auto done =
+      Run(ChatLine("a", "Hello", R"(,"model":"large")") + ChatLine("b", "Hello"), "out.jsonl");
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_EQ(done->n_refused, 1U);
+  const auto answers = Answers("out.jsonl");
+  EXPECT_EQ(answers.at("a"), "503");
+  EXPECT_THAT(answers.at("b"), HasSubstr("200 "));
+}
+
 TEST_F(BatchRun, StoppedAndGoneOnWithItSaysTheSame) {
   const std::string requests = SomeRequests(40);
   ASSERT_TRUE(Run(requests, "whole.jsonl"));

@@ -56,7 +56,9 @@ class LineExchange final : public http::Exchange {
   LineExchange& operator=(const LineExchange&) = delete;
   ~LineExchange() override {
     if (!answered_) {
-      inbox_->Put({line_, {.status = 500}});
+      inbox_->Put({line_, api::openai::ErrorResponse({.status = 500,
+                                                      .message = "the request was given up",
+                                                      .type = "server_error"})});
     }
   }
 
@@ -218,7 +220,7 @@ class Run {
     for (const Answer& answer : inbox_->Take()) {
       --n_open_;
       const unsigned status = answer.response.status;
-      if (status == 429 || status >= 500) {  // not the request's fault: it can be tried again
+      if (status == 429) {  // not the request's fault: it can be tried again
         return Fail(
             ErrorKind::kFailed,
             "a request was not answered (status {}): {}\nthe same command goes on from here",

@@ -26,11 +26,11 @@ struct RunBatchOptions {
 };
 
 // Each request of `input` that `output` does not answer yet is answered there once, also by an
-// error of its own (status 400 and the like). They are handed over in the order of OrderByPrefix;
-// how many run at a time is a matter of memory. A request that names no seed has one made of its
-// custom_id, so that it is answered alike whatever ran beside it or before it was stopped.
-// kInterrupted when it was stopped, kFailed when the model cannot be loaded any more: what was
-// answered stays, and another run goes on from there.
+// error of its own (its status is not 200: a wrong member, or no room for it in the line). They are
+// handed over in the order of OrderByPrefix; how many run at a time is a matter of memory. A
+// request that names no seed has one made of its custom_id, so that it is answered alike whatever
+// ran beside it or before it was stopped. kInterrupted when it was stopped, kFailed when the model
+// cannot be loaded: what was answered stays, and another run goes on from there.
 [[nodiscard]] Result<BatchProgress> RunBatch(const ServingPtr& serving, BatchInput& input,
                                              BatchOutput& output, const RunBatchOptions& options);
 
