@@ -13,8 +13,6 @@
 namespace plimsoll::server::api::output {
 namespace {
 
-using text::jinja::Value;
-
 // Something that is JSON already, or else as a string.
 std::string JsonOr(std::string_view text) {
   return IsJson(text, false) ? std::string(text) : QuoteJson(text);
