@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "base/fnv.h"
 #include "io/atomic_file.h"
 #include "io/file.h"
 #include "io/kernel_files.h"
@@ -22,15 +23,6 @@ using std::filesystem::path;
 
 constexpr std::string_view kMagic = "plimsoll-measurements 1";
 constexpr uint64_t kFileBytesMax = 4 << 20;
-
-// FNV-1a (Fowler, Noll, Vo): against accidents, not against people.
-uint64_t Hash(std::string_view text) {
-  uint64_t hash = 0xCBF29CE484222325U;
-  for (const char c : text) {
-    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3U;
-  }
-  return hash;
-}
 
 path CacheFolder() {
   // The XDG base directory specification: relative paths are to be ignored.
@@ -51,7 +43,7 @@ std::optional<std::string> CheckedBody(const std::string& text, std::string_view
     return std::nullopt;
   }
   const std::string body = text.substr(0, end);
-  if (text.substr(end) != fmt::format("checksum {:016x}\n", Hash(body))) {
+  if (text.substr(end) != fmt::format("checksum {:016x}\n", Fnv1a(body))) {
     return std::nullopt;
   }
   const std::string head = fmt::format("{}\nkey {}\n", kMagic, key);
@@ -63,7 +55,7 @@ std::optional<std::string> CheckedBody(const std::string& text, std::string_view
 MeasurementCache MeasurementCache::OfUser() { return MeasurementCache(CacheFolder()); }
 
 path MeasurementCache::PathOf(std::string_view key) const {
-  return folder_ / fmt::format("measured-{:016x}.txt", Hash(key));
+  return folder_ / fmt::format("measured-{:016x}.txt", Fnv1a(key));
 }
 
 std::optional<std::vector<Measurement>> MeasurementCache::Load(std::string_view key,
@@ -114,7 +106,7 @@ Result<> MeasurementCache::Store(std::string_view key,
   for (const Measurement& m : measurements) {
     body += fmt::format("{} {} {}\n", m.row, m.column, m.value);
   }
-  body += fmt::format("checksum {:016x}\n", Hash(body));
+  body += fmt::format("checksum {:016x}\n", Fnv1a(body));
   std::error_code error;
   std::filesystem::create_directories(folder_, error);
   if (error) {

@@ -9,6 +9,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/fnv.h"
+
 namespace plimsoll::text {
 namespace {
 
@@ -48,12 +50,6 @@ Result<std::string> Render(const std::string& source, const Value& context) {
   auto parsed = ChatTemplate::Parse(source);
   if (!parsed) return Forward(parsed);
   return Render(**parsed, context);
-}
-
-std::string Fnv1a(std::string_view text) {
-  uint64_t hash = 0xcbf29ce484222325;
-  for (const char c : text) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3;
-  return fmt::format("{:016x}", hash);
 }
 
 // What Jinja has and the reference lacks: there we render and it does not.
@@ -117,7 +113,7 @@ TEST(ChatTemplate, PublicTemplatesEqualTheReference) {
     }
     ASSERT_TRUE(rendered) << what << "\n  " << rendered.error().message;
     EXPECT_EQ(rendered->size(), *item.Get("bytes").exact_integer()) << what;
-    EXPECT_EQ(Fnv1a(*rendered), item.Get("hash").string()) << what;
+    EXPECT_EQ(fmt::format("{:016x}", Fnv1a(*rendered)), item.Get("hash").string()) << what;
   }
   EXPECT_EQ(files.size(), 12U);
   EXPECT_LE(gaps, 10U);

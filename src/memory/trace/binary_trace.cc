@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/checked.h"
+#include "base/fnv.h"
 #include "memory/trace/trace_builder.h"
 
 namespace plimsoll::memory::trace {
@@ -14,14 +15,6 @@ using policy::Phase;
 
 constexpr uint32_t kVersion = 1;
 constexpr uint32_t kNameMax = 65536;
-
-uint64_t Checksum(std::string_view bytes) {
-  uint64_t hash = 0xCBF29CE484222325U;
-  for (const char byte : bytes) {
-    hash = (hash ^ static_cast<uint8_t>(byte)) * 0x100000001B3U;
-  }
-  return hash;
-}
 
 template <class T>
 void Put(std::string& out, T value) {
@@ -130,7 +123,7 @@ Complaint ReadHeader(Reader& in, std::string_view bytes, TraceBuilder& builder) 
     }
     layer = {*n_experts, *n_active, *n_ranked, *expert_bytes};
   }
-  const uint64_t expected = Checksum(bytes.substr(0, in.offset()));
+  const uint64_t expected = Fnv1a(bytes.substr(0, in.offset()));
   if (in.Get<uint64_t>() != expected) {
     return "a header with a wrong checksum";
   }
@@ -202,14 +195,14 @@ std::string EncodeTraceHeader(std::string_view model, std::string_view architect
     Put(out, layer.n_ranked);
     Put(out, layer.expert_bytes);
   }
-  Put(out, Checksum(out));
+  Put(out, Fnv1a(out));
   return out;
 }
 
 std::string EncodeBlock(std::string_view payload) {
   std::string block;
   Put(block, static_cast<uint32_t>(payload.size()));
-  Put(block, Checksum(payload));
+  Put(block, Fnv1a(payload));
   block += payload;
   return block;
 }
@@ -258,7 +251,7 @@ Result<Trace> ParseBinaryTrace(std::string_view bytes, std::string_view name,
       ignored = bytes.size() - begin;
       break;
     }
-    if (Checksum(*payload) != *checksum) {
+    if (Fnv1a(*payload) != *checksum) {
       return fail(begin, "a block with a wrong checksum");
     }
     for (Reader visits(*payload); !visits.empty();) {

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/fnv.h"
 #include "server/api/openai/replies.h"
 #include "server/api/openai/requests.h"
 #include "server/api/prepare_task.h"
@@ -261,12 +262,6 @@ Result<BatchProgress> RunBatch(const ServingPtr& serving, BatchInput& input, Bat
   return Run(serving, input, output, options).Go();
 }
 
-uint64_t SeedOfRequest(const http::Request& request) {
-  uint64_t hash = 0xCBF29CE484222325U;  // FNV-1a
-  for (const char byte : request.id) {
-    hash = (hash ^ static_cast<uint8_t>(byte)) * 0x100000001B3U;
-  }
-  return hash;
-}
+uint64_t SeedOfRequest(const http::Request& request) { return Fnv1a(request.id); }
 
 }  // namespace plimsoll::server::batch
