@@ -122,6 +122,28 @@ TEST(ServerRoutes, StopsComputingForAClientThatLeft) {
   EXPECT_LT(snapshot.generated_tokens, 450U);
 }
 
+TEST(ServerRoutes, HoldsACompletionToItsResponseFormat) {
+  TestServer server;
+  const auto text = [&](const std::string& format) {
+    const auto response = server.Ask(
+        "POST", "/v1/completions",
+        R"({"prompt":"Who?","max_tokens":200,"seed":1,"response_format":)" + format + "}");
+    EXPECT_EQ(response.status, 200U) << response.body;
+    return Json(response.body).Get("choices").list().at(0).Get("text").string();
+  };
+  const auto person = Json(text(R"({"type":"json_schema","json_schema":{"name":"person","schema":
+      {"type":"object","properties":{"name":{"type":"string","maxLength":20}},
+       "required":["name"],"additionalProperties":false}}})"));
+  EXPECT_TRUE(person.Get("name").is(text::jinja::Kind::kString));
+  EXPECT_THAT(text(R"({"type":"json_object"})"), StartsWith("{"));
+  const auto refused =
+      server.Ask("POST", "/v1/completions",
+                 R"({"prompt":"Who?","response_format":{"type":"json_schema","json_schema":
+          {"schema":{"not":{}}}}})");
+  EXPECT_EQ(refused.status, 400U);
+  EXPECT_THAT(refused.body, HasSubstr("response_format.json_schema.schema"));
+}
+
 TEST(ServerRoutes, SaysOverloadWithTheTimeToWait) {
   TestServer server({.n_parallel = 1, .max_queue = 1, .max_running = 1});
   std::vector<std::shared_ptr<TestExchange>> exchanges;

@@ -97,6 +97,12 @@ describe("each dialect's words", () => {
     check(responses.json().output.at(-1).content[0].text);
     const plain = await post(server, "/v1/completions", { prompt: "Who?", json_schema: person, max_tokens: 200 });
     check(plain.json().choices[0].text);
+    const legacy = await post(server, "/v1/completions", {
+      prompt: "Who?",
+      response_format: jsonSchema(person),
+      max_tokens: 200,
+    });
+    check(legacy.json().choices[0].text);
     const anthropic = await post(server, "/v1/messages", {
       model: "",
       max_tokens: 200,

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "engine/generation.h"
+#include "server/api/constraint_fields.h"
 #include "server/api/json/parse_body.h"
 #include "server/api/openai/generation_fields.h"
 #include "server/api/openai/prompt_fields.h"
@@ -64,6 +65,8 @@ ApiResult<TaskRequest> ParseCompletionRequest(std::string_view body) {
   Task& task = request.task;
   std::vector<PlainPrompt> prompts = ReadPrompts(fields);
   ReadGeneration(fields, task);
+  task.constraint =
+      OnlyOne(std::move(task.constraint), ReadResponseFormat(fields["response_format"]), fields);
   for (const std::string_view key : {"n_predict", "max_tokens"}) {
     ReadTokenLimit(fields, key, task.options.n_predict);
   }

@@ -418,6 +418,24 @@ TEST(CompletionRequest, PromptsOfEveryShape) {
   }
 }
 
+TEST(CompletionRequest, TakesAResponseFormat) {
+  using Kind = Constraint::Kind;
+  const auto with = [](std::string_view members) {
+    return ParseCompletionRequest(fmt::format(R"({{"prompt":"a",{}}})", members));
+  };
+  const auto object = with(R"("response_format":{"type":"json_object"})");
+  EXPECT_EQ(object.value().task.constraint.value().kind, Kind::kJsonObject);
+  const auto schema =
+      with(R"("response_format":{"type":"json_schema","json_schema":{"schema":{"type":"null"}}})");
+  EXPECT_EQ(schema.value().task.constraint.value().source, R"({"type":"null"})");
+  EXPECT_THAT(schema.value().unknown, IsEmpty());
+  EXPECT_FALSE(with(R"("response_format":{"type":"text"})").value().task.constraint);
+  EXPECT_EQ(Refusal(with(R"("response_format":{"type":"xml"})")),
+            "response_format.type: invalid_value");
+  EXPECT_EQ(Refusal(with(R"("grammar":"root ::= \"a\"","response_format":{"type":"json_object"})")),
+            ": invalid_value");
+}
+
 TEST(CompletionRequest, FieldsFindTheirPlace) {
   const auto request = ParseCompletionRequest(
       R"({"prompt":"a","echo":true,"max_tokens":4,"suffix":null,"best_of":2,"n":2,"model":"m"})");
