@@ -1,5 +1,6 @@
 // An answer that is held to a grammar is the same alone, in company, after it gave its memory up,
 // and whether masks are kept or not.
+#include <cmath>
 #include <map>
 #include <memory>
 #include <string>
@@ -124,6 +125,41 @@ TEST(ConstrainedAnswers, AreTheSameAloneTogetherAndWithoutRoomForMasks) {
   const auto alone = Texts(*loaded, *loaded->NewBatcher({.n_parallel = 4}).value(), 1 << 24, false);
   EXPECT_EQ(Texts(*loaded, *loaded->NewBatcher({.n_parallel = 4}).value(), 1 << 24, true), alone);
   EXPECT_EQ(Texts(*loaded, *loaded->NewBatcher({.n_parallel = 4}).value(), 0, true), alone);
+}
+
+TEST(ConstrainedAnswers, AreTheSameOfASession) {
+  const auto loaded = Load(2);
+  const auto alone = Texts(*loaded, *loaded->NewBatcher({.n_parallel = 1}).value(), 1 << 24, false);
+  const auto session = loaded->NewSession().value();
+  const Automata forms = Forms();
+  const auto masks = MasksFor(*loaded, 1 << 24);
+  for (size_t i = 0; i < kNAnswers; ++i) {
+    const auto request = RequestOf(*loaded, forms, masks, i);
+    std::string text;
+    const auto add = [&](std::string_view part) {
+      text += part;
+      return true;
+    };
+    const auto stats =
+        session->Generate(request.prompt, request.options, add, request.filter.get());
+    ASSERT_TRUE(stats) << stats.error().message;
+    EXPECT_EQ(text, alone[i]);
+  }
+}
+
+TEST(ConstrainedAnswers, FailWhereEverythingAllowedIsForbidden) {
+  const auto loaded = Load(1);
+  const auto session = loaded->NewSession().value();
+  auto request = RequestOf(*loaded, Forms(), MasksFor(*loaded, 1 << 24), 0);
+  for (size_t i = 0; i < loaded->tokenizer().size(); ++i) {
+    if (loaded->tokenizer().Piece(static_cast<TokenId>(i), false).starts_with('{')) {
+      request.options.sampling.logit_bias.emplace_back(static_cast<TokenId>(i), -INFINITY);
+    }
+  }
+  const auto stats = session->Generate(
+      request.prompt, request.options, [](std::string_view) { return true; }, request.filter.get());
+  ASSERT_FALSE(stats);
+  EXPECT_NE(stats.error().message.find("logit_bias"), std::string::npos) << stats.error().message;
 }
 
 // The line holds one context.

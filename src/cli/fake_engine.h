@@ -85,6 +85,7 @@ struct FakeScript {
   std::deque<std::string> answers;
   uint32_t n_ctx = 100000;
   std::optional<Error> load_error;
+  std::unique_ptr<const text::ChatTemplate> chat_template;
   std::optional<engine::PagingSnapshot> paging;  // counts one page wanted and missing a token
 
   engine::EngineOptions loaded;
@@ -93,6 +94,7 @@ struct FakeScript {
   std::vector<uint32_t> reused;
   std::vector<std::pair<uint32_t, uint32_t>> appended;  // for logits: where, and how many
   uint32_t n_truncated_to_0 = 0;
+  uint32_t n_filtered = 0;      // answers that were held to a form, each of them checked
   std::vector<uint64_t> lines;  // that were drawn while it ran
 };
 
@@ -135,7 +137,8 @@ class FakeSession final : public engine::Session {
   // One byte of the next answer a token, then the end token.
   [[nodiscard]] Result<engine::GenerateStats> Generate(std::span<const TokenId> prompt,
                                                        const engine::GenerateOptions& options,
-                                                       const TextFn& on_text) override {
+                                                       const TextFn& on_text,
+                                                       sampling::TokenFilter* filter) override {
     if (auto fits = CheckFits(prompt.size()); !fits) return Forward(fits);
     script_.prompts.emplace_back(prompt.begin(), prompt.end());
     script_.options.push_back(options);
@@ -149,7 +152,12 @@ class FakeSession final : public engine::Session {
     tokens_.assign(prompt.begin(), prompt.end());
     const std::string answer = script_.answers.empty() ? "" : script_.answers.front();
     if (!script_.answers.empty()) script_.answers.pop_front();
+    script_.n_filtered += filter != nullptr ? 1 : 0;
     for (const char c : answer) {
+      if (filter != nullptr && !filter->Allows(static_cast<unsigned char>(c))) {
+        return Fail(ErrorKind::kFailed, "'{}' is not allowed", c);
+      }
+      if (filter != nullptr) filter->Accept(static_cast<unsigned char>(c));
       tokens_.push_back(static_cast<unsigned char>(c));
       ++stats.n_generated;
       if (!on_text(std::string_view(&c, 1))) {
@@ -198,7 +206,9 @@ class FakeEngine final : public engine::Engine {
   }
   [[nodiscard]] const engine::ModelSummary& summary() const override { return summary_; }
   [[nodiscard]] const FakeTokenizer& tokenizer() const override { return tokenizer_; }
-  [[nodiscard]] Result<const text::ChatTemplate*> chat_template() const override { return nullptr; }
+  [[nodiscard]] Result<const text::ChatTemplate*> chat_template() const override {
+    return script_.chat_template.get();
+  }
   [[nodiscard]] Result<> SetLine(uint64_t bytes) override {
     if (bytes < LeastLine()) return Fail(ErrorKind::kDoesNotFit, "{} is too low", bytes);
     script_.lines.push_back(bytes);

@@ -22,6 +22,7 @@
 #include "memory/pager.h"
 #include "memory/policy/guess_gate.h"
 #include "sampling/sampler.h"
+#include "sampling/token_filter.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
@@ -145,11 +146,18 @@ class Session {
 
   // Makes the sequence `prompt` (what of it is there already is kept), then generates.
   // `on_text` gets complete UTF-8 text as it grows, stop strings cut off; returning false ends the
-  // generation with kInterrupted. The generated tokens stay in the sequence.
+  // generation with kInterrupted. The generated tokens stay in the sequence. `filter`: what they
+  // may be, of this answer alone; null: all.
   using TextFn = std::function<bool(std::string_view text)>;
   [[nodiscard]] virtual Result<GenerateStats> Generate(std::span<const TokenId> prompt,
                                                        const GenerateOptions& options,
-                                                       const TextFn& on_text) = 0;
+                                                       const TextFn& on_text,
+                                                       sampling::TokenFilter* filter) = 0;
+  [[nodiscard]] Result<GenerateStats> Generate(std::span<const TokenId> prompt,
+                                               const GenerateOptions& options,
+                                               const TextFn& on_text) {
+    return Generate(prompt, options, on_text, nullptr);
+  }
 };
 
 class Engine {

@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "engine/continuation.h"
+#include "sampling/draw_allowed.h"
 
 namespace plimsoll::engine {
 namespace {
@@ -77,7 +78,8 @@ class EngineSession final : public Session {
 
   [[nodiscard]] Result<GenerateStats> Generate(std::span<const TokenId> prompt,
                                                const GenerateOptions& options,
-                                               const TextFn& on_text) override;
+                                               const TextFn& on_text,
+                                               sampling::TokenFilter* filter) override;
 
  private:
   [[nodiscard]] Result<> CheckTokens(std::span<const TokenId> tokens, size_t n_total) const;
@@ -92,14 +94,20 @@ class EngineSession final : public Session {
   [[nodiscard]] Result<bool> Prefill(std::span<const TokenId> prompt,
                                      const std::function<bool()>& go_on);
   [[nodiscard]] Result<FinishReason> Decode(const GenerateOptions& options, Continuation& answer,
-                                            const TextFn& on_text, GenerateStats& stats,
-                                            Clock::time_point start);
+                                            const TextFn& on_text, sampling::TokenFilter* filter,
+                                            GenerateStats& stats, Clock::time_point start);
+
+  // The next token, and `filter` (null: none) told of it.
+  [[nodiscard]] Result<TokenId> Draw(sampling::Sampler& sampler,
+                                     const sampling::SamplerParams& params,
+                                     sampling::TokenFilter* filter);
 
   EngineState& state_;
   kv::KvSequence kv_;
   std::vector<TokenId> tokens_;
   std::vector<model::ChunkToken> chunk_;
   std::vector<float> logits_;
+  std::vector<float> raw_;  // the same of one draw with a filter
 };
 
 Result<> EngineSession::CheckTokens(std::span<const TokenId> tokens, size_t n_total) const {
@@ -168,8 +176,8 @@ Result<bool> EngineSession::Prefill(std::span<const TokenId> prompt,
 }
 
 Result<GenerateStats> EngineSession::Generate(std::span<const TokenId> prompt,
-                                              const GenerateOptions& options,
-                                              const TextFn& on_text) {
+                                              const GenerateOptions& options, const TextFn& on_text,
+                                              sampling::TokenFilter* filter) {
   if (auto valid = options.sampling.Validate(); !valid) {
     return Forward(valid);
   }
@@ -194,7 +202,7 @@ Result<GenerateStats> EngineSession::Generate(std::span<const TokenId> prompt,
   stats.prefill_seconds = SecondsSince(start);
   stats.reason = FinishReason::kInterrupted;
   if (*prefilled) {
-    auto reason = Decode(options, answer, on_text, stats, start);
+    auto reason = Decode(options, answer, on_text, filter, stats, start);
     if (!reason) {
       return Forward(reason);
     }
@@ -206,14 +214,34 @@ Result<GenerateStats> EngineSession::Generate(std::span<const TokenId> prompt,
   return stats;
 }
 
-Result<FinishReason> EngineSession::Decode(const GenerateOptions& options, Continuation& answer,
-                                           const TextFn& on_text, GenerateStats& stats,
-                                           Clock::time_point start) {
+Result<TokenId> EngineSession::Draw(sampling::Sampler& sampler,
+                                    const sampling::SamplerParams& params,
+                                    sampling::TokenFilter* filter) {
   // Rows that pad the output matrix stand for no token.
+  const auto logits = std::span(logits_).first(std::min(logits_.size(), state_.tokenizer->size()));
+  if (filter == nullptr) {
+    return sampler.Sample(params, logits, tokens_, tokens_.size());
+  }
+  raw_.assign(logits.begin(), logits.end());
+  auto token = sampling::DrawAllowed(sampler, params, *filter, raw_, logits, tokens_);
+  if (token) {
+    filter->Accept(*token);
+  }
+  return token;
+}
+
+Result<FinishReason> EngineSession::Decode(const GenerateOptions& options, Continuation& answer,
+                                           const TextFn& on_text, sampling::TokenFilter* filter,
+                                           GenerateStats& stats, Clock::time_point start) {
   sampling::Sampler sampler(state_.tokenizer->size());
   while (true) {
-    const TokenId token = sampler.Sample(options.sampling, logits_, tokens_, tokens_.size());
-    const Continuation::Step step = answer.Add(token, tokens_.size() < n_ctx());
+    auto drawn = Draw(sampler, options.sampling, filter);
+    if (!drawn) {
+      return Forward(drawn);
+    }
+    const TokenId token = *drawn;
+    const Continuation::Step step =
+        answer.Add(token, tokens_.size() < n_ctx(), filter != nullptr && filter->IsOver());
     if (++stats.n_generated == 1) {
       stats.first_token_seconds = SecondsSince(start);
     }

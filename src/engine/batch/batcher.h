@@ -134,9 +134,6 @@ class Batcher {
   void RunPlan();
   [[nodiscard]] Result<> Pass(std::span<Piece> pieces);
   void Draw(Piece& piece, std::span<float> logits);
-  // `raw` is the model's, `logits` the same and scratch.
-  [[nodiscard]] Result<TokenId> DrawAllowed(const Sequence& sequence, std::span<const float> raw,
-                                            std::span<float> logits);
   void Commit(std::span<Piece> pieces);
   void Commit(Piece& piece);
 

@@ -2,10 +2,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <limits>
 
 #include "base/invariant.h"
 #include "engine/batch/batcher.h"
+#include "sampling/draw_allowed.h"
 #include "sampling/logprobs.h"
 
 namespace plimsoll::engine::batch {
@@ -86,7 +86,10 @@ void Batcher::Draw(Piece& piece, std::span<float> logits) {
   if (!is_filtered) {
     piece.drawn.token = sampler_.Sample(sequence.request.options.sampling, logits, sequence.tokens,
                                         sequence.tokens.size());
-  } else if (auto drawn = DrawAllowed(sequence, raw_, logits); drawn) {
+  } else if (auto drawn =
+                 sampling::DrawAllowed(sampler_, sequence.request.options.sampling,
+                                       *sequence.request.filter, raw_, logits, sequence.tokens);
+             drawn) {
     piece.drawn.token = *drawn;
   } else {
     piece.error = std::move(drawn).error();
@@ -96,39 +99,6 @@ void Batcher::Draw(Piece& piece, std::span<float> logits) {
     const double logit = raw_[static_cast<size_t>(piece.drawn.token)];
     piece.drawn.logprob = static_cast<float>(logit - sampling::LogSumExp(raw_));
   }
-}
-
-// A model that knows what is wanted mostly draws what is allowed, so what it draws is looked at
-// first, and the mask is made when that may not stand there. The second draw has chances of its
-// own: a token that weighs p of which all that are allowed weigh s is drawn with the probability
-// p + (1 - s) p/s = p/s, as if the others had never been there. Of top-k, top-p and min-p the first
-// draw knows the whole vocabulary and the second what is allowed, as in llama.cpp.
-Result<TokenId> Batcher::DrawAllowed(const Sequence& sequence, std::span<const float> raw,
-                                     std::span<float> logits) {
-  sampling::TokenFilter& filter = *sequence.request.filter;
-  const auto draw = [&](uint64_t attempt) {
-    return sampler_.Sample(sequence.request.options.sampling, logits, sequence.tokens,
-                           sequence.tokens.size(), attempt);
-  };
-  TokenId token = draw(0);
-  if (filter.Allows(token)) {
-    return token;
-  }
-  const auto mask = filter.Mask();
-  if (!mask) {
-    return tl::make_unexpected(mask.error());
-  }
-  for (size_t i = 0; i < logits.size(); ++i) {
-    const bool allowed = ((*mask)[i / 64] >> (i % 64) & 1) != 0;
-    logits[i] = allowed ? raw[i] : -std::numeric_limits<float>::infinity();
-  }
-  token = draw(1);
-  if (!filter.Allows(token)) {
-    return Fail(ErrorKind::kUsage,
-                "what may follow at this place of the answer cannot be drawn: every token of it is "
-                "forbidden (logit_bias)");
-  }
-  return token;
 }
 
 void Batcher::Commit(std::span<Piece> pieces) {
