@@ -23,6 +23,23 @@ std::vector<std::string> ControlSpellings(const text::Tokenizer& tokenizer) {
 
 }  // namespace
 
+ApiResult<std::shared_ptr<const grammar::Automaton>> CompileForm(const output::AnswerForm& form) {
+  auto grammar = output::MakeAnswerGrammar(form);
+  if (!grammar) {
+    return tl::make_unexpected(std::move(grammar).error());
+  }
+  auto automaton = grammar::Automaton::Compile(*std::move(grammar));
+  if (!automaton) {
+    const std::string param = form.content ? form.content->param : "tools";
+    return tl::make_unexpected(ApiError{
+        .message = fmt::format("'{}' cannot be followed: {}", param, automaton.error().message),
+        .code = "unsupported_value",
+        .param = param,
+        .retry_after_seconds = std::nullopt});
+  }
+  return std::make_shared<const grammar::Automaton>(*std::move(automaton));
+}
+
 std::shared_ptr<AnswerGrammars::Entry> AnswerGrammars::EntryOf(const std::string& key) {
   const std::lock_guard lock(mutex_);
   if (const auto at = index_.find(key); at != index_.end()) {
@@ -32,10 +49,29 @@ std::shared_ptr<AnswerGrammars::Entry> AnswerGrammars::EntryOf(const std::string
   line_.emplace_front(key, std::make_shared<Entry>());
   index_.emplace(key, line_.begin());
   if (line_.size() > kMaxGrammars) {
-    index_.erase(line_.back().first);
-    line_.pop_back();
+    DropLast();
   }
   return line_.front().second;
+}
+
+void AnswerGrammars::DropLast() {
+  bytes_ -= line_.back().second->bytes;
+  index_.erase(line_.back().first);
+  line_.pop_back();
+}
+
+void AnswerGrammars::Count(const std::string& key, Entry& entry) {
+  const std::lock_guard lock(mutex_);
+  const auto at = index_.find(key);
+  if (!entry.compiled || at == index_.end() || at->second->second.get() != &entry) {
+    return;
+  }
+  entry.bytes = 2 * key.size() + (*entry.compiled)->Bytes();
+  bytes_ += entry.bytes;
+  line_.splice(line_.begin(), line_, at->second);  // the latest stays, however large: it is in use
+  while (bytes_ > kMaxGrammarBytes && line_.size() > 1) {
+    DropLast();
+  }
 }
 
 // An error may be one of a busy moment.
@@ -55,20 +91,7 @@ AnswerGrammars::Compiled AnswerGrammars::Compile(output::AnswerForm form) {
   if (form.format.shows_control_tokens) {
     form.control = ControlSpellings(tokenizer_);
   }
-  auto grammar = output::MakeAnswerGrammar(form);
-  if (!grammar) {
-    return tl::make_unexpected(std::move(grammar).error());
-  }
-  auto automaton = grammar::Automaton::Compile(*std::move(grammar));
-  if (!automaton) {
-    const std::string param = form.content ? form.content->param : "tools";
-    return tl::make_unexpected(ApiError{
-        .message = fmt::format("'{}' cannot be followed: {}", param, automaton.error().message),
-        .code = "unsupported_value",
-        .param = param,
-        .retry_after_seconds = std::nullopt});
-  }
-  return std::make_shared<const grammar::Automaton>(*std::move(automaton));
+  return CompileForm(form);
 }
 
 std::shared_ptr<grammar::TokenMasks> AnswerGrammars::Masks() {
@@ -83,7 +106,10 @@ ApiResult<std::shared_ptr<sampling::TokenFilter>> AnswerGrammars::Filter(
     const output::AnswerForm& form, bool at_start) {
   const std::string key = output::KeyOf(form);
   const std::shared_ptr<Entry> entry = EntryOf(key);
-  std::call_once(entry->once, [&] { entry->compiled = Compile(form); });
+  std::call_once(entry->once, [&] {
+    entry->compiled = Compile(form);
+    Count(key, *entry);
+  });
   if (!entry->compiled) {
     Forget(key, *entry);
     return tl::make_unexpected(entry->compiled.error());
@@ -91,9 +117,9 @@ ApiResult<std::shared_ptr<sampling::TokenFilter>> AnswerGrammars::Filter(
   return std::make_shared<grammar::GrammarFilter>(*entry->compiled, Masks(), form.said, at_start);
 }
 
-uint64_t AnswerGrammars::n_compiled() const {
+AnswerGrammars::Totals AnswerGrammars::totals() const {
   const std::lock_guard lock(mutex_);
-  return n_compiled_;
+  return {.n_compiled = n_compiled_, .n_kept = line_.size(), .bytes = bytes_};
 }
 
 std::shared_ptr<AnswerGrammars> GrammarsByModel::Of(

@@ -17,10 +17,15 @@
 
 namespace plimsoll::server::api {
 
+// Errors: of output::MakeAnswerGrammar, and 400 for a form that no text can have.
+[[nodiscard]] ApiResult<std::shared_ptr<const grammar::Automaton>> CompileForm(
+    const output::AnswerForm& form);
+
 // Of one model. Thread-safe.
 class AnswerGrammars {
  public:
   static constexpr size_t kMaxGrammars = 64;
+  static constexpr uint64_t kMaxGrammarBytes = 16 << 20;  // of those, or of the latest alone
   static constexpr uint64_t kMaxMaskBytes = 32 << 20;
 
   // `tokenizer` outlives it.
@@ -28,23 +33,32 @@ class AnswerGrammars {
 
   // What holds a new answer to the form; its masks are shared. `at_start`: of
   // grammar::GrammarFilter. Requests that come together with one form wait for one compilation;
-  // what was compiled is kept, of kMaxGrammars forms. Errors: of
-  // output::MakeAnswerGrammar, and 400 for a form that no text can have.
+  // the latest that were compiled are kept: kMaxGrammars of kMaxGrammarBytes. Errors: of
+  // CompileForm.
   [[nodiscard]] ApiResult<std::shared_ptr<sampling::TokenFilter>> Filter(
       const output::AnswerForm& form, bool at_start);
 
-  [[nodiscard]] uint64_t n_compiled() const;
+  struct Totals {
+    uint64_t n_compiled = 0;  // since the start
+    size_t n_kept = 0;
+    uint64_t bytes = 0;  // of these
+  };
+  [[nodiscard]] Totals totals() const;
 
  private:
   using Compiled = ApiResult<std::shared_ptr<const grammar::Automaton>>;
   struct Entry {
     std::once_flag once;
     Compiled compiled;
+    uint64_t bytes = 0;  // that are part of the total; with the lock held
   };
   using Line = std::list<std::pair<std::string, std::shared_ptr<Entry>>>;
 
   [[nodiscard]] std::shared_ptr<Entry> EntryOf(const std::string& key);
   void Forget(const std::string& key, const Entry& entry);
+  // It has been compiled: others go for it.
+  void Count(const std::string& key, Entry& entry);
+  void DropLast();  // with the lock held
   [[nodiscard]] Compiled Compile(output::AnswerForm form);
   [[nodiscard]] std::shared_ptr<grammar::TokenMasks> Masks();
 
@@ -53,6 +67,7 @@ class AnswerGrammars {
   Line line_;  // used last first
   std::unordered_map<std::string, Line::iterator> index_;
   uint64_t n_compiled_ = 0;
+  uint64_t bytes_ = 0;
   std::once_flag masks_once_;
   std::shared_ptr<grammar::TokenMasks> masks_;
 };

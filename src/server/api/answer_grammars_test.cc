@@ -3,6 +3,7 @@
 #include <thread>
 #include <vector>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "server/test_server.h"
@@ -30,7 +31,7 @@ TEST(AnswerGrammars, CompileOnceForRequestsThatComeTogether) {
   for (std::thread& client : clients) {
     client.join();
   }
-  EXPECT_EQ(grammars.n_compiled(), 1U);
+  EXPECT_EQ(grammars.totals().n_compiled, 1U);
 }
 
 TEST(AnswerGrammars, KeepTheLatest) {
@@ -42,12 +43,37 @@ TEST(AnswerGrammars, KeepTheLatest) {
   for (size_t i = 0; i <= AnswerGrammars::kMaxGrammars; ++i) {
     need(i);
   }
-  const uint64_t n = grammars.n_compiled();
+  const uint64_t n = grammars.totals().n_compiled;
   need(AnswerGrammars::kMaxGrammars);
-  EXPECT_EQ(grammars.n_compiled(), n);
+  EXPECT_EQ(grammars.totals().n_compiled, n);
   need(0);
-  EXPECT_EQ(grammars.n_compiled(), n + 1);
+  EXPECT_EQ(grammars.totals().n_compiled, n + 1);
   EXPECT_FALSE(grammars.Filter(SchemaForm("{\"not\":{}}"), true));
+}
+
+// Of a megabyte when it is compiled.
+std::string LargeSchema(size_t number) {
+  std::string members;
+  for (size_t i = 0; i < 2000; ++i) {
+    members += fmt::format("{}\"{}_{}\":{{\"type\":\"null\"}}", i == 0 ? "" : ",", number, i);
+  }
+  return R"({"type":"object","properties":{)" + members + "}}";
+}
+
+TEST(AnswerGrammars, KeepNoMoreThanTheirBytes) {
+  TestServer server;
+  AnswerGrammars grammars(server.service().tokenizer());
+  constexpr size_t kN = 32;
+  for (size_t i = 0; i < kN; ++i) {
+    ASSERT_TRUE(grammars.Filter(SchemaForm(LargeSchema(i)), true));
+    EXPECT_LE(grammars.totals().bytes, AnswerGrammars::kMaxGrammarBytes);
+  }
+  EXPECT_GT(grammars.totals().bytes, AnswerGrammars::kMaxGrammarBytes / 2);
+  EXPECT_LT(grammars.totals().n_kept, kN);
+  ASSERT_TRUE(grammars.Filter(SchemaForm(LargeSchema(kN - 1)), true));
+  EXPECT_EQ(grammars.totals().n_compiled, kN);
+  ASSERT_TRUE(grammars.Filter(SchemaForm(LargeSchema(0)), true));
+  EXPECT_EQ(grammars.totals().n_compiled, kN + 1);
 }
 
 }  // namespace

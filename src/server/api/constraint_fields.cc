@@ -10,7 +10,6 @@ namespace {
 
 using Kind = Constraint::Kind;
 
-constexpr uint64_t kGrammarBytesMost = 1 << 20;
 constexpr uint64_t kChoicesOfTextMost = 10'000;
 
 Constraint OfSchema(const Field& schema) {
@@ -40,7 +39,7 @@ std::optional<Constraint> ReadNamedSchema(Fields& fields, const Field& whole) {
 }
 
 std::optional<Constraint> ReadText(const Field& field, Kind kind) {
-  const auto text = field.String({.most = kGrammarBytesMost});
+  const auto text = field.String({.most = Constraint::kMaxBytes});
   if (!text || text->empty()) return std::nullopt;
   return Constraint{
       .kind = kind, .source = std::string(*text), .choices = {}, .param = field.path()};
@@ -50,7 +49,7 @@ std::optional<Constraint> ReadChoices(const Field& field) {
   if (!field.present()) return std::nullopt;
   return Constraint{.kind = Kind::kChoice,
                     .source = {},
-                    .choices = field.Strings({.most = kGrammarBytesMost},
+                    .choices = field.Strings({.most = Constraint::kMaxBytes},
                                              {.least = 1, .most = kChoicesOfTextMost}),
                     .param = field.path()};
 }

@@ -59,6 +59,7 @@ struct PlainPrompt {
 // What an answer has to be. Of a conversation: what stands behind its reasoning and is no call.
 struct Constraint {
   enum class Kind { kJsonObject, kJsonSchema, kRegex, kGbnf, kChoice };
+  static constexpr uint64_t kMaxBytes = 1 << 20;  // of text; what compiles it allows less of some
   Kind kind = Kind::kJsonObject;
   std::string source;                // the schema, the expression or the grammar
   std::vector<std::string> choices;  // the texts of kChoice
