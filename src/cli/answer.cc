@@ -17,8 +17,8 @@ void Say(const std::string& message, const Answer& answer, const Console& consol
 }  // namespace
 
 Result<Answer> Generate(engine::Session& session, std::span<const TokenId> prompt,
-                        const engine::GenerateOptions& options, const Console& console,
-                        const Attention& attention, bool stream) {
+                        const engine::GenerateOptions& options, sampling::TokenFilter* filter,
+                        const Console& console, const Attention& attention, bool stream) {
   Interrupts* const interrupts = attention.interrupts;
   if (interrupts != nullptr) {
     interrupts->SetMode(Interrupts::Mode::kAnswer);
@@ -35,7 +35,7 @@ Result<Answer> Generate(engine::Session& session, std::span<const TokenId> promp
     }
     return written.has_value() && (interrupts == nullptr || !interrupts->raised());
   };
-  auto stats = session.Generate(prompt, options, on_text);
+  auto stats = session.Generate(prompt, options, on_text, filter);
   if (!written) {
     return Forward(written);
   }

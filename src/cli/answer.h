@@ -22,11 +22,11 @@ struct Attention {
   LineKeeper* keeper = nullptr;      // moves the line between tokens
 };
 
-// Generates after `prompt`. With `stream` the text goes to standard output at once, without what
-// steers a terminal when that is one.
+// Generates after `prompt`, what `filter` allows (null: anything). With `stream` the text goes to
+// standard output at once, without what steers a terminal when that is one.
 [[nodiscard]] Result<Answer> Generate(engine::Session& session, std::span<const TokenId> prompt,
                                       const engine::GenerateOptions& options,
-                                      const Console& console, const Attention& attention,
-                                      bool stream);
+                                      sampling::TokenFilter* filter, const Console& console,
+                                      const Attention& attention, bool stream);
 
 }  // namespace plimsoll::cli

@@ -122,8 +122,13 @@ Result<> Chat::AnswerTo(const std::string& question) {
   if (!prompt) {
     return Forward(prompt);
   }
+  auto filter = s_.filters.Make(s_.conversation.prompt(), *prompt);
+  if (!filter) {
+    s_.conversation.Retract();
+    return Forward(filter);
+  }
   const auto paging = s_.engine.paging();
-  auto answer = Generate(s_.session, *prompt, s_.options, s_.console, s_.attention,
+  auto answer = Generate(s_.session, *prompt, s_.options, filter->get(), s_.console, s_.attention,
                          /*stream=*/true);
   if (!answer) {
     s_.conversation.Retract();

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "cli/answer.h"
+#include "cli/answer_form.h"
 #include "cli/console.h"
 #include "cli/conversation.h"
 #include "cli/line_reader.h"
@@ -22,6 +23,7 @@ class Chat {
     engine::Session& session;
     Conversation conversation;
     engine::GenerateOptions options;
+    AnswerFilters& filters;
     LineSource& lines;
     Attention attention;
     bool use_color = false;

@@ -48,6 +48,7 @@ struct Talk {
     FakeEngine engine(script);
     FakeSession session(script);
     const Console console = {.in = in, .out = out, .err = err};
+    AnswerFilters filters(form, engine, false);
     const auto render = [&](std::span<const engine::ChatMessage> messages) {
       return engine::RenderChat(nullptr, engine.tokenizer(), messages);
     };
@@ -56,6 +57,7 @@ struct Talk {
                  .session = session,
                  .conversation = Conversation(engine.tokenizer(), render, system),
                  .options = {},
+                 .filters = filters,
                  .lines = lines,
                  .attention = {},
                  .use_color = false,
@@ -67,6 +69,7 @@ struct Talk {
   FakeScript script;
   FakeLines lines;
   std::string system;
+  std::optional<server::api::Constraint> form;
   std::stringstream in, out, err;
 };
 
@@ -87,6 +90,15 @@ TEST(Chat, BackslashContinuesOnTheNextLine) {
   ASSERT_TRUE(talk.Run());
   EXPECT_THAT(talk.Prompt(0), HasSubstr("user\none\ntwo\nthree<|im_end|>"));
   EXPECT_THAT(talk.lines.prompts, ElementsAre("> ", ". ", ". ", "> "));
+}
+
+TEST(Chat, EveryAnswerIsHeldToItsForm) {
+  Talk talk({Typed("Hi"), Typed("And?"), Typed("So?")}, {"yes", "no", "maybe"});
+  talk.form = ReadForm({.grammar = R"(root ::= "yes" | "no")"}).value();
+  ASSERT_TRUE(talk.Run());
+  EXPECT_EQ(talk.out.str(), "yes\nno\n");
+  EXPECT_EQ(talk.script.n_filtered, 3U);
+  EXPECT_THAT(talk.err.str(), HasSubstr("'m' is not allowed"));
 }
 
 TEST(Chat, ResetStartsAnew) {

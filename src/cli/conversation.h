@@ -32,6 +32,8 @@ class Conversation {
   // back as the very tokens it was, so that its KV is kept, as far as the template repeats it
   // unchanged. After an error the question is not part of the conversation.
   [[nodiscard]] Result<std::vector<TokenId>> Ask(std::string question);
+  // The last question's, as text.
+  [[nodiscard]] const std::string& prompt() const { return prompt_; }
   // The answer to the last question, and the sequence (prompt and generated tokens) it came from.
   void Answer(std::string answer, std::span<const TokenId> sequence);
   // Takes the last question back: it was not answered.

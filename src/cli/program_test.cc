@@ -86,6 +86,10 @@ TEST(RunProgram, UsageErrorsExitWith2AndSayWhatWasMeant) {
   EXPECT_THAT(error({"run", "-p", "x", "--logit-bias", "5"}), HasSubstr("--logit-bias"));
   EXPECT_THAT(error({"run", "-p", "x", "-m", "a", "b"}), HasSubstr("two models"));
   EXPECT_THAT(error({"run", "-p", "x", "--color", "red"}), HasSubstr("auto, always, never"));
+  EXPECT_THAT(error({"run", "-p", "x", "-j", "{}", "--grammar", "root ::= \"a\""}),
+              HasSubstr("--grammar and --json-schema"));
+  EXPECT_THAT(error({"run", "-p", "x", "-jf", "/dev/null"}),
+              HasSubstr("'--json-schema-file /dev/null' cannot be followed"));
   EXPECT_THAT(error({"inspect"}), HasSubstr("which model?"));
   EXPECT_THAT(error({"eval"}), HasSubstr("eval what?"));
   EXPECT_THAT(error({"eval", "logit"}), HasSubstr("Did you mean logits?"));
@@ -230,6 +234,21 @@ TEST(RunCommand, PassesEveryOptionOn) {
   EXPECT_EQ(program.script.loaded.prefill_chunk, 9U);
   EXPECT_EQ(program.script.loaded.memory->bytes, 2 * kGiB);
   EXPECT_EQ(program.script.loaded.model, std::nullopt);
+}
+
+TEST(RunCommand, HoldsAnAnswerToItsForm) {
+  for (const auto& form :
+       {std::pair("--grammar", R"(root ::= [0-9]+)"), std::pair("-j", R"({"type":"integer"})")}) {
+    Program program;
+    program.script.answers = {"42"};
+    EXPECT_EQ(program.Run({"run", "-p", "x", form.first, form.second}), 0) << program.err.str();
+    EXPECT_EQ(program.out.str(), "42");
+    EXPECT_EQ(program.script.n_filtered, 1U);
+  }
+  Program program;
+  program.script.answers = {"a"};
+  EXPECT_EQ(program.Run({"run", "--raw", "-p", "x", "--json-schema={\"const\":1}"}), 1);
+  EXPECT_THAT(program.err.str(), HasSubstr("'a' is not allowed"));
 }
 
 TEST(RunCommand, JsonHoldsTextAndFigures) {

@@ -14,7 +14,6 @@
 namespace plimsoll::cli {
 namespace {
 
-constexpr size_t kTextBytesMax = 64 * kMiB;
 constexpr int kIdleNoticeMs = 2000;
 
 }  // namespace
@@ -25,15 +24,15 @@ void AddPromptOptions(CommandLine& line, PromptFlags& flags) {
   line.Text("-f,--file", "FILE", "answer the text of a file (-: standard input)", flags.file);
 }
 
-Result<std::string> ReadText(std::istream& in, std::string_view name) {
+Result<std::string> ReadText(std::istream& in, std::string_view name, uint64_t max_bytes) {
   std::string text;
   std::vector<char> buffer(64 * kKiB);
   errno = 0;
   while (in) {
     in.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
     text.append(buffer.data(), static_cast<size_t>(in.gcount()));
-    if (text.size() > kTextBytesMax) {
-      return Fail(ErrorKind::kUsage, "{}: more than {} of text", name, FormatBytes(kTextBytesMax));
+    if (text.size() > max_bytes) {
+      return Fail(ErrorKind::kUsage, "{}: more than {} of text", name, FormatBytes(max_bytes));
     }
   }
   // Buffered standard input reports a failed read as its end; ENOTTY is the buffer asking whom it
@@ -45,6 +44,15 @@ Result<std::string> ReadText(std::istream& in, std::string_view name) {
     text.pop_back();
   }
   return text;
+}
+
+Result<std::string> ReadTextFrom(const std::string& path, uint64_t max_bytes) {
+  errno = 0;
+  std::ifstream file(path, std::ios::binary);
+  if (!file) {
+    return Fail(ErrorKind::kIo, "{}: {}", path, std::strerror(errno == 0 ? EIO : errno));
+  }
+  return ReadText(file, path, max_bytes);
 }
 
 Result<std::string> ReadStandardInput(const Console& console) {
@@ -62,12 +70,7 @@ Result<std::string> ReadTextFile(const std::string& path, const Console& console
   if (path == "-") {
     return ReadStandardInput(console);
   }
-  errno = 0;
-  std::ifstream file(path, std::ios::binary);
-  if (!file) {
-    return Fail(ErrorKind::kIo, "{}: {}", path, std::strerror(errno == 0 ? EIO : errno));
-  }
-  return ReadText(file, path);
+  return ReadTextFrom(path);
 }
 
 Result<std::optional<std::string>> ReadPrompt(const PromptFlags& flags, const Console& console) {

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "base/bytes.h"
 #include "base/result.h"
 #include "cli/command_line.h"
 #include "cli/console.h"
@@ -17,8 +18,15 @@ struct PromptFlags {
 
 void AddPromptOptions(CommandLine& line, PromptFlags& flags);
 
-// All of a stream, less one newline at its end. kIo when it cannot be read, kUsage above 64 MiB.
-[[nodiscard]] Result<std::string> ReadText(std::istream& in, std::string_view name);
+inline constexpr uint64_t kTextBytesMax = 64 * kMiB;
+
+// All of a stream, less one newline at its end. kIo when it cannot be read, kUsage when it is
+// longer.
+[[nodiscard]] Result<std::string> ReadText(std::istream& in, std::string_view name,
+                                           uint64_t max_bytes = kTextBytesMax);
+// The same of a file.
+[[nodiscard]] Result<std::string> ReadTextFrom(const std::string& path,
+                                               uint64_t max_bytes = kTextBytesMax);
 // All of standard input. Says so on `console.err` when nothing comes for a while.
 [[nodiscard]] Result<std::string> ReadStandardInput(const Console& console);
 // A file, or standard input for "-".

@@ -4,6 +4,7 @@
 #include <ostream>
 
 #include "cli/answer.h"
+#include "cli/answer_form.h"
 #include "cli/chat.h"
 #include "cli/find_model.h"
 #include "cli/prompt_source.h"
@@ -19,6 +20,7 @@ struct RunFlags {
   EngineFlags engine;
   PromptFlags prompt;
   engine::GenerateOptions generate;
+  FormFlags form;
   std::optional<std::string> model;  // the argument
   std::string system;
   std::optional<SizeSpec> memory_floor;
@@ -31,6 +33,7 @@ void Declare(CommandLine& line, RunFlags& flags) {
   line.Text("-sys,--system,--system-prompt", "TEXT", "what the model is told first", flags.system);
   line.Flag("--raw", "continue the text as it is, without the chat template", flags.raw);
   AddGenerateOptions(line, flags.generate);
+  AddFormOptions(line, flags.form);
   AddEngineOptions(line, flags.engine);
   AddMemoryFloor(line, flags.memory_floor);
   line.Positional("MODEL", "the same as -m MODEL", flags.model);
@@ -61,12 +64,22 @@ Conversation NewConversation(const engine::Engine& engine, const RunFlags& flags
   return Conversation(engine.tokenizer(), render, flags.system);
 }
 
-Result<std::vector<TokenId>> PromptTokens(const std::string& prompt, const engine::Engine& engine,
-                                          const RunFlags& flags) {
+struct Prompt {
+  std::string text;
+  std::vector<TokenId> tokens;
+};
+
+Result<Prompt> MakePrompt(const std::string& text, const engine::Engine& engine,
+                          const RunFlags& flags) {
   if (flags.raw) {
-    return engine::EncodePrompt(engine.tokenizer(), prompt);
+    return Prompt{.text = text, .tokens = engine::EncodePrompt(engine.tokenizer(), text)};
   }
-  return NewConversation(engine, flags).Ask(prompt);
+  Conversation conversation = NewConversation(engine, flags);
+  auto tokens = conversation.Ask(text);
+  if (!tokens) {
+    return Forward(tokens);
+  }
+  return Prompt{.text = conversation.prompt(), .tokens = *std::move(tokens)};
 }
 
 std::string ToJson(const Answer& answer, const engine::Engine& engine, const RunFlags& flags) {
@@ -84,14 +97,20 @@ std::string ToJson(const Answer& answer, const engine::Engine& engine, const Run
   return json.text() + "\n";
 }
 
-Result<> AnswerOnce(const std::string& prompt, const RunFlags& flags, engine::Engine& engine,
-                    engine::Session& session, const Attention& attention, const Console& console) {
-  auto tokens = PromptTokens(prompt, engine, flags);
-  if (!tokens) {
-    return Forward(tokens);
+Result<> AnswerOnce(const std::string& text, const RunFlags& flags, engine::Engine& engine,
+                    engine::Session& session, AnswerFilters& filters, const Attention& attention,
+                    const Console& console) {
+  auto prompt = MakePrompt(text, engine, flags);
+  if (!prompt) {
+    return Forward(prompt);
+  }
+  auto filter = filters.Make(prompt->text, prompt->tokens);
+  if (!filter) {
+    return Forward(filter);
   }
   const auto paging_before = engine.paging();
-  auto answer = Generate(session, *tokens, flags.generate, console, attention, !flags.json);
+  auto answer = Generate(session, prompt->tokens, flags.generate, filter->get(), console, attention,
+                         !flags.json);
   if (!answer) {
     return Forward(answer);
   }
@@ -117,13 +136,15 @@ Result<> AnswerOnce(const std::string& prompt, const RunFlags& flags, engine::En
 }
 
 Result<> ChatInTerminal(const RunFlags& flags, engine::Engine& engine, engine::Session& session,
-                        const Attention& attention, const CommandContext& context) {
+                        AnswerFilters& filters, const Attention& attention,
+                        const CommandContext& context) {
   const auto lines = context.open_terminal();
   return Chat({.console = context.console,
                .engine = engine,
                .session = session,
                .conversation = NewConversation(engine, flags),
                .options = flags.generate,
+               .filters = filters,
                .lines = *lines,
                .attention = attention,
                .use_color = UseColor(flags.engine.color, context.console.err_is_terminal),
@@ -143,6 +164,10 @@ Result<> RunCommand(std::vector<std::string> args, const CommandContext& context
   }
   if (auto checked = Check(flags, line.OriginOf("--model")); !checked) {
     return checked;
+  }
+  auto form = ReadForm(flags.form);
+  if (!form) {
+    return Forward(form);
   }
   if (auto found = FindModel(flags.engine, context); !found) {
     return found;
@@ -167,9 +192,11 @@ Result<> RunCommand(std::vector<std::string> args, const CommandContext& context
                                 .memory_origin = line.OriginOf("--memory"),
                                 .floor = flags.memory_floor,
                                 .quiet = flags.engine.quiet});
+  AnswerFilters filters(*std::move(form), **engine, flags.raw);
   const Attention attention = {.interrupts = context.interrupts, .keeper = keeper.get()};
-  return *prompt ? AnswerOnce(**prompt, flags, **engine, **session, attention, context.console)
-                 : ChatInTerminal(flags, **engine, **session, attention, context);
+  return *prompt
+             ? AnswerOnce(**prompt, flags, **engine, **session, filters, attention, context.console)
+             : ChatInTerminal(flags, **engine, **session, filters, attention, context);
 }
 
 }  // namespace plimsoll::cli

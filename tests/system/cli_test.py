@@ -215,6 +215,34 @@ class OnePrompt(unittest.TestCase):
         self.assertEqual(first["finish_reason"], "length")
         self.assertEqual(first["stats"]["generated_tokens"], 1)
 
+    def test_an_answer_is_held_to_a_schema_or_a_grammar(self):
+        schema = {"type": "object", "required": ["name", "age"], "additionalProperties": False,
+                  "properties": {"name": {"type": "string", "maxLength": 20},
+                                 "age": {"type": "integer", "minimum": 0, "maximum": 120}}}
+        ask = ["run", "-q", "-p", "Who?", "--temp", "1.5", "--seed", "1"]
+        answer = run(*ask, "-j", json.dumps(schema))
+        self.assertEqual(answer.returncode, 0, answer.stderr)
+        person = json.loads(answer.stdout)
+        self.assertEqual(list(person), ["name", "age"])
+        self.assertIn(person["age"], range(121))
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write(json.dumps(schema) + "\n")
+            file.flush()
+            self.assertEqual(run(*ask, "-jf", file.name).stdout, answer.stdout)
+            self.assertEqual(run(*ask, PLIMSOLL_JSON_SCHEMA_FILE=file.name).stdout, answer.stdout)
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write('root ::= "yes" | "no"\n')
+            file.flush()
+            for raw in ([], ["--raw"]):
+                self.assertIn(run(*ask, *raw, "--grammar-file", file.name).stdout, ("yes", "no"))
+        for bad, named in ((["-j", '{"not": {}}'], "/not"), (["--grammar", "root ::= x"], "x"),
+                           (["-j", "{}", "--grammar", 'root ::= "a"'], "one form")):
+            # Before the model is loaded, which is not there.
+            refused = run(*ask, *bad, "-m", "/nowhere/model.gguf")
+            self.assertEqual(refused.returncode, 2)
+            self.assertIn(named, refused.stderr)
+            self.assertEqual(refused.stdout, "")
+
     def test_json_holds_text_and_figures(self):
         answer = run("run", "-q", "--temp", "0", "-p", FRANCE).stdout
         done = run("run", "--json", "--temp", "0", "-p", FRANCE)
