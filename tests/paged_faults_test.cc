@@ -130,14 +130,20 @@ class PagedFaultsTest : public testing::Test {
   uint64_t n_reads_ = 0;
 };
 
+// How many reads are guesses depends on how fast they come: near the end the error may come too
+// late, or meet a guess that nobody uses.
 TEST_F(PagedFaultsTest, ALastingErrorAtTheNthReadIsNamedAndAHealedDiskServesAgain) {
   ASSERT_GT(n_reads_, 100U);
   for (uint64_t n = 1; n < n_reads_; n += n_reads_ / 12) {
     FailingModel model({.error_at = n, .lasting = true});
-    const auto failed = model.Logits(tokens_);
-    ASSERT_FALSE(failed) << n;
-    EXPECT_EQ(failed.error().kind, ErrorKind::kIo);
-    EXPECT_NE(failed.error().message.find("plimsoll-lab"), std::string::npos);
+    const auto got = model.Logits(tokens_);
+    if (got) {
+      EXPECT_GT(n, n_reads_ * 2 / 3);
+      EXPECT_TRUE(AsExpected(*got)) << n;
+    } else {
+      EXPECT_EQ(got.error().kind, ErrorKind::kIo);
+      EXPECT_NE(got.error().message.find("plimsoll-lab"), std::string::npos);
+    }
     model.pager().CheckInvariants();
     model.disk().Change({});
     const auto healed = model.Logits(tokens_);

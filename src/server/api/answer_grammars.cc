@@ -69,7 +69,7 @@ void AnswerGrammars::Count(const std::string& key, Entry& entry) {
   entry.bytes = 2 * key.size() + (*entry.compiled)->Bytes();
   bytes_ += entry.bytes;
   line_.splice(line_.begin(), line_, at->second);  // the latest stays, however large: it is in use
-  while (bytes_ > kMaxGrammarBytes && line_.size() > 1) {
+  while (bytes_ > max_grammar_bytes_ && line_.size() > 1) {
     DropLast();
   }
 }

@@ -29,11 +29,13 @@ class AnswerGrammars {
   static constexpr uint64_t kMaxMaskBytes = 32 << 20;
 
   // `tokenizer` outlives it.
-  explicit AnswerGrammars(const text::Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
+  explicit AnswerGrammars(const text::Tokenizer& tokenizer,
+                          uint64_t max_grammar_bytes = kMaxGrammarBytes)
+      : tokenizer_(tokenizer), max_grammar_bytes_(max_grammar_bytes) {}
 
   // What holds a new answer to the form; its masks are shared. `at_start`: of
   // grammar::GrammarFilter. Requests that come together with one form wait for one compilation;
-  // the latest that were compiled are kept: kMaxGrammars of kMaxGrammarBytes. Errors: of
+  // the latest that were compiled are kept: kMaxGrammars of max_grammar_bytes. Errors: of
   // CompileForm.
   [[nodiscard]] ApiResult<std::shared_ptr<sampling::TokenFilter>> Filter(
       const output::AnswerForm& form, bool at_start);
@@ -63,6 +65,7 @@ class AnswerGrammars {
   [[nodiscard]] std::shared_ptr<grammar::TokenMasks> Masks();
 
   const text::Tokenizer& tokenizer_;
+  const uint64_t max_grammar_bytes_;
   mutable std::mutex mutex_;
   Line line_;  // used last first
   std::unordered_map<std::string, Line::iterator> index_;
