@@ -56,7 +56,8 @@ Result<> PrintTable(const Server& server, std::string_view name, const Arrivals&
   bool is_first = true;
   for (const std::string_view order : engine::order::OrderPolicyNames()) {
     for (const bool known : {true, false}) {
-      if (order == "priority" || (known && !LooksAtLengths(order))) {
+      // Whose experts are never paged here, and whose classes are all one.
+      if (order == "expert-union" || order == "priority" || (known && !LooksAtLengths(order))) {
         continue;
       }
       auto report = server.Serve(arrivals, {.order = std::string(order), .lengths_known = known});

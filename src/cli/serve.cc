@@ -72,6 +72,9 @@ void Declare(CommandLine& line, ServeFlags& flags) {
   line.Integer("--max-order-seconds",
                "after which a request goes first, whatever the policy (default 300)",
                flags.service.max_order_seconds, 1, kDay);
+  line.Integer("--max-still-seconds",
+               "that expert-union lets an answer stand still for others (default 30)",
+               flags.service.max_still_seconds, 1, kDay);
   line.Integer("--max-request-seconds", "of a request, from its arrival to its end (default 3600)",
                flags.service.max_seconds, 1, kDay);
   line.Integer("--max-paused-seconds", "that a request waits for its reader (default 60)",

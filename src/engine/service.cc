@@ -410,6 +410,7 @@ Result<std::shared_ptr<Service>> StartService(std::unique_ptr<Engine> engine,
                           .max_paused_seconds = static_cast<double>(options.max_paused_seconds),
                           .order = options.order,
                           .max_order_seconds = static_cast<double>(options.max_order_seconds),
+                          .max_still_seconds = static_cast<double>(options.max_still_seconds),
                           .prefix_cache = options.prefix_cache,
                           .prefix_log = options.prefix_log});
   if (!batcher) {

@@ -31,6 +31,7 @@ struct ServiceOptions {
   uint32_t max_paused_seconds = 60;  // that a request waits for its reader (HasRoom)
   std::string order = "fcfs";        // of those that wait (engine/order/order_policy.h)
   uint32_t max_order_seconds = 300;  // after which a request goes first, whatever its order
+  uint32_t max_still_seconds = 30;   // that an answer stands still for others ("expert-union")
   bool prefix_cache = true;          // keep keys and values for prompts that begin alike
   std::filesystem::path prefix_log;  // where what is evicted is written down; "": nowhere
 };

@@ -54,6 +54,9 @@ memory::PageRound PagedExperts::Want(const Step& step, uint32_t layer_idx,
                                             .near_probabilities = {}};
   pager_.Visit(visit);
   gate_.Visit(visit);
+  if (observer_ != nullptr) {
+    observer_->OnVisit(visit);
+  }
   if (pairs_) {
     pairs_->Visit(visit);
   }

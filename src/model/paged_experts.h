@@ -9,6 +9,7 @@
 #include "memory/pager.h"
 #include "memory/policy/guess_gate.h"
 #include "memory/policy/layer_pairs.h"
+#include "memory/trace/routing_observer.h"
 #include "model/expert_layout.h"
 #include "model/scratch.h"
 #include "model/step.h"
@@ -29,6 +30,8 @@ class PagedExperts {
   // Tells the policy what the layer's router chose, and wants the experts that are active.
   [[nodiscard]] memory::PageRound Want(const Step& step, uint32_t layer_idx,
                                        memory::WantOrder order);
+  // `observer`, which outlives this, hears what the policy is told; null: nobody does.
+  void Observe(memory::trace::RoutingObserver* observer) { observer_ = observer; }
   // Of an expert that the round has given out.
   [[nodiscard]] ExpertMatrices MatricesOf(uint32_t layer_idx, uint32_t expert) const;
 
@@ -47,6 +50,7 @@ class PagedExperts {
   const memory::policy::PageLayout& layout_;
   std::vector<ExpertLayer> layers_;
   std::vector<memory::PageId> wanted_;
+  memory::trace::RoutingObserver* observer_ = nullptr;
   memory::policy::GuessBy guess_by_;
   memory::policy::GuessGate gate_;
   std::optional<memory::policy::LayerPairs> pairs_;  // with GuessBy::kPairs

@@ -58,6 +58,11 @@ Result<std::unique_ptr<Batcher>> Batcher::Create(EngineState& state, const Batch
     return Forward(order);
   }
   batcher->order_ = std::move(*order);
+  if (batcher->order_->decodes_in_groups() && state.paging != nullptr) {
+    batcher->groups_ = std::make_unique<GroupedDecode>(
+        state, order::TurnLimits{.max_still_seconds = options.max_still_seconds,
+                                 .min_groups = options.min_decode_groups});
+  }
   const uint64_t n_blocks = options.n_parallel * kv::BlockPool::BlocksFor(state.summary.n_ctx);
   if (auto promised = state.kv_pool->Promise(n_blocks); !promised) {
     return Forward(promised);
@@ -180,15 +185,10 @@ void Batcher::Plan(Clock::time_point now) {
   std::ranges::rotate(plan_, plan_.begin() + static_cast<ptrdiff_t>(n_answers));
 }
 
-void Batcher::PlanAnswers(Clock::time_point now, uint32_t& budget) {
+std::vector<Sequence*> Batcher::AnsweringNow(Clock::time_point now) {
   std::vector<Sequence*> answering;
   for (const SequencePtr& sequence : running_) {
-    if (sequence->is_answering()) {
-      answering.push_back(sequence.get());
-    }
-  }
-  for (Sequence* sequence : answering) {
-    if (budget == 0 || sequence->kv == nullptr) {  // it gave its memory to an older one
+    if (!sequence->is_answering()) {
       continue;
     }
     if (!sequence->sink->HasRoom()) {
@@ -196,6 +196,22 @@ void Batcher::PlanAnswers(Clock::time_point now, uint32_t& budget) {
       continue;
     }
     sequence->paused_since.reset();
+    answering.push_back(sequence.get());
+  }
+  return answering;
+}
+
+void Batcher::PlanAnswers(Clock::time_point now, uint32_t& budget) {
+  std::vector<Sequence*> answering = AnsweringNow(now);
+  if (groups_ != nullptr) {
+    const bool anyone_reads = std::ranges::any_of(
+        running_, [](const SequencePtr& sequence) { return !sequence->is_answering(); });
+    groups_->KeepThoseWhoDecode(answering, anyone_reads, now);
+  }
+  for (Sequence* sequence : answering) {
+    if (budget == 0 || sequence->kv == nullptr) {  // it gave its memory to an older one
+      continue;
+    }
     if (Extend(*sequence)) {
       plan_.push_back({.sequence = sequence, .n = 1, .wants_logits = true, .drawn = {}});
       --budget;

@@ -17,6 +17,7 @@
 #include <span>
 #include <vector>
 
+#include "engine/batch/grouped_decode.h"
 #include "engine/batch/sequence.h"
 #include "engine/engine_state.h"
 #include "engine/order/order_policy.h"
@@ -33,6 +34,8 @@ struct BatchOptions {
   double max_paused_seconds = 60;    // that a request waits for its reader
   std::string order = "fcfs";        // of those that wait (order/order_policy.h)
   double max_order_seconds = 300;    // after which a request goes first, whatever its order
+  double max_still_seconds = 30;     // that an answer stands still for others (decode_turns.h)
+  uint32_t min_decode_groups = 1;    // above 1, for tests: they decode in groups at any cost
   bool prefix_cache = true;          // false: every prompt is computed, whoever computed it before
   std::filesystem::path prefix_log;  // where the cache's decisions go; "": nowhere
 };
@@ -88,6 +91,10 @@ class Batcher {
   [[nodiscard]] prefix::PrefixTreeStats prefix_stats() const {
     return tree_ == nullptr ? prefix::PrefixTreeStats() : tree_->stats();
   }
+  // Groups that take turns; 1 while all decode together.
+  [[nodiscard]] uint32_t n_decode_groups() const {
+    return groups_ == nullptr ? 1 : groups_->n_groups();
+  }
   // How long requests have lately waited between two that were started while others waited.
   [[nodiscard]] double seconds_per_start() const { return seconds_per_start_; }
 
@@ -120,6 +127,8 @@ class Batcher {
   void Plan(Clock::time_point now);
   void PlanAnswers(Clock::time_point now, uint32_t& budget);
   void PlanPrompts(uint32_t budget);
+  // Those whose readers have taken what there is.
+  [[nodiscard]] std::vector<Sequence*> AnsweringNow(Clock::time_point now);
   // Makes room for the next token of a sequence that is answering; false when there is none, and it
   // waits again or has failed.
   [[nodiscard]] bool Extend(Sequence& sequence);
@@ -151,8 +160,9 @@ class Batcher {
   std::unique_ptr<prefix::PrefixTree> tree_;         // null: nothing is shared
   uint64_t now_us_ = 0;                              // of this step, since the first
   std::optional<Clock::time_point> first_step_;
-  std::vector<SequencePtr> running_;  // in order of first start
-  std::deque<SequencePtr> waiting_;   // in order of arrival
+  std::unique_ptr<GroupedDecode> groups_;  // null: all that are answering decode in every step
+  std::vector<SequencePtr> running_;       // in order of first start
+  std::deque<SequencePtr> waiting_;        // in order of arrival
   std::unique_ptr<order::OrderPolicy> order_;
   uint64_t n_turns_ = 0;     // sequences that were started
   uint64_t n_promised_ = 0;  // blocks of the pool, all of them

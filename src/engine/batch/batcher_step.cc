@@ -28,6 +28,10 @@ void Batcher::RunPlan() {
   const bool has_prompt =
       std::ranges::any_of(plan_, [](const Piece& piece) { return piece.n > 1; });
   std::vector<Piece> pieces = std::exchange(plan_, {});
+  const auto n_pieces = static_cast<uint32_t>(pieces.size());
+  if (groups_ != nullptr) {
+    groups_->BeginStep();
+  }
   auto passed = Pass(pieces);
   if (passed) {
     Commit(pieces);
@@ -47,17 +51,26 @@ void Batcher::RunPlan() {
   ++totals_.n_steps;
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
   (has_prompt ? totals_.prefill_seconds : totals_.decode_seconds) += seconds;
+  if (groups_ != nullptr && passed && !has_prompt) {
+    groups_->EndStep(n_pieces, seconds);
+  }
 }
 
 Result<> Batcher::Pass(std::span<Piece> pieces) {
   chunk_.clear();
   wanted_.clear();
+  if (groups_ != nullptr) {
+    groups_->BeginPass();
+  }
   std::vector<Piece*> drawing;
   for (Piece& piece : pieces) {
     Sequence& sequence = *piece.sequence;
     for (uint32_t i = sequence.n_computed; i < sequence.n_computed + piece.n; ++i) {
       chunk_.push_back(
           {.token = sequence.tokens[i], .position = i, .slot = i, .sequence = sequence.kv.get()});
+    }
+    if (groups_ != nullptr) {
+      groups_->AddToPass(sequence, piece.n);
     }
     if (piece.wants_logits) {
       wanted_.push_back(static_cast<uint32_t>(chunk_.size()) - 1);
@@ -149,6 +162,9 @@ Result<std::vector<float>> Batcher::Embed(std::span<const TokenId> tokens) {
   if (tokens.empty() || tokens.size() > n_ctx()) {
     return Fail(ErrorKind::kUsage, "a text of {} tokens cannot be embedded: the context holds {}",
                 tokens.size(), n_ctx());
+  }
+  if (groups_ != nullptr) {
+    groups_->BeginPass();  // of nobody
   }
   kv::KvSequence kv(*state_.kv_pool, n_ctx(), static_cast<uint32_t>(tokens.size()));
   while (!Provide(kv.BlocksToAppend(static_cast<uint32_t>(tokens.size())))) {

@@ -9,6 +9,7 @@
 
 #include "engine/continuation.h"
 #include "engine/generation.h"
+#include "engine/order/decode_turns.h"
 #include "engine/prefix/prefix_tree.h"
 #include "engine/service.h"
 #include "kv/kv_sequence.h"
@@ -21,14 +22,15 @@ struct Sequence {
   RequestId id = 0;  // ascending in order of arrival
   GenerationRequest request;
   std::shared_ptr<GenerationSink> sink;
-  std::vector<TokenId> tokens;         // the prompt and what was drawn since
-  std::optional<Continuation> answer;  // refers to `request`
-  std::unique_ptr<kv::KvSequence> kv;  // null while it waits
-  prefix::Hold prefix;                 // what it uses of the prefix tree, or will use
-  bool waits_for_prefix = false;       // others will have computed more of it
-  uint32_t n_computed = 0;             // tokens whose keys and values are there
-  uint32_t n_reused = 0;               // of the prompt, found at its first start
-  uint64_t turn = 0;                   // ascending in order of first start; 0: not started yet
+  std::vector<TokenId> tokens;              // the prompt and what was drawn since
+  std::optional<Continuation> answer;       // refers to `request`
+  std::unique_ptr<kv::KvSequence> kv;       // null while it waits
+  prefix::Hold prefix;                      // what it uses of the prefix tree, or will use
+  bool waits_for_prefix = false;            // others will have computed more of it
+  uint32_t n_computed = 0;                  // tokens whose keys and values are there
+  uint32_t n_reused = 0;                    // of the prompt, found at its first start
+  std::unique_ptr<order::Decoder> decoder;  // null where nobody decodes in groups
+  uint64_t turn = 0;                        // ascending in order of first start; 0: not started yet
   // Tokens that its answer is taken to have, where the order of requests guesses that.
   std::optional<double> expected_output;
   Clock::time_point arrived;

@@ -72,6 +72,27 @@ class SmallestVolumeOfOneBit final : public SmallestVolume {
   }
 };
 
+// Another one's order, for requests that decode in groups.
+class ExpertUnion final : public OrderPolicy {
+ public:
+  explicit ExpertUnion(std::unique_ptr<OrderPolicy> order) : order_(std::move(order)) {}
+  ExpertUnion() : ExpertUnion(std::make_unique<FirstCome>()) {}
+  [[nodiscard]] double Rank(const WaitingRequest& request) const override {
+    return order_->Rank(request);
+  }
+  [[nodiscard]] bool looks_at_sharing() const override { return order_->looks_at_sharing(); }
+  [[nodiscard]] std::optional<double> ExpectedOutput(const WaitingRequest& request) const override {
+    return order_->ExpectedOutput(request);
+  }
+  void Learn(const WaitingRequest& request, uint32_t n_output) override {
+    order_->Learn(request, n_output);
+  }
+  [[nodiscard]] bool decodes_in_groups() const override { return true; }
+
+ private:
+  std::unique_ptr<OrderPolicy> order_;
+};
+
 template <class Policy>
 std::unique_ptr<OrderPolicy> Make() {
   return std::make_unique<Policy>();
@@ -86,7 +107,9 @@ constexpr Named kPolicies[] = {{"fcfs", Make<FirstCome>},
                                {"sjf", Make<ShortestJob>},
                                {"svf", Make<SmallestVolume>},
                                {"svf-1bit", Make<SmallestVolumeOfOneBit>},
-                               {"prefix", Make<LongestPrefix>}};
+                               {"prefix", Make<LongestPrefix>},
+                               {"expert-union", Make<ExpertUnion>}};
+constexpr std::string_view kInGroups = "+expert-union";
 
 }  // namespace
 
@@ -106,6 +129,12 @@ const std::vector<std::string_view>& OrderPolicyNames() {
 }
 
 Result<std::unique_ptr<OrderPolicy>> MakeOrderPolicy(std::string_view name) {
+  if (name.ends_with(kInGroups)) {
+    auto order = MakeOrderPolicy(name.substr(0, name.size() - kInGroups.size()));
+    return order ? Result<std::unique_ptr<OrderPolicy>>(
+                       std::make_unique<ExpertUnion>(*std::move(order)))
+                 : Forward(order);
+  }
   const auto found = std::ranges::find(kPolicies, name, &Named::name);
   if (found == std::ranges::end(kPolicies)) {
     return Fail(ErrorKind::kUsage, "there is no order \"{}\"; there are {}", name,

@@ -37,6 +37,8 @@ class OrderPolicy {
       const WaitingRequest& /*request*/) const {
     return std::nullopt;
   }
+  // Whether those that answer decode in groups, where that is cheaper (decode_turns.h).
+  [[nodiscard]] virtual bool decodes_in_groups() const { return false; }
   // An answer of n_output tokens ended by itself or at its limit.
   virtual void Learn(const WaitingRequest& /*request*/, uint32_t /*n_output*/) {}
 };
@@ -52,6 +54,8 @@ class OrderPolicy {
 // "svf"       the smallest volume first, of the part of the prompt that is not shared
 // "svf-1bit"  the same with one bit of each length: short or long
 // "prefix"    the longest beginning that is there already first
+// "expert-union"  in order of arrival; those that share experts decode together where experts are
+//                 paged. Behind another name and a plus ("svf+expert-union") with that one's order.
 // kUsage for any other name; the message has the names.
 [[nodiscard]] Result<std::unique_ptr<OrderPolicy>> MakeOrderPolicy(std::string_view name);
 [[nodiscard]] const std::vector<std::string_view>& OrderPolicyNames();

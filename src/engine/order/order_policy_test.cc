@@ -36,7 +36,8 @@ TEST(OrderPolicy, NamesThoseThereAre) {
   const auto made = MakeOrderPolicy("lifo");
   ASSERT_FALSE(made);
   EXPECT_EQ(made.error().kind, ErrorKind::kUsage);
-  EXPECT_THAT(made.error().message, HasSubstr("fcfs, priority, sjf, svf, svf-1bit, prefix"));
+  EXPECT_THAT(made.error().message,
+              HasSubstr("fcfs, priority, sjf, svf, svf-1bit, prefix, expert-union"));
 }
 
 TEST(OrderPolicy, EachHasItsRank) {
@@ -50,6 +51,18 @@ TEST(OrderPolicy, EachHasItsRank) {
   EXPECT_GT(Policy("svf")->Rank(brief), Policy("svf")->Rank(small));
   EXPECT_DOUBLE_EQ(Policy("svf")->Rank(small), Volume(5, 50));
   EXPECT_GT(Policy("prefix")->Rank(brief), Policy("prefix")->Rank(small));
+}
+
+TEST(OrderPolicy, GroupsGoWithAnyOrder) {
+  const WaitingRequest request = {.n_prompt = 10, .max_output = 50, .output_is_known = true};
+  const auto grouped = Policy("svf+expert-union");
+  EXPECT_TRUE(grouped->decodes_in_groups());
+  EXPECT_TRUE(grouped->looks_at_sharing());
+  EXPECT_DOUBLE_EQ(grouped->Rank(request), Volume(10, 50));
+  EXPECT_EQ(grouped->ExpectedOutput(request), 50);
+  EXPECT_TRUE(Policy("expert-union")->decodes_in_groups());
+  EXPECT_FALSE(Policy("svf")->decodes_in_groups());
+  EXPECT_FALSE(MakeOrderPolicy("lifo+expert-union"));
 }
 
 TEST(OrderPolicy, LengthsAreLearned) {
