@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 #include <numeric>
+#include <utility>
 
 #include "engine/order/decode_turns.h"
 #include "memory/policy/make_policy.h"

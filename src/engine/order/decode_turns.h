@@ -2,8 +2,8 @@
 // others, where experts are paged and that is cheaper for all. Else all decode in every step.
 //
 // It is measured, not believed: after a stretch of steps with all together it is known what a step
-// takes; groups are tried where the sums (decode_groups.h) promise a tenth less, and kept only
-// while a whole round of turns has in fact taken less. What failed is tried again ever more seldom.
+// takes; groups are tried where the sums (decode_groups.h) promise enough less, and kept only while
+// a whole round of turns has in fact taken less. What failed is tried again ever more seldom.
 //
 // Nobody stands still for longer than the limits: who has, is in the next step, whoever's turn it
 // is.
@@ -56,7 +56,6 @@ class DecodeTurns {
   void Measure(const DecodeMeasure& measure);
 
   [[nodiscard]] uint32_t n_groups() const { return groups_.n_groups; }
-  [[nodiscard]] const TurnLimits& limits() const { return limits_; }
 
  private:
   // Steps all together, between two looks at whether groups would be cheaper.

@@ -19,7 +19,6 @@ class Slots {
   // together and pinned until the layer is done (if there are slots for them); in prefill the
   // resident ones are used first and then each missing one.
   uint64_t Serve(const policy::LayerVisit& visit, std::span<const policy::PageId> pages);
-  [[nodiscard]] bool IsResident(policy::PageId page) const { return Has(resident_, page); }
 
  private:
   static bool Has(const std::vector<uint64_t>& set, policy::PageId page) {
