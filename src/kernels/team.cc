@@ -20,17 +20,15 @@ constexpr int kSpins = 2000;
 
 void Pause() { __builtin_ia32_pause(); }
 
-// Returns when `value` is no longer `old`: spins first, then sleeps in the kernel.
-void WaitWhile(const std::atomic<uint32_t>& value, uint32_t old) {
+// Spins first, then sleeps in the kernel.
+void WaitWhileZero(const std::atomic<uint32_t>& value) {
   for (int i = 0; i < kSpins; ++i) {
-    if (value.load(std::memory_order_acquire) != old) {
+    if (value.load(std::memory_order_acquire) != 0) {
       return;
     }
     Pause();
   }
-  while (value.load(std::memory_order_acquire) == old) {
-    value.wait(old, std::memory_order_acquire);
-  }
+  value.wait(0, std::memory_order_acquire);
 }
 
 // Without the right to, the thread goes where the kernel puts it: slower at worst.
@@ -94,21 +92,69 @@ class alignas(64) Part {
   std::atomic<uint64_t> ends_ = 0;
 };
 
-// A stage begins when the owner raises `stage` and ends when every worker has taken itself off
-// `n_working`; a worker sees each stage exactly once, so fields written before a stage are stable
-// in it.
+// What threads agree on between stages, in one word: which stage it is, whether it is open, and how
+// many workers are inside it.
+class Gate {
+ public:
+  using Word = uint32_t;
+
+  [[nodiscard]] Word Now() const { return word_.load(std::memory_order_acquire); }
+  static bool IsOpen(Word word) { return (word & kOpen) != 0; }
+  static uint32_t StageOf(Word word) { return word / kOneStage; }
+
+  // The owner's: what it has written before is seen by all who enter.
+  void OpenNextStage() {
+    drained_.store(0, std::memory_order_relaxed);
+    const uint32_t stage = StageOf(word_.load(std::memory_order_relaxed)) + 1;
+    word_.store(stage * kOneStage | kOpen, std::memory_order_release);
+    word_.notify_all();
+  }
+  // Nobody enters any more. Returns when all who had have left.
+  void Close() {
+    const Word before = word_.fetch_and(~kOpen, std::memory_order_acq_rel);
+    if ((before & kInside) != 0) {
+      WaitWhileZero(drained_);
+    }
+  }
+
+  // A worker's: false when the gate is no longer as it was in `seen`.
+  [[nodiscard]] bool Enter(Word seen) {
+    return word_.compare_exchange_strong(seen, seen + kOneInside, std::memory_order_acq_rel);
+  }
+  void Leave() {
+    const Word before = word_.fetch_sub(kOneInside, std::memory_order_acq_rel);
+    if (!IsOpen(before) && (before & kInside) == kOneInside) {
+      drained_.store(1, std::memory_order_release);
+      drained_.notify_one();
+    }
+  }
+  // Returns at the latest when another stage is opened.
+  void Sleep(Word seen) const { word_.wait(seen, std::memory_order_acquire); }
+
+ private:
+  static constexpr Word kOpen = 1;
+  static constexpr Word kOneInside = 2;
+  static constexpr Word kOneStage = 1U << 12;  // stages are counted in 20 bits, and begin anew
+  static constexpr Word kInside = kOneStage - kOneInside;
+
+  std::atomic<Word> word_ = 0;
+  std::atomic<uint32_t> drained_ = 0;  // 1: the last worker has left, after the gate was closed
+};
+
+// Threads take the tasks of a stage that is open. It ends when all tasks are done: a worker that
+// the system has not let run in the meantime is not waited for, and misses the stage. On a busy
+// machine, where its turn may come milliseconds later, the stage would otherwise take that long.
 struct Team::State {
   // Also where a team could not be made, for want of a thread: those there are wait for a stage.
   ~State() {
     stopping = true;
-    Begin(0);
+    gate.OpenNextStage();
   }
 
-  std::atomic<uint32_t> stage = 0;
-  std::atomic<uint32_t> n_working = 0;
+  Gate gate;
   std::vector<Part> parts;  // of each thread
   std::optional<TaskRef> task;
-  bool stopping = false;
+  std::atomic<bool> stopping = false;
   std::vector<uint32_t> processors;  // of each thread; empty: not pinned
   std::vector<std::jthread> workers;
 
@@ -149,22 +195,32 @@ struct Team::State {
   }
 
   void WorkerLoop(size_t thread) {
-    for (uint32_t seen = 0;; ++seen) {
-      WaitWhile(stage, seen);
-      if (stopping) {
-        return;
-      }
-      Work(thread);
-      if (n_working.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-        n_working.notify_one();
+    uint32_t done = 0;
+    while (const auto seen = WaitForStageAfter(done)) {
+      if (gate.Enter(*seen)) {
+        Work(thread);
+        done = Gate::StageOf(*seen);
+        gate.Leave();
       }
     }
   }
 
-  void Begin(uint32_t n_workers) {
-    n_working.store(n_workers, std::memory_order_relaxed);
-    stage.fetch_add(1, std::memory_order_release);
-    stage.notify_all();
+  // Spins first, then sleeps in the kernel. Empty when the team ends.
+  std::optional<Gate::Word> WaitForStageAfter(uint32_t done) const {
+    for (int i = 0;; ++i) {
+      const Gate::Word seen = gate.Now();
+      if (stopping) {
+        return std::nullopt;
+      }
+      if (Gate::IsOpen(seen) && Gate::StageOf(seen) != done) {
+        return seen;
+      }
+      if (i < kSpins) {
+        Pause();
+      } else {
+        gate.Sleep(seen);
+      }
+    }
   }
 };
 
@@ -206,12 +262,9 @@ void Team::Run(size_t n_tasks, TaskRef task) {
   Invariant(n_tasks <= UINT32_MAX, "a stage's tasks are counted in 32 bits");
   s.Divide(static_cast<uint32_t>(n_tasks));
   s.task = task;
-  s.Begin(static_cast<uint32_t>(n_threads_ - 1));
+  s.gate.OpenNextStage();
   s.Work(0);
-  for (uint32_t left = s.n_working.load(std::memory_order_acquire); left != 0;
-       left = s.n_working.load(std::memory_order_acquire)) {
-    WaitWhile(s.n_working, left);
-  }
+  s.gate.Close();
 }
 
 }  // namespace plimsoll::kernels

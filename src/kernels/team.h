@@ -1,4 +1,4 @@
-// A team of threads that runs one stage of work after another, with one barrier a stage.
+// A team of threads that runs one stage of work after another.
 #pragma once
 
 #include <cstddef>

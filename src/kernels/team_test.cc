@@ -1,13 +1,18 @@
 #include "kernels/team.h"
 
+#include <array>
 #include <atomic>
+#include <csignal>
 #include <ctime>
 #include <numeric>
 #include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <pthread.h>
 #include <sched.h>
+
+#include "base/sanitized.h"
 
 namespace plimsoll::kernels {
 namespace {
@@ -58,6 +63,48 @@ TEST(Team, WorkersStayOnTheirProcessorsWhenEveryCoreHasOne) {
     });
   }
   EXPECT_TRUE(in_place);
+}
+
+// What holds the worker of the next test, as another program on its core would.
+std::atomic<bool> held = false;
+std::atomic<bool> may_go_on = false;
+void HoldThread(int /*signal*/) {
+  held = true;
+  while (!may_go_on) {
+  }
+}
+
+TEST(Team, AWorkerThatDoesNotGetToRunIsNotWaitedFor) {
+  if (kSanitized) {
+    GTEST_SKIP() << "a sanitizer may put signals off";
+  }
+  Team team(2);
+  std::atomic<bool> known = false;
+  ::pthread_t worker = {};
+  team.Run(2, [&](size_t, size_t thread) {
+    if (thread == 1) {
+      worker = ::pthread_self();
+      known = true;
+    }
+    while (!known) {
+    }
+  });
+  struct sigaction action = {};
+  action.sa_handler = HoldThread;
+  ASSERT_EQ(::sigaction(SIGUSR1, &action, nullptr), 0);
+  ASSERT_EQ(::pthread_kill(worker, SIGUSR1), 0);
+  while (!held) {
+  }
+  int n_run = 0;
+  for (int stage = 0; stage < 1000; ++stage) {
+    team.Run(16, [&](size_t, size_t thread) { n_run += thread == 0 ? 1 : 0; });
+  }
+  EXPECT_EQ(n_run, 16'000);
+  may_go_on = true;
+  std::array<std::atomic<bool>, 2> took_part = {};
+  while (!took_part[1]) {
+    team.Run(16, [&](size_t, size_t thread) { took_part[thread] = true; });
+  }
 }
 
 TEST(Team, AnIdleTeamUsesNoProcessorTime) {
