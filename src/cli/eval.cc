@@ -13,9 +13,12 @@ struct Evaluation {
   CommandFn command;
 };
 
-constexpr std::array<Evaluation, 2> kEvaluations = {{
+constexpr std::array<Evaluation, 4> kEvaluations = {{
     {"logits", "the logits, or the best log-probabilities, after every token", EvalLogitsCommand},
     {"perplexity", "how well the model predicts a text", EvalPerplexityCommand},
+    {"recall", "whether it finds again what it was told, over turns and requests",
+     EvalRecallCommand},
+    {"suite", "the same and more: what a way to keep keys and values costs", EvalSuiteCommand},
 }};
 
 std::string EvalHelp() {

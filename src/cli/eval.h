@@ -1,4 +1,4 @@
-// plimsoll eval logits|perplexity: what a model says, in figures.
+// plimsoll eval logits|perplexity|recall|suite: what a model says, in figures.
 #pragma once
 
 #include "cli/command.h"
@@ -11,6 +11,10 @@ namespace plimsoll::cli {
                                          const CommandContext& context);
 [[nodiscard]] Result<> EvalPerplexityCommand(std::vector<std::string> args,
                                              const CommandContext& context);
+[[nodiscard]] Result<> EvalRecallCommand(std::vector<std::string> args,
+                                         const CommandContext& context);
+[[nodiscard]] Result<> EvalSuiteCommand(std::vector<std::string> args,
+                                        const CommandContext& context);
 
 // Token ids separated by commas or white space.
 [[nodiscard]] Result<std::vector<TokenId>> ParseIds(std::string_view text);

@@ -59,6 +59,7 @@ class HelpAndErrors(unittest.TestCase):
     def test_help_goes_to_standard_output(self):
         for args in (["--help"], ["run", "--help"], ["eval", "--help"],
                      ["eval", "logits", "--help"], ["eval", "perplexity", "--help"],
+                     ["eval", "recall", "--help"], ["eval", "suite", "--help"],
                      ["inspect", "--help"], ["tokenize", "--help"], ["bench", "--help"],
                      ["plan", "--help"]):
             done = run(*args)
@@ -68,7 +69,8 @@ class HelpAndErrors(unittest.TestCase):
     def test_wrong_usage_exits_with_2_and_a_hint(self):
         for args, hint in ((["rnu"], "Did you mean run?"), (["run", "--tepm"], "--temp"),
                            (["run", "-p", "x", "--kernels", "sse9"], "avx2"),
-                           (["run"], "no prompt"), (["eval", "logits"], "--ids")):
+                           (["run"], "no prompt"), (["eval", "logits"], "--ids"),
+                           (["eval", "suite", "-c", "511"], "512 tokens")):
             done = run(*args)
             self.assertEqual((done.returncode, done.stdout), (2, ""), args)
             self.assertTrue(done.stderr.startswith("error: "), done.stderr)
@@ -400,6 +402,25 @@ class Evaluation(unittest.TestCase):
         known = perplexity("The capital of France is Paris. The capital of Spain is Madrid. " * 20)
         strange = perplexity("zq xv kj wq pf vb jx qz mw hk " * 40)
         self.assertLess(known * 5, strange)
+
+    def test_recall_is_the_same_on_every_kernel_set(self):
+        def rows(*args, **environment):
+            done = run("eval", "recall", "--dialogues", "1", "--json", *args, **environment)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            rows = json.loads(done.stdout)
+            for row in rows:
+                self.assertGreater(row.pop("tokens_per_second"), 0)
+            return rows
+        plain = rows()
+        self.assertEqual([(row["policy"], row["budget"], row["precision"], row["kl"])
+                          for row in plain], [("full", "100%", "f16", 0)])
+        self.assertEqual([task["task"] for task in plain[0]["tasks"]],
+                         ["single-key", "multi-key", "shared-context"])
+        self.assertEqual(rows("-t", "1", PLIMSOLL_KERNELS="ref"), plain)
+        self.assertNotEqual(rows("--seed", "2"), plain)
+        text = rows("-", stdin="The capital of France is Paris. " * 20)
+        self.assertEqual(text[0]["tasks"], plain[0]["tasks"])
+        self.assertNotEqual(text[0]["perplexity"], plain[0]["perplexity"])
 
     def test_tokenize_and_back(self):
         ids = run("tokenize", "-p", FRANCE).stdout
