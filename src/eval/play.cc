@@ -32,14 +32,18 @@ std::string Message(const Dialogue& dialogue, const Turn& turn, bool has_context
 // The session holds `prompt`, and perhaps more, which goes.
 Result<double> AnswerNll(engine::Session& session, std::span<const TokenId> prompt,
                          std::span<const TokenId> answer) {
+  // The last token of the prompt predicts the first of the answer. Some before it may have to be
+  // computed again: not every way to keep keys and values can go back to every token.
   session.Truncate(static_cast<uint32_t>(prompt.size()) - 1);
-  // The last token of the prompt predicts the first of the answer.
-  std::vector<TokenId> tokens = {prompt.back()};
+  const auto missing = prompt.subspan(session.tokens().size());
+  std::vector<TokenId> tokens(missing.begin(), missing.end());
   tokens.insert(tokens.end(), answer.begin(), answer.end() - 1);
   double sum = 0;
   auto appended = session.Append(tokens, [&](uint32_t i, std::span<const float> logits) {
-    sum +=
-        sampling::LogSumExp(logits) - static_cast<double>(logits[static_cast<size_t>(answer[i])]);
+    if (i + 1 >= missing.size()) {
+      const auto next = static_cast<size_t>(answer[i + 1 - missing.size()]);
+      sum += sampling::LogSumExp(logits) - static_cast<double>(logits[next]);
+    }
   });
   if (!appended) {
     return Forward(appended);
