@@ -36,28 +36,48 @@ async function chat(members) {
   return { status: reply.status, body: reply.json() };
 }
 
-// The bundled model was not made for this, and goes on with a list or a map without a bound for as long as it may: what is
-// cut off is no JSON, and is not said to be (159 of 202 came to an end, when this was written).
+// Token ids of characters: the bundled model has one for each byte.
+const tokenOf = async (character) => (await post(server, "/tokenize", { content: character })).json().tokens.at(-1);
+const towards = async (characters) => {
+  const logit_bias = {};
+  for (const character of characters) logit_bias[await tokenOf(character)] = 40;
+  return { temperature: 4, top_k: 0, top_p: 1, min_p: 0, logit_bias };
+};
+
+// The bundled model was not made for this, and goes on with a list or a map without a bound for as long as it may: 43 of 202
+// answers are cut off as it is. Those are asked again with what closes made likelier, and where a text must end with more
+// than that, with the characters of an example. The schemas are as they were, and every answer is judged whole.
 test("what a model says by a schema is valid", { timeout: 300_000 }, async () => {
   const every = process.env.PLIMSOLL_NIGHT ? 1 : Number(process.env.PLIMSOLL_SCHEMAS_EVERY ?? 1);
   const supported = lines("supported.jsonl").filter((_, i) => i % every === 0);
-  const cut = [];
-  const check = async ({ about, schema, draft }) => {
-    const { status, body } = await chat({ response_format: jsonSchema(schema) });
-    assert.equal(status, 200, `${about}: ${JSON.stringify(body)}`);
-    const [{ message, finish_reason }] = body.choices;
-    if (finish_reason === "length") {
-      cut.push(about);
-      return;
+  const closing = await towards('"}]');
+  let whole = 0;
+  const answer = async ({ about, schema, valid }) => {
+    const response_format = jsonSchema(schema);
+    const example = await towards(new Set(`"${JSON.stringify(valid?.[0] ?? "").replace(/[^ -~]/g, "")}`));
+    const asks = [{}, closing];
+    for (let seed = 1; seed <= 12; ++seed) asks.push({ ...example, seed });
+    for (const members of asks) {
+      const { status, body } = await chat({ response_format, ...members });
+      assert.equal(status, 200, `${about}: ${JSON.stringify(body)}`);
+      const [{ message, finish_reason }] = body.choices;
+      if (finish_reason !== "length") {
+        assert.equal(finish_reason, "stop", about);
+        return message.content;
+      }
     }
-    assert.equal(finish_reason, "stop", about);
-    const validate = (draft === 7 ? draft7 : draft2020).compile(schema);
-    assert.ok(validate(JSON.parse(message.content)), `${about}: ${message.content}`);
+    assert.fail(`${about}: every answer was cut off`);
+  };
+  const check = async (line) => {
+    const text = await answer(line);
+    const validate = (line.draft === 7 ? draft7 : draft2020).compile(line.schema);
+    assert.ok(validate(JSON.parse(text)), `${line.about}: ${text}`);
+    ++whole;
   };
   for (let first = 0; first < supported.length; first += 8) {
     await Promise.all(supported.slice(first, first + 8).map(check));
   }
-  assert.ok(cut.length <= supported.length / 4, `cut off: ${cut.join("; ")}`);
+  assert.equal(whole, supported.length);
 });
 
 test("what is refused is refused by its place and name", async () => {
@@ -67,6 +87,69 @@ test("what is refused is refused by its place and name", async () => {
     assert.equal(body.error.param, "response_format.json_schema.schema", about);
     assert.ok(body.error.message.includes(refused), `${about}: ${body.error.message}`);
   }
+});
+
+// Schemas that are made to take time, memory or stack.
+const range = (n, part) => Array.from({ length: n }, (_, i) => part(i));
+const nested = (n, wrap, inside = {}) => range(n, () => 0).reduce(wrap, inside);
+const chain = (n, link) => ({
+  $ref: "#/$defs/r0",
+  $defs: Object.fromEntries([...range(n, (i) => [`r${i}`, link(`#/$defs/r${i + 1}`)]), [`r${n}`, {}]]),
+});
+const choices = (n) => ({ allOf: range(n, (i) => ({ anyOf: [{ minLength: i }, { minLength: i + 40 }] })) });
+const tagged = (i) => ({ type: "object", properties: { k: { const: i } }, required: ["k"] });
+const hostile = [
+  ...[100, 250, 300, 900].map((n) => nested(n, (items) => ({ items }))),
+  ...[100, 120, 300, 900].map((n) => nested(n, (inside) => ({ anyOf: [inside] }))),
+  ...[100, 120, 300, 900].map((n) => nested(n, (inside) => ({ allOf: [inside] }))),
+  ...[100, 300, 900].map((n) => nested(n, (a) => ({ type: "object", properties: { a }, required: ["a"] }))),
+  ...[100, 1000, 5000].map((n) => chain(n, ($ref) => ({ items: { $ref } }))),
+  ...[100, 1000, 5000].map((n) => chain(n, ($ref) => ({ $ref }))),
+  { $ref: "#" },
+  { allOf: [{ $ref: "#" }] },
+  { type: "array", items: { $ref: "#" }, minItems: 1 },
+  { type: "object", properties: { a: { $ref: "#" } }, required: ["a"] },
+  ...[1e6, 1e15, 1e30].map((maxLength) => ({ type: "string", maxLength })),
+  ...[1e6, 1e15].map((minItems) => ({ type: "array", minItems })),
+  { type: "string", maxLength: 1e6, pattern: "ab" },
+  { type: "string", maxLength: 9, pattern: "(a{9000}){9000}" },
+  { type: "string", pattern: "((a{1000}){1000}){1000}" },
+  { type: "string", pattern: "^(a+)+$" },
+  { type: "string", pattern: `${"(".repeat(60_000)}a${")".repeat(60_000)}` },
+  { type: "string", pattern: "\\p{L}".repeat(3000) },
+  ...[5000, 20_000].map((n) => ({ enum: range(n, (i) => `v-${i}`) })),
+  { const: range(90_000, (i) => i) },
+  { const: "x".repeat(500_000) },
+  { description: "x".repeat(500_000), type: "null" },
+  { description: "x".repeat(600_000), type: "null" },
+  { required: range(30_000, (i) => `v-${i}`) },
+  { anyOf: range(60_000, () => ({})) },
+  { prefixItems: range(20_000, () => ({})) },
+  { properties: Object.fromEntries(range(14_000, (i) => [`p${i}`, { type: "string" }])) },
+  ...[30, 5000].map(choices),
+  { allOf: range(12, (i) => ({ pattern: `(a|b)*a(a|b){${i + 5}}` })) },
+  ...[40, 4000].map((n) => ({ oneOf: range(n, tagged) })),
+  { type: "object", minProperties: 1e6, additionalProperties: true },
+];
+
+test("hostile schemas are answered or refused by their place, and others go on", { timeout: 120_000 }, async () => {
+  assert.ok(hostile.length >= 50, `${hostile.length}`);
+  for (const [number, schema] of hostile.entries()) {
+    const about = `${number}: ${JSON.stringify(schema).slice(0, 100)}`;
+    const { status, body } = await chat({ response_format: jsonSchema(schema), max_tokens: 20 });
+    if (status === 200) {
+      const [{ message, finish_reason }] = body.choices;
+      if (finish_reason === "stop") assert.ok(draft2020.compile(schema)(JSON.parse(message.content)), about);
+      else assert.equal(finish_reason, "length", about);
+    } else {
+      assert.ok(status === 400 || status === 422, `${status}, ${about}: ${JSON.stringify(body)}`);
+      const isNamed = body.error.param?.startsWith("response_format") || body.error.code === "invalid_json";
+      assert.ok(isNamed, `${about}: ${JSON.stringify(body)}`);
+    }
+  }
+  const { status, body } = await chat({ response_format: jsonSchema(person) });
+  assert.equal(status, 200);
+  assert.ok(isPerson(JSON.parse(body.choices[0].message.content)));
 });
 
 describe("each dialect's words", () => {
