@@ -2,11 +2,13 @@
 #include <filesystem>
 #include <string>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "engine/engine.h"
 #include "grammar/grammar_filter.h"
 #include "grammar/json_schema.h"
+#include "sampling/constrained_memory.h"
 #include "tests/shared_folder.h"
 
 namespace plimsoll {
@@ -52,6 +54,49 @@ TEST(GrammarMasks, AreWhatEveryTokenOfAVocabularySays) {
     }
     EXPECT_TRUE(filter.IsOver());
     EXPECT_TRUE(undisturbed.IsOver());
+  }
+}
+
+// What is kept and what the ledger has for it. A few places of an answer, and a mask of each.
+void ExpectWithinBound(const text::Tokenizer& tokenizer) {
+  const sampling::ConstrainedMemory bound = sampling::ConstrainedMemoryOf(tokenizer);
+  const auto trie = std::make_shared<const grammar::VocabularyTrie>(tokenizer);
+  EXPECT_LE(trie->MemoryBytes(), bound.vocabulary);
+  EXPECT_GE(3 * trie->MemoryBytes(), bound.vocabulary) << "the bound is far from what it bounds";
+  const auto masks =
+      std::make_shared<grammar::TokenMasks>(trie, sampling::KeptMaskBytes(tokenizer.size()));
+  for (uint32_t length = 1; length <= 1500; length += 100) {
+    const std::string schema =
+        fmt::format(R"({{"type":"array","items":{{"type":"string","maxLength":{}}}}})", length);
+    auto automaton =
+        grammar::Automaton::Compile(grammar::CompileJsonSchema(schema).value()).value();
+    const auto shared = std::make_shared<const grammar::Automaton>(std::move(automaton));
+    for (const std::string said : {"", "[", "[\"", "[\"a", "[\"a\"", "[\"a\","}) {
+      grammar::GrammarFilter filter(shared, masks, said, true);
+      EXPECT_TRUE(filter.Mask());
+      ASSERT_LE(masks->totals().bytes, bound.masks);
+    }
+  }
+}
+
+TEST(ConstrainedMemory, BoundsWhatIsKeptForTheBundledModel) {
+  const auto tokenizer = engine::LoadTokenizer(std::nullopt);
+  ASSERT_TRUE(tokenizer) << tokenizer.error().message;
+  ExpectWithinBound(**tokenizer);
+  EXPECT_LE(sampling::ConstrainedMemoryOf(**tokenizer).total(), uint64_t{8} << 20);
+}
+
+TEST(ConstrainedMemory, BoundsWhatIsKeptForAVocabulary) {
+  const auto folder = tests::SharedFolder() / "data" / "vocab";
+  if (!std::filesystem::exists(folder)) {
+    GTEST_SKIP() << folder << " is not there";
+  }
+  for (const char* name : {"gpt-2.gguf", "llama-spm.gguf", "deepseek-llm.gguf", "falcon.gguf"}) {
+    SCOPED_TRACE(name);
+    const auto tokenizer = engine::LoadTokenizer(folder / name);
+    ASSERT_TRUE(tokenizer) << tokenizer.error().message;
+    ExpectWithinBound(**tokenizer);
+    EXPECT_LE(sampling::ConstrainedMemoryOf(**tokenizer).total(), uint64_t{72} << 20);
   }
 }
 

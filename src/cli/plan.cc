@@ -16,6 +16,7 @@ struct PlanFlags {
   EngineFlags common;
   uint32_t n_prompt = 512;
   std::optional<std::string> trace;
+  bool serve = false;
   bool json = false;
 };
 
@@ -28,6 +29,7 @@ void Declare(CommandLine& line, PlanFlags& flags) {
                flags.n_prompt, 1, int64_t{1} << 30);
   line.Integer("--parallel", "sequences of -c tokens at a time (default 1)",
                flags.common.engine.n_parallel, 1, 1024);
+  line.Flag("--serve", "with the tables that serve and batch keep for their requests", flags.serve);
   line.Topic("Output");
   line.Flag("--json", "one JSON object", flags.json);
   AddOutputOptions(line, flags.common);
@@ -93,6 +95,8 @@ Result<> PlanCommand(std::vector<std::string> args, const CommandContext& contex
   if (auto over = ParseOrHelp(line, std::move(args), context.console, context.sources)) {
     return *std::move(over);
   }
+  flags.common.engine.constrained = flags.serve;
+  flags.common.engine.batches = flags.serve;
   if (positional) {
     flags.common.engine.model = *positional;
   }

@@ -50,7 +50,7 @@ void PutMemory(const PlanReport& report, JsonText& json) {
   json.Key("weights").Number(parts.dense).Key("vocab").Number(parts.vocab);
   json.Key("experts").Number(parts.experts).Key("kv").Number(parts.kv);
   json.Key("scratch").Number(parts.scratch).Key("io").Number(parts.io);
-  json.Key("index").Number(parts.index).EndObject();
+  json.Key("index").Number(parts.index + parts.requests).EndObject();
   json.Key("frames").BeginArray();
   for (const engine::ExpertShare& share : report.division.experts) {
     json.BeginObject().Key("frame_bytes").Number(share.frame_bytes);

@@ -103,8 +103,12 @@ std::string Accounts(const PlanReport& report) {
   text += row("scratch", parts.scratch,
               fmt::format("a prompt's chunk of {} tokens", report.prefill_chunk));
   if (parts.index + parts.io != 0) {
-    text += row("index", parts.index, "tables of the pager and its policy");
+    text += row("index", parts.index + parts.requests,
+                parts.requests == 0 ? "tables of the pager and its policy"
+                                    : "tables of the pager, its policy and of requests");
     text += row("io", parts.io, "tables of the reader");
+  } else if (parts.requests != 0) {
+    text += row("index", parts.requests, "tables of requests");
   }
   text += row("total", parts.total(), "");
   text += row("free", report.line_bytes - std::min(report.line_bytes, parts.total()), "");

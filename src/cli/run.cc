@@ -179,6 +179,7 @@ Result<> RunCommand(std::vector<std::string> args, const CommandContext& context
   if (!*prompt && (!context.console.in_is_terminal || flags.raw || flags.json)) {
     return Fail(ErrorKind::kUsage, "no prompt: give -p TEXT or -f FILE, or pipe text in");
   }
+  flags.engine.engine.constrained = form->has_value();
   auto engine = LoadEngine(context.load, flags.engine, context.console);
   if (!engine) {
     return Forward(engine);

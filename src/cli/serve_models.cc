@@ -198,6 +198,8 @@ Result<std::unique_ptr<server::ModelSet>> MakeModelSet(std::vector<ServedModel> 
     options.model = std::move(model.path);
     setup.names.push_back(model.source.name);
     options.n_parallel = service.n_parallel;
+    options.constrained = true;
+    options.batches = true;
     sources.push_back(std::move(model.source));
   }
   auto planner = engine::Planner::Open(setup.models.front());
@@ -206,15 +208,21 @@ Result<std::unique_ptr<server::ModelSet>> MakeModelSet(std::vector<ServedModel> 
   }
   sources.front().others.push_back((*planner)->name());
   const uint64_t line = (*planner)->LineFor(engine.engine.memory);
+  const uint64_t kept_bytes = connection_bytes.value_or(std::min(kConnectionBytes, line / 16));
+  if (kept_bytes >= line) {
+    return Fail(ErrorKind::kDoesNotFit,
+                "connections may take {} (--max-connection-memory) and the line is {}: nothing is "
+                "left for a model\nlower the one, or raise --memory",
+                FormatBytes(kept_bytes), FormatBytes(line));
+  }
   setup.on_note = [log = Log(engine.log_level())](std::string_view note) { log.Debug("{}", note); };
   return std::make_unique<server::ModelSet>(
       std::move(sources), std::make_unique<server::EngineLoader>(std::move(setup)),
-      server::ModelSetOptions{
-          .line = line,
-          .kept_bytes = connection_bytes.value_or(std::min(kConnectionBytes, line / 16)),
-          .keep_alive_seconds = flags.keep_alive_seconds,
-          .max_wait_seconds = static_cast<double>(service.max_queue_seconds),
-          .max_waiting = service.max_queue});
+      server::ModelSetOptions{.line = line,
+                              .kept_bytes = kept_bytes,
+                              .keep_alive_seconds = flags.keep_alive_seconds,
+                              .max_wait_seconds = static_cast<double>(service.max_queue_seconds),
+                              .max_waiting = service.max_queue});
 }
 
 }  // namespace plimsoll::cli

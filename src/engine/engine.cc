@@ -316,13 +316,15 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options,
     return tl::unexpected(drawn.error());
   }
   const uint64_t line = *drawn;
+  const uint64_t tokenizer_bytes = TokenizerMemory(*state->tokenizer, options.constrained);
   auto fitted = OpenToFit(state->catalogue, *state->team,
                           {.n_ctx = options.n_ctx,
                            .n_parallel = options.n_parallel,
                            .prefill_chunk = options.prefill_chunk,
+                           .batches = options.batches,
                            .kernels = state->kernels,
                            .packed = state->packed.get()},
-                          state->tokenizer->Bytes(), line);
+                          tokenizer_bytes, line);
   if (!fitted) {
     return Forward(fitted);
   }
@@ -333,8 +335,7 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options,
   }
   state->summary = Summarize(state->catalogue, fitted->needs.n_ctx, *state);
   state->ledger = std::make_unique<memory::Ledger>(line);
-  auto tokenizer_memory =
-      state->ledger->Reserve(memory::Account::kVocab, state->tokenizer->Bytes());
+  auto tokenizer_memory = state->ledger->Reserve(memory::Account::kVocab, tokenizer_bytes);
   Invariant(tokenizer_memory.has_value(), "a plan that fits grants the tokenizer");
   state->tokenizer_memory = std::move(*tokenizer_memory);
   // First, so that frames are made ready while weights are read.
@@ -345,8 +346,11 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options,
     return Forward(loaded);
   }
   state->kv_pool = std::make_unique<kv::BlockPool>(*state->ledger, state->model->KvLayout());
+  const MemoryPlan& parts = fitted->division.parts;
+  const uint64_t tables = state->ledger->Snapshot().of(memory::Account::kIndex).bytes;
   const bool kept =
-      state->ledger->SetLimits(memory::Account::kKv, {.floor_bytes = fitted->division.parts.kv});
+      state->ledger->SetLimits(memory::Account::kKv, {.floor_bytes = parts.kv}) &&
+      state->ledger->SetLimits(memory::Account::kIndex, {.floor_bytes = tables + parts.requests});
   Invariant(kept, "a plan that fits has room for its sequences");
   if (options.trace) {
     if (auto recording = RecordTrace(*state, *options.trace); !recording) {

@@ -35,6 +35,8 @@ struct EngineOptions {
   uint32_t n_parallel = 1;       // sessions of n_ctx tokens that the line has room for
   uint32_t n_threads = 0;        // 0: the physical cores this process may use
   uint32_t prefill_chunk = 512;  // tokens computed together
+  bool constrained = false;      // answers may be held to a form: room for what that keeps
+  bool batches = false;          // NewBatcher will be called: room for the tables of its requests
   std::string kernels;           // "": the fastest this CPU supports
   std::string policy;            // of the pages; "": the default, as the next two
   std::string io;                // how pages are read

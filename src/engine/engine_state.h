@@ -28,7 +28,7 @@ struct EngineState {
   std::unique_ptr<kernels::Team> team;
   std::unique_ptr<memory::Ledger> ledger;
   std::unique_ptr<const text::Tokenizer> tokenizer;
-  memory::Reservation tokenizer_memory;
+  memory::Reservation tokenizer_memory;  // and that of constrained output
   Result<std::unique_ptr<const text::ChatTemplate>> chat_template;
   std::unique_ptr<memory::trace::Recorder> recorder;  // null: no trace
   std::unique_ptr<ExpertPaging> paging;               // null: all experts are resident

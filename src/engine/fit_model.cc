@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/checked.h"
 #include "engine/miss_curve.h"
+#include "engine/order/decode_turns.h"
 #include "formats/packed/packed_file.h"
 #include "memory/policy/forecast.h"
 #include "memory/policy/layer_pairs.h"
@@ -18,12 +19,15 @@ namespace {
 // The pager's own tables: a page's state, frame, place in the files and waiters.
 constexpr uint64_t kPagerBytesAPage = 128;
 
-uint64_t IndexBytes(std::span<const model::ExpertLayer> layers) {
+memory::policy::PageLayout LayoutOf(std::span<const model::ExpertLayer> layers) {
   std::vector<uint32_t> n_pages;
   for (const model::ExpertLayer& layer : layers) {
     n_pages.push_back(layer.n_experts);
   }
-  const memory::policy::PageLayout layout(n_pages);
+  return memory::policy::PageLayout(n_pages);
+}
+
+uint64_t IndexBytes(const memory::policy::PageLayout& layout) {
   return memory::policy::Forecast::Bytes(layout) + memory::policy::LayerPairs::Bytes(layout) +
          layout.n_pages() * kPagerBytesAPage;
 }
@@ -44,6 +48,7 @@ Result<FittedModel> OpenWithChunk(const formats::Catalogue& catalogue, kernels::
     return Forward(needs);
   }
   needs->n_parallel = options.n_parallel;
+  needs->batches = options.batches;
   if (options.packed != nullptr && !needs->experts.empty()) {
     needs->index += options.packed->memory_bytes();
   }
@@ -63,7 +68,9 @@ Result<LineNeeds> LineNeedsOf(model::Model& model, uint64_t tokenizer_bytes, uin
                      .experts = ExpertClassesOf(*layers, model.hyper_params()),
                      .stream = StreamNeedsOf(model.Streamed())};
   if (!needs.experts.empty()) {
-    needs.index = IndexBytes(*layers);
+    const memory::policy::PageLayout layout = LayoutOf(*layers);
+    needs.index = IndexBytes(layout);
+    needs.sequence_index = order::Decoder::Bytes(layout);
     needs.io = io::kReaderTableBytes;
   }
   return needs;

@@ -36,6 +36,7 @@ struct FitOptions {
   uint32_t n_ctx = 0;  // 0: the model's, up to kDefaultContext
   uint32_t n_parallel = 1;
   uint32_t prefill_chunk = 512;
+  bool batches = false;  // as EngineOptions
   const kernels::KernelSet* kernels = nullptr;
   const formats::packed::PackedFile* packed = nullptr;  // null: none is used
 };

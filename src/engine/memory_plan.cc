@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/checked.h"
+#include "engine/prefix/prefix_tree.h"
 #include "memory/page_stream.h"
 #include "memory/pager.h"
 
@@ -43,11 +44,13 @@ const model::WeightBytes& ResidentWeights(const model::ModelNeeds& needs, Reside
 
 MemoryPlan PlanFor(const LineNeeds& needs, Residence residence) {
   const model::WeightBytes& weights = ResidentWeights(needs.model, residence);
+  const uint64_t n_blocks = needs.n_parallel * kv::BlockPool::BlocksFor(needs.n_ctx);
   return {.dense = weights.weights,
           .vocab = weights.vocab + needs.tokenizer_bytes,
           .experts = weights.experts,
-          .kv = needs.n_parallel * kv::BlockPool::BlocksFor(needs.n_ctx) * needs.model.kv_block,
-          .scratch = needs.model.scratch + kRounding};
+          .kv = n_blocks * needs.model.kv_block,
+          .scratch = needs.model.scratch + kRounding,
+          .requests = needs.batches ? prefix::PrefixTree::BytesFor(n_blocks) : 0};
 }
 
 // With as few frames as will do.
@@ -57,6 +60,7 @@ LineDivision Paged(const LineNeeds& needs, Residence residence) {
   division.parts = PlanFor(needs, residence);
   division.parts.experts = needs.experts.empty() ? 0 : kRounding;
   division.parts.index = needs.index;
+  division.parts.requests += needs.batches ? needs.n_parallel * needs.sequence_index : 0;
   division.parts.io = needs.io;
   for (const ExpertClass& experts : needs.experts) {
     const uint32_t least = std::min(experts.n_active, experts.n_pages);
@@ -137,7 +141,7 @@ std::string Refusal(const LineNeeds& needs, const LineDivision& least, uint64_t 
       is_paged ? "at least " : "", FormatBytes(parts.total()), FormatBytes(line), dense,
       FormatBytes(parts.vocab), experts,
       needs.n_parallel == 1 ? "" : fmt::format("{} times ", needs.n_parallel), needs.n_ctx,
-      FormatBytes(parts.kv), FormatBytes(parts.scratch + parts.index + parts.io),
+      FormatBytes(parts.kv), FormatBytes(parts.scratch + parts.index + parts.requests + parts.io),
       EnoughFor(parts.total()),
       is_paged ? fmt::format(" (all of it would be in memory with {})", EnoughFor(all)) : "",
       shorter_fits ? fmt::format(", or shorten the context with -c {}", shorter.n_ctx) : "");

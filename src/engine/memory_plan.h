@@ -21,11 +21,12 @@ struct MemoryPlan {
   uint64_t experts = 0;
   uint64_t kv = 0;
   uint64_t scratch = 0;
-  uint64_t index = 0;  // tables of the policy, the pager and the packed file
-  uint64_t io = 0;     // tables of the reader
+  uint64_t index = 0;     // tables of the policy, the pager and the packed file
+  uint64_t requests = 0;  // tables of a batcher's requests, charged to the same account
+  uint64_t io = 0;        // tables of the reader
 
   [[nodiscard]] uint64_t total() const {
-    return dense + vocab + experts + kv + scratch + index + io;
+    return dense + vocab + experts + kv + scratch + index + requests + io;
   }
 };
 
@@ -65,6 +66,8 @@ struct LineNeeds {
   uint32_t n_ctx = 0;
   uint32_t n_parallel = 1;  // contexts of that length at a time
   std::vector<ExpertClass> experts;
+  bool batches = false;         // sequences are a batcher's: their prefixes have nodes, and
+  uint64_t sequence_index = 0;  // where experts are paged each has a table of this size
   // Taken only when experts are paged: tables of the policy, the pager and the packed file, and of
   // the reader.
   uint64_t index = 0;

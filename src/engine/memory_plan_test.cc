@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/bytes.h"
+#include "engine/prefix/prefix_tree.h"
 
 namespace plimsoll::engine {
 namespace {
@@ -72,6 +73,20 @@ TEST(DivideLine, KeepsAllInMemoryWhereItFits) {
   EXPECT_EQ(division->parts.total(), all);
   EXPECT_EQ(division->parts.index, 0U);
   EXPECT_TRUE(division->experts.empty());
+}
+
+TEST(DivideLine, CountsTheTablesOfABatchersRequests) {
+  LineNeeds needs = SomeLineNeeds();
+  needs.n_parallel = 4;
+  needs.sequence_index = 3200;
+  const LineDivision alone = DivideLeast(needs);
+  needs.batches = true;
+  const LineDivision least = DivideLeast(needs);
+  EXPECT_EQ(alone.parts.requests, 0U);
+  EXPECT_EQ(least.parts.requests, prefix::PrefixTree::BytesFor(4 * 1024 / 32) + 4 * 3200);
+  EXPECT_EQ(least.parts.total(), alone.parts.total() + least.parts.requests);
+  EXPECT_EQ(DivideLine(needs, 2048 * kMiB)->parts.requests,
+            prefix::PrefixTree::BytesFor(4 * 1024 / 32));
 }
 
 TEST(DivideLine, GivesTheExpertsTheWholeFramesThatAreLeft) {

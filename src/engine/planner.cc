@@ -14,7 +14,7 @@ namespace {
 
 constexpr uint64_t kNoLine = std::numeric_limits<uint64_t>::max();
 
-Result<uint64_t> TokenizerBytes(const formats::Catalogue& catalogue) {
+Result<uint64_t> TokenizerBytes(const formats::Catalogue& catalogue, bool constrained) {
   auto vocabulary = VocabularyFromMetadata(catalogue.metadata);
   if (!vocabulary) {
     return Forward(vocabulary);
@@ -23,7 +23,7 @@ Result<uint64_t> TokenizerBytes(const formats::Catalogue& catalogue) {
   if (!tokenizer) {
     return tl::unexpected(tokenizer.error());
   }
-  return (*tokenizer)->Bytes();
+  return TokenizerMemory(**tokenizer, constrained);
 }
 
 ExpertWork WorkOf(const model::ExpertLayer& layer, uint32_t n_active) {
@@ -74,6 +74,7 @@ Result<std::unique_ptr<Planner>> Planner::Open(const EngineOptions& options) {
   planner->fit_ = {.n_ctx = options.n_ctx,
                    .n_parallel = options.n_parallel,
                    .prefill_chunk = options.prefill_chunk,
+                   .batches = options.batches,
                    .kernels = *kernels,
                    .packed = planner->packed_.get()};
   const io::CoreFacts cores = io::ReadCoreFacts();
@@ -91,7 +92,7 @@ Result<std::unique_ptr<Planner>> Planner::Open(const EngineOptions& options) {
   planner->layers_ = std::move(*layers);
   planner->hp_ = fitted->model->hyper_params();
   planner->n_ctx_ = fitted->needs.n_ctx;
-  const auto tokenizer_bytes = TokenizerBytes(planner->catalogue_);
+  const auto tokenizer_bytes = TokenizerBytes(planner->catalogue_, options.constrained);
   if (!tokenizer_bytes) {
     return tl::unexpected(tokenizer_bytes.error());
   }

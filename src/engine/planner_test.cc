@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "engine/pack_model.h"
+#include "sampling/constrained_memory.h"
 
 namespace plimsoll::engine {
 namespace {
@@ -73,6 +74,32 @@ TEST(Planner, PlansWhatTheEngineReserves) {
     expect(memory::Account::kIndex, parts.index);
     expect(memory::Account::kIo, parts.io);
     EXPECT_LE(ledger.high_water_bytes, parts.total());
+  }
+}
+
+// What `serve` keeps beside sequences has its room from the start: for constrained output it is
+// reserved, for the tables of requests kept free.
+TEST(Planner, PlansWhatAServerKeeps) {
+  EngineOptions options = {.n_ctx = 256, .n_parallel = 4, .n_threads = 1};
+  const auto alone = Planner::Open(options).value();
+  options.constrained = true;
+  options.batches = true;
+  const auto planner = Planner::Open(options).value();
+  const auto tokenizer = LoadTokenizer(std::nullopt).value();
+  EXPECT_EQ(planner->landmarks().all - alone->landmarks().all,
+            sampling::ConstrainedMemoryOf(*tokenizer).total() +
+                planner->At(planner->landmarks().all)->division.parts.requests);
+  for (const uint64_t line : {planner->landmarks().least, planner->landmarks().all_chunk}) {
+    const MemoryPlan parts = planner->At(line)->division.parts;
+    EXPECT_GT(parts.requests, 0U);
+    options.memory = SizeSpec{.bytes = line};
+    const auto engine = Engine::Load(options, {});
+    ASSERT_TRUE(engine) << engine.error().message;
+    const memory::LedgerSnapshot ledger = (*engine)->ledger();
+    EXPECT_NEAR(static_cast<double>(ledger.of(memory::Account::kVocab).bytes),
+                static_cast<double>(parts.vocab), 68.0 * kKiB);
+    EXPECT_EQ(ledger.of(memory::Account::kIndex).kept_bytes(), parts.requests);
+    EXPECT_LE(ledger.reserved_bytes + ledger.kept_bytes, line);
   }
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/checked.h"
 #include "io/file.h"
+#include "sampling/constrained_memory.h"
 #include "text/tokenizer_json.h"
 
 namespace plimsoll::engine {
@@ -251,6 +252,11 @@ Result<VocabularySpec> VocabularyFromMetadata(const Metadata& metadata) {
     return FromTokenizerJson(std::filesystem::path(*path), metadata);
   }
   return FromGguf(metadata);
+}
+
+uint64_t TokenizerMemory(const text::Tokenizer& tokenizer, bool constrained) {
+  return tokenizer.Bytes() +
+         (constrained ? sampling::ConstrainedMemoryOf(tokenizer).total() : uint64_t{0});
 }
 
 }  // namespace plimsoll::engine

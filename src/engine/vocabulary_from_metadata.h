@@ -3,6 +3,7 @@
 
 #include "base/result.h"
 #include "formats/metadata.h"
+#include "text/tokenizer.h"
 #include "text/vocabulary.h"
 
 namespace plimsoll::engine {
@@ -12,5 +13,9 @@ namespace plimsoll::engine {
 // fault, and the supported values where a model or pre-tokenizer is not among them.
 [[nodiscard]] Result<text::VocabularySpec> VocabularyFromMetadata(
     const formats::Metadata& metadata);
+
+// What the ledger is asked for beside the matrices of the vocabulary. `constrained` as
+// EngineOptions.
+[[nodiscard]] uint64_t TokenizerMemory(const text::Tokenizer& tokenizer, bool constrained);
 
 }  // namespace plimsoll::engine

@@ -32,9 +32,13 @@ uint32_t Saturated(const Item& item, uint32_t count) {
 
 }  // namespace
 
-Matcher::Matcher(std::shared_ptr<const Automaton> automaton)
-    : automaton_(std::move(automaton)), n_classes_(automaton_->n_classes()) {
+Matcher::Matcher(std::shared_ptr<const Automaton> automaton, StateId start)
+    : automaton_(std::move(automaton)), n_classes_(automaton_->n_classes()), start_(start) {
   Clear(0);
+}
+
+Matcher::Matcher(std::shared_ptr<const Automaton> automaton)
+    : Matcher(std::move(automaton), kDead) {
   Enter(automaton_->root(), kBottom);
   Close();
   found_end_ = automaton_->says_nothing();
@@ -254,8 +258,9 @@ void Matcher::Restart(const Matcher& from, StateId state) {
 }
 
 Matcher::StateId Matcher::Compact(StateId keep) {
-  Matcher kept(automaton_);
+  Matcher kept = Empty(automaton_);
   kept.Restart(*this, keep);
+  kept.n_visits_ += n_visits_;
   std::swap(kept, *this);
   return start_;
 }
@@ -327,7 +332,8 @@ void Matcher::AppendSignature(StateId state, uint32_t n_bytes, std::vector<uint3
 uint64_t Matcher::Bytes() const {
   return frames_.capacity() * (sizeof(Frame) + sizeof(uint64_t)) +
          frame_index_.capacity() * sizeof(uint32_t) + states_.capacity() * sizeof(State) +
-         (stacks_.capacity() + next_.capacity()) * sizeof(uint32_t) + state_index_.size() * 48;
+         (stacks_.capacity() + next_.capacity()) * sizeof(uint32_t) + state_index_.size() * 48 +
+         (numbering_.numbers.capacity() + numbering_.frames.capacity()) * sizeof(uint32_t);
 }
 
 }  // namespace plimsoll::grammar

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "grammar/automaton.h"
@@ -31,6 +32,10 @@ class Matcher {
   static constexpr size_t kMaxVisits = 16384;
 
   explicit Matcher(std::shared_ptr<const Automaton> automaton);
+  // Follows nothing until Restart, or until another one's Split fills it.
+  [[nodiscard]] static Matcher Empty(std::shared_ptr<const Automaton> automaton) {
+    return {std::move(automaton), kDead};
+  }
 
   [[nodiscard]] const std::shared_ptr<const Automaton>& automaton() const { return automaton_; }
   [[nodiscard]] StateId start() const { return start_; }
@@ -49,7 +54,13 @@ class Matcher {
   void Restart(const Matcher& from, StateId state);
   // Forgets everything but what can follow `keep`, and gives it its new number.
   [[nodiscard]] StateId Compact(StateId keep);
+  // Bytes: what it takes. Used bytes: of these, what it is filled with, which the grammar and what
+  // was asked since Restart, Split or Compact decide alone.
   [[nodiscard]] uint64_t Bytes() const;
+  [[nodiscard]] uint64_t UsedBytes() const {
+    return frames_.size() * kBytesAFrame + states_.size() * kBytesAState +
+           (stacks_.size() + next_.size()) * sizeof(uint32_t);
+  }
   // Stack frames that were looked at since it was made: a measure of work.
   [[nodiscard]] uint64_t n_visits() const { return n_visits_; }
 
@@ -81,11 +92,17 @@ class Matcher {
     uint32_t n = 0;
     bool is_whole = false;
   };
+  // Of a frame beside what it is, when it was seen; its places in an index that is at most half
+  // full; and its number, while stacks are written down. A state with its entry in an index.
+  static constexpr uint64_t kBytesAFrame =
+      sizeof(Frame) + sizeof(uint64_t) + 4 * sizeof(uint32_t) + 2 * sizeof(uint32_t);
+  static constexpr uint64_t kBytesAState = sizeof(State) + 48;
   struct Pending {
     uint32_t frame;
     bool is_fresh;  // its sequence has said nothing yet
   };
 
+  Matcher(std::shared_ptr<const Automaton> automaton, StateId start);
   void Clear(uint32_t base_depth);
   [[nodiscard]] uint32_t Intern(uint32_t item, uint32_t count, uint32_t parent);
   void GrowFrameIndex();

@@ -39,22 +39,26 @@ const TokenMasks::Entry* TokenMasks::Look(const Key& key) {
 
 uint64_t TokenMasks::BytesOf(const Key& key, const Entry& entry) {
   constexpr uint64_t kOverhead = 256;  // of the list, the table and the counts
-  return 2 * key.capacity() * sizeof(uint32_t) + entry.exits.capacity() * sizeof(uint32_t) +
+  return 2 * key.size() * sizeof(uint32_t) +
+         (entry.exits ? entry.exits->capacity() * sizeof(uint32_t) : 0) +
          (entry.mask ? entry.mask->capacity() * sizeof(uint64_t) : 0) + kOverhead;
 }
 
-// The newest stays, however large: it is in use.
-const TokenMasks::Entry& TokenMasks::Insert(Key key, Entry entry) {
-  totals_.bytes += BytesOf(key, entry);
-  line_.emplace_front(key, std::move(entry));
-  index_.emplace(std::move(key), line_.begin());
-  while (totals_.bytes > max_bytes_ && line_.size() > 1) {
+void TokenMasks::Keep(Key key, Entry entry) {
+  key.shrink_to_fit();
+  const uint64_t bytes = BytesOf(key, entry);
+  if (bytes > max_bytes_) {
+    return;
+  }
+  while (totals_.bytes + bytes > max_bytes_) {
     const auto& [oldest, dropped] = line_.back();
     totals_.bytes -= BytesOf(oldest, dropped);
     index_.erase(oldest);
     line_.pop_back();
   }
-  return line_.front().second;
+  totals_.bytes += bytes;
+  line_.emplace_front(key, std::move(entry));
+  index_.emplace(std::move(key), line_.begin());
 }
 
 std::shared_ptr<const TokenMask> TokenMasks::Find(Matcher& matcher, Matcher::StateId state,
@@ -68,36 +72,25 @@ std::shared_ptr<const TokenMask> TokenMasks::Find(Matcher& matcher, Matcher::Sta
   }
   ++totals_.n_computed;
   std::shared_ptr<const TokenMask> mask = Compute(matcher, state, at_start);
-  Insert(std::move(key), {.mask = mask, .exits = {}, .automaton = matcher.automaton()});
+  Keep(std::move(key), {.mask = mask, .exits = nullptr, .automaton = matcher.automaton()});
   return mask;
 }
 
 std::shared_ptr<const TokenMask> TokenMasks::Compute(Matcher& matcher, Matcher::StateId state,
                                                      bool at_start) {
-  for (std::optional<Matcher>* part : {&upper_, &lower_}) {
-    if (!*part) {
-      part->emplace(matcher.automaton());
-    }
-  }
-  const Matcher::Halves halves = matcher.Split(state, *upper_);
-  Key key = KeyOf(*upper_, halves.upper, true, at_start);
-  const Entry* upper = Look(key);
-  if (upper == nullptr) {
-    ++totals_.n_upper_computed;
-    Entry computed = ComputeUpper(at_start);
-    computed.automaton = matcher.automaton();
-    upper = &Insert(std::move(key), std::move(computed));
-  }
-  if (upper->mask == nullptr) {
+  Matcher::StateId below = Matcher::kDead;
+  const Entry upper = UpperOf(matcher, state, at_start, below);
+  if (upper.mask == nullptr) {
     return nullptr;
   }
-  auto mask = std::make_shared<TokenMask>(*upper->mask);
-  if (halves.lower != Matcher::kDead && !upper->exits.empty()) {
-    lower_->Restart(matcher, halves.lower);
-    const uint64_t max_visits = lower_->n_visits() + kMaxVisits;
-    for (const uint32_t node : upper->exits) {
+  auto mask = std::make_shared<TokenMask>(*upper.mask);
+  if (below != Matcher::kDead && !upper.exits->empty()) {
+    Matcher lower = Matcher::Empty(matcher.automaton());
+    lower.Restart(matcher, below);
+    Walk walk = {.matcher = lower, .mask = *mask, .n_visits = lower.n_visits()};
+    for (const uint32_t node : *upper.exits) {
       const VocabularyTrie::Node& at = vocabulary_->nodes()[node];
-      if (!Walk(*lower_, lower_->start(), node + 1, at.end, at.depth, max_visits, *mask, nullptr)) {
+      if (!Go(walk, node + 1, at.end, at.depth)) {
         return nullptr;
       }
     }
@@ -110,15 +103,27 @@ std::shared_ptr<const TokenMask> TokenMasks::Compute(Matcher& matcher, Matcher::
   return mask;
 }
 
-// Of the state that upper_ starts with.
-TokenMasks::Entry TokenMasks::ComputeUpper(bool at_start) {
-  Entry entry;
+TokenMasks::Entry TokenMasks::UpperOf(Matcher& matcher, Matcher::StateId state, bool at_start,
+                                      Matcher::StateId& lower) {
+  Matcher upper = Matcher::Empty(matcher.automaton());
+  const Matcher::Halves halves = matcher.Split(state, upper);
+  lower = halves.lower;
+  Key key = KeyOf(upper, halves.upper, true, at_start);
+  if (const Entry* known = Look(key)) {
+    return *known;
+  }
+  ++totals_.n_upper_computed;
+  Entry computed = ComputeUpper(upper, at_start);
+  Keep(std::move(key), computed);
+  return computed;
+}
+
+// Of the state that `upper` starts with.
+TokenMasks::Entry TokenMasks::ComputeUpper(Matcher& upper, bool at_start) {
   TokenMask mask((vocabulary_->n_tokens() + 63) / 64, 0);
-  const uint64_t max_visits = upper_->n_visits() + kMaxVisits;
+  Exits exits;
+  Walk walk = {.matcher = upper, .mask = mask, .exits = &exits, .n_visits = upper.n_visits()};
   const uint32_t n = vocabulary_->n_nodes();
-  const auto walk = [&](uint32_t begin, uint32_t end, uint16_t depth) {
-    return Walk(*upper_, upper_->start(), begin, end, depth, max_visits, mask, &entry.exits);
-  };
   // At the start the first space is left out: what is behind it starts there too.
   uint32_t space = n;
   if (at_start) {
@@ -128,25 +133,25 @@ TokenMasks::Entry TokenMasks::ComputeUpper(bool at_start) {
       }
     }
   }
-  bool done = walk(0, space, 0);
+  bool done = Go(walk, 0, space, 0);
   if (space < n) {
     const uint32_t end = vocabulary_->nodes()[space].end;
-    done = done && walk(space + 1, end, 1) && walk(end, n, 0);
+    done = done && Go(walk, space + 1, end, 1) && Go(walk, end, n, 0);
   }
+  Entry entry = {.mask = nullptr, .exits = nullptr, .automaton = upper.automaton()};
   if (done) {
+    exits.shrink_to_fit();
     entry.mask = std::make_shared<const TokenMask>(std::move(mask));
-  } else {
-    entry.exits.clear();
+    entry.exits = std::make_shared<const Exits>(std::move(exits));
   }
   return entry;
 }
 
-bool TokenMasks::Walk(Matcher& matcher, Matcher::StateId from, uint32_t begin, uint32_t end,
-                      uint16_t depth, uint64_t max_visits, TokenMask& mask,
-                      std::vector<uint32_t>* exits) {
+bool TokenMasks::Go(Walk& walk, uint32_t begin, uint32_t end, uint16_t depth) {
   const auto nodes = vocabulary_->nodes();
   const auto tokens = vocabulary_->tokens();
-  path_[depth] = from;
+  Matcher& matcher = walk.matcher;
+  path_[depth] = matcher.start();
   for (uint32_t i = begin; i < end;) {
     const VocabularyTrie::Node& node = nodes[i];
     const Matcher::StateId state = matcher.Step(path_[node.depth - 1], node.byte);
@@ -157,17 +162,30 @@ bool TokenMasks::Walk(Matcher& matcher, Matcher::StateId from, uint32_t begin, u
     path_[node.depth] = state;
     for (uint32_t k = node.first_token; k < nodes[i + 1].first_token; ++k) {
       const auto token = static_cast<size_t>(tokens[k]);
-      mask[token / 64] |= uint64_t{1} << (token % 64);
+      walk.mask[token / 64] |= uint64_t{1} << (token % 64);
     }
-    if (exits != nullptr && matcher.IsWhole(state) && node.end > i + 1) {
-      exits->push_back(i);
+    if (walk.exits != nullptr && matcher.IsWhole(state) && node.end > i + 1) {
+      walk.exits->push_back(i);
     }
-    if (matcher.n_visits() > max_visits) {
+    if (matcher.UsedBytes() > kMaxWalkBytes && !Renew(walk, depth, node)) {
+      return false;
+    }
+    if (matcher.n_visits() - walk.n_visits + walk.n_more_visits > kMaxVisits) {
       return false;
     }
     ++i;
   }
   return true;
+}
+
+bool TokenMasks::Renew(Walk& walk, uint16_t depth, const VocabularyTrie::Node& node) {
+  walk.n_more_visits += kVisitsToRenew;
+  path_[depth] = walk.matcher.Compact(path_[depth]);
+  const std::string_view text = vocabulary_->Bytes(vocabulary_->tokens()[node.first_token]);
+  for (uint16_t i = depth; i < node.depth; ++i) {
+    path_[i + 1U] = walk.matcher.Step(path_[i], static_cast<uint8_t>(text[i]));
+  }
+  return walk.matcher.UsedBytes() <= kMaxWalkBytes;
 }
 
 TokenMasks::Totals TokenMasks::totals() const {

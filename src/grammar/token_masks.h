@@ -5,7 +5,6 @@
 #include <list>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -29,6 +28,10 @@ class TokenMasks {
  public:
   // Frames that one mask may look at. More is refused: other requests wait meanwhile.
   static constexpr uint64_t kMaxVisits = 1'000'000;
+  // What a walk may remember of the way it came: beyond it all but the present place is forgotten,
+  // which counts as so many frames. As sampling::ConstrainedMemory::walk has it.
+  static constexpr uint64_t kMaxWalkBytes = 256 * 1024;
+  static constexpr uint64_t kVisitsToRenew = 1024;
 
   TokenMasks(std::shared_ptr<const VocabularyTrie> vocabulary, uint64_t max_bytes);
 
@@ -53,25 +56,38 @@ class TokenMasks {
   struct KeyHash {
     size_t operator()(const Key& key) const;
   };
+  using Exits = std::vector<uint32_t>;  // nodes at which an upper part is left
   struct Entry {
     std::shared_ptr<const TokenMask> mask;     // null: too much work
-    std::vector<uint32_t> exits;               // nodes at which an upper part is left
+    std::shared_ptr<const Exits> exits;        // of an upper part
     std::weak_ptr<const Automaton> automaton;  // so that its address stays its own
+  };
+  // A walk of the vocabulary along what can follow a matcher's start.
+  struct Walk {
+    Matcher& matcher;
+    TokenMask& mask;
+    Exits* exits = nullptr;      // null: those are not asked for
+    uint64_t n_visits = 0;       // of the matcher when it began, and
+    uint64_t n_more_visits = 0;  // for what was forgotten
   };
   using Line = std::list<std::pair<Key, Entry>>;
 
   [[nodiscard]] Key KeyOf(const Matcher& matcher, Matcher::StateId state, bool is_upper,
                           bool at_start) const;
   [[nodiscard]] const Entry* Look(const Key& key);
-  const Entry& Insert(Key key, Entry entry);
-  [[nodiscard]] Entry ComputeUpper(bool at_start);
+  // Those that were used longest ago go for it; one that is too large for all of the room is not
+  // kept.
+  void Keep(Key key, Entry entry);
+  [[nodiscard]] Entry UpperOf(Matcher& matcher, Matcher::StateId state, bool at_start,
+                              Matcher::StateId& lower);
+  [[nodiscard]] Entry ComputeUpper(Matcher& upper, bool at_start);
   [[nodiscard]] std::shared_ptr<const TokenMask> Compute(Matcher& matcher, Matcher::StateId state,
                                                          bool at_start);
-  // Adds the tokens of a range of nodes below a node of depth `depth`, where `from` is reached;
+  // Adds the tokens of a range of nodes below a node of depth `depth`, where the start is reached;
   // false when it is too much work.
-  [[nodiscard]] bool Walk(Matcher& matcher, Matcher::StateId from, uint32_t begin, uint32_t end,
-                          uint16_t depth, uint64_t max_visits, TokenMask& mask,
-                          std::vector<uint32_t>* exits);
+  [[nodiscard]] bool Go(Walk& walk, uint32_t begin, uint32_t end, uint16_t depth);
+  // Forgets all but the way from `depth` to a node; false when that is too much as well.
+  [[nodiscard]] bool Renew(Walk& walk, uint16_t depth, const VocabularyTrie::Node& node);
   [[nodiscard]] static uint64_t BytesOf(const Key& key, const Entry& entry);
 
   const std::shared_ptr<const VocabularyTrie> vocabulary_;
@@ -79,8 +95,6 @@ class TokenMasks {
   mutable std::mutex mutex_;
   Line line_;  // used last first
   std::unordered_map<Key, Line::iterator, KeyHash> index_;
-  std::optional<Matcher> upper_;
-  std::optional<Matcher> lower_;
   std::vector<Matcher::StateId> path_;  // by depth
   Totals totals_;
 };

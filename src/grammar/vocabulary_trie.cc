@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <limits>
-#include <numeric>
+#include <utility>
 
 namespace plimsoll::grammar {
 namespace {
@@ -31,9 +31,26 @@ size_t CommonPrefix(std::string_view a, std::string_view b) {
 
 }  // namespace
 
+// Vectors have their whole room before they are filled: what it takes is promised
+// (sampling/constrained_memory.h), and growing would take twice that.
 VocabularyTrie::VocabularyTrie(const text::Tokenizer& tokenizer) {
   const text::VocabularySpec& spec = tokenizer.spec();
   drops_first_space_ = spec.model != text::TokenizerModel::kByteBpe && spec.add_space_prefix;
+  ReadTokens(tokenizer);
+  std::ranges::sort(tokens_, [this](TokenId a, TokenId b) {
+    return std::pair(Bytes(a), a) < std::pair(Bytes(b), b);
+  });
+  MakeNodes();
+}
+
+void VocabularyTrie::ReadTokens(const text::Tokenizer& tokenizer) {
+  size_t n_bytes = 0;
+  for (size_t i = 0; i < tokenizer.size(); ++i) {
+    n_bytes += TextOf(tokenizer, static_cast<TokenId>(i)).size();
+  }
+  text_.reserve(n_bytes);
+  offsets_.reserve(tokenizer.size() + 1);
+  tokens_.reserve(tokenizer.size());
   for (size_t i = 0; i < tokenizer.size(); ++i) {
     const auto token = static_cast<TokenId>(i);
     offsets_.push_back(static_cast<uint32_t>(text_.size()));
@@ -48,8 +65,17 @@ VocabularyTrie::VocabularyTrie(const text::Tokenizer& tokenizer) {
     }
   }
   offsets_.push_back(static_cast<uint32_t>(text_.size()));
-  std::ranges::stable_sort(tokens_, {}, [this](TokenId token) { return Bytes(token); });
+}
+
+void VocabularyTrie::MakeNodes() {
+  size_t n_nodes = 1;  // the one behind the last
   std::string_view last;
+  for (const TokenId token : tokens_) {
+    n_nodes += Bytes(token).size() - CommonPrefix(last, Bytes(token));
+    last = Bytes(token);
+  }
+  nodes_.reserve(n_nodes);
+  last = {};
   std::vector<uint32_t> path;  // the nodes of the last token
   for (uint32_t i = 0; i < tokens_.size(); ++i) {
     const std::string_view bytes = Bytes(tokens_[i]);

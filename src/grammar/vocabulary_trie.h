@@ -17,7 +17,7 @@ namespace plimsoll::grammar {
 inline constexpr char kControlByte = '\xFF';
 
 // Made once for a tokenizer, of which it keeps nothing; 150,000 tokens take some 8 MiB and a tenth
-// of a second. Immutable and thread-safe.
+// of a second. At most sampling::ConstrainedMemory::vocabulary. Immutable and thread-safe.
 class VocabularyTrie {
  public:
   explicit VocabularyTrie(const text::Tokenizer& tokenizer);
@@ -46,6 +46,9 @@ class VocabularyTrie {
   [[nodiscard]] uint64_t MemoryBytes() const;
 
  private:
+  void ReadTokens(const text::Tokenizer& tokenizer);
+  void MakeNodes();
+
   std::vector<Node> nodes_;
   std::vector<TokenId> tokens_;
   std::vector<TokenId> end_tokens_;  // ascending

@@ -113,6 +113,12 @@ class ServeModels(unittest.TestCase):
         self.assertEqual(done.returncode, 4, done.stderr)
         self.assertRegex(done.stderr, r"--memory \d+M")
 
+    def test_connections_that_take_all_of_the_line_are_refused_by_name(self):
+        done = subprocess.run([PLIMSOLL, "serve", "--port", "0", "--memory", "3M", "--max-connection-memory", "24M"],
+                              capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 4, done.stderr)
+        self.assertIn("connections may take 24.0 MiB (--max-connection-memory) and the line is 3.00 MiB", done.stderr)
+
 
 if __name__ == "__main__":
     PLIMSOLL = sys.argv.pop(1)

@@ -37,7 +37,8 @@ inline std::unique_ptr<Engine> LoadBundled(uint32_t n_ctx, uint32_t n_parallel =
                               .n_ctx = n_ctx,
                               .n_parallel = n_parallel,
                               .n_threads = 1,
-                              .prefill_chunk = 64},
+                              .prefill_chunk = 64,
+                              .batches = true},
                              {});
   EXPECT_TRUE(engine) << (engine ? "" : engine.error().message);
   return std::move(*engine);

@@ -149,9 +149,8 @@ bool Batcher::FitsBesideRunning(Sequence& sequence, uint32_t n_shared) {
   std::ranges::for_each(running_, [&](const SequencePtr& one) { add(*one, one->n_reused); });
   add(sequence, n_shared);
   const kv::BlockPool& pool = *state_.kv_pool;
-  const memory::LedgerSnapshot ledger = state_.ledger->Snapshot();
   const uint64_t n_more =
-      (ledger.budget_bytes - ledger.reserved_bytes) / pool.layout().block_bytes();
+      state_.ledger->available_bytes(memory::Account::kKv) / pool.layout().block_bytes();
   const auto room = static_cast<double>((pool.n_blocks() + n_more) * kv::kBlockTokens);
   return order::PeakOccupancy(growing) <= room;
 }

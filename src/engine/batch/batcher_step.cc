@@ -59,9 +59,6 @@ void Batcher::RunPlan() {
 Result<> Batcher::Pass(std::span<Piece> pieces) {
   chunk_.clear();
   wanted_.clear();
-  if (groups_ != nullptr) {
-    groups_->BeginPass();
-  }
   std::vector<Piece*> drawing;
   for (Piece& piece : pieces) {
     Sequence& sequence = *piece.sequence;
@@ -78,9 +75,13 @@ Result<> Batcher::Pass(std::span<Piece> pieces) {
     }
   }
   size_t n_drawn = 0;
-  return state_.model->Forward(
+  auto passed = state_.model->Forward(
       {.tokens = chunk_, .wanted_logits = wanted_},
       [&](uint32_t /*token*/, std::span<float> logits) { Draw(*drawing[n_drawn++], logits); });
+  if (groups_ != nullptr) {
+    groups_->EndPass();
+  }
+  return passed;
 }
 
 void Batcher::Draw(Piece& piece, std::span<float> logits) {
@@ -162,9 +163,6 @@ Result<std::vector<float>> Batcher::Embed(std::span<const TokenId> tokens) {
   if (tokens.empty() || tokens.size() > n_ctx()) {
     return Fail(ErrorKind::kUsage, "a text of {} tokens cannot be embedded: the context holds {}",
                 tokens.size(), n_ctx());
-  }
-  if (groups_ != nullptr) {
-    groups_->BeginPass();  // of nobody
   }
   kv::KvSequence kv(*state_.kv_pool, n_ctx(), static_cast<uint32_t>(tokens.size()));
   while (!Provide(kv.BlocksToAppend(static_cast<uint32_t>(tokens.size())))) {

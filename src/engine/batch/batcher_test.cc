@@ -420,7 +420,8 @@ TEST(Batcher, KnownLengthsAreMadeRoomFor) {
     const auto engine = LoadBundled(256);
     auto batcher = engine->NewBatcher({.n_parallel = 1, .order = order});
     EXPECT_TRUE(batcher);
-    EXPECT_TRUE(engine->SetLine(engine->ledger().reserved_bytes));
+    const memory::LedgerSnapshot ledger = engine->ledger();
+    EXPECT_TRUE(engine->SetLine(ledger.reserved_bytes + ledger.kept_bytes));
     for (RequestId id = 1; id <= 6; ++id) {
       GenerationRequest request;
       request.prompt = Encode(*engine, Question("Tell me of the sea, " + std::to_string(id)));

@@ -45,22 +45,35 @@ void GroupedDecode::KeepThoseWhoDecode(std::vector<Sequence*>& answering, bool a
   const double seconds = SecondsBetween(*first_, now);
   decoders_.clear();
   for (Sequence* sequence : answering) {
-    decoders_.push_back(sequence->decoder.get());
+    if (sequence->decoder != nullptr) {
+      decoders_.push_back(sequence->decoder.get());
+    }
   }
   if (anyone_reads) {
     turns_.ChooseAll(decoders_, seconds);
     return;
   }
-  size_t n = 0;
-  for (const uint32_t i : turns_.Choose(decoders_, n_frames(), seconds)) {
-    answering[n++] = answering[i];
-  }
-  answering.resize(n);
+  const std::span<const uint32_t> chosen = turns_.Choose(decoders_, n_frames(), seconds);
+  uint32_t i = 0;  // of decoders_
+  auto next = chosen.begin();
+  std::erase_if(answering, [&](const Sequence* sequence) {
+    if (sequence->decoder == nullptr) {
+      return false;
+    }
+    const bool decodes = next != chosen.end() && *next == i;
+    ++i;
+    next += decodes ? 1 : 0;
+    return !decodes;
+  });
 }
 
 void GroupedDecode::AddToPass(Sequence& sequence, uint32_t n_tokens) {
+  const memory::policy::PageLayout& layout = *state_.paging->layout;
   if (sequence.decoder == nullptr) {
-    sequence.decoder = std::make_unique<order::Decoder>(*state_.paging->layout);
+    auto memory = state_.ledger->Reserve(memory::Account::kIndex, order::Decoder::Bytes(layout));
+    if (memory) {
+      sequence.decoder = std::make_unique<order::Decoder>(layout, std::move(*memory));
+    }
   }
   of_pass_.push_back({sequence.decoder.get(), n_tokens});
 }
@@ -84,6 +97,10 @@ void GroupedDecode::OnVisit(const memory::policy::LayerVisit& visit) {
   uint32_t first = 0;
   for (const Tokens& tokens : of_pass_) {
     const uint32_t end = std::min(first + tokens.n, visit.n_tokens);
+    if (tokens.decoder == nullptr) {
+      first = end;
+      continue;
+    }
     for (uint32_t i = end - std::min(end - first, kLastOfPrompt); i < end; ++i) {
       tokens.decoder->rates.Use(visit.layer, visit.experts_of(i));
     }

@@ -23,14 +23,15 @@ class GroupedDecode final : private memory::trace::RoutingObserver {
   ~GroupedDecode() override;
 
   // Of those that could decode. All of them where someone reads a prompt in the same step: that
-  // uses nearly all experts whoever decodes with it.
+  // uses nearly all experts whoever decodes with it. Who could not be counted, for want of memory,
+  // decodes in every step.
   void KeepThoseWhoDecode(std::vector<Sequence*>& answering, bool anyone_reads,
                           Clock::time_point now);
 
   void BeginStep();
-  // A pass begins, and in the order of its tokens those that they are of.
-  void BeginPass() { of_pass_.clear(); }
+  // Before a pass, in the order of its tokens those that they are of.
   void AddToPass(Sequence& sequence, uint32_t n_tokens);
+  void EndPass() { of_pass_.clear(); }
   // Of a step in which all pieces were answers.
   void EndStep(uint32_t n_tokens, double seconds);
 
@@ -38,7 +39,7 @@ class GroupedDecode final : private memory::trace::RoutingObserver {
 
  private:
   struct Tokens {
-    order::Decoder* decoder = nullptr;
+    order::Decoder* decoder = nullptr;  // null: it is not counted
     uint32_t n = 0;
   };
 

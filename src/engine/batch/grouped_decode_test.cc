@@ -99,6 +99,23 @@ TEST(GroupedDecode, WhoHasStoodStillForTooLongGoesOn) {
   EXPECT_LE(Answer(*batcher, *engine).most_steps_still, 1U);
 }
 
+TEST(GroupedDecode, ChargesWhatItCounts) {
+  const auto engine = LoadPaged();
+  const auto index = [&] { return engine->ledger().of(memory::Account::kIndex); };
+  const uint64_t before = index().bytes;
+  const auto batcher = engine
+                           ->NewBatcher({.n_parallel = kAnswers,
+                                         .order = "expert-union",
+                                         .min_decode_groups = 2,
+                                         .prefix_cache = false})
+                           .value();
+  EXPECT_EQ(index().bytes, before);
+  EXPECT_EQ(Answer(*batcher, *engine).texts.size(), kAnswers);
+  const uint64_t for_rates = kAnswers * engine->paging()->n_pages * sizeof(float);
+  EXPECT_GE(index().high_water_bytes, before + for_rates);
+  EXPECT_EQ(index().bytes, before);
+}
+
 TEST(GroupedDecode, IsForExpertsThatArePaged) {
   const auto engine = LoadBundled(256, kAnswers);
   const auto batcher =

@@ -11,17 +11,24 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "engine/order/decode_groups.h"
 #include "engine/order/expert_rates.h"
+#include "memory/ledger.h"
 
 namespace plimsoll::engine::order {
 
 // A sequence that is answering.
 struct Decoder {
-  explicit Decoder(const memory::policy::PageLayout& layout) : rates(layout) {}
+  explicit Decoder(const memory::policy::PageLayout& layout, memory::Reservation for_it = {})
+      : memory(std::move(for_it)), rates(layout) {}
+  [[nodiscard]] static uint64_t Bytes(const memory::policy::PageLayout& layout) {
+    return sizeof(Decoder) + ExpertRates::Bytes(layout);
+  }
 
+  memory::Reservation memory;  // of Bytes(layout)
   ExpertRates rates;
   uint64_t plan = 0;       // that put it into `group`; 0: it is new
   uint32_t group = 0;      // whose turn it decodes in

@@ -15,6 +15,9 @@ class ExpertRates {
   // Half of what is known is of the last eleven tokens.
   static constexpr float kShareOfOneToken = 1.0F / 16;
 
+  [[nodiscard]] static uint64_t Bytes(const memory::policy::PageLayout& layout) {
+    return layout.n_pages() * sizeof(float) + layout.n_layers();
+  }
   explicit ExpertRates(const memory::policy::PageLayout& layout)
       : layout_(layout), rates_(layout.n_pages(), 0), n_tokens_(layout.n_layers(), 0) {}
 

@@ -57,13 +57,29 @@ PrefixTree::~PrefixTree() {
   }
 }
 
-NodeIndex PrefixTree::RootOf(const std::string& owner) {
-  const auto [it, is_new] = roots_.try_emplace(owner, Hold::kNone);
-  if (is_new) {
-    it->second = NewNode(Hold::kNone, 0);
-    nodes_[it->second].owner = &it->first;
+bool PrefixTree::MakeRoom(uint64_t n) {
+  while (n_room() < n) {
+    auto slab = ledger_.Reserve(memory::Account::kIndex, kSlabNodes * kNodeBytes);
+    if (slab) {
+      slabs_.push_back(std::move(*slab));
+      n_charged_ += kSlabNodes;
+    } else if (!Evict(now_us_)) {
+      return false;
+    }
   }
-  return it->second;
+  return true;
+}
+
+NodeIndex PrefixTree::RootOf(const std::string& owner) {
+  if (const auto known = roots_.find(owner); known != roots_.end()) {
+    return known->second;
+  }
+  if (!MakeRoom(1)) {
+    return Hold::kNone;
+  }
+  const NodeIndex root = NewNode(Hold::kNone, 0);
+  nodes_[root].owner = &roots_.emplace(owner, root).first->first;
+  return root;
 }
 
 NodeIndex PrefixTree::NewNode(NodeIndex parent, uint64_t time_us) {
@@ -122,6 +138,9 @@ PrefixTree::Neighbour PrefixTree::Nearest(const Node& parent, Key key) {
 Hold PrefixTree::Find(const std::string& owner, std::span<const TokenId> tokens) {
   Hold hold;
   hold.root_ = RootOf(owner);
+  if (hold.root_ == Hold::kNone) {
+    return hold;
+  }
   hold.tree_ = this;
   MoveHold(Hold::kNone, hold.root_);
   Descend(hold, tokens);
@@ -280,6 +299,7 @@ void PrefixTree::Refresh(NodeIndex index) {
 }
 
 bool PrefixTree::Evict(uint64_t time_us) {
+  now_us_ = time_us;
   if (candidates_.empty()) {
     return false;
   }
@@ -346,9 +366,10 @@ void PrefixTree::Remove(NodeIndex index) {
 
 bool PrefixTree::AttachState(const Hold& hold, uint32_t n_tokens,
                              std::unique_ptr<kv::StateSnapshot> state, uint64_t bytes) {
-  Invariant(
-      n_tokens > 0 && n_tokens % kBlockTokens == 0 && n_tokens / kBlockTokens <= hold.path_.size(),
-      "a state belongs to the end of a block");
+  Invariant(n_tokens > 0 && n_tokens % kBlockTokens == 0, "a state belongs to the end of a block");
+  if (n_tokens / kBlockTokens > hold.path_.size()) {
+    return false;
+  }
   const NodeIndex index = hold.path_[n_tokens / kBlockTokens - 1];
   Node& node = nodes_[index];
   Invariant(node.is_ready(), "a state belongs to what is computed");

@@ -9,6 +9,10 @@
 // go in the order of their price (price.h), leaves first.
 //
 // A request holds the deepest node that it uses; what is held, and all above it, is never evicted.
+//
+// Nodes are charged to Account::kIndex before they are made, kSlabNodes at a time. When the ledger
+// has no room for more, others are evicted for new ones; when all are held, what is new is not
+// kept, and its sequences run without.
 #pragma once
 
 #include <array>
@@ -88,12 +92,17 @@ class PrefixTree {
  public:
   // `pool` and `ledger` outlive it; it outlives its holds.
   PrefixTree(kv::BlockPool& pool, memory::Ledger& ledger, const PrefixTreeOptions& options);
+  // What the nodes of so many blocks are charged, and those of some owners.
+  [[nodiscard]] static uint64_t BytesFor(uint64_t n_blocks) {
+    return (n_blocks / kSlabNodes + 2) * kSlabNodes * kNodeBytes;
+  }
   PrefixTree(const PrefixTree&) = delete;
   PrefixTree& operator=(const PrefixTree&) = delete;
   ~PrefixTree();
 
   // The longest beginning of the tokens that is in the owner's tree, ready or promised. What it has
-  // found does not go while it is held. O(its length).
+  // found does not go while it is held. O(its length). Holds nothing where there is no room for an
+  // owner's first node: then nothing is there, and nothing will be kept.
   [[nodiscard]] Hold Find(const std::string& owner, std::span<const TokenId> tokens);
   // Looks on from where it ended, if something has grown there since. `tokens` as before.
   void FindMore(Hold& hold, std::span<const TokenId> tokens);
@@ -106,7 +115,8 @@ class PrefixTree {
   [[nodiscard]] std::unique_ptr<kv::KvSequence> Share(const Hold& hold, uint32_t n,
                                                       uint32_t max_tokens) const;
   // The request begins to run, `n_found` tokens of which it need not compute: the others become a
-  // promise. `kv` has room for all. It counts as demand unless it did before.
+  // promise, as far as there is room for nodes. `kv` has room for all. It counts as demand unless
+  // it did before.
   void Start(Hold& hold, std::span<const TokenId> tokens, const kv::KvSequence& kv,
              uint32_t n_found, uint64_t time_us, bool counts = true);
   // All of these tokens are computed now, their keys and values are in `kv`; they begin as those of
@@ -119,7 +129,7 @@ class PrefixTree {
 
   // Recurrent layers have no state per token: what a sequence that continues at `n_tokens`, a
   // multiple of kv::kBlockTokens that is computed, needs beside keys and values. False, and it is
-  // not kept, when the ledger has no room for it. It goes with its node.
+  // not kept, when the ledger has no room for it, or had none for the node. It goes with the node.
   bool AttachState(const Hold& hold, uint32_t n_tokens, std::unique_ptr<kv::StateSnapshot> state,
                    uint64_t bytes);
   struct StateAt {
@@ -168,17 +178,27 @@ class PrefixTree {
     NodeIndex node = 0;
     friend auto operator<=>(const Candidate&, const Candidate&) = default;
   };
+  static constexpr uint64_t kSlabNodes = 16;
+  // With its places in its parent's children and in free_, and twice those in candidates_, since
+  // they are made anew while the old ones are there.
+  static constexpr uint64_t kNodeBytes = sizeof(Node) + 256;
   struct Neighbour {
     NodeIndex node = Hold::kNone;
     uint32_t n_common = 0;
   };
 
+  // Nodes that have been charged and are not used.
+  [[nodiscard]] uint64_t n_room() const { return free_.size() + n_charged_ - nodes_.size(); }
+  // Makes that at least n, of the ledger or by evicting; false when it is fewer.
+  bool MakeRoom(uint64_t n);
+  // kNone when there is no room.
   [[nodiscard]] NodeIndex RootOf(const std::string& owner);
-  [[nodiscard]] NodeIndex NewNode(NodeIndex parent, uint64_t time_us);
+  [[nodiscard]] NodeIndex NewNode(NodeIndex parent, uint64_t time_us);  // there is room
   [[nodiscard]] size_t LowerBound(const Node& parent, Key key);
   // The child that has most of the key in common.
   [[nodiscard]] Neighbour Nearest(const Node& parent, Key key);
-  // The child for these tokens, an old one if it begins with them or they with it.
+  // The child for these tokens, an old one if it begins with them or they with it. kNone when it
+  // would be a new one and there is no room.
   [[nodiscard]] NodeIndex Place(NodeIndex parent, Key key, uint64_t time_us, bool counts);
   void ExtendKey(Node& node, Key key);
   void Descend(Hold& hold, std::span<const TokenId> tokens);
@@ -190,8 +210,10 @@ class PrefixTree {
   void CountUse(Node& node, uint64_t time_us, bool branches) const;
   // Whether its tokens leave what was there before that ends.
   [[nodiscard]] bool Branches(const Hold& hold, NodeIndex partial) const;
-  void Join(Hold& hold, size_t i, Key mine, uint64_t time_us);
-  void Leave(Hold& hold, size_t i, Key mine, const kv::KvSequence& kv, uint64_t time_us);
+  // False when there is no room for a node: the hold's path ends before it.
+  [[nodiscard]] bool Join(Hold& hold, size_t i, Key mine, uint64_t time_us);
+  [[nodiscard]] bool Leave(Hold& hold, size_t i, Key mine, const kv::KvSequence& kv,
+                           uint64_t time_us);
   void Settle(Node& node, kv::KvSequence& kv, size_t i, uint32_t n_mine);
 
   void DropContent(Node& node);
@@ -207,11 +229,14 @@ class PrefixTree {
   memory::Ledger& ledger_;
   PrefixTreeOptions options_;
   DecisionWriter writer_;
+  std::vector<memory::Reservation> slabs_;
+  uint64_t n_charged_ = 0;  // nodes
   std::deque<Node> nodes_;
   std::vector<NodeIndex> free_;
   std::map<std::string, NodeIndex> roots_;
   std::set<Candidate> candidates_;
   uint64_t priced_us_ = 0;  // prices are of this time
+  uint64_t now_us_ = 0;     // the last that was told
   uint64_t last_serial_ = 0;
   PrefixTreeStats stats_;
 };

@@ -48,6 +48,9 @@ NodeIndex PrefixTree::Place(NodeIndex parent, Key key, uint64_t time_us, bool co
     }
     return found;
   }
+  if (n_room() == 0) {
+    return Hold::kNone;
+  }
   const NodeIndex made = NewNode(parent, time_us);
   std::ranges::copy(key, nodes_[made].tokens.begin());
   nodes_[made].n_tokens = static_cast<uint32_t>(key.size());
@@ -67,6 +70,13 @@ bool PrefixTree::Branches(const Hold& hold, NodeIndex partial) const {
 
 void PrefixTree::Start(Hold& hold, std::span<const TokenId> tokens, const kv::KvSequence& kv,
                        uint32_t n_found, uint64_t time_us, bool counts) {
+  now_us_ = time_us;
+  if (!hold) {
+    return;
+  }
+  // While it holds what it has found: what it places is held only then.
+  const size_t n_blocks = kv::BlockPool::BlocksFor(tokens.size());
+  MakeRoom(n_blocks - hold.path_.size());
   const NodeIndex before = Deepest(hold);
   const NodeIndex partial = std::exchange(hold.partial_, Hold::kNone);
   if (counts && !hold.path_.empty()) {
@@ -76,22 +86,26 @@ void PrefixTree::Start(Hold& hold, std::span<const TokenId> tokens, const kv::Kv
       CountUse(nodes_[index], time_us, branches);
     }
   }
-  const size_t n_blocks = kv::BlockPool::BlocksFor(tokens.size());
   while (hold.path_.size() < n_blocks) {
     const NodeIndex parent = hold.path_.empty() ? hold.root_ : hold.path_.back();
-    hold.path_.push_back(Place(parent, Digit(tokens, hold.path_.size()), time_us, counts));
+    const NodeIndex next = Place(parent, Digit(tokens, hold.path_.size()), time_us, counts);
+    if (next == Hold::kNone) {
+      break;
+    }
+    hold.path_.push_back(next);
   }
   hold.n_computed_ = n_found;
   hold.n_promised_tokens_ = static_cast<uint32_t>(tokens.size());
   hold.first_promised_ = n_found / kv::kBlockTokens;
-  hold.end_promised_ = n_blocks;
-  for (size_t i = hold.first_promised_; i < n_blocks; ++i) {
+  hold.end_promised_ = hold.path_.size();
+  for (size_t i = hold.first_promised_; i < hold.end_promised_; ++i) {
     ++nodes_[hold.path_[i]].n_promisers;
   }
-  // It goes on in the block of a node whose tokens become other ones: the block goes with it.
-  if (const size_t i = n_found / kv::kBlockTokens; partial != Hold::kNone &&
-                                                   partial != hold.path_[i] &&
-                                                   nodes_[partial].block == kv.blocks()[i]) {
+  // It goes on in the block of a node whose tokens become other ones, or that it does not hold any
+  // more: the block goes with it.
+  if (const size_t i = n_found / kv::kBlockTokens;
+      partial != Hold::kNone && (i >= hold.path_.size() || partial != hold.path_[i]) &&
+      nodes_[partial].block == kv.blocks()[i]) {
     DropContent(nodes_[partial]);
   }
   MoveHold(before, Deepest(hold));
@@ -99,18 +113,23 @@ void PrefixTree::Start(Hold& hold, std::span<const TokenId> tokens, const kv::Kv
 
 void PrefixTree::Advance(Hold& hold, std::span<const TokenId> computed, kv::KvSequence& kv,
                          uint64_t time_us) {
+  now_us_ = time_us;
+  if (!hold) {
+    return;
+  }
   const auto n = static_cast<uint32_t>(computed.size());
   for (size_t i = hold.n_computed_ / kv::kBlockTokens; i * kv::kBlockTokens < n; ++i) {
     const Key mine = Digit(computed, i);
-    if (i == hold.path_.size()) {
-      Join(hold, i, mine, time_us);
+    // What comes behind a block that is not kept is not either.
+    if (i > hold.path_.size() || (i == hold.path_.size() && !Join(hold, i, mine, time_us))) {
+      break;
     }
     Node& node = nodes_[hold.path_[i]];
     if (!BeginsWith(node.key(), mine)) {
       if (BeginsWith(mine, node.key())) {
         ExtendKey(node, mine);
-      } else {
-        Leave(hold, i, mine, kv, time_us);
+      } else if (!Leave(hold, i, mine, kv, time_us)) {
+        break;
       }
     }
     Settle(nodes_[hold.path_[i]], kv, i, static_cast<uint32_t>(mine.size()));
@@ -124,16 +143,21 @@ void PrefixTree::Advance(Hold& hold, std::span<const TokenId> computed, kv::KvSe
 }
 
 // The answer reaches into another block.
-void PrefixTree::Join(Hold& hold, size_t i, Key mine, uint64_t time_us) {
+bool PrefixTree::Join(Hold& hold, size_t i, Key mine, uint64_t time_us) {
+  MakeRoom(1);
   const NodeIndex before = Deepest(hold);
-  const NodeIndex parent = i == 0 ? hold.root_ : hold.path_[i - 1];
-  hold.path_.push_back(Place(parent, mine, time_us, true));
-  MoveHold(before, hold.path_[i]);
+  const NodeIndex joined = Place(i == 0 ? hold.root_ : hold.path_[i - 1], mine, time_us, true);
+  if (joined == Hold::kNone) {
+    return false;
+  }
+  hold.path_.push_back(joined);
+  MoveHold(before, joined);
+  return true;
 }
 
 // Of two with one prompt, or of a prompt that goes on and an answer, the tokens have become
 // different: this one's block goes with it.
-void PrefixTree::Leave(Hold& hold, size_t i, Key mine, const kv::KvSequence& kv, uint64_t time_us) {
+bool PrefixTree::Leave(Hold& hold, size_t i, Key mine, const kv::KvSequence& kv, uint64_t time_us) {
   const NodeIndex before = hold.path_[i];
   Invariant(i + 1 == hold.path_.size(), "only the last block's tokens become different");
   if (nodes_[before].block == kv.blocks()[i]) {
@@ -143,8 +167,14 @@ void PrefixTree::Leave(Hold& hold, size_t i, Key mine, const kv::KvSequence& kv,
     --nodes_[before].n_promisers;
     hold.first_promised_ = hold.end_promised_;
   }
-  hold.path_[i] = Place(nodes_[before].parent, mine, time_us, true);
-  MoveHold(before, hold.path_[i]);
+  MakeRoom(1);
+  const NodeIndex other = Place(nodes_[before].parent, mine, time_us, true);
+  hold.path_.pop_back();
+  if (other != Hold::kNone) {
+    hold.path_.push_back(other);
+  }
+  MoveHold(before, Deepest(hold));
+  return other != Hold::kNone;
 }
 
 // The node has what was computed most of; a whole block is there once.

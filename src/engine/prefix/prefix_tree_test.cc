@@ -139,6 +139,15 @@ class PrefixTreeTest : public testing::Test {
     ExpectTrue(request);
   }
 
+  // From here on there is room for so many more slabs of nodes.
+  memory::Reservation LeaveRoomForSlabs(uint64_t n) {
+    const uint64_t room = n * PrefixTree::BytesFor(0) / 2;
+    auto rest = ledger_.Reserve(memory::Account::kHeap, ledger_.available_bytes() - room);
+    EXPECT_TRUE(rest);
+    return std::move(*rest);
+  }
+  uint64_t IndexBytes() const { return ledger_.Snapshot().of(memory::Account::kIndex).bytes; }
+
   LogSummary ExpectTrueLog() {
     std::istringstream in(log_.text);
     const auto checked = CheckLog(in);
@@ -178,7 +187,11 @@ TEST_F(PrefixTreeTest, OwnersShareNothing) {
 
 TEST_F(PrefixTreeTest, ChargesWhatNobodyUsesToPrefixAndGivesItBack) {
   const auto prefix_bytes = [&] { return ledger_.Snapshot().of(memory::Account::kPrefix).bytes; };
-  const uint64_t reserved = ledger_.Snapshot().reserved_bytes;
+  const auto reserved_blocks = [&] {
+    const memory::LedgerSnapshot ledger = ledger_.Snapshot();
+    return ledger.reserved_bytes - ledger.of(memory::Account::kIndex).bytes;
+  };
+  const uint64_t reserved = reserved_blocks();
   {
     Request request = {.owner = "", .tokens = Counting(0, 65), .hold = {}, .kv = nullptr};
     ASSERT_TRUE(Start(request));
@@ -186,7 +199,7 @@ TEST_F(PrefixTreeTest, ChargesWhatNobodyUsesToPrefixAndGivesItBack) {
     EXPECT_EQ(prefix_bytes(), 0U);
   }
   EXPECT_EQ(prefix_bytes(), 3 * pool_.layout().block_bytes());
-  EXPECT_EQ(ledger_.Snapshot().reserved_bytes, reserved);
+  EXPECT_EQ(reserved_blocks(), reserved);
   while (tree_->Evict(now_)) {
   }
   EXPECT_EQ(prefix_bytes(), 0U);
@@ -341,6 +354,54 @@ TEST_F(PrefixTreeTest, CarriesStatesOfRecurrentLayers) {
   ExpectTrueLog();
 }
 
+TEST_F(PrefixTreeTest, NodesAreChargedBeforeTheyAreMade) {
+  EXPECT_EQ(IndexBytes(), 0U);
+  Run("", Counting(0, 20 * 32));
+  EXPECT_GE(IndexBytes(), 21 * sizeof(TokenId) * 32);
+  EXPECT_LE(IndexBytes(), PrefixTree::BytesFor(20));
+  const uint64_t before = IndexBytes();
+  while (tree_->Evict(now_)) {
+  }
+  Run("", Counting(7, 20 * 32));
+  EXPECT_EQ(IndexBytes(), before);
+  MakeTree({});
+  EXPECT_EQ(IndexBytes(), 0U);
+}
+
+TEST_F(PrefixTreeTest, WithoutRoomForNodesOldOnesGoForNewOnes) {
+  const memory::Reservation rest = LeaveRoomForSlabs(1);  // 15 blocks and the root
+  Run("", Counting(0, 10 * 32));
+  Run("", Counting(9000, 10 * 32));
+  EXPECT_EQ(Ready("", Counting(9000, 10 * 32)), 320U);
+  EXPECT_EQ(Ready("", Counting(0, 10 * 32)), 5 * 32U);
+  EXPECT_EQ(tree_->stats().n_nodes, 16U);
+  ExpectTrueLog();
+}
+
+TEST_F(PrefixTreeTest, WithoutRoomForNodesWhatIsNewIsNotKept) {
+  memory::Reservation rest = LeaveRoomForSlabs(1);
+  Request held = {.owner = "a", .tokens = Counting(0, 10 * 32), .hold = {}, .kv = nullptr};
+  ASSERT_TRUE(Start(held));
+  Compute(held, 320);
+  Request cut = {.owner = "a", .tokens = Counting(9000, 10 * 32), .hold = {}, .kv = nullptr};
+  ASSERT_TRUE(Start(cut));
+  Compute(cut, 320);
+  for (TokenId i = 0; i < 40; ++i) {
+    ASSERT_TRUE(Answer(cut, i));
+  }
+  EXPECT_EQ(Ready("a", cut.tokens), 5 * 32U);
+  Request stranger = {.owner = "b", .tokens = Counting(0, 100), .hold = {}, .kv = nullptr};
+  ASSERT_TRUE(Start(stranger));
+  Compute(stranger, 100);
+  EXPECT_FALSE(stranger.hold);
+  ExpectTrue(cut);
+  ExpectTrue(stranger);
+  rest.Release();
+  Run("b", Counting(0, 100));
+  EXPECT_EQ(Ready("b", Counting(0, 100)), 100U);
+  ExpectTrueLog();
+}
+
 // Two with one prompt, of which neither waited for the other, answer differently.
 TEST_F(PrefixTreeTest, TwinsPartWhereTheirAnswersDo) {
   Request a = {.owner = "", .tokens = Counting(0, 40), .hold = {}, .kv = nullptr};
@@ -362,7 +423,7 @@ TEST_F(PrefixTreeTest, TwinsPartWhereTheirAnswersDo) {
 
 // Against a list of everything that was ever computed: what is found was computed, and without
 // evictions all that was computed is found, to the block. Slots have what the tokens before them
-// say, and no block is lost.
+// say, and no block is lost; also where there are nodes for few of the blocks.
 TEST_F(PrefixTreeTest, AgreesWithAListOfAllSequences) {
   for (uint64_t seed = 1; seed <= 150; ++seed) {
     SCOPED_TRACE(seed);
@@ -374,6 +435,11 @@ TEST_F(PrefixTreeTest, AgreesWithAListOfAllSequences) {
       return static_cast<uint64_t>(UniformAt(seed, n_drawn++) * static_cast<double>(n));
     };
     const bool roomy = seed % 3 == 0;
+    const bool has_few_nodes = seed % 3 == 1;
+    memory::Reservation rest;
+    if (has_few_nodes) {
+      rest = LeaveRoomForSlabs(1 + seed % 2);
+    }
     std::vector<std::pair<std::string, Tokens>> computed;
     Requests running;
     const auto longest = [&](const Request& request) {
@@ -416,7 +482,7 @@ TEST_F(PrefixTreeTest, AgreesWithAListOfAllSequences) {
         const uint32_t known = longest(request);
         if (Start(request)) {
           ASSERT_LE(request.n_found, known);
-          if (tree_->stats().n_evicted == 0) {
+          if (tree_->stats().n_evicted == 0 && !has_few_nodes) {
             const auto limit = static_cast<uint32_t>(request.tokens.size()) - 1;
             ASSERT_GE(request.n_found,
                       std::min(known / kv::kBlockTokens * kv::kBlockTokens, limit));

@@ -68,8 +68,13 @@ void AnswerGrammars::Count(const std::string& key, Entry& entry) {
   }
   entry.bytes = 2 * key.size() + (*entry.compiled)->Bytes();
   bytes_ += entry.bytes;
-  line_.splice(line_.begin(), line_, at->second);  // the latest stays, however large: it is in use
-  while (bytes_ > max_grammar_bytes_ && line_.size() > 1) {
+  // One that is too large is of those requests alone that hold it now.
+  if (entry.bytes <= max_grammar_bytes_) {
+    line_.splice(line_.begin(), line_, at->second);
+  } else {
+    line_.splice(line_.end(), line_, at->second);
+  }
+  while (bytes_ > max_grammar_bytes_) {
     DropLast();
   }
 }
@@ -97,7 +102,8 @@ AnswerGrammars::Compiled AnswerGrammars::Compile(output::AnswerForm form) {
 std::shared_ptr<grammar::TokenMasks> AnswerGrammars::Masks() {
   std::call_once(masks_once_, [this] {
     masks_ = std::make_shared<grammar::TokenMasks>(
-        std::make_shared<const grammar::VocabularyTrie>(tokenizer_), kMaxMaskBytes);
+        std::make_shared<const grammar::VocabularyTrie>(tokenizer_),
+        sampling::KeptMaskBytes(tokenizer_.size()));
   });
   return masks_;
 }

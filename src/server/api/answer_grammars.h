@@ -12,6 +12,7 @@
 #include "engine/service.h"
 #include "grammar/automaton.h"
 #include "grammar/token_masks.h"
+#include "sampling/constrained_memory.h"
 #include "server/api/api_error.h"
 #include "server/api/output/answer_grammar.h"
 
@@ -25,18 +26,18 @@ namespace plimsoll::server::api {
 class AnswerGrammars {
  public:
   static constexpr size_t kMaxGrammars = 64;
-  static constexpr uint64_t kMaxGrammarBytes = 16 << 20;  // of those, or of the latest alone
-  static constexpr uint64_t kMaxMaskBytes = 32 << 20;
 
-  // `tokenizer` outlives it.
-  explicit AnswerGrammars(const text::Tokenizer& tokenizer,
-                          uint64_t max_grammar_bytes = kMaxGrammarBytes)
+  // `tokenizer` outlives it. What is kept is within sampling::ConstrainedMemoryOf(tokenizer), which
+  // the engine has reserved (EngineOptions::constrained).
+  explicit AnswerGrammars(const text::Tokenizer& tokenizer)
+      : AnswerGrammars(tokenizer, sampling::KeptGrammarBytes(tokenizer.size())) {}
+  AnswerGrammars(const text::Tokenizer& tokenizer, uint64_t max_grammar_bytes)
       : tokenizer_(tokenizer), max_grammar_bytes_(max_grammar_bytes) {}
 
   // What holds a new answer to the form; its masks are shared. `at_start`: of
   // grammar::GrammarFilter. Requests that come together with one form wait for one compilation;
-  // the latest that were compiled are kept: kMaxGrammars of max_grammar_bytes. Errors: of
-  // CompileForm.
+  // the latest that were compiled are kept: kMaxGrammars of max_grammar_bytes, and none that is
+  // larger alone. Errors: of CompileForm.
   [[nodiscard]] ApiResult<std::shared_ptr<sampling::TokenFilter>> Filter(
       const output::AnswerForm& form, bool at_start);
 
