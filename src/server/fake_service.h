@@ -1,4 +1,5 @@
-// A service without an engine, for tests: it has a line, and that is all.
+// A service without an engine, for tests: it has a line, and that is all. Tests derive those from
+// it that answer.
 #pragma once
 
 #include <cstdlib>
@@ -10,7 +11,7 @@
 
 namespace plimsoll::server {
 
-class FakeService final : public engine::Service {
+class FakeService : public engine::Service {
  public:
   struct Hooks {
     std::function<Result<>(uint64_t bytes)> on_set_line;  // empty: every line is taken
@@ -18,7 +19,7 @@ class FakeService final : public engine::Service {
     std::function<void()> on_drain;
   };
 
-  FakeService(uint64_t least_line, Hooks hooks)
+  explicit FakeService(uint64_t least_line = 0, Hooks hooks = {})
       : least_line_(least_line), hooks_(std::move(hooks)) {}
   FakeService(const FakeService&) = delete;
   FakeService& operator=(const FakeService&) = delete;

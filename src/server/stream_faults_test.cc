@@ -11,6 +11,7 @@
 #include "base/json_text.h"
 #include "base/utf8.h"
 #include "engine/continuation.h"
+#include "server/fake_service.h"
 #include "server/test_server.h"
 #include "text/jinja/value.h"
 
@@ -38,7 +39,7 @@ uint32_t Draw(Random& random, uint32_t n) {
 bool OneIn(Random& random, uint32_t n) { return Draw(random, n) == 0; }
 
 // What is asked of it goes on when Turn is called, one token of one request at a time.
-class FaultyService final : public engine::Service {
+class FaultyService final : public FakeService {
  public:
   explicit FaultyService(const engine::Engine& engine, Random& random)
       : engine_(engine), random_(random) {
@@ -97,21 +98,6 @@ class FaultyService final : public engine::Service {
 
   // Of requests that ended by themselves: all that they said.
   std::unordered_map<engine::RequestId, std::string> said;
-
-  [[nodiscard]] tl::expected<engine::RequestId, engine::Overload> Embed(
-      Texts /*texts*/, EmbedFn /*on_done*/) override {
-    return tl::make_unexpected(engine::Overload{});
-  }
-  [[nodiscard]] engine::ServiceSnapshot Snapshot() const override { return {}; }
-  [[nodiscard]] memory::LedgerSnapshot ledger() const override { return {}; }
-  [[nodiscard]] std::optional<engine::PagingSnapshot> paging() const override { return {}; }
-  [[nodiscard]] std::optional<engine::StreamingSnapshot> streaming() const override { return {}; }
-  [[nodiscard]] Result<> SetLine(uint64_t /*bytes*/) override { return {}; }
-  [[nodiscard]] uint64_t LineFor(const std::optional<SizeSpec>& /*memory*/) const override {
-    return 0;
-  }
-  [[nodiscard]] uint64_t LeastLine() const override { return 0; }
-  void Drain(std::chrono::steady_clock::time_point /*deadline*/) override {}
 
  private:
   struct Running {

@@ -4,15 +4,6 @@
 #include <bit>
 
 namespace plimsoll::engine::order {
-namespace {
-
-std::string ClassOf(std::string_view client, size_t length) {
-  std::string key(client);
-  key += static_cast<char>('0' + length);
-  return key;
-}
-
-}  // namespace
 
 void LengthPredictor::Mean::Add(double value) {
   count = std::min(count + 1, kMemory);
@@ -29,8 +20,9 @@ double LengthPredictor::Predict(std::string_view client, uint32_t n_prompt) cons
   }
   const auto length = static_cast<size_t>(std::bit_width(n_prompt));
   const double of_length = by_length_[length].Within(all_.mean);
-  const auto found = by_client_.find(ClassOf(client, length));
-  return found == by_client_.end() ? of_length : found->second.Within(of_length);
+  const auto& clients = by_client_[length];
+  const auto found = clients.find(client);
+  return found == clients.end() ? of_length : found->second.Within(of_length);
 }
 
 void LengthPredictor::Learn(std::string_view client, uint32_t n_prompt, uint32_t n_output) {
@@ -40,9 +32,14 @@ void LengthPredictor::Learn(std::string_view client, uint32_t n_prompt, uint32_t
   all_.Add(value);
   const auto length = static_cast<size_t>(std::bit_width(n_prompt));
   by_length_[length].Add(value);
-  const std::string key = ClassOf(client, length);
-  if (by_client_.size() < kMaxClasses || by_client_.contains(key)) {
-    by_client_[key].Add(value);
+  auto& clients = by_client_[length];
+  auto known = clients.find(client);
+  if (known == clients.end() && n_classes_ < kMaxClasses) {
+    known = clients.emplace(client, Mean()).first;
+    ++n_classes_;
+  }
+  if (known != clients.end()) {
+    known->second.Add(value);
   }
 }
 

@@ -3,9 +3,10 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 
 namespace plimsoll::engine::order {
 
@@ -44,8 +45,10 @@ class LengthPredictor {
   static constexpr size_t kNLengths = 33;  // by the bits of the prompt's length
   Mean all_;
   std::array<Mean, kNLengths> by_length_;
-  std::array<Mean, 2> by_bit_;                       // short, long
-  std::unordered_map<std::string, Mean> by_client_;  // and length
+  std::array<Mean, 2> by_bit_;  // short, long
+  // By client, looked up without a copy of its name, and length.
+  std::array<std::map<std::string, Mean, std::less<>>, kNLengths> by_client_;
+  size_t n_classes_ = 0;  // of by_client_, all of them
 };
 
 }  // namespace plimsoll::engine::order
