@@ -5,7 +5,8 @@
 //
 // prefill/<group>/<dim>/<n>: the last 512 tokens of a prompt of n over one KV head, in the tiles
 // that the model makes of them. decode/...: one token over as many KV heads as a model has, whose
-// blocks of all heads together exceed the caches; `kv` is bytes of keys and values a second.
+// blocks of all heads together exceed the caches; `kv` is bytes of keys and values a second. The
+// same with q8/ and q4/ before the group: over quantized blocks.
 #include <algorithm>
 #include <string>
 #include <thread>
@@ -78,9 +79,15 @@ struct Shape {
   uint32_t n_group;
   uint32_t head_dim;
   uint32_t n_slots;
+  tensor::KvType type = tensor::KvType::kF16;
 
-  [[nodiscard]] size_t half_bytes() const { return size_t{kKvBlockTokens} * head_dim * 2; }
-  [[nodiscard]] size_t block_bytes() const { return half_bytes() * 2 * n_kv_heads; }
+  [[nodiscard]] size_t k_bytes() const {
+    return tensor::KvPanel{type, tensor::KvScaling::kPerChannel, head_dim}.bytes();
+  }
+  [[nodiscard]] size_t v_bytes() const {
+    return tensor::KvPanel{type, tensor::KvScaling::kPerToken, head_dim}.bytes();
+  }
+  [[nodiscard]] size_t block_bytes() const { return (k_bytes() + v_bytes()) * n_kv_heads; }
   [[nodiscard]] size_t n_blocks() const { return n_slots / kKvBlockTokens; }
 };
 
@@ -101,9 +108,10 @@ class Cache {
             .head_dim_k = shape_.head_dim,
             .head_dim_v = shape_.head_dim,
             .scale = 0.1F,
+            .type = shape_.type,
             .blocks = blocks_.data(),
-            .k_offset = offset + kv_head * shape_.half_bytes(),
-            .v_offset = offset + (shape_.n_kv_heads + kv_head) * shape_.half_bytes(),
+            .k_offset = offset + kv_head * shape_.k_bytes(),
+            .v_offset = offset + shape_.n_kv_heads * shape_.k_bytes() + kv_head * shape_.v_bytes(),
             .k_stride = size_t{shape_.head_dim} * 2,
             .v_stride = size_t{shape_.head_dim} * 2};
   }
@@ -180,7 +188,33 @@ void Decode(State& state, const KernelSet& set, Shape shape, size_t n_threads) {
   // By processor time, since others use this machine: what all threads do in a second of each.
   const double bytes = static_cast<double>(cache.bytes() * n_threads);
   state.counters["kv"] = Rate(bytes);
-  state.counters["ops"] = Rate(bytes * shape.n_group);
+  const double elements = 2.0 * static_cast<double>(n_layers * shape.n_slots * shape.n_kv_heads) *
+                          shape.head_dim * static_cast<double>(n_threads);
+  state.counters["ops"] = Rate(2 * elements * shape.n_group);
+}
+
+void RegisterShape(const KernelSet& set, const std::string& prefix, Shape shape) {
+  const bool is_f16 = shape.type == tensor::KvType::kF16;
+  const std::string what = (is_f16 ? "" : std::string(NameOf(shape.type)) + "/") + "group" +
+                           std::to_string(shape.n_group) + "/dim" + std::to_string(shape.head_dim) +
+                           "/";
+  for (const uint32_t n : {512U, 4096U}) {
+    Shape prompt = shape;
+    prompt.n_kv_heads = 1;
+    prompt.n_slots = n;
+    // Over quantized blocks a tile has tokens of one block.
+    const uint32_t most = is_f16 ? kernels::kAttentionTileRows : kKvBlockTokens;
+    const uint32_t tile = std::clamp(kernels::kAttentionTileRows / shape.n_group, 1U, most);
+    benchmark::RegisterBenchmark(
+        (prefix + "prefill/" + what + std::to_string(n)).c_str(),
+        [&set, prompt, tile](State& state) { Prefill(state, set, prompt, tile); });
+  }
+  for (const size_t n_threads : {size_t{1}, size_t{2}}) {
+    benchmark::RegisterBenchmark(
+        (prefix + "decode/" + what + "8192/threads" + std::to_string(n_threads)).c_str(),
+        [&set, shape, n_threads](State& state) { Decode(state, set, shape, n_threads); })
+        ->MeasureProcessCPUTime();
+  }
 }
 
 void RegisterSet(const KernelSet& set) {
@@ -189,23 +223,11 @@ void RegisterSet(const KernelSet& set) {
                                [&set](State& state) { MemoryPeak(state, set); });
   benchmark::RegisterBenchmark((prefix + "peak/fmas").c_str(),
                                [&set](State& state) { FmaPeak(state, set); });
-  for (const uint32_t dim : {64U, 128U}) {
-    for (const uint32_t group : {1U, 4U, 8U}) {
-      const std::string what = "group" + std::to_string(group) + "/dim" + std::to_string(dim) + "/";
-      for (const uint32_t n : {512U, 4096U}) {
-        benchmark::RegisterBenchmark((prefix + "prefill/" + what + std::to_string(n)).c_str(),
-                                     [&set, group, dim, n](State& state) {
-                                       Prefill(state, set, {1, group, dim, n},
-                                               std::max(1U, kernels::kAttentionTileRows / group));
-                                     });
-      }
-      for (const size_t n_threads : {size_t{1}, size_t{2}}) {
-        benchmark::RegisterBenchmark(
-            (prefix + "decode/" + what + "8192/threads" + std::to_string(n_threads)).c_str(),
-            [&set, group, dim, n_threads](State& state) {
-              Decode(state, set, {16 / group, group, dim, 8192}, n_threads);
-            })
-            ->MeasureProcessCPUTime();
+  using tensor::KvType;
+  for (const KvType type : {KvType::kF16, KvType::kQ8, KvType::kQ4}) {
+    for (const uint32_t dim : {64U, 128U}) {
+      for (const uint32_t group : {1U, 4U, 8U}) {
+        RegisterShape(set, prefix, {16 / group, group, dim, 8192, type});
       }
     }
   }

@@ -31,6 +31,7 @@ struct LoadOptions {
   double expert_share = 1;
   // Below 1 dense weights are streamed, this share of them is kept, and experts are paged.
   double kept_share = 1;
+  kv::Precision kv;
 };
 
 class LoadedModel {
@@ -42,8 +43,8 @@ class LoadedModel {
     catalogue_ = std::move(*catalogue);
     const auto kernels = kernels::SelectKernelSet(options.kernels);
     EXPECT_TRUE(kernels) << kernels.error().message;
-    auto model = model::Model::Open(catalogue_, team_,
-                                    {.max_chunk = options.max_chunk, .kernels = *kernels});
+    auto model = model::Model::Open(
+        catalogue_, team_, {.max_chunk = options.max_chunk, .kernels = *kernels, .kv = options.kv});
     EXPECT_TRUE(model) << model.error().message;
     model_ = std::move(*model);
     const auto needs = engine::LineNeedsOf(*model_, 0, options.n_ctx);
@@ -63,7 +64,8 @@ class LoadedModel {
       StreamWeights(*needs, options.kept_share);
     }
     pool_ = std::make_unique<kv::BlockPool>(ledger_, model_->KvLayout());
-    const auto promised = pool_->Promise(2 * kv::BlockPool::BlocksFor(options.n_ctx));
+    const auto promised = pool_->Promise(2 * kv::BlockPool::BlocksFor(options.n_ctx) +
+                                         kSequences * pool_->layout().n_open_blocks());
     EXPECT_TRUE(promised) << promised.error().message;
   }
 
@@ -84,12 +86,37 @@ class LoadedModel {
     return chunk;
   }
 
+  // Of the tokens that follow, those that the next pass may compute.
+  [[nodiscard]] static std::span<const TokenId> NextPass(const kv::KvSequence& sequence,
+                                                         std::span<const TokenId> tokens,
+                                                         size_t chunk_size) {
+    const auto n = static_cast<uint32_t>(std::min(chunk_size, tokens.size()));
+    return tokens.first(sequence.PassTokens(sequence.n_tokens(), n));
+  }
+
+  // Appends the tokens; the logits behind the last.
+  [[nodiscard]] std::vector<float> LastLogits(kv::KvSequence& sequence,
+                                              std::span<const TokenId> tokens) {
+    std::vector<float> last_logits;
+    while (!tokens.empty()) {
+      const auto part = NextPass(sequence, tokens, tokens.size());
+      const auto chunk = Append(sequence, part);
+      const auto last = static_cast<uint32_t>(part.size() - 1);
+      EXPECT_TRUE(model_->Forward({.tokens = chunk, .wanted_logits = {&last, 1}},
+                                  [&](uint32_t /*token*/, std::span<float> logits) {
+                                    last_logits.assign(logits.begin(), logits.end());
+                                  }));
+      tokens = tokens.subspan(part.size());
+    }
+    return last_logits;
+  }
+
   // Logits of every token of a new sequence, computed in chunks of `chunk_size`: [tokens][vocab].
   [[nodiscard]] std::vector<float> AllLogits(std::span<const TokenId> tokens, size_t chunk_size) {
     std::vector<float> all;
     kv::KvSequence sequence(*pool_, static_cast<uint32_t>(tokens.size()));
-    for (size_t done = 0; done < tokens.size(); done += chunk_size) {
-      const auto part = tokens.subspan(done, std::min(chunk_size, tokens.size() - done));
+    while (sequence.n_tokens() < tokens.size()) {
+      const auto part = NextPass(sequence, tokens.subspan(sequence.n_tokens()), chunk_size);
       const auto chunk = Append(sequence, part);
       std::vector<uint32_t> wanted(part.size());
       for (uint32_t i = 0; i < wanted.size(); ++i) {
@@ -107,6 +134,8 @@ class LoadedModel {
   [[nodiscard]] const engine::WeightStreaming* streaming() const { return streaming_.get(); }
 
  private:
+  static constexpr uint32_t kSequences = 8;  // at a time
+
   void PageExperts(const engine::LineNeeds& needs, double share) {
     engine::LineDivision division;
     division.parts.index = needs.index;

@@ -201,6 +201,7 @@ Result<> RunBench(const BenchPlan& plan, const BenchHooks& hooks) {
   }
   engine::EngineOptions options;
   options.prefetch = plan.prefetch;
+  options.kv = plan.kv;
   for (const BenchTest& test : plan.tests) {
     options.n_ctx = std::max(options.n_ctx, test.n_ctx());
   }

@@ -28,6 +28,7 @@ struct BenchPlan {
   uint32_t repetitions = 5;
   bool warm_up = true;
   std::string prefetch;  // as EngineOptions
+  kv::Precision kv;
   // Tokens come from this text; empty: they are random. Random tokens are routed unlike text.
   std::string text;
 };

@@ -37,6 +37,7 @@ Subject DescribeSubject(const engine::Engine& engine, std::string model_filename
   subject.kernels = summary.kernels;
   subject.n_threads = summary.n_threads;
   subject.prefill_chunk = summary.prefill_chunk;
+  subject.kv_type = summary.kv_type;
   subject.line_bytes = engine.ledger().budget_bytes;
   subject.processor = io::ProcessorName();
   subject.peak = peak;

@@ -25,6 +25,7 @@ struct Subject {
   std::string kernels;
   uint32_t n_threads = 0;
   uint32_t prefill_chunk = 0;
+  std::string kv_type;      // of keys and values
   uint64_t line_bytes = 0;  // --memory
   std::string processor;
   MachinePeak peak;

@@ -82,13 +82,15 @@ Result<TimedRun> TestRunner::Run(const BenchTest& test, const RunOptions& option
     if (auto computed = Compute(prompt, generated); !computed) {
       return Forward(computed);
     }
-    session_.Truncate(test.n_depth);
   }
   TimedRun run;
   for (uint32_t i = 0; i < options.repetitions; ++i) {
     options.on_phase(fmt::format("{} of {}", i + 1, options.repetitions));
     const auto tokens = source_.Timed(i, test.n_depth, test.n_ctx());
     const auto prompt = std::span(tokens).first(test.n_prompt);
+    if (auto filled = FillTo(test.n_depth); !filled) {
+      return Forward(filled);
+    }
     const uint64_t first_pass = n_passes_;
     options.before();
     const auto start = Clock::now();
@@ -99,7 +101,6 @@ Result<TimedRun> TestRunner::Run(const BenchTest& test, const RunOptions& option
     options.after();
     run.samples_ns.push_back(static_cast<uint64_t>(std::max<int64_t>(elapsed.count(), 1)));
     run.passes.push_back({first_pass, n_passes_});
-    session_.Truncate(test.n_depth);
   }
   return run;
 }

@@ -67,7 +67,7 @@ void AddTests(CommandLine& line, BenchFlags& flags) {
   line.Flag("--no-warmup", "do not run each test once before it is timed", flags.no_warm_up);
 }
 
-void AddSettings(CommandLine& line, bench::BenchPlan& plan) {
+void AddSettings(CommandLine& line, bench::BenchPlan& plan, KvOptions& kv) {
   line.Topic("Model and machine (every combination is measured)");
   line.Repeated("-m,--model", "MODEL",
                 "a file, a folder, or a name that list shows (default: bundled)",
@@ -98,6 +98,7 @@ void AddSettings(CommandLine& line, bench::BenchPlan& plan) {
                 });
   line.Text("--prefetch", "HOW", "guess the next layer's experts: router (default), pairs or off",
             plan.prefetch);
+  AddKvOptions(line, kv);
   AddCounts(line, "--prefill-chunk,--batch,-b,--batch-size,-ub,--ubatch-size",
             "prompt tokens computed together (default 512)", plan.prefill_chunks, 1,
             uint32_t{1} << 30);
@@ -107,7 +108,7 @@ void Declare(CommandLine& line, BenchFlags& flags) {
   // Empty, so that what is given takes the place of the defaults.
   flags.plan = {.models = {}, .kernels = {}, .memory = {}, .prefill_chunks = {}, .n_threads = {}};
   AddTests(line, flags);
-  AddSettings(line, flags.plan);
+  AddSettings(line, flags.plan, flags.common.kv);
   AddModelsDirOption(line, flags.common.models_dirs);
   line.Topic("Output");
   line.Text("-o,--output", "FORMAT", "md, json, jsonl or csv (default md)", flags.format);
@@ -217,6 +218,11 @@ Result<> BenchCommand(std::vector<std::string> args, const CommandContext& conte
     }
     model = std::move(*found);
   }
+  auto precision = PrecisionOf(flags.common.kv);
+  if (!precision) {
+    return Forward(precision);
+  }
+  flags.plan.kv = *std::move(precision);
   CompletePlan(flags);
   return Run(flags, context);
 }

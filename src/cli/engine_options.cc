@@ -23,7 +23,63 @@ Result<> SetColor(ColorMode& color, const std::string& value) {
   return {};
 }
 
+// Takes a type that is to be the same for keys and values.
+CommandLine::Setter SetKvType(KvOptions& kv, std::optional<tensor::KvType> KvOptions::*part) {
+  return [&kv, part](const std::string& value) -> Result<> {
+    const auto type = kv::ParseKvType(value);
+    if (!type) {
+      return tl::unexpected(type.error());
+    }
+    kv.*part = *type;
+    return {};
+  };
+}
+
 }  // namespace
+
+void AddKvOptions(CommandLine& line, KvOptions& kv) {
+  line.Option("--kv-type", "TYPE", "keys and values as f16 (default), bf16, q8 or q4",
+              SetKvType(kv, &KvOptions::type));
+  line.Option("--kv-type-layers", "LIST", "other types of some layers: 0-1=f16,5=q8",
+              [&kv](const std::string& value) -> Result<> {
+                auto layers = kv::ParseKvTypeLayers(value);
+                if (!layers) {
+                  return Forward(layers);
+                }
+                kv.layers = *std::move(layers);
+                return {};
+              });
+  line.Flag("--kv-rotate", "turn quantized keys, so that no channel stands out", kv.rotate);
+  line.Option("-ctk,--cache-type-k", "TYPE", "llama.cpp's name of the type, with -ctv",
+              SetKvType(kv, &KvOptions::keys));
+  line.Option("-ctv,--cache-type-v", "TYPE", "the same for values: as that of the keys",
+              SetKvType(kv, &KvOptions::values));
+}
+
+Result<kv::Precision> PrecisionOf(const KvOptions& options) {
+  using tensor::KvType;
+  kv::Precision precision = {.type = options.type.value_or(KvType::kF16),
+                             .layers = options.layers,
+                             .rotate = options.rotate};
+  if (!options.keys && !options.values) {
+    return precision;
+  }
+  const KvType keys = options.keys.value_or(KvType::kF16);
+  const KvType values = options.values.value_or(KvType::kF16);
+  if (keys != values) {
+    return Fail(
+        ErrorKind::kUsage,
+        "--cache-type-k {} and --cache-type-v {}: keys and values are of one type here\ngive "
+        "both the same, or --kv-type",
+        NameOf(keys), NameOf(values));
+  }
+  if (options.type && *options.type != keys) {
+    return Fail(ErrorKind::kUsage, "--kv-type {} and --cache-type-k {} say different things",
+                NameOf(*options.type), NameOf(keys));
+  }
+  precision.type = keys;
+  return precision;
+}
 
 void AddEngineOptions(CommandLine& line, EngineFlags& flags) {
   engine::EngineOptions& engine = flags.engine;
@@ -54,6 +110,7 @@ void AddMachineOptions(CommandLine& line, EngineFlags& flags) {
               });
   line.Integer("-c,--ctx-size", "context in tokens (default 0: the model's, up to 4096)",
                engine.n_ctx, 0, kTokensMax);
+  AddKvOptions(line, flags.kv);
   line.Integer("-t,--threads", "threads (default 0: the physical cores)", engine.n_threads, 0,
                kThreadsMax);
   line.Text("--kernels", "NAME", "ref, avx2 or avx512 (default: the fastest here)", engine.kernels);
@@ -78,8 +135,13 @@ void AddOutputOptions(CommandLine& line, EngineFlags& flags) {
   line.Flag("-q,--quiet", "say nothing on standard error but errors", flags.quiet);
 }
 
-engine::EngineOptions OptionsToLoad(const EngineFlags& flags) {
+Result<engine::EngineOptions> OptionsToLoad(const EngineFlags& flags) {
   engine::EngineOptions options = flags.engine;
+  auto precision = PrecisionOf(flags.kv);
+  if (!precision) {
+    return Forward(precision);
+  }
+  options.kv = *std::move(precision);
   options.packed = !flags.no_packed;
   if (!flags.no_profile) {
     options.profiles = engine::ProfileFolderOfUser();
@@ -93,10 +155,13 @@ Result<std::unique_ptr<engine::Engine>> LoadEngine(const LoadFn& load, const Eng
   const std::string name = !flags.engine.model        ? std::string("bundled model")
                            : flags.model_name.empty() ? flags.engine.model->filename().string()
                                                       : flags.model_name;
-  const engine::EngineOptions options = OptionsToLoad(flags);
+  const auto options = OptionsToLoad(flags);
+  if (!options) {
+    return tl::unexpected(options.error());
+  }
   Progress progress(name, console.err_is_terminal);
   const bool silent = flags.quiet;
-  auto engine = load(options, [&](const engine::LoadProgress& at) {
+  auto engine = load(*options, [&](const engine::LoadProgress& at) {
     if (!silent) {
       console.err << progress.Update(at.bytes_done, at.bytes_total, SecondsNow()) << std::flush;
     }

@@ -22,10 +22,20 @@ using LoadFn = std::function<Result<std::unique_ptr<engine::Engine>>(
 
 inline constexpr uint32_t kThreadsMax = 4096;
 
+// --kv-type and what goes with it; -ctk and -ctv, which llama.cpp sets apart.
+struct KvOptions {
+  std::optional<tensor::KvType> type;
+  std::optional<tensor::KvType> keys;
+  std::optional<tensor::KvType> values;
+  std::vector<kv::Precision::Layers> layers;
+  bool rotate = false;
+};
+
 struct EngineFlags {
   engine::EngineOptions engine;  // its model as -m names it, until FindModel
   std::vector<std::filesystem::path> models_dirs;
   std::string model_name;  // for messages; by FindModel
+  KvOptions kv;
   bool no_packed = false;
   bool no_profile = false;
   ColorMode color = ColorMode::kAuto;
@@ -41,10 +51,14 @@ struct EngineFlags {
 void AddEngineOptions(CommandLine& line, EngineFlags& flags);
 // What a model is loaded with, and --models-dir.
 void AddMachineOptions(CommandLine& line, EngineFlags& flags);
+void AddKvOptions(CommandLine& line, KvOptions& kv);
 void AddOutputOptions(CommandLine& line, EngineFlags& flags);
 
-// The engine's options with all that the flags say beside them.
-[[nodiscard]] engine::EngineOptions OptionsToLoad(const EngineFlags& flags);
+// kUsage where keys and values are to be of different types.
+[[nodiscard]] Result<kv::Precision> PrecisionOf(const KvOptions& options);
+
+// The engine's options with all that the flags say beside them. kUsage as PrecisionOf.
+[[nodiscard]] Result<engine::EngineOptions> OptionsToLoad(const EngineFlags& flags);
 
 // Loads with a progress bar on `console.err` (on a terminal; else a line every ten seconds).
 [[nodiscard]] Result<std::unique_ptr<engine::Engine>> LoadEngine(const LoadFn& load,

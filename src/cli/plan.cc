@@ -53,7 +53,12 @@ Result<> MeasureMachine(const engine::Planner& planner, PlanInputs& inputs) {
 }
 
 Result<PlanReport> MakeReport(const PlanFlags& flags) {
-  const engine::EngineOptions& options = flags.common.engine;
+  engine::EngineOptions options = flags.common.engine;
+  auto precision = PrecisionOf(flags.common.kv);
+  if (!precision) {
+    return Forward(precision);
+  }
+  options.kv = *std::move(precision);
   auto planner = engine::Planner::Open(options);
   if (!planner) {
     return Forward(planner);

@@ -36,6 +36,7 @@ struct PlanReport {
   uint32_t n_active = 0;
   uint32_t n_parallel = 1;
   uint32_t n_ctx = 0;
+  std::string kv_type;  // kv::Precision::Text
   uint32_t n_threads = 0;
   std::string kernels;
 

@@ -48,6 +48,19 @@ TEST_F(PlanTest, SaysThatEverythingStaysInMemory) {
   EXPECT_THAT(text, Not(HasSubstr("index")));
 }
 
+TEST_F(PlanTest, CountsKeysAndValuesInTheirType) {
+  const PlanReport f16 = ReportAt(landmarks().all_chunk);
+  planner_ = engine::Planner::Open(
+                 {.n_ctx = 256, .n_threads = 1, .kv = {.type = tensor::KvType::kQ8, .layers = {}}})
+                 .value();
+  const PlanReport q8 = ReportAt(landmarks().all_chunk);
+  // Eight blocks and two open ones, each a little above a half.
+  EXPECT_EQ(q8.division.parts.kv * 8 * 64, f16.division.parts.kv * 10 * 34);
+  EXPECT_THAT(PlanText(f16), HasSubstr("keys and values of 256 tokens\n"));
+  EXPECT_THAT(PlanText(q8), HasSubstr("keys and values of 256 tokens, q8\n"));
+  EXPECT_LT(q8.work.kv_bytes, f16.work.kv_bytes);
+}
+
 TEST_F(PlanTest, DividesALowLineAndSaysWhatItCosts) {
   const uint64_t line = (landmarks().cycle + landmarks().all) / 2;
   const PlanReport report = ReportAt(line);

@@ -59,7 +59,7 @@ TEST(RunProgram, HelpFitsOneScreenAndListsOnlyWhatThereIs) {
 TEST(RunProgram, HelpOfACommandFitsAScreenToo) {
   Program program;
   EXPECT_EQ(program.Run({"run", "--help"}), 0);
-  EXPECT_LE(std::ranges::count(program.out.str(), '\n'), 56);
+  EXPECT_LE(std::ranges::count(program.out.str(), '\n'), 61);
   for (std::string line; std::getline(program.out, line);) {
     EXPECT_LE(line.size(), 100U) << line;
   }
@@ -234,6 +234,38 @@ TEST(RunCommand, PassesEveryOptionOn) {
   EXPECT_EQ(program.script.loaded.prefill_chunk, 9U);
   EXPECT_EQ(program.script.loaded.memory->bytes, 2 * kGiB);
   EXPECT_EQ(program.script.loaded.model, std::nullopt);
+}
+
+TEST(RunCommand, KeysAndValuesHaveTheTypeThatIsAsked) {
+  const auto loaded = [](std::vector<std::string> options) {
+    Program program;
+    program.script.answers = {"a"};
+    options.insert(options.begin(), {"run", "-p", "x"});
+    EXPECT_EQ(program.Run(std::move(options)), 0) << program.err.str();
+    return program.script.loaded.kv.Text();
+  };
+  EXPECT_EQ(loaded({}), "f16");
+  EXPECT_EQ(loaded({"--kv-type", "bf16"}), "bf16");
+  EXPECT_EQ(loaded({"--kv-type", "q8", "--kv-type-layers", "0-1=f16,5=q4", "--kv-rotate"}),
+            "q8, 0-1=f16, 5=q4, rotated");
+  EXPECT_EQ(loaded({"-ctk", "q8_0", "-ctv", "q8_0"}), "q8");
+  EXPECT_EQ(loaded({"--cache-type-k", "q4_0", "--cache-type-v", "q4_0", "--kv-type", "q4"}), "q4");
+
+  const auto refused = [](std::vector<std::string> options) {
+    Program program;
+    options.insert(options.begin(), {"run", "-p", "x"});
+    EXPECT_EQ(program.Run(std::move(options)), 2);
+    return program.err.str();
+  };
+  EXPECT_THAT(refused({"--kv-type", "q5_1"}),
+              HasSubstr("--kv-type: \"q5_1\" is not one of f16, bf16, q8 (q8_0), q4 (q4_0)"));
+  EXPECT_THAT(refused({"--kv-type-layers", "3=q9"}), HasSubstr("\"q9\" is not one of"));
+  EXPECT_THAT(refused({"--kv-type-layers", "q8"}), HasSubstr("as in 0-1=f16"));
+  EXPECT_THAT(
+      refused({"-ctk", "q8_0"}),
+      HasSubstr("--cache-type-k q8 and --cache-type-v f16: keys and values are of one type"));
+  EXPECT_THAT(refused({"--kv-type", "q4", "-ctk", "q8_0", "-ctv", "q8_0"}),
+              HasSubstr("--kv-type q4 and --cache-type-k q8 say different things"));
 }
 
 TEST(RunCommand, HoldsAnAnswerToItsForm) {

@@ -193,8 +193,12 @@ Result<std::unique_ptr<server::ModelSet>> MakeModelSet(std::vector<ServedModel> 
   server::EngineLoader::Setup setup = {
       .service = service, .load = context.load, .known_speed = bench::KnownSpeed};
   std::vector<server::ModelSource> sources;
+  const auto options_of_all = OptionsToLoad(engine);
+  if (!options_of_all) {
+    return tl::unexpected(options_of_all.error());
+  }
   for (ServedModel& model : models) {
-    engine::EngineOptions& options = setup.models.emplace_back(OptionsToLoad(engine));
+    engine::EngineOptions& options = setup.models.emplace_back(*options_of_all);
     options.model = std::move(model.path);
     setup.names.push_back(model.source.name);
     options.n_parallel = service.n_parallel;

@@ -3,18 +3,16 @@
 #include <algorithm>
 
 namespace plimsoll::engine {
-namespace {
-
-constexpr uint64_t kKvValueBytes = 2;  // F16
-
-}  // namespace
-
-AttentionWork AttentionAt(const model::HyperParams& hp, uint32_t position) {
+AttentionWork AttentionAt(const model::HyperParams& hp, const kv::BlockLayout& layout,
+                          uint32_t position) {
   AttentionWork work;
-  for (const model::LayerParams& layer : hp.layers) {
+  for (size_t i = 0; i < hp.layers.size(); ++i) {
+    const model::LayerParams& layer = hp.layers[i];
     const uint64_t seen = uint64_t{position} + 1;
     const uint64_t visible = layer.window == 0 ? seen : std::min<uint64_t>(seen, layer.window);
-    work.kv_bytes += visible * (uint64_t{layer.k_dim()} + layer.v_dim()) * kKvValueBytes;
+    const uint64_t block =
+        layer.n_kv_heads * (layout.k_panel(i).bytes() + layout.v_panel(i).bytes());
+    work.kv_bytes += visible * block / kv::kBlockTokens;
     work.multiply_adds += visible * layer.n_heads * (uint64_t{layer.head_dim_k} + layer.head_dim_v);
   }
   return work;

@@ -16,7 +16,7 @@ namespace plimsoll::engine {
 namespace {
 
 ModelSummary Summarize(const formats::Catalogue& catalogue, uint32_t n_ctx,
-                       const EngineState& state) {
+                       const EngineState& state, const EngineOptions& options) {
   const model::HyperParams& hp = state.model->hyper_params();
   ModelSummary summary;
   summary.name = hp.name.empty() ? catalogue.files.front()->name() : hp.name;
@@ -28,6 +28,7 @@ ModelSummary Summarize(const formats::Catalogue& catalogue, uint32_t n_ctx,
   summary.kernels = state.kernels->name;
   summary.n_threads = static_cast<uint32_t>(state.team->n_threads());
   summary.prefill_chunk = state.model->max_chunk();
+  summary.kv_type = options.kv.Text();
   return summary;
 }
 
@@ -237,7 +238,8 @@ class LoadedEngine final : public Engine {
     return state_->model->LargestWeights();
   }
   [[nodiscard]] AttentionWork AttentionAt(uint32_t position) const override {
-    return plimsoll::engine::AttentionAt(state_->model->hyper_params(), position);
+    return plimsoll::engine::AttentionAt(state_->model->hyper_params(), state_->kv_pool->layout(),
+                                         position);
   }
   [[nodiscard]] Result<std::unique_ptr<Session>> NewSession() override {
     return MakeSession(*state_);
@@ -290,8 +292,9 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options,
   state->team = std::make_unique<kernels::Team>(
       options.n_threads != 0 ? options.n_threads : cores.n_usable, cores.processors);
   // The architecture is looked at first: of a file that can't run at all, say that.
-  if (auto opened = model::Model::Open(state->catalogue, *state->team,
-                                       {.max_chunk = 1, .kernels = state->kernels});
+  if (auto opened =
+          model::Model::Open(state->catalogue, *state->team,
+                             {.max_chunk = 1, .kernels = state->kernels, .kv = options.kv});
       !opened) {
     return Forward(opened);
   }
@@ -323,7 +326,8 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options,
                            .prefill_chunk = options.prefill_chunk,
                            .batches = options.batches,
                            .kernels = state->kernels,
-                           .packed = state->packed.get()},
+                           .packed = state->packed.get(),
+                           .kv = options.kv},
                           tokenizer_bytes, line);
   if (!fitted) {
     return Forward(fitted);
@@ -333,7 +337,7 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options,
     return Fail(ErrorKind::kBadModel, "the tokenizer has {} tokens, the embedding only {} rows",
                 state->tokenizer->size(), state->model->hyper_params().vocab_size);
   }
-  state->summary = Summarize(state->catalogue, fitted->needs.n_ctx, *state);
+  state->summary = Summarize(state->catalogue, fitted->needs.n_ctx, *state, options);
   state->ledger = std::make_unique<memory::Ledger>(line);
   auto tokenizer_memory = state->ledger->Reserve(memory::Account::kVocab, tokenizer_bytes);
   Invariant(tokenizer_memory.has_value(), "a plan that fits grants the tokenizer");

@@ -17,6 +17,7 @@
 #include "base/result.h"
 #include "engine/bundled_model.h"
 #include "formats/summary.h"
+#include "kv/precision.h"
 #include "memory/ledger.h"
 #include "memory/page_stream.h"
 #include "memory/pager.h"
@@ -37,6 +38,7 @@ struct EngineOptions {
   uint32_t prefill_chunk = 512;  // tokens computed together
   bool constrained = false;      // answers may be held to a form: room for what that keeps
   bool batches = false;          // NewBatcher will be called: room for the tables of its requests
+  kv::Precision kv;              // of keys and values
   std::string kernels;           // "": the fastest this CPU supports
   std::string policy;            // of the pages; "": the default, as the next two
   std::string io;                // how pages are read
@@ -63,7 +65,8 @@ struct ModelSummary {
   uint32_t n_layers = 0;
   std::string kernels;
   uint32_t n_threads = 0;
-  uint32_t prefill_chunk = 0;  // tokens computed together; fewer than asked where memory is short
+  uint32_t prefill_chunk = 0;   // tokens computed together; fewer than asked where memory is short
+  std::string kv_type = "f16";  // of keys and values (kv::Precision::Text); else answers differ
 };
 
 // What the attention of one token takes, in all layers.
@@ -133,7 +136,7 @@ class Session {
   [[nodiscard]] virtual std::span<const TokenId> tokens() const = 0;
   [[nodiscard]] virtual uint32_t n_ctx() const = 0;
 
-  // Keeps the first n tokens.
+  // Keeps the first n tokens. Where keys and values are quantized it may keep up to 31 fewer.
   virtual void Truncate(uint32_t n) = 0;
 
   // Appends tokens; logits of every one go to `on_logits(index, logits)` when it is given, else

@@ -36,7 +36,8 @@ Result<FittedModel> OpenWithChunk(const formats::Catalogue& catalogue, kernels::
                                   const FitOptions& options, uint64_t tokenizer_bytes,
                                   uint32_t chunk) {
   auto model = model::Model::Open(
-      catalogue, team, {.max_chunk = chunk, .kernels = options.kernels, .packed = options.packed});
+      catalogue, team,
+      {.max_chunk = chunk, .kernels = options.kernels, .packed = options.packed, .kv = options.kv});
   if (!model) {
     return Forward(model);
   }

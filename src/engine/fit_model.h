@@ -39,6 +39,7 @@ struct FitOptions {
   bool batches = false;  // as EngineOptions
   const kernels::KernelSet* kernels = nullptr;
   const formats::packed::PackedFile* packed = nullptr;  // null: none is used
+  kv::Precision kv;
 };
 
 struct FittedModel {

@@ -48,7 +48,7 @@ MemoryPlan PlanFor(const LineNeeds& needs, Residence residence) {
   return {.dense = weights.weights,
           .vocab = weights.vocab + needs.tokenizer_bytes,
           .experts = weights.experts,
-          .kv = n_blocks * needs.model.kv_block,
+          .kv = n_blocks * needs.model.kv_block + needs.n_parallel * needs.model.kv_open,
           .scratch = needs.model.scratch + kRounding,
           .requests = needs.batches ? prefix::PrefixTree::BytesFor(n_blocks) : 0};
 }

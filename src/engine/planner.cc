@@ -76,7 +76,8 @@ Result<std::unique_ptr<Planner>> Planner::Open(const EngineOptions& options) {
                    .prefill_chunk = options.prefill_chunk,
                    .batches = options.batches,
                    .kernels = *kernels,
-                   .packed = planner->packed_.get()};
+                   .packed = planner->packed_.get(),
+                   .kv = options.kv};
   const io::CoreFacts cores = io::ReadCoreFacts();
   planner->team_ = std::make_unique<kernels::Team>(
       options.n_threads != 0 ? options.n_threads : cores.n_usable, cores.processors);
@@ -182,7 +183,7 @@ double Planner::Reached() const {
 TokenWork Planner::WorkAt(uint32_t position) const {
   TokenWork work;
   const formats::ReadPerToken& bytes = contents_.bytes_per_token;
-  const AttentionWork attention = AttentionAt(hp_, position);
+  const AttentionWork attention = AttentionAt(hp_, model::KvLayoutOf(hp_, fit_.kv), position);
   work.dense_bytes = bytes.dense + bytes.output + bytes.embedding_row;
   work.kv_bytes = attention.kv_bytes;
   work.attention_multiply_adds = attention.multiply_adds;

@@ -32,8 +32,8 @@ struct Landmarks {
 // Not thread-safe.
 class Planner {
  public:
-  // Of `options` the model, the context and how often it is held, threads, kernels, chunk and
-  // packed file count. The errors of Engine::Load, but for the line's.
+  // Of `options` the model, the context and how often it is held, its precision, threads, kernels,
+  // chunk and packed file count. The errors of Engine::Load, but for the line's.
   [[nodiscard]] static Result<std::unique_ptr<Planner>> Open(const EngineOptions& options);
   Planner(const Planner&) = delete;
   Planner& operator=(const Planner&) = delete;
@@ -51,6 +51,7 @@ class Planner {
   [[nodiscard]] uint32_t n_threads() const { return static_cast<uint32_t>(team_->n_threads()); }
   [[nodiscard]] uint32_t n_ctx() const { return n_ctx_; }
   [[nodiscard]] uint32_t n_parallel() const { return fit_.n_parallel; }
+  [[nodiscard]] const kv::Precision& kv() const { return fit_.kv; }
   // The model's, or its file's.
   [[nodiscard]] std::string name() const;
   // Whether most weights are met by 8-bit dot products, not by floats.

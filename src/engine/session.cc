@@ -26,17 +26,16 @@ class EngineSession final : public Session {
   EngineSession(const EngineSession&) = delete;
   EngineSession& operator=(const EngineSession&) = delete;
   ~EngineSession() override {
-    state_.kv_pool->Unpromise(kv::BlockPool::BlocksFor(state_.summary.n_ctx));
+    state_.kv_pool->Unpromise(state_.kv_pool->layout().BlocksOfSequence(state_.summary.n_ctx));
   }
 
   [[nodiscard]] std::span<const TokenId> tokens() const override { return tokens_; }
   [[nodiscard]] uint32_t n_ctx() const override { return state_.summary.n_ctx; }
 
   void Truncate(uint32_t n) override {
-    if (n < tokens_.size()) {
-      tokens_.resize(n);
-      kv_.Truncate(n);
-    }
+    n = kv_.Keepable(n);
+    tokens_.resize(n);
+    kv_.Truncate(n);
   }
 
   [[nodiscard]] Result<> Append(std::span<const TokenId> tokens,
@@ -45,7 +44,7 @@ class EngineSession final : public Session {
       return checked;
     }
     for (size_t done = 0; done < tokens.size();) {
-      const size_t n = std::min<size_t>(tokens.size() - done, state_.model->max_chunk());
+      const size_t n = PassTokens(tokens.size() - done);
       std::vector<uint32_t> wanted;
       for (uint32_t i = 0; on_logits && i < n; ++i) {
         wanted.push_back(i);
@@ -83,6 +82,11 @@ class EngineSession final : public Session {
 
  private:
   [[nodiscard]] Result<> CheckTokens(std::span<const TokenId> tokens, size_t n_total) const;
+  // Of so many further tokens, those that the next pass may compute.
+  [[nodiscard]] uint32_t PassTokens(size_t n) const {
+    const auto chunk = static_cast<uint32_t>(std::min<size_t>(n, state_.model->max_chunk()));
+    return kv_.PassTokens(kv_.n_tokens(), chunk);
+  }
   // The first tokens of `prompt` whose keys and values are there, at least one fewer than it has.
   [[nodiscard]] uint32_t Reusable(std::span<const TokenId> prompt) const;
   // One forward pass over at most a chunk. When it fails the sequence is as before.
@@ -130,7 +134,7 @@ Result<> EngineSession::CheckTokens(std::span<const TokenId> tokens, size_t n_to
 uint32_t EngineSession::Reusable(std::span<const TokenId> prompt) const {
   const auto [mine, theirs] = std::ranges::mismatch(tokens_, prompt);
   const auto common = static_cast<size_t>(theirs - prompt.begin());
-  return static_cast<uint32_t>(std::min(common, prompt.size() - 1));
+  return kv_.Keepable(static_cast<uint32_t>(std::min(common, prompt.size() - 1)));
 }
 
 Result<> EngineSession::Step(std::span<const TokenId> tokens, std::span<const uint32_t> wanted,
@@ -160,11 +164,11 @@ Result<> EngineSession::StepWithLogits(std::span<const TokenId> tokens) {
 
 Result<bool> EngineSession::Prefill(std::span<const TokenId> prompt,
                                     const std::function<bool()>& go_on) {
-  const size_t chunk = state_.model->max_chunk();
-  for (; prompt.size() > chunk; prompt = prompt.subspan(chunk)) {
-    if (auto stepped = Step(prompt.first(chunk), {}, {}); !stepped) {
+  for (uint32_t n = PassTokens(prompt.size()); n < prompt.size(); n = PassTokens(prompt.size())) {
+    if (auto stepped = Step(prompt.first(n), {}, {}); !stepped) {
       return Forward(stepped);
     }
+    prompt = prompt.subspan(n);
     if (!go_on()) {
       return false;
     }
@@ -260,7 +264,7 @@ Result<FinishReason> EngineSession::Decode(const GenerateOptions& options, Conti
 }  // namespace
 
 Result<std::unique_ptr<Session>> MakeSession(EngineState& state) {
-  const uint64_t n_blocks = kv::BlockPool::BlocksFor(state.summary.n_ctx);
+  const uint64_t n_blocks = state.kv_pool->layout().BlocksOfSequence(state.summary.n_ctx);
   if (auto promised = state.kv_pool->Promise(n_blocks); !promised) {
     return Forward(promised);
   }

@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/half.h"
+#include "kernels/kv_panels.h"
 #include "kernels/ref/ref.h"
 #include "kernels/test_data.h"
 
@@ -102,6 +104,45 @@ class Problem {
     args.v_stride = args.k_stride;
   }
 
+  // Quantizes all blocks but the last, which the tokens are in, as a sequence has them.
+  void Quantize(Random& random, tensor::KvType type, bool values_in_keys) {
+    using tensor::KvScaling;
+    const tensor::KvPanel keys = {
+        type, values_in_keys ? KvScaling::kPerToken : KvScaling::kPerChannel, args.head_dim_k};
+    const tensor::KvPanel values = {type, KvScaling::kPerToken, args.head_dim_v};
+    args.type = type;
+    args.values_in_keys = values_in_keys;
+    args.k_offset = 32;
+    args.v_offset = values_in_keys ? args.k_offset : args.k_offset + keys.bytes();
+    std::vector<Buffer> panels;
+    std::vector<const std::byte*> blocks;
+    for (size_t b = 0; b < blocks_.size(); ++b) {
+      Buffer rows = F16Rows(random, args.head_dim_k);
+      Buffer value_rows = F16Rows(random, args.head_dim_v);
+      if (b + 1 == blocks_.size()) {
+        args.open = {.idx = static_cast<uint32_t>(b),
+                     .keys = panels.emplace_back(std::move(rows)).data(),
+                     .values = values_in_keys ? panels.back().data() : nullptr,
+                     .value_stride = size_t{args.head_dim_k} * 2};
+        if (!values_in_keys) {
+          args.open.values = panels.emplace_back(std::move(value_rows)).data();
+          args.open.value_stride = size_t{args.head_dim_v} * 2;
+        }
+        blocks.push_back(nullptr);
+        break;
+      }
+      std::byte* panel = panels.emplace_back(args.k_offset + keys.bytes() + values.bytes()).data();
+      QuantizePanel(keys, rows.as<uint16_t>(), panel + args.k_offset);
+      if (!values_in_keys) {
+        QuantizePanel(values, value_rows.as<uint16_t>(), panel + args.v_offset);
+      }
+      blocks.push_back(panel);
+    }
+    memory_ = std::move(panels);
+    blocks_ = std::move(blocks);
+    args.blocks = blocks_.data();
+  }
+
   void UseSinks() { args.sinks = sinks_.data(); }
 
   // In one call, or in one for each token.
@@ -122,6 +163,13 @@ class Problem {
   }
 
  private:
+  static Buffer F16Rows(Random& random, uint32_t dim) {
+    Buffer rows(size_t{kKvBlockTokens} * dim * 2);
+    for (size_t i = 0; i < rows.size() / 2; ++i) {
+      rows.as<uint16_t>()[i] = FloatToF16(random.Symmetric() * static_cast<float>(i % dim % 7));
+    }
+    return rows;
+  }
   static bool Sees(const VisibleSlots& v, uint32_t slot) {
     return slot >= v.begin && slot < v.end &&
            (v.mask == nullptr || (v.mask[slot / 32] >> (slot % 32) & 1) != 0);
@@ -243,6 +291,48 @@ TEST_P(AttentionEquality, ValuesThatAreAViewOfTheKeys) {
     problem.ValuesAreKeys(view.first);
     problem.PoisonInvisible();
     Check(problem, "group " + std::to_string(view.n_group));
+  }
+}
+
+TEST_P(AttentionEquality, BlocksInBFloat16) {
+  Random random(18);
+  for (const HeadShape head : kHeads) {
+    Problem problem(random, head, 3, random.Between(1, 9), 90);
+    problem.MakeCausal(0);
+    problem.args.type = tensor::KvType::kBF16;
+    problem.args.scale = 0x1p-100F;  // any 16 bits are a number, and some are large
+    problem.PoisonInvisible();
+    Check(problem, "head " + std::to_string(head.k) + "/" + std::to_string(head.v));
+  }
+}
+
+// Few rows, which read codes, and many, which read floats; heads that do not fill a group; whatever
+// hides slots or bends scores.
+TEST_P(AttentionEquality, QuantizedBlocksBehindAnOpenOne) {
+  Random random(19);
+  for (const tensor::KvType type : {tensor::KvType::kQ8, tensor::KvType::kQ4}) {
+    for (int i = 0; i < 160; ++i) {
+      const bool values_in_keys = random.OneIn(4);
+      const HeadShape head = kHeads[random.Below(std::size(kHeads) - (values_in_keys ? 0 : 1))];
+      if (values_in_keys && head.v > head.k) {
+        continue;
+      }
+      const uint32_t n_tokens = random.OneIn(2) ? 1 : random.Between(2, 20);
+      const uint32_t n_slots = random.Between(n_tokens, 150);
+      Problem problem(random, head, n_tokens, random.Between(1, 9), n_slots);
+      problem.args.scale = random.OneIn(4) ? 2.0F : 0.0625F;
+      problem.args.logit_softcap = random.OneIn(3) ? 30.0F : 0.0F;
+      problem.MakeCausal(random.OneIn(2) ? 0 : random.Between(1, 70));
+      if (random.OneIn(3)) {
+        problem.MakeTree(random);
+      }
+      if (random.OneIn(3)) {
+        problem.UseSinks();
+      }
+      problem.Quantize(random, type, values_in_keys);
+      Check(problem, std::string(NameOf(type)) + ", case " + std::to_string(i) + ", head " +
+                         std::to_string(head.k) + "/" + std::to_string(head.v));
+    }
   }
 }
 

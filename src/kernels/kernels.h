@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "tensor/kv_panel.h"
 #include "tensor/matrix.h"
 
 namespace plimsoll::kernels {
@@ -43,7 +44,7 @@ struct Activations {
 };
 
 // Keys and values lie in blocks of this many slots; attention merges them block by block.
-inline constexpr uint32_t kKvBlockTokens = 32;
+inline constexpr uint32_t kKvBlockTokens = tensor::kKvPanelTokens;
 
 // Attention reads a block of keys and values once for so many (token, query head) pairs; a call
 // with fewer does more work than it needs to.
@@ -55,6 +56,16 @@ struct VisibleSlots {
   uint32_t begin = 0;
   uint32_t end = 0;
   const uint32_t* mask = nullptr;
+};
+
+// A block that is being filled has its keys and values in F16 where the others are quantized.
+struct OpenBlock {
+  static constexpr uint32_t kNone = ~0U;
+
+  uint32_t idx = kNone;
+  const std::byte* keys = nullptr;  // of slot 0; the next one's are head_dim_k elements behind
+  const std::byte* values = nullptr;
+  size_t value_stride = 0;  // bytes from a slot's value to the next one's
 };
 
 // Attention of some tokens of one sequence over one KV head: `n_group` query heads share its keys
@@ -70,15 +81,20 @@ struct AttentionArgs {
   float logit_softcap = 0;   // 0: none
   const float* sinks = nullptr;  // [n_group]: a further score per head that has no value; or null
 
-  // Slot s is in blocks[s / kKvBlockTokens]: its F16 key at k_offset + (s % kKvBlockTokens) *
-  // k_stride bytes, its F16 value at v_offset + (s % kKvBlockTokens) * v_stride bytes. The two may
-  // overlap: in absorbed MLA the values are the first dimensions of the keys. Blocks of which no
+  // Slot s is in blocks[s / kKvBlockTokens], in 16 bits: its key at k_offset + (s % kKvBlockTokens)
+  // * k_stride bytes, its value at v_offset + (s % kKvBlockTokens) * v_stride bytes. The two may
+  // overlap: in absorbed MLA the values are the first dimensions of the keys. Quantized: the panel
+  // of the keys is at k_offset, scaled by channel, that of the values at v_offset, scaled by token;
+  // or, with values_in_keys, there is one panel at k_offset, scaled by token. Blocks of which no
   // token sees a slot are not touched.
+  tensor::KvType type = tensor::KvType::kF16;
+  bool values_in_keys = false;  // looked at where they are quantized
   const std::byte* const* blocks = nullptr;
   size_t k_offset = 0;
   size_t v_offset = 0;
   size_t k_stride = 0;
   size_t v_stride = 0;
+  OpenBlock open;                         // instead of that of its index
   const VisibleSlots* visible = nullptr;  // [n_tokens]
 
   float* out = nullptr;  // token t: [n_group][head_dim_v] at out + t * out_stride

@@ -1,31 +1,78 @@
 #include "kv/block_pool.h"
 
+#include <algorithm>
+
 #include "base/checked.h"
 #include "base/invariant.h"
 
 namespace plimsoll::kv {
 namespace {
 
-constexpr uint64_t kF16Bytes = 2;
+using tensor::KvPanel;
+using tensor::KvScaling;
+using tensor::KvType;
+
 constexpr uint64_t kLayerAlignment = 64;
 
-uint64_t HeadBytes(uint32_t head_dim) { return uint64_t{kBlockTokens} * head_dim * kF16Bytes; }
-uint64_t ValueBytes(const BlockLayout::Layer& layer) {
-  return layer.values_in_keys ? 0 : HeadBytes(layer.head_dim_v);
+uint64_t OpenBytes(uint32_t head_dim) {
+  return KvPanel{.type = KvType::kF16, .dim = head_dim}.bytes();
 }
 
 }  // namespace
 
 BlockLayout::BlockLayout(std::vector<Layer> layers) : layers_(std::move(layers)) {
-  for (const Layer& layer : layers_) {
+  for (size_t i = 0; i < layers_.size(); ++i) {
     layer_offsets_.push_back(block_bytes_);
-    block_bytes_ += layer.n_kv_heads * (HeadBytes(layer.head_dim_k) + ValueBytes(layer));
+    block_bytes_ += layers_[i].n_kv_heads * (k_panel(i).bytes() + v_panel(i).bytes());
     block_bytes_ = AlignUp(block_bytes_, kLayerAlignment);
   }
+  PlaceOpenBlocks();
+}
+
+// One behind another, each whole in one block. A block is as large as the largest of them: that is
+// more than it needs itself only where a model has a single layer with a single head.
+void BlockLayout::PlaceOpenBlocks() {
+  std::vector<uint64_t> sizes;
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    first_open_.push_back(sizes.size());
+    for (uint32_t head = 0; is_quantized(i) && head < layers_[i].n_kv_heads; ++head) {
+      sizes.push_back(OpenBytes(layers_[i].head_dim_k));
+      if (!layers_[i].values_in_keys) {
+        sizes.push_back(OpenBytes(layers_[i].head_dim_v));
+      }
+    }
+  }
+  if (sizes.empty()) {
+    return;
+  }
+  block_bytes_ = std::max(block_bytes_, AlignUp(std::ranges::max(sizes), kLayerAlignment));
+  OpenPlace place;
+  for (const uint64_t size : sizes) {
+    if (place.offset + size > block_bytes_) {
+      place = {.block = place.block + 1, .offset = 0};
+    }
+    open_places_.push_back(place);
+    place.offset += size;
+  }
+  n_open_blocks_ = place.block + 1;
+}
+
+KvPanel BlockLayout::k_panel(size_t layer_idx) const {
+  const Layer& layer = layers_[layer_idx];
+  return {.type = layer.type,
+          .scaling = layer.values_in_keys ? KvScaling::kPerToken : KvScaling::kPerChannel,
+          .dim = layer.head_dim_k};
+}
+
+KvPanel BlockLayout::v_panel(size_t layer_idx) const {
+  const Layer& layer = layers_[layer_idx];
+  return {.type = layer.type,
+          .scaling = KvScaling::kPerToken,
+          .dim = layer.values_in_keys ? 0 : layer.head_dim_v};
 }
 
 uint64_t BlockLayout::k_offset(size_t layer_idx, uint32_t kv_head) const {
-  return layer_offsets_[layer_idx] + kv_head * HeadBytes(layers_[layer_idx].head_dim_k);
+  return layer_offsets_[layer_idx] + kv_head * k_panel(layer_idx).bytes();
 }
 
 uint64_t BlockLayout::v_offset(size_t layer_idx, uint32_t kv_head) const {
@@ -33,17 +80,24 @@ uint64_t BlockLayout::v_offset(size_t layer_idx, uint32_t kv_head) const {
   if (layer.values_in_keys) {
     return k_offset(layer_idx, kv_head);
   }
-  return layer_offsets_[layer_idx] + layer.n_kv_heads * HeadBytes(layer.head_dim_k) +
-         kv_head * HeadBytes(layer.head_dim_v);
+  return k_offset(layer_idx, layer.n_kv_heads) + kv_head * v_panel(layer_idx).bytes();
 }
 
-uint64_t BlockLayout::k_stride(size_t layer_idx) const {
-  return layers_[layer_idx].head_dim_k * kF16Bytes;
-}
+uint64_t BlockLayout::k_stride(size_t layer_idx) const { return k_panel(layer_idx).stride(); }
 
 uint64_t BlockLayout::v_stride(size_t layer_idx) const {
-  const Layer& layer = layers_[layer_idx];
-  return (layer.values_in_keys ? layer.head_dim_k : layer.head_dim_v) * kF16Bytes;
+  return layers_[layer_idx].values_in_keys ? k_stride(layer_idx) : v_panel(layer_idx).stride();
+}
+
+BlockLayout::OpenPlace BlockLayout::open_k(size_t layer_idx, uint32_t kv_head) const {
+  const size_t apart = layers_[layer_idx].values_in_keys ? 1 : 2;
+  return open_places_[first_open_[layer_idx] + kv_head * apart];
+}
+
+BlockLayout::OpenPlace BlockLayout::open_v(size_t layer_idx, uint32_t kv_head) const {
+  return layers_[layer_idx].values_in_keys
+             ? open_k(layer_idx, kv_head)
+             : open_places_[first_open_[layer_idx] + 2 * size_t{kv_head} + 1];
 }
 
 // The ledger sees the slabs leave as what they were reserved for.

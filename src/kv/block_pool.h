@@ -9,13 +9,18 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "memory/buffer.h"
+#include "tensor/kv_panel.h"
 
 namespace plimsoll::kv {
 
-inline constexpr uint32_t kBlockTokens = 32;
+inline constexpr uint32_t kBlockTokens = tensor::kKvPanelTokens;
 
 // Where the keys and values of each layer lie inside a block. One block holds its positions for all
 // layers, so that it is one unit to share, move or write to a disk.
+//
+// A layer that is quantized has its part of a block only once all of the block's tokens are
+// computed. Until then these keys and values are in 16 bits in the sequence's open blocks: as many
+// blocks of the pool as hold those of all such layers for kBlockTokens tokens.
 class BlockLayout {
  public:
   struct Layer {
@@ -24,6 +29,13 @@ class BlockLayout {
     uint32_t head_dim_v = 0;
     // A slot's value is the first head_dim_v elements of its key, and is not stored twice.
     bool values_in_keys = false;
+    tensor::KvType type = tensor::KvType::kF16;
+    bool rotated = false;  // keys are turned, and queries must be (Precision::rotate)
+  };
+  // A place in the open blocks of a sequence.
+  struct OpenPlace {
+    uint32_t block = 0;
+    uint64_t offset = 0;
   };
 
   explicit BlockLayout(std::vector<Layer> layers);
@@ -31,18 +43,39 @@ class BlockLayout {
   [[nodiscard]] uint64_t block_bytes() const { return block_bytes_; }
   [[nodiscard]] size_t n_layers() const { return layers_.size(); }
   [[nodiscard]] const Layer& layer(size_t layer_idx) const { return layers_[layer_idx]; }
+  [[nodiscard]] bool is_quantized(size_t layer_idx) const {
+    return IsQuantized(layers_[layer_idx].type);
+  }
 
-  // Bytes from a block's start to the F16 key of its first slot of a head, and from one slot's key
-  // to the next one's; values alike.
+  // A head's keys or values in a block. There are none of values that are in the keys.
+  [[nodiscard]] tensor::KvPanel k_panel(size_t layer_idx) const;
+  [[nodiscard]] tensor::KvPanel v_panel(size_t layer_idx) const;
+  // Bytes from a block's start to a head's panel, and in 16 bits from one slot's key to the next
+  // one's; values alike.
   [[nodiscard]] uint64_t k_offset(size_t layer_idx, uint32_t kv_head) const;
   [[nodiscard]] uint64_t v_offset(size_t layer_idx, uint32_t kv_head) const;
   [[nodiscard]] uint64_t k_stride(size_t layer_idx) const;
   [[nodiscard]] uint64_t v_stride(size_t layer_idx) const;
 
+  // Open blocks that a sequence has; 0 where no layer is quantized. A head's keys there are
+  // kBlockTokens rows of F16.
+  [[nodiscard]] uint32_t n_open_blocks() const { return n_open_blocks_; }
+  [[nodiscard]] OpenPlace open_k(size_t layer_idx, uint32_t kv_head) const;
+  [[nodiscard]] OpenPlace open_v(size_t layer_idx, uint32_t kv_head) const;
+  // Blocks that a sequence of so many tokens has, open ones included.
+  [[nodiscard]] uint64_t BlocksOfSequence(uint64_t n_tokens) const {
+    return (n_tokens + kBlockTokens - 1) / kBlockTokens + (n_tokens > 0 ? n_open_blocks_ : 0);
+  }
+
  private:
+  void PlaceOpenBlocks();
+
   std::vector<Layer> layers_;
   std::vector<uint64_t> layer_offsets_;
   uint64_t block_bytes_ = 0;
+  std::vector<size_t> first_open_;      // by layer, into open_places_
+  std::vector<OpenPlace> open_places_;  // of each head the keys, then the values that it has
+  uint32_t n_open_blocks_ = 0;
 };
 
 // Reference-counted blocks. Beside the sequences that refer to a block a cache may keep it: then it

@@ -12,27 +12,34 @@ namespace plimsoll::kv {
 // so keeping references is all that a snapshot needs.
 class KvSequence::Saved final : public StateSnapshot {
  public:
-  Saved(BlockPool& pool, const std::vector<BlockId>& blocks, const std::vector<uint32_t>& positions)
-      : pool_(pool), blocks_(blocks), positions_(positions) {
-    for (const BlockId block : blocks_) {
-      pool_.AddReference(block);
-    }
+  Saved(BlockPool& pool, const Parts& parts)
+      : pool_(pool),
+        blocks_(parts.blocks.begin(), parts.blocks.end()),
+        positions_(parts.positions.begin(), parts.positions.end()),
+        open_blocks_(parts.open_blocks.begin(), parts.open_blocks.end()),
+        open_idx_(parts.open_idx) {
+    ForEachBlock([this](BlockId block) { pool_.AddReference(block); });
   }
   Saved(const Saved&) = delete;
   Saved& operator=(const Saved&) = delete;
   ~Saved() override {
-    for (const BlockId block : blocks_) {
-      pool_.DropReference(block);
-    }
+    ForEachBlock([this](BlockId block) { pool_.DropReference(block); });
   }
 
-  [[nodiscard]] const std::vector<BlockId>& blocks() const { return blocks_; }
-  [[nodiscard]] const std::vector<uint32_t>& positions() const { return positions_; }
+  [[nodiscard]] Parts parts() const { return {blocks_, positions_, open_blocks_, open_idx_}; }
 
  private:
+  template <class F>
+  void ForEachBlock(const F& f) const {
+    std::ranges::for_each(blocks_, f);
+    std::ranges::for_each(open_blocks_, f);
+  }
+
   BlockPool& pool_;
   std::vector<BlockId> blocks_;
   std::vector<uint32_t> positions_;
+  std::vector<BlockId> open_blocks_;
+  uint32_t open_idx_;
 };
 
 KvSequence::KvSequence(BlockPool& pool, uint32_t max_tokens, uint32_t n_expected)
@@ -42,11 +49,14 @@ KvSequence::KvSequence(BlockPool& pool, uint32_t max_tokens, uint32_t n_expected
   positions_.reserve(n_expected);
 }
 
-KvSequence::~KvSequence() { DropBlocksFrom(0); }
+KvSequence::~KvSequence() {
+  DropBlocksFrom(0);
+  DropOpenBlocks();
+}
 
 AppendOutcome KvSequence::Append(uint32_t n, uint32_t first_position) {
   const uint32_t old_tokens = n_tokens();
-  if (n > max_tokens_ - old_tokens || !UnshareLastBlock()) {
+  if (n > max_tokens_ - old_tokens || !UnshareLastBlock() || !OwnOpenBlocks()) {
     return AppendOutcome::kNoRoom;
   }
   const size_t old_blocks = blocks_.size();
@@ -71,7 +81,55 @@ bool KvSequence::SharesPartOfABlock() const {
 
 uint64_t KvSequence::BlocksToAppend(uint32_t n) const {
   return BlockPool::BlocksFor(uint64_t{n_tokens()} + n) - blocks_.size() +
-         (SharesPartOfABlock() ? 1 : 0);
+         (SharesPartOfABlock() ? 1 : 0) + (LacksOpenBlocks() ? pool_.layout().n_open_blocks() : 0);
+}
+
+bool KvSequence::LacksOpenBlocks() const {
+  return pool_.layout().n_open_blocks() > 0 &&
+         (open_blocks_.empty() || pool_.n_references(open_blocks_.front()) > 1);
+}
+
+bool KvSequence::OwnOpenBlocks() {
+  if (!LacksOpenBlocks()) {
+    return true;
+  }
+  std::vector<BlockId> own;
+  while (own.size() < pool_.layout().n_open_blocks()) {
+    const auto block = pool_.Allocate();
+    if (!block) {
+      std::ranges::for_each(own, [this](BlockId taken) { pool_.DropReference(taken); });
+      return false;
+    }
+    own.push_back(*block);
+  }
+  for (size_t i = 0; open_idx_ != kNoBlock && i < own.size(); ++i) {
+    std::memcpy(pool_.Data(own[i]), pool_.Data(open_blocks_[i]), pool_.layout().block_bytes());
+  }
+  const uint32_t open_idx = open_idx_;
+  DropOpenBlocks();
+  open_blocks_ = std::move(own);
+  open_idx_ = open_idx;
+  return true;
+}
+
+uint32_t KvSequence::PassTokens(uint32_t first, uint32_t n) const {
+  const uint32_t end = first + n;
+  const uint32_t last_full = end / kBlockTokens * kBlockTokens;
+  const bool is_two_parts = first % kBlockTokens != 0 && last_full > first && last_full < end;
+  return pool_.layout().n_open_blocks() > 0 && is_two_parts ? last_full - first : n;
+}
+
+void KvSequence::BeginPass(uint32_t first, uint32_t n) {
+  if (pool_.layout().n_open_blocks() == 0) {
+    return;
+  }
+  Invariant(first + n <= n_tokens() && n == PassTokens(first, n),
+            "a pass leaves one block that is not full");
+  if (first % kBlockTokens != 0) {
+    Invariant(open_idx_ == first / kBlockTokens, "a block is filled from its beginning");
+  } else if ((first + n) % kBlockTokens != 0) {
+    open_idx_ = (first + n) / kBlockTokens;
+  }
 }
 
 bool KvSequence::UnshareLastBlock() {
@@ -90,15 +148,29 @@ bool KvSequence::UnshareLastBlock() {
 }
 
 void KvSequence::Truncate(uint32_t n) {
-  if (n < n_tokens()) {
-    positions_.resize(n);
-    DropBlocksFrom(BlockPool::BlocksFor(n));
+  if (n >= n_tokens()) {
+    return;
   }
+  Invariant(n == Keepable(n), "a sequence ends where it can go on");
+  positions_.resize(n);
+  DropBlocksFrom(BlockPool::BlocksFor(n));
+  if (open_idx_ != kNoBlock && n <= open_idx_ * kBlockTokens) {
+    open_idx_ = kNoBlock;
+  }
+  if (n == 0) {
+    DropOpenBlocks();
+  }
+}
+
+uint32_t KvSequence::Keepable(uint32_t n) const {
+  n = std::min(n, n_tokens());
+  const bool goes_on = pool_.layout().n_open_blocks() == 0 || n / kBlockTokens == open_idx_;
+  return goes_on ? n : n / kBlockTokens * kBlockTokens;
 }
 
 std::unique_ptr<SequenceState> KvSequence::Fork() const {
   auto fork = std::make_unique<KvSequence>(pool_, max_tokens_, n_tokens());
-  fork->Adopt(blocks_, positions_);
+  fork->Adopt({blocks_, positions_, open_blocks_, open_idx_});
   return fork;
 }
 
@@ -106,10 +178,12 @@ std::unique_ptr<KvSequence> KvSequence::OfBlocks(BlockPool& pool, uint32_t max_t
                                                  std::span<const BlockId> blocks,
                                                  uint32_t n_tokens) {
   Invariant(blocks.size() == BlockPool::BlocksFor(n_tokens), "blocks hold the tokens, and no more");
+  Invariant(pool.layout().n_open_blocks() == 0 || n_tokens % kBlockTokens == 0,
+            "blocks that are quantized are full");
   auto sequence = std::make_unique<KvSequence>(pool, max_tokens, n_tokens);
   std::vector<uint32_t> positions(n_tokens);
   std::iota(positions.begin(), positions.end(), 0U);
-  sequence->Adopt(blocks, positions);
+  sequence->Adopt({.blocks = blocks, .positions = positions, .open_blocks = {}});
   return sequence;
 }
 
@@ -121,24 +195,30 @@ void KvSequence::ReplaceBlock(size_t idx, BlockId block) {
 }
 
 std::unique_ptr<StateSnapshot> KvSequence::Snapshot() const {
-  return std::make_unique<Saved>(pool_, blocks_, positions_);
+  return std::make_unique<Saved>(pool_, Parts{blocks_, positions_, open_blocks_, open_idx_});
 }
 
 void KvSequence::Restore(const StateSnapshot& snapshot) {
   const auto* saved = dynamic_cast<const Saved*>(&snapshot);
   Invariant(saved != nullptr, "a KV sequence is restored from a KV snapshot");
-  Adopt(saved->blocks(), saved->positions());
+  Adopt(saved->parts());
 }
 
-void KvSequence::Adopt(std::span<const BlockId> blocks, std::span<const uint32_t> positions) {
-  for (const BlockId block : blocks) {
+void KvSequence::Adopt(const Parts& parts) {
+  for (const BlockId block : parts.blocks) {
+    pool_.AddReference(block);
+  }
+  for (const BlockId block : parts.open_blocks) {
     pool_.AddReference(block);
   }
   DropBlocksFrom(0);
-  for (const BlockId block : blocks) {
+  DropOpenBlocks();
+  for (const BlockId block : parts.blocks) {
     PushBlock(block);
   }
-  positions_.assign(positions.begin(), positions.end());
+  positions_.assign(parts.positions.begin(), parts.positions.end());
+  open_blocks_.assign(parts.open_blocks.begin(), parts.open_blocks.end());
+  open_idx_ = parts.open_idx;
 }
 
 void KvSequence::PushBlock(BlockId block) {
@@ -152,6 +232,12 @@ void KvSequence::DropBlocksFrom(size_t first) {
   }
   blocks_.resize(first);
   block_table_.resize(first);
+}
+
+void KvSequence::DropOpenBlocks() {
+  std::ranges::for_each(open_blocks_, [this](BlockId block) { pool_.DropReference(block); });
+  open_blocks_.clear();
+  open_idx_ = kNoBlock;
 }
 
 }  // namespace plimsoll::kv

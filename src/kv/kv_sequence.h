@@ -15,6 +15,10 @@ namespace plimsoll::kv {
 // Slot s of the sequence is slot s % kBlockTokens of its block s / kBlockTokens. A slot's logical
 // position is stored, not implied. Invariant: a slot is written only while nobody else uses it;
 // a block of which somebody does is copied first.
+//
+// Where layers are quantized (BlockLayout), those of the last block are in the open blocks while it
+// is being filled, in 16 bits; each pass says which tokens it computes (BeginPass). What was
+// quantized cannot be continued in its middle: see Keepable.
 class KvSequence final : public SequenceState {
  public:
   // `pool` outlives the sequence. The tables have room for `max_tokens` from the start, so that a
@@ -31,10 +35,14 @@ class KvSequence final : public SequenceState {
     return static_cast<uint32_t>(positions_.size());
   }
   [[nodiscard]] AppendOutcome Append(uint32_t n, uint32_t first_position) override;
+  // n is Keepable.
   void Truncate(uint32_t n) override;
+  // The most of the first n tokens that Truncate can keep: where layers are quantized, whole blocks
+  // and what is in the open ones.
+  [[nodiscard]] uint32_t Keepable(uint32_t n) const;
   [[nodiscard]] std::unique_ptr<SequenceState> Fork() const override;
   // A sequence of `n_tokens` tokens at positions 0 and on, whose keys and values are in these
-  // blocks.
+  // blocks. Where layers are quantized, these are full.
   [[nodiscard]] static std::unique_ptr<KvSequence> OfBlocks(BlockPool& pool, uint32_t max_tokens,
                                                             std::span<const BlockId> blocks,
                                                             uint32_t n_tokens);
@@ -43,8 +51,16 @@ class KvSequence final : public SequenceState {
   [[nodiscard]] std::unique_ptr<StateSnapshot> Snapshot() const override;
   void Restore(const StateSnapshot& snapshot) override;
   [[nodiscard]] uint64_t Bytes(uint32_t n_tokens) const override {
-    return BlockPool::BlocksFor(n_tokens) * pool_.layout().block_bytes();
+    return pool_.layout().BlocksOfSequence(n_tokens) * pool_.layout().block_bytes();
   }
+
+  // How many of the next n tokens, the first of which goes to slot `first`, one pass may compute:
+  // fewer where layers are quantized and the pass would begin within a block and end within
+  // another, since there is room for one that is not full.
+  [[nodiscard]] uint32_t PassTokens(uint32_t first, uint32_t n) const;
+  // A pass writes slots [first, first + n): no more than PassTokens. When it fails, Truncate(first)
+  // or the same pass again finds everything as it was.
+  void BeginPass(uint32_t first, uint32_t n);
 
   [[nodiscard]] std::span<const BlockId> blocks() const { return blocks_; }
   // Uses another block with the same keys and values instead of its own.
@@ -58,22 +74,50 @@ class KvSequence final : public SequenceState {
   [[nodiscard]] std::byte* MutableBlock(uint32_t slot) const {
     return pool_.Data(blocks_[slot / kBlockTokens]);
   }
+  static constexpr uint32_t kNoBlock = ~0U;
+  // The block whose quantized layers are in the open blocks, as far as it was computed; kNoBlock:
+  // none is.
+  [[nodiscard]] uint32_t open_idx() const { return open_idx_; }
+  [[nodiscard]] std::span<const BlockId> open_blocks() const { return open_blocks_; }
+  // A head's keys or values of that block.
+  [[nodiscard]] std::byte* OpenKeys(size_t layer_idx, uint32_t kv_head) const {
+    return At(layout().open_k(layer_idx, kv_head));
+  }
+  [[nodiscard]] std::byte* OpenValues(size_t layer_idx, uint32_t kv_head) const {
+    return At(layout().open_v(layer_idx, kv_head));
+  }
 
  private:
   class Saved;
 
-  void Adopt(std::span<const BlockId> blocks, std::span<const uint32_t> positions);
+  // What a sequence is made of.
+  struct Parts {
+    std::span<const BlockId> blocks;
+    std::span<const uint32_t> positions;
+    std::span<const BlockId> open_blocks;
+    uint32_t open_idx = kNoBlock;
+  };
+  void Adopt(const Parts& parts);
   // False when the pool has no block for the copy.
   [[nodiscard]] bool UnshareLastBlock();
   [[nodiscard]] bool SharesPartOfABlock() const;
+  // The same for open blocks, which are to be its own.
+  [[nodiscard]] bool OwnOpenBlocks();
+  [[nodiscard]] bool LacksOpenBlocks() const;
+  [[nodiscard]] std::byte* At(BlockLayout::OpenPlace place) const {
+    return pool_.Data(open_blocks_[place.block]) + place.offset;
+  }
   void PushBlock(BlockId block);
   void DropBlocksFrom(size_t first);
+  void DropOpenBlocks();
 
   BlockPool& pool_;
   uint32_t max_tokens_;
   std::vector<BlockId> blocks_;
   std::vector<const std::byte*> block_table_;  // Data() of blocks_
   std::vector<uint32_t> positions_;            // one a slot
+  std::vector<BlockId> open_blocks_;           // layout().n_open_blocks(), or none yet
+  uint32_t open_idx_ = kNoBlock;
 };
 
 }  // namespace plimsoll::kv

@@ -1,8 +1,11 @@
 #include "kv/kv_sequence.h"
 
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "base/bytes.h"
+#include "kv/precision.h"
 
 namespace plimsoll::kv {
 namespace {
@@ -129,6 +132,172 @@ TEST_F(KvSequenceTest, NoRoomForTheCopyChangesNothing) {
   const auto fork = s.Fork();
   EXPECT_EQ(fork->Append(1, 5), AppendOutcome::kNoRoom);
   EXPECT_EQ(fork->n_tokens(), 5U);
+}
+
+BlockLayout QuantizedLayout() {
+  return BlockLayout(
+      {{.n_kv_heads = 2, .head_dim_k = 64, .head_dim_v = 32, .type = tensor::KvType::kQ4},
+       {.n_kv_heads = 1, .head_dim_k = 64, .head_dim_v = 64},
+       {.n_kv_heads = 1,
+        .head_dim_k = 96,
+        .head_dim_v = 64,
+        .values_in_keys = true,
+        .type = tensor::KvType::kQ8}});
+}
+
+TEST(BlockLayout, PanelsOfATypeFillTheBlock) {
+  const BlockLayout layout = QuantizedLayout();
+  EXPECT_EQ(layout.k_offset(0, 1), 64U * 20);
+  EXPECT_EQ(layout.v_offset(0, 0), 2U * 64 * 20);
+  EXPECT_EQ(layout.v_offset(0, 1), 2U * 64 * 20 + 32 * 18);
+  EXPECT_EQ(layout.k_offset(1, 0), 2U * (64 * 20 + 32 * 18));
+  EXPECT_EQ(layout.k_offset(2, 0), layout.k_offset(1, 0) + 32U * 128 * 2);
+  EXPECT_EQ(layout.block_bytes(), layout.k_offset(2, 0) + 96U * 34);
+}
+
+TEST(BlockLayout, OpenBlocksHoldEveryQuantizedHeadOnce) {
+  const BlockLayout layout = QuantizedLayout();
+  std::vector<std::pair<uint64_t, uint64_t>> places;  // begin and end, over all open blocks
+  const auto add = [&](BlockLayout::OpenPlace place, uint64_t dim) {
+    ASSERT_LT(place.block, layout.n_open_blocks());
+    ASSERT_LE(place.offset + 32 * dim * 2, layout.block_bytes());
+    const uint64_t begin = place.block * layout.block_bytes() + place.offset;
+    places.emplace_back(begin, begin + 32 * dim * 2);
+  };
+  for (const uint32_t head : {0U, 1U}) {
+    add(layout.open_k(0, head), 64);
+    add(layout.open_v(0, head), 32);
+  }
+  add(layout.open_k(2, 0), 96);
+  std::ranges::sort(places);
+  for (size_t i = 1; i < places.size(); ++i) {
+    EXPECT_LE(places[i - 1].second, places[i].first);
+  }
+  EXPECT_EQ(BlockLayout({{.n_kv_heads = 4, .head_dim_k = 8, .head_dim_v = 8}}).n_open_blocks(), 0U);
+}
+
+// A single head of a single layer is larger while it is open than when it is quantized.
+TEST(BlockLayout, ABlockHoldsAnyHeadThatIsOpen) {
+  const BlockLayout layout({{.n_kv_heads = 1,
+                             .head_dim_k = 64,
+                             .head_dim_v = 64,
+                             .values_in_keys = true,
+                             .type = tensor::KvType::kQ4}});
+  EXPECT_EQ(layout.block_bytes(), 32U * 64 * 2);
+  EXPECT_EQ(layout.n_open_blocks(), 1U);
+}
+
+class QuantizedSequenceTest : public testing::Test {
+ protected:
+  QuantizedSequenceTest() : ledger_(kMiB), pool_(ledger_, QuantizedLayout()) {
+    EXPECT_TRUE(pool_.Promise(n_open() + 4));
+  }
+  [[nodiscard]] uint32_t n_open() const { return pool_.layout().n_open_blocks(); }
+
+  // As the engine does: room, then the passes.
+  static void Run(KvSequence& s, uint32_t n) {
+    const uint32_t first = s.n_tokens();
+    ASSERT_EQ(s.Append(n, first), AppendOutcome::kAppended);
+    for (uint32_t at = first; at < first + n;) {
+      const uint32_t now = s.PassTokens(at, first + n - at);
+      s.BeginPass(at, now);
+      at += now;
+    }
+  }
+  static std::byte& OpenMark(const KvSequence& s) { return *s.OpenKeys(0, 1); }
+
+  memory::Ledger ledger_;
+  BlockPool pool_;
+};
+
+TEST_F(QuantizedSequenceTest, APassLeavesOneBlockThatIsNotFull) {
+  const KvSequence s(pool_, 1000);
+  EXPECT_EQ(s.PassTokens(0, 100), 100U);
+  EXPECT_EQ(s.PassTokens(64, 3), 3U);
+  EXPECT_EQ(s.PassTokens(70, 20), 20U);
+  EXPECT_EQ(s.PassTokens(70, 26), 26U);
+  EXPECT_EQ(s.PassTokens(70, 27), 26U);
+  EXPECT_EQ(s.PassTokens(70, 100), 90U);
+  EXPECT_EQ(s.PassTokens(70, 90), 90U);
+}
+
+TEST_F(QuantizedSequenceTest, OpenBlocksComeWithTheFirstTokenAndGoWithTheLast) {
+  {
+    KvSequence s(pool_, 128);
+    EXPECT_EQ(s.BlocksToAppend(40), 2 + n_open());
+    Run(s, 40);
+    EXPECT_EQ(pool_.n_free(), 2U);
+    EXPECT_EQ(s.BlocksToAppend(24), 0U);
+    EXPECT_EQ(s.Bytes(40), (2 + n_open()) * pool_.layout().block_bytes());
+    s.Truncate(0);
+    EXPECT_EQ(pool_.n_free(), 4U + n_open());
+    Run(s, 128);
+    EXPECT_EQ(pool_.n_free(), 0U);
+  }
+  EXPECT_EQ(pool_.n_free(), 4U + n_open());
+}
+
+TEST_F(QuantizedSequenceTest, GoesBackToWholeBlocksAndIntoTheOpenOne) {
+  KvSequence s(pool_, 128);
+  Run(s, 40);
+  EXPECT_EQ(s.open_idx(), 1U);
+  EXPECT_EQ(s.Keepable(35), 35U);
+  EXPECT_EQ(s.Keepable(31), 0U);
+  Run(s, 24);  // full, and still open
+  EXPECT_EQ(s.Keepable(63), 63U);
+  Run(s, 1);
+  EXPECT_EQ(s.open_idx(), 2U);
+  EXPECT_EQ(s.Keepable(63), 32U);
+  s.Truncate(64);
+  EXPECT_EQ(s.open_idx(), KvSequence::kNoBlock);
+  EXPECT_EQ(s.Keepable(40), 32U);
+}
+
+TEST_F(QuantizedSequenceTest, AForkHasOpenBlocksOfItsOwn) {
+  ASSERT_TRUE(pool_.Promise(2 * n_open() + 4 + 1));
+  KvSequence s(pool_, 128);
+  Run(s, 40);
+  OpenMark(s) = std::byte{7};
+  const auto fork_state = s.Fork();
+  auto& fork = dynamic_cast<KvSequence&>(*fork_state);
+  EXPECT_EQ(fork.BlocksToAppend(1), 1 + n_open());
+  Run(fork, 1);
+  EXPECT_EQ(OpenMark(fork), std::byte{7});
+  OpenMark(fork) = std::byte{9};
+  EXPECT_EQ(OpenMark(s), std::byte{7});
+  const auto snapshot = s.Snapshot();
+  s.Truncate(0);
+  s.Restore(*snapshot);
+  EXPECT_EQ(OpenMark(s), std::byte{7});
+  EXPECT_EQ(s.open_idx(), 1U);
+}
+
+TEST_F(QuantizedSequenceTest, NoRoomForOpenBlocksChangesNothing) {
+  KvSequence first(pool_, 128);
+  Run(first, 128);
+  KvSequence second(pool_, 128);
+  EXPECT_EQ(second.Append(1, 0), AppendOutcome::kNoRoom);
+  EXPECT_EQ(second.n_tokens(), 0U);
+  EXPECT_TRUE(second.open_blocks().empty());
+}
+
+TEST(Precision, TypesOfLayersAreRead) {
+  EXPECT_EQ(ParseKvType("q8_0").value(), tensor::KvType::kQ8);
+  EXPECT_EQ(ParseKvType("q5_1").error().kind, ErrorKind::kUsage);
+  EXPECT_EQ(ParseKvType("q5_1").error().message,
+            "\"q5_1\" is not one of f16, bf16, q8 (q8_0), q4 (q4_0)");
+  const auto layers = ParseKvTypeLayers("0-3=q8,2=bf16");
+  ASSERT_TRUE(layers);
+  const Precision precision = {.type = tensor::KvType::kQ4, .layers = *layers};
+  EXPECT_EQ(precision.TypeOf(1), tensor::KvType::kQ8);
+  EXPECT_EQ(precision.TypeOf(2), tensor::KvType::kBF16);
+  EXPECT_EQ(precision.TypeOf(4), tensor::KvType::kQ4);
+  EXPECT_EQ(precision.Text(), "q4, 0-3=q8, 2=bf16");
+  EXPECT_TRUE(precision.is_lossy());
+  EXPECT_FALSE(Precision().is_lossy());
+  for (const char* wrong : {"", "0", "0=", "=q8", "3-1=q8", "a=q8", "1=q9", "1=q8,"}) {
+    EXPECT_FALSE(ParseKvTypeLayers(wrong)) << wrong;
+  }
 }
 
 }  // namespace

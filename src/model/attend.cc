@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/checked.h"
+#include "model/layer_kv.h"
 
 namespace plimsoll::model {
 namespace {
@@ -25,6 +26,7 @@ class AttendStage {
         layer_idx_(layer_idx),
         p_(step.hp.layers[layer_idx]),
         rows_(rows),
+        kv_(step, layer_idx),
         group_(p_.n_heads / p_.n_kv_heads) {
     FindVisible();
     CutTiles();
@@ -49,6 +51,15 @@ class AttendStage {
     }
   }
 
+  // Whether tokens can be in one tile: where the cache is quantized, those of one block, which is
+  // the one that all of them see in F16.
+  [[nodiscard]] bool GoTogether(size_t i, size_t j) const {
+    const ChunkToken& a = step_.tokens[rows_.first + i];
+    const ChunkToken& b = step_.tokens[rows_.first + j];
+    return a.sequence == b.sequence &&
+           (!kv_.is_quantized() || a.slot / kv::kBlockTokens == b.slot / kv::kBlockTokens);
+  }
+
   // The costly tiles come first: a thread ends with the cheapest of its run, which are also what
   // others take off it, so that no one waits long at the end.
   void CutTiles() {
@@ -57,9 +68,7 @@ class AttendStage {
     for (size_t i = 0; i < rows_.n;) {
       AttentionTile& tile = tiles[n_tiles_++];
       tile = {.first = i, .n = 0, .n_slots = 0};
-      const auto* sequence = step_.tokens[rows_.first + i].sequence;
-      while (i < rows_.n && tile.n < tile_tokens &&
-             step_.tokens[rows_.first + i].sequence == sequence) {
+      while (i < rows_.n && tile.n < tile_tokens && GoTogether(tile.first, i)) {
         tile.n_slots += step_.scratch.visible[i].end - step_.scratch.visible[i].begin;
         ++tile.n;
         ++i;
@@ -94,11 +103,14 @@ class AttendStage {
     args.q_stride = rows_.q_stride;
     args.scale = rows_.scale;
     args.sinks = rows_.sinks == nullptr ? nullptr : rows_.sinks + head;
+    args.type = layout.layer(layer_idx_).type;
+    args.values_in_keys = layout.layer(layer_idx_).values_in_keys;
     args.blocks = sequence.block_table().data();
     args.k_offset = layout.k_offset(layer_idx_, kv_head);
     args.v_offset = layout.v_offset(layer_idx_, kv_head);
     args.k_stride = layout.k_stride(layer_idx_);
     args.v_stride = layout.v_stride(layer_idx_);
+    args.open = kv_.OpenBlockOf(rows_.first + tile.first, kv_head);
     args.visible = step_.scratch.visible.data() + tile.first;
     args.out = rows_.out + tile.first * rows_.out_stride + head * p_.head_dim_v;
     args.out_stride = rows_.out_stride;
@@ -110,6 +122,7 @@ class AttendStage {
   uint32_t layer_idx_;
   const LayerParams& p_;
   const AttendRows& rows_;
+  LayerKv kv_;
   uint32_t group_;
   size_t n_tiles_ = 0;
   uint32_t part_heads_ = 0;

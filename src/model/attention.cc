@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/kv_panels.h"
 #include "model/attend.h"
+#include "model/layer_kv.h"
 #include "model/layer_pieces.h"
 #include "model/products.h"
 
@@ -13,10 +15,13 @@ void LayerPieces::Attention(const AttentionWeights& weights) {
     return;
   }
   ProjectQkv(weights);
+  const LayerKv kv(step_, layer_idx_);
   step_.ForEachToken([&](size_t i) {
     FinishQkv(weights, i);
-    StoreKv(i);
+    kv.Store(i, step_.scratch.k.data() + i * params().k_dim(),
+             step_.scratch.v.data() + i * params().v_dim());
   });
+  kv.QuantizeFullBlocks();
   AttendAll(weights);
   if (Use({&weights.output})) {
     ProjectOutput(weights.output, weights.output_bias);
@@ -70,22 +75,9 @@ void LayerPieces::FinishHeads(float* heads, uint32_t n_heads, Vector bias, Vecto
   for (uint32_t head = 0; head < n_heads; ++head) {
     step_.kernels.rope(heads + head * head_dim, cos, sin, n_pairs, rope.neox);
   }
-}
-
-void LayerPieces::StoreKv(size_t token) {
-  const Scratch& s = step_.scratch;
-  const LayerParams& p = params();
-  const ChunkToken& at = step_.tokens[token];
-  const kv::BlockLayout& layout = at.sequence->layout();
-  std::byte* block = at.sequence->MutableBlock(at.slot);
-  const size_t slot = at.slot % kv::kBlockTokens;
-  for (uint32_t head = 0; head < p.n_kv_heads; ++head) {
-    auto* k = reinterpret_cast<uint16_t*>(block + layout.k_offset(layer_idx_, head));
-    auto* v = reinterpret_cast<uint16_t*>(block + layout.v_offset(layer_idx_, head));
-    step_.kernels.to_f16(s.k.data() + token * p.k_dim() + head * p.head_dim_k, p.head_dim_k,
-                         k + slot * p.head_dim_k);
-    step_.kernels.to_f16(s.v.data() + token * p.v_dim() + head * p.head_dim_v, p.head_dim_v,
-                         v + slot * p.head_dim_v);
+  const bool rotated = step_.tokens[token].sequence->layout().layer(layer_idx_).rotated;
+  for (uint32_t head = 0; rotated && head < n_heads; ++head) {
+    kernels::Hadamard(heads + head * head_dim, params().head_dim_k);
   }
 }
 

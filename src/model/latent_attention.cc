@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "model/attend.h"
+#include "model/layer_kv.h"
 #include "model/layer_pieces.h"
 #include "model/products.h"
 
@@ -64,7 +65,9 @@ class LatentLayer {
 
   // To each head's output, in scratch.attended.
   void AttendToLatents() {
-    step_.ForEachToken([&](size_t i) { StoreLatent(i); });
+    const LayerKv kv(step_, layer_idx_);
+    step_.ForEachToken([&](size_t i) { StoreLatent(kv, i); });
+    kv.QuantizeFullBlocks();
     for (size_t first = 0; first < step_.n(); first += kLatentTokens) {
       const TokenRange tokens = {first, std::min<size_t>(kLatentTokens, step_.n() - first)};
       ForEachHead([&](size_t head, size_t thread) { TakeToLatent(head, tokens, thread); });
@@ -108,15 +111,11 @@ class LatentLayer {
   }
 
   // Norms the latent, rotates the key, and writes both to the cache.
-  void StoreLatent(size_t token) {
+  void StoreLatent(const LayerKv& kv, size_t token) {
     float* k = s_.k.data() + token * p_.k_dim();
     step_.kernels.rms_norm(k, weights_.kv_norm.data(), step_.hp.rms_eps, latent_.kv_rank, k);
     Rotate(token, k + latent_.kv_rank);
-    const ChunkToken& at = step_.tokens[token];
-    const kv::BlockLayout& layout = at.sequence->layout();
-    std::byte* key = at.sequence->MutableBlock(at.slot) + layout.k_offset(layer_idx_, 0) +
-                     at.slot % kv::kBlockTokens * layout.k_stride(layer_idx_);
-    step_.kernels.to_f16(k, p_.k_dim(), reinterpret_cast<uint16_t*>(key));
+    kv.Store(token, k, nullptr);
   }
 
   // One head's queries as [k_up^T x q | rotated q].

@@ -1,11 +1,59 @@
 #include "model/model.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "base/invariant.h"
 #include "model/products.h"
 
 namespace plimsoll::model {
+namespace {
+
+Result<> CheckPrecision(const kv::Precision& kv, const HyperParams& hp) {
+  for (const auto& some : kv.layers) {
+    if (some.last >= hp.n_layers) {
+      return Fail(ErrorKind::kUsage, "there is no layer {} to choose a KV type for: the last is {}",
+                  some.last, hp.n_layers - 1);
+    }
+  }
+  bool is_quantized = false;
+  for (uint32_t i = 0; i < hp.n_layers; ++i) {
+    const LayerParams& layer = hp.layers[i];
+    if (!IsQuantized(kv.TypeOf(i))) {
+      continue;
+    }
+    is_quantized = true;
+    if (kv.rotate && (layer.is_latent() || !std::has_single_bit(layer.head_dim_k))) {
+      return Fail(ErrorKind::kUsage,
+                  "keys of {} elements{} cannot be rotated: only a power of two can\n"
+                  "leave --kv-rotate out",
+                  layer.head_dim_k, layer.is_latent() ? ", of which a part is the value," : "");
+    }
+  }
+  if (kv.rotate && !is_quantized) {
+    return Fail(ErrorKind::kUsage,
+                "keys are rotated only where they are quantized\n"
+                "give --kv-type q8 or q4 too, or leave --kv-rotate out");
+  }
+  return {};
+}
+
+}  // namespace
+
+kv::BlockLayout KvLayoutOf(const HyperParams& hp, const kv::Precision& precision) {
+  std::vector<kv::BlockLayout::Layer> layers;
+  for (uint32_t i = 0; i < hp.n_layers; ++i) {
+    const LayerParams& layer = hp.layers[i];
+    const tensor::KvType type = precision.TypeOf(i);
+    layers.push_back({.n_kv_heads = layer.n_kv_heads,
+                      .head_dim_k = layer.head_dim_k,
+                      .head_dim_v = layer.head_dim_v,
+                      .values_in_keys = layer.is_latent(),
+                      .type = type,
+                      .rotated = precision.rotate && IsQuantized(type)});
+  }
+  return kv::BlockLayout(std::move(layers));
+}
 
 Model::Model(const formats::Catalogue& catalogue, const Architecture& architecture, HyperParams hp,
              kernels::Team& team, const ModelOptions& options)
@@ -29,6 +77,9 @@ Result<std::unique_ptr<Model>> Model::Open(const formats::Catalogue& catalogue, 
   auto hp = ReadHyperParams(**architecture, catalogue);
   if (!hp) {
     return plimsoll::Forward(hp);
+  }
+  if (auto checked = CheckPrecision(options.kv, *hp); !checked) {
+    return plimsoll::Forward(checked);
   }
   auto model =
       std::unique_ptr<Model>(new Model(catalogue, **architecture, std::move(*hp), team, options));
@@ -62,6 +113,14 @@ ScratchShape Model::MakeScratchShape() const {
   shape.n_threads = static_cast<uint32_t>(team_.n_threads());
   shape.matmul_workspace_bytes = options_.kernels->matmul_workspace_bytes;
   shape.attention_workspace_bytes = options_.kernels->attention_workspace_bytes;
+  for (uint32_t i = 0; i < hp_.n_layers; ++i) {
+    const LayerParams& layer = hp_.layers[i];
+    if (IsQuantized(options_.kv.TypeOf(i))) {
+      shape.quantized_keys = std::max<uint64_t>(shape.quantized_keys, layer.k_dim());
+      shape.quantized_values =
+          std::max<uint64_t>(shape.quantized_values, layer.is_latent() ? 0 : layer.v_dim());
+    }
+  }
   for (const BoundTensor& tensor : bound_) {
     const auto format = kernels::ActivationFormatFor(tensor.entry->dtype);
     shape.formats.q8x32 |= format == kernels::ActivationFormat::kQ8x32;
@@ -71,14 +130,6 @@ ScratchShape Model::MakeScratchShape() const {
     }
   }
   return shape;
-}
-
-kv::BlockLayout Model::KvLayout() const {
-  std::vector<kv::BlockLayout::Layer> layers;
-  for (const LayerParams& layer : hp_.layers) {
-    layers.push_back({layer.n_kv_heads, layer.head_dim_k, layer.head_dim_v, layer.is_latent()});
-  }
-  return kv::BlockLayout(std::move(layers));
 }
 
 Result<std::vector<ExpertLayer>> Model::ExpertLayers() const {
@@ -115,11 +166,13 @@ ModelNeeds Model::Needs() const {
     std::erase_if(tensors, [&](const BoundTensor& t) { return StaysInFile(t, residence); });
     return CountWeightBytes(tensors);
   };
+  const kv::BlockLayout layout = KvLayout();
   return {.weights = CountWeightBytes(bound_),
           .weights_paged = resident(Residence::kPaged),
           .weights_streamed = resident(Residence::kStreamed),
           .scratch = counting.used(),
-          .kv_block = KvLayout().block_bytes()};
+          .kv_block = layout.block_bytes(),
+          .kv_open = layout.n_open_blocks() * layout.block_bytes()};
 }
 
 std::span<const std::byte> Model::LargestWeights() const {
@@ -173,8 +226,16 @@ Result<> Model::Forward(const ForwardInput& input, const LogitsFn& on_logits) {
   if (input.tokens.empty()) {
     return {};
   }
-  const Step step = {hp_,         *options_.kernels, team_,          scratch_, input.tokens,
-                     ++n_passes_, report_.get(),     paged_experts_, streamed_};
+  const Step step = {.hp = hp_,
+                     .kernels = *options_.kernels,
+                     .team = team_,
+                     .scratch = scratch_,
+                     .tokens = input.tokens,
+                     .pass = ++n_passes_,
+                     .report = report_.get(),
+                     .experts = paged_experts_,
+                     .streamed = streamed_,
+                     .last_of_blocks = BeginSequences(input.tokens)};
   const LayerRange layers = input.layers.value_or(LayerRange{0, hp_.n_layers});
   const bool makes_logits = layers.end == hp_.n_layers && !input.wanted_logits.empty();
   if (streamed_ != nullptr) {
@@ -199,6 +260,24 @@ Result<> Model::Forward(const ForwardInput& input, const LogitsFn& on_logits) {
     std::ranges::copy(scratch_.x.first(step.n() * hp_.hidden_dim), input.hidden_out.begin());
   }
   return done;
+}
+
+std::span<const uint32_t> Model::BeginSequences(std::span<const ChunkToken> tokens) const {
+  if (scratch_.last_of_blocks.empty()) {
+    return {};
+  }
+  size_t n_last = 0;
+  for (size_t i = 0; i < tokens.size();) {
+    kv::KvSequence* sequence = tokens[i].sequence;
+    const size_t first = i;
+    for (; i < tokens.size() && tokens[i].sequence == sequence; ++i) {
+      if (tokens[i].slot % kv::kBlockTokens == kv::kBlockTokens - 1) {
+        scratch_.last_of_blocks[n_last++] = static_cast<uint32_t>(i);
+      }
+    }
+    sequence->BeginPass(tokens[first].slot, static_cast<uint32_t>(i - first));
+  }
+  return scratch_.last_of_blocks.first(n_last);
 }
 
 void Model::NormOutput(std::span<float> hidden) const {

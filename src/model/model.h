@@ -12,6 +12,7 @@
 #include "kernels/kernels.h"
 #include "kernels/team.h"
 #include "kv/block_pool.h"
+#include "kv/precision.h"
 #include "memory/buffer.h"
 #include "memory/trace/routing_observer.h"
 #include "model/architecture.h"
@@ -30,7 +31,8 @@ namespace plimsoll::model {
 // The input of one forward pass. All tokens may be of one sequence (a prompt, a chunk of one, a
 // draft tree) or of several (a batch); the result of a token does not depend on its company.
 struct ForwardInput {
-  // At most max_chunk(). Tokens of one sequence in ascending slots.
+  // At most max_chunk(). Tokens of one sequence follow one another in ascending slots, no more of
+  // them than its PassTokens.
   std::span<const ChunkToken> tokens;
   // Empty: all layers. A range that starts later takes the residual stream from `hidden_in`, one
   // that ends earlier leaves it in `hidden_out`; both are [tokens][hidden_dim].
@@ -52,19 +54,25 @@ struct ModelNeeds {
   WeightBytes weights_streamed;  // when dense matrices are not
   uint64_t scratch = 0;
   uint64_t kv_block = 0;  // per kv::kBlockTokens tokens of context
+  uint64_t kv_open = 0;   // per sequence: its open blocks (kv/block_pool.h)
 };
+
+// Where keys and values lie.
+[[nodiscard]] kv::BlockLayout KvLayoutOf(const HyperParams& hp, const kv::Precision& precision);
 
 struct ModelOptions {
   uint32_t max_chunk = 512;
   const kernels::KernelSet* kernels = nullptr;
   // Null: experts are read from the model's own files. Outlives the model.
   const formats::packed::PackedFile* packed = nullptr;
+  kv::Precision kv;
 };
 
 // Not thread-safe: one step at a time. Immutable but for its scratch memory.
 class Model {
  public:
-  // Reads hyper-parameters and binds every tensor; allocates nothing big. `catalogue` and `team`
+  // Reads hyper-parameters and binds every tensor; allocates nothing big. kUsage for a precision
+  // that this model cannot have. `catalogue` and `team`
   // outlive the model.
   [[nodiscard]] static Result<std::unique_ptr<Model>> Open(const formats::Catalogue& catalogue,
                                                            kernels::Team& team,
@@ -72,7 +80,7 @@ class Model {
 
   [[nodiscard]] const HyperParams& hyper_params() const { return hp_; }
   [[nodiscard]] ModelNeeds Needs() const;
-  [[nodiscard]] kv::BlockLayout KvLayout() const;
+  [[nodiscard]] kv::BlockLayout KvLayout() const { return KvLayoutOf(hp_, options_.kv); }
   // Where the experts are read from, of every layer. A packed file is numbered behind the
   // catalogue's. kBadModel as FindExperts and ReadFromPacked.
   [[nodiscard]] Result<std::vector<ExpertLayer>> ExpertLayers() const;
@@ -108,6 +116,8 @@ class Model {
         kernels::Team& team, const ModelOptions& options);
 
   void Declare();
+  // Tells the sequences which of their tokens these are; the last ones of blocks.
+  [[nodiscard]] std::span<const uint32_t> BeginSequences(std::span<const ChunkToken> tokens) const;
   [[nodiscard]] ScratchShape MakeScratchShape() const;
   [[nodiscard]] bool StaysInFile(const BoundTensor& tensor, Residence residence) const;
   [[nodiscard]] Result<> RunLayers(const Step& step, const LayerRange& layers);

@@ -130,6 +130,9 @@ Scratch Scratch::Lay(const HyperParams& hp, const ScratchShape& shape, memory::C
   s.k = carver.Take<float>(n * w.k);
   s.v = carver.Take<float>(n * w.v);
   s.attended = carver.Take<float>(n * w.attended);
+  s.block_keys = carver.Take<uint16_t>(n * shape.quantized_keys);
+  s.block_values = carver.Take<uint16_t>(n * shape.quantized_values);
+  s.last_of_blocks = carver.Take<uint32_t>(shape.quantized_keys == 0 ? 0 : n);
   s.visible = carver.Take<kernels::VisibleSlots>(n);
   s.attention_tiles = carver.Take<AttentionTile>(n);
   s.gate = carver.Take<float>(pairs * w.ff);

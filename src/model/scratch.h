@@ -37,6 +37,9 @@ struct ScratchShape {
   uint32_t n_threads = 0;
   PackedFormats formats;
   uint64_t embedding_row_bytes = 0;
+  // Elements of a token's keys and values in the widest layer whose cache is quantized.
+  uint64_t quantized_keys = 0;
+  uint64_t quantized_values = 0;
   size_t (*matmul_workspace_bytes)(uint64_t k) = nullptr;
   size_t (*attention_workspace_bytes)(uint32_t head_dim_k, uint32_t head_dim_v) = nullptr;
 };
@@ -100,11 +103,14 @@ struct Routing {
 };
 
 struct Scratch {
-  std::span<float> x;                        // [n][hidden_dim]: the residual stream
-  std::span<float> branch;                   // [n][hidden_dim]: what the present branch adds to it
-  std::span<float> normed;                   // [n][hidden_dim]
-  std::span<float> q, k, v;                  // [n][heads * head_dim]
-  std::span<float> attended;                 // [n][n_heads * head_dim_v]
+  std::span<float> x;         // [n][hidden_dim]: the residual stream
+  std::span<float> branch;    // [n][hidden_dim]: what the present branch adds to it
+  std::span<float> normed;    // [n][hidden_dim]
+  std::span<float> q, k, v;   // [n][heads * head_dim]
+  std::span<float> attended;  // [n][n_heads * head_dim_v]
+  // Of a layer whose cache is quantized, in F16: blocks that a pass fills (LayerKv).
+  std::span<uint16_t> block_keys, block_values;
+  std::span<uint32_t> last_of_blocks;        // [n], where there are such layers
   std::span<kernels::VisibleSlots> visible;  // [n]
   std::span<AttentionTile> attention_tiles;  // [n]
   std::span<float> gate, up;                 // [pairs][expert_ff_dim]

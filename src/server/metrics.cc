@@ -14,6 +14,7 @@ namespace {
 // One model at one moment.
 struct ModelState {
   std::string name;
+  std::string kv_type;
   engine::ServiceSnapshot service;
   memory::LedgerSnapshot ledger;
   std::optional<engine::PagingSnapshot> paging;
@@ -101,6 +102,13 @@ void WriteTokens(PrometheusText& out, States states) {
                                               : static_cast<double>(s.service.kv_blocks_used) /
                                                     static_cast<double>(s.service.kv_blocks_total);
       });
+}
+
+void WriteKvTypes(PrometheusText& out, States states) {
+  out.Family("kv_cache_info", "gauge", "In what keys and values are kept.");
+  for (const ModelState& state : states) {
+    out.Sample(state.With("type", state.kv_type), 1);
+  }
 }
 
 void WriteTimes(PrometheusText& out, States states) {
@@ -272,6 +280,7 @@ std::string WriteMetrics(std::span<const ModelMetrics> models,
   std::vector<ModelState> states;
   for (const ModelMetrics& model : models) {
     states.push_back({.name = model.name,
+                      .kv_type = model.service->summary().kv_type,
                       .service = model.service->Snapshot(),
                       .ledger = model.service->ledger(),
                       .paging = model.service->paging(),
@@ -281,6 +290,7 @@ std::string WriteMetrics(std::span<const ModelMetrics> models,
   PrometheusText out;
   WriteRequests(out, states);
   WriteTokens(out, states);
+  WriteKvTypes(out, states);
   WriteTimes(out, states);
   WriteLedger(out, states);
   WriteProcess(out, states);

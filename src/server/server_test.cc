@@ -256,5 +256,19 @@ TEST(ServerRoutes, MovesTheLine) {
       AllOf(HasSubstr("\"kv\":"), HasSubstr("\"resident_bytes\":"), HasSubstr("\"bound\":null")));
 }
 
+TEST(ServerRoutes, TellsThatKeysAndValuesAreQuantized) {
+  TestServer server({.n_parallel = 2}, {.type = tensor::KvType::kQ8, .layers = {}});
+  const auto response = server.Ask("POST", "/v1/chat/completions", ChatBody(""));
+  EXPECT_THAT(ContentOf(response), HasSubstr("Paris"));
+  EXPECT_EQ(Json(response.body).Get("usage").Get("plimsoll").Get("kv_type").string(), "q8");
+  const auto messages =
+      server.Ask("POST", "/v1/messages",
+                 R"({"model":"","max_tokens":8,"messages":[{"role":"user","content":"Hello"}]})");
+  EXPECT_EQ(Json(messages.body).Get("usage").Get("plimsoll").Get("kv_type").string(), "q8");
+  EXPECT_THAT(server.Ask("GET", "/v1/engine/memory").body, HasSubstr(R"("kv_type":"q8")"));
+  EXPECT_THAT(server.Ask("GET", "/metrics").body, HasSubstr("plimsoll_kv_cache_info{"));
+  EXPECT_THAT(server.Ask("GET", "/metrics").body, HasSubstr(R"(type="q8"} 1)"));
+}
+
 }  // namespace
 }  // namespace plimsoll::server

@@ -130,9 +130,10 @@ class OneModel final : public Models {
 
 class TestServer {
  public:
-  explicit TestServer(const engine::ServiceOptions& options = {.n_parallel = 2}) {
-    auto engine =
-        engine::Engine::Load({.n_ctx = 512, .n_parallel = options.n_parallel, .n_threads = 1}, {});
+  explicit TestServer(const engine::ServiceOptions& options = {.n_parallel = 2},
+                      const kv::Precision& kv = {}) {
+    auto engine = engine::Engine::Load(
+        {.n_ctx = 512, .n_parallel = options.n_parallel, .n_threads = 1, .kv = kv}, {});
     service_ = engine::StartService(std::move(*engine), options).value();
     auto serving = std::make_shared<Serving>();
     serving->models = std::make_shared<OneModel>(service_);

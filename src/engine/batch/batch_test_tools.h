@@ -32,13 +32,15 @@ struct Heard final : GenerationSink {
 };
 
 inline std::unique_ptr<Engine> LoadBundled(uint32_t n_ctx, uint32_t n_parallel = 1,
-                                           std::optional<SizeSpec> memory = std::nullopt) {
+                                           std::optional<SizeSpec> memory = std::nullopt,
+                                           const kv::Precision& kv = {}) {
   auto engine = Engine::Load({.memory = memory,
                               .n_ctx = n_ctx,
                               .n_parallel = n_parallel,
                               .n_threads = 1,
                               .prefill_chunk = 64,
-                              .batches = true},
+                              .batches = true,
+                              .kv = kv},
                              {});
   EXPECT_TRUE(engine) << (engine ? "" : engine.error().message);
   return std::move(*engine);

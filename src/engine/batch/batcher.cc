@@ -20,8 +20,8 @@ constexpr uint32_t kLeastPromptChunk = 32;
 prefix::WaysBack RecomputeCost(const EngineState& state) {
   constexpr double kMultiplyAddsPerSecond = 1e10;
   const uint32_t middle = state.summary.n_ctx / 2;
-  const double attention =
-      static_cast<double>(AttentionAt(state.model->hyper_params(), middle).multiply_adds);
+  const auto attention = static_cast<double>(
+      AttentionAt(state.model->hyper_params(), state.kv_pool->layout(), middle).multiply_adds);
   return {.seconds_per_token =
               static_cast<double>(state.contents.parameters_active) / kMultiplyAddsPerSecond,
           .seconds_per_token_and_position = attention / (middle + 1.0) / kMultiplyAddsPerSecond};
@@ -63,7 +63,8 @@ Result<std::unique_ptr<Batcher>> Batcher::Create(EngineState& state, const Batch
         state, order::TurnLimits{.max_still_seconds = options.max_still_seconds,
                                  .min_groups = options.min_decode_groups});
   }
-  const uint64_t n_blocks = options.n_parallel * kv::BlockPool::BlocksFor(state.summary.n_ctx);
+  const uint64_t n_blocks =
+      options.n_parallel * state.kv_pool->layout().BlocksOfSequence(state.summary.n_ctx);
   if (auto promised = state.kv_pool->Promise(n_blocks); !promised) {
     return Forward(promised);
   }
@@ -231,7 +232,8 @@ void Batcher::PlanPrompts(uint32_t budget) {
   for (size_t i = 0; i < reading.size() && budget > 0; ++i) {
     const auto n_left = static_cast<uint32_t>(reading.size() - i);
     const uint32_t share = std::max(budget / n_left, 1U);
-    const uint32_t n = std::min(reading[i]->n_pending(), share);
+    const uint32_t n = reading[i]->kv->PassTokens(reading[i]->n_computed,
+                                                  std::min(reading[i]->n_pending(), share));
     plan_.push_back({.sequence = reading[i],
                      .n = n,
                      .wants_logits = n == reading[i]->n_pending(),

@@ -138,13 +138,13 @@ bool Batcher::FitsBesideRunning(Sequence& sequence, uint32_t n_shared) {
     return true;
   }
   std::vector<order::Growing> growing;
+  const uint32_t n_begun = (1 + state_.kv_pool->layout().n_open_blocks()) * kv::kBlockTokens;
   const auto add = [&](const Sequence& one, uint32_t n_not_its_own) {
     const auto n_tokens = static_cast<double>(one.tokens.size());
     const double n_done = n_tokens - one.n_prompt();
     const double n_all = std::max(one.expected_output.value_or(0), n_done * kLongerThanGuessed);
     // Up to a block is begun and not full.
-    growing.push_back(
-        {.n_now = n_tokens - n_not_its_own + kv::kBlockTokens, .n_more = n_all - n_done});
+    growing.push_back({.n_now = n_tokens - n_not_its_own + n_begun, .n_more = n_all - n_done});
   };
   std::ranges::for_each(running_, [&](const SequencePtr& one) { add(*one, one->n_reused); });
   add(sequence, n_shared);

@@ -177,8 +177,9 @@ Result<std::vector<float>> Batcher::Embed(std::span<const TokenId> tokens) {
   std::vector<double> sum(dim, 0);
   std::vector<float> hidden;
   for (uint32_t first = 0; first < tokens.size();) {
-    const auto n =
+    const auto chunk =
         static_cast<uint32_t>(std::min<size_t>(tokens.size() - first, state_.model->max_chunk()));
+    const uint32_t n = kv.PassTokens(first, chunk);
     chunk_.clear();
     for (uint32_t i = first; i < first + n; ++i) {
       chunk_.push_back({.token = tokens[i], .position = i, .slot = i, .sequence = &kv});

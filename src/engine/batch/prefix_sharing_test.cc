@@ -110,12 +110,12 @@ void ExpectNothingInUse(const Engine& engine, const Batcher& batcher) {
 }
 
 // With the cache, without it, and where every block that is kept has to make room again.
-TEST(PrefixSharing, ChangesNothingOfWhatIsSaid) {
+void ExpectSameWords(const kv::Precision& kv, uint64_t n_seeds) {
   const auto log = std::filesystem::path(testing::TempDir()) /
                    ("plimsoll_prefix_log_" + std::to_string(::getpid()));
-  for (uint64_t seed = 1; seed <= (kSanitized ? 1U : 3U); ++seed) {
+  for (uint64_t seed = 1; seed <= n_seeds; ++seed) {
     SCOPED_TRACE(seed);
-    const auto engine = LoadBundled(512, 4);
+    const auto engine = LoadBundled(512, 4, std::nullopt, kv);
     uint64_t least = 0;
     std::vector<std::string> without;
     {
@@ -127,17 +127,18 @@ TEST(PrefixSharing, ChangesNothingOfWhatIsSaid) {
     {
       const auto batcher = engine->NewBatcher({.n_parallel = 4}).value();
       EXPECT_EQ(Converse(*engine, *batcher, seed), without);
-      EXPECT_GT(batcher->totals().prompt_tokens_reused, batcher->totals().prompt_tokens / 2);
+      EXPECT_GT(batcher->totals().prompt_tokens_reused,
+                batcher->totals().prompt_tokens / (kv.is_lossy() ? 4 : 2));
       ExpectNothingInUse(*engine, *batcher);
     }
     EXPECT_EQ(engine->ledger().of(memory::Account::kPrefix).bytes, 0U);
     {
-      const auto roomy = LoadBundled(512);
+      const auto roomy = LoadBundled(512, 1, std::nullopt, kv);
       least = roomy->ledger().reserved_bytes;
       const auto batcher = roomy->NewBatcher({.n_parallel = 1}).value();
       least = roomy->ledger().reserved_bytes;
     }
-    const auto tight = LoadBundled(512, 1, SizeSpec{.bytes = least});
+    const auto tight = LoadBundled(512, 1, SizeSpec{.bytes = least}, kv);
     {
       const auto batcher = tight->NewBatcher({.n_parallel = 1, .prefix_log = log}).value();
       EXPECT_EQ(Converse(*tight, *batcher, seed), without);
@@ -150,6 +151,13 @@ TEST(PrefixSharing, ChangesNothingOfWhatIsSaid) {
     EXPECT_GT(checked->n_evicted, 50U);
   }
   std::filesystem::remove(log);
+}
+
+TEST(PrefixSharing, ChangesNothingOfWhatIsSaid) { ExpectSameWords({}, kSanitized ? 1 : 3); }
+
+// Only whole blocks are shared, and only these.
+TEST(PrefixSharing, ChangesNothingWithQuantizedBlocks) {
+  ExpectSameWords({.type = tensor::KvType::kQ4, .layers = {}}, 1);
 }
 
 TEST(PrefixSharing, OwnersCannotTellWhatOthersAsked) {

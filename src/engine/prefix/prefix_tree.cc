@@ -181,6 +181,9 @@ uint32_t PrefixTree::ReadyTokens(Hold& hold) const {
     ++hold.n_ready_nodes_;
   }
   uint32_t n = static_cast<uint32_t>(hold.n_ready_nodes_) * kBlockTokens;
+  if (!shares_parts()) {
+    return n;
+  }
   if (hold.n_ready_nodes_ < hold.path_.size()) {
     n += nodes_[hold.path_[hold.n_ready_nodes_]].n_ready;
   } else if (hold.partial_ != Hold::kNone) {
@@ -199,12 +202,15 @@ bool PrefixTree::IsPromised(Hold& hold, uint32_t n) const {
       return true;
     }
   }
-  return hold.partial_ != Hold::kNone && nodes_[hold.partial_].n_promisers > 0 &&
+  return shares_parts() && hold.partial_ != Hold::kNone && nodes_[hold.partial_].n_promisers > 0 &&
          hold.path_.size() * kBlockTokens + hold.n_partial_ >= wanted;
 }
 
 std::unique_ptr<kv::KvSequence> PrefixTree::Share(const Hold& hold, uint32_t n,
                                                   uint32_t max_tokens) const {
+  if (!shares_parts()) {
+    n = n / kBlockTokens * kBlockTokens;
+  }
   std::vector<BlockId> blocks;
   for (size_t i = 0; i < kv::BlockPool::BlocksFor(n); ++i) {
     const Node& node = nodes_[i < hold.path_.size() ? hold.path_[i] : hold.partial_];

@@ -6,7 +6,8 @@
 // of its own and never meets another's. A running sequence's prompt is in the tree from its start,
 // as a promise: others that begin alike wait for it rather than compute it twice; as it is computed
 // it becomes ready. Blocks that no sequence uses stay for as long as nobody needs the memory, and
-// go in the order of their price (price.h), leaves first.
+// go in the order of their price (price.h), leaves first. Where layers are quantized
+// (kv::BlockLayout) only whole blocks are shared.
 //
 // A request holds the deepest node that it uses; what is held, and all above it, is never evicted.
 //
@@ -111,7 +112,7 @@ class PrefixTree {
   // Whether running sequences will compute at least `n` tokens more of it.
   [[nodiscard]] bool IsPromised(Hold& hold, uint32_t n) const;
 
-  // A sequence of the first `n` of the ready tokens.
+  // A sequence of the first `n` of the ready tokens, or of the whole blocks of these.
   [[nodiscard]] std::unique_ptr<kv::KvSequence> Share(const Hold& hold, uint32_t n,
                                                       uint32_t max_tokens) const;
   // The request begins to run, `n_found` tokens of which it need not compute: the others become a
@@ -187,6 +188,7 @@ class PrefixTree {
     uint32_t n_common = 0;
   };
 
+  [[nodiscard]] bool shares_parts() const { return pool_.layout().n_open_blocks() == 0; }
   // Nodes that have been charged and are not used.
   [[nodiscard]] uint64_t n_room() const { return free_.size() + n_charged_ - nodes_.size(); }
   // Makes that at least n, of the ledger or by evicting; false when it is fewer.

@@ -179,6 +179,9 @@ bool PrefixTree::Leave(Hold& hold, size_t i, Key mine, const kv::KvSequence& kv,
 
 // The node has what was computed most of; a whole block is there once.
 void PrefixTree::Settle(Node& node, kv::KvSequence& kv, size_t i, uint32_t n_mine) {
+  if (n_mine < kv::kBlockTokens && !shares_parts()) {
+    return;
+  }
   const BlockId block = kv.blocks()[i];
   if (n_mine > node.n_ready) {
     if (node.block && node.block != block) {

@@ -5,7 +5,7 @@
 
 namespace plimsoll::kernels::avx2 {
 
-void Attention(const AttentionArgs& args) { AttentionOf<F32x16, F16Slots>(args); }
+void Attention(const AttentionArgs& args) { AttentionOf<F32x16>(args); }
 
 size_t AttentionWorkspaceBytes(uint32_t head_dim_k, uint32_t head_dim_v) {
   return AttentionWorkspaceBytesOf(head_dim_k, head_dim_v);

@@ -30,6 +30,20 @@ struct F32x8 {
   static F32x8 LoadF16(const void* p) {
     return {_mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p)))};
   }
+  static F32x8 LoadBF16(const void* p) {
+    const __m128i halves = _mm_loadu_si128(static_cast<const __m128i*>(p));
+    return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16))};
+  }
+  static F32x8 LoadI8(const void* p) {
+    const __m128i bytes = _mm_loadl_epi64(static_cast<const __m128i*>(p));
+    return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes))};
+  }
+  // Of eight bytes the low halves (lane 0), or the high ones (lane 8).
+  static F32x8 LoadU4(const void* p, size_t lane) {
+    const __m128i pairs = _mm_loadl_epi64(static_cast<const __m128i*>(p));
+    const __m128i halves = lane == 0 ? pairs : _mm_srli_epi16(pairs, 4);
+    return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_and_si128(halves, _mm_set1_epi8(0x0F))))};
+  }
   void Store(float* p) const { _mm256_storeu_ps(p, v); }
 };
 // Loads `a` once. Compilers repeat a load as the memory operand of every use, which costs more than
@@ -61,6 +75,14 @@ struct F32x16 {
   static F32x16 LoadF16Part(const void* p, size_t n) { return FromF16(Load16Part(p, n)); }
   static F32x16 LoadBF16(const void* p) { return FromBF16(Load16(p)); }
   static F32x16 LoadBF16Part(const void* p, size_t n) { return FromBF16(Load16Part(p, n)); }
+  static F32x16 LoadI8(const void* p) {
+    const auto* bytes = static_cast<const std::byte*>(p);
+    return {F32x8::LoadI8(bytes).v, F32x8::LoadI8(bytes + 8).v};
+  }
+  // The low halves of eight bytes, then their high halves.
+  static F32x16 LoadU4(const void* p, size_t /*lane*/) {
+    return {F32x8::LoadU4(p, 0).v, F32x8::LoadU4(p, 8).v};
+  }
 
   // p[0], p[0], p[1], p[1], ... p[7], p[7].
   static F32x16 LoadTwice(const float* p) {

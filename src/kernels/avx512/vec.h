@@ -43,6 +43,16 @@ struct F32x16 {
   static F32x16 LoadBF16Part(const void* p, size_t n) {
     return {WidenBF16(_mm256_maskz_loadu_epi16(FirstLanes(n), p))};
   }
+  static F32x16 LoadI8(const void* p) {
+    const __m128i bytes = _mm_loadu_si128(static_cast<const __m128i*>(p));
+    return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes))};
+  }
+  // The low halves of eight bytes, then their high halves.
+  static F32x16 LoadU4(const void* p, size_t /*lane*/) {
+    const __m128i pairs = _mm_loadl_epi64(static_cast<const __m128i*>(p));
+    const __m128i halves = _mm_unpacklo_epi64(pairs, _mm_srli_epi16(pairs, 4));
+    return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_and_si128(halves, _mm_set1_epi8(0x0F))))};
+  }
 
   // p[0], p[0], p[1], p[1], ... p[7], p[7].
   static F32x16 LoadTwice(const float* p) {

@@ -161,26 +161,63 @@ inline void AddValuesOfBatch(const Slots& values, size_t dim, Batch& batch, size
   }
 }
 
+// What is asked for ahead of a block.
 struct BlockAhead {
   Ahead keys;
   Ahead values;
 
   BlockAhead() = default;
-  BlockAhead(const AttentionArgs& args, const std::byte* block)
-      : keys(block, args.k_offset, kKvBlockTokens * args.k_stride) {
-    if (args.v_offset < args.k_offset || args.v_offset >= args.k_offset + args.k_stride) {
-      values = Ahead(block, args.v_offset, kKvBlockTokens * args.v_stride);
+  BlockAhead(const AttentionArgs& args, uint32_t block) {
+    if (block == args.open.idx) {
+      return;  // it was written a moment ago
     }
+    const std::byte* data = args.blocks[block];
+    if (IsQuantized(args.type)) {
+      const PanelBytes bytes(args);
+      keys = Ahead(data, args.k_offset, bytes.keys);
+      values = Ahead(data, args.v_offset, bytes.values);
+      return;
+    }
+    keys = Ahead(data, args.k_offset, kKvBlockTokens * args.k_stride);
+    if (args.v_offset < args.k_offset || args.v_offset >= args.k_offset + args.k_stride) {
+      values = Ahead(data, args.v_offset, kKvBlockTokens * args.v_stride);
+    }
+  }
+
+ private:
+  struct PanelBytes {
+    size_t keys;
+    size_t values;
+
+    explicit PanelBytes(const AttentionArgs& args) {
+      const bool in_keys = args.values_in_keys;
+      const auto scaling = in_keys ? tensor::KvScaling::kPerToken : tensor::KvScaling::kPerChannel;
+      keys = tensor::KvPanel{args.type, scaling, args.head_dim_k}.bytes();
+      values =
+          in_keys
+              ? 0
+              : tensor::KvPanel{args.type, tensor::KvScaling::kPerToken, args.head_dim_v}.bytes();
+    }
+  };
+};
+
+// The parts of a workspace, in floats.
+struct Workspace {
+  float* wide;          // a block's keys or values
+  float* key_scales;    // and minima
+  float* value_scales;  // and minima
+
+  explicit Workspace(const AttentionArgs& args) : wide(reinterpret_cast<float*>(args.workspace)) {
+    const size_t dim = args.head_dim_k > args.head_dim_v ? args.head_dim_k : args.head_dim_v;
+    key_scales = wide + kKvBlockTokens * WideStride(dim);
+    value_scales = key_scales + 2 * ScaleRoom(args.head_dim_k);
   }
 };
 
-// Merges a block into the n active rows.
-template <class V, template <class> class Slots>
-inline void MergeBlock(const AttentionArgs& args, const std::byte* block, Batch& batch, size_t n,
-                       const BlockAhead& ahead) {
-  const Slots<V> keys = {block + args.k_offset, args.k_stride};
-  const Slots<V> values = {block + args.v_offset, args.v_stride};
-  auto* wide = reinterpret_cast<float*>(args.workspace);
+// Merges a block's keys and values into the n active rows.
+template <class V, class Keys, class Values>
+inline void MergeSlots(const AttentionArgs& args, const Keys& keys, const Values& values,
+                       Batch& batch, size_t n, float* wide, const BlockAhead& ahead) {
   uint32_t visible = 0;
   for (size_t r = 0; r < n; ++r) {
     visible |= batch.active[r]->visible;
@@ -201,6 +238,48 @@ inline void MergeBlock(const AttentionArgs& args, const std::byte* block, Batch&
     AddValuesOfBatch<V>(Widen<V>(values, visible, args.head_dim_v, wide), args.head_dim_v, batch, n,
                         corrections, ahead.values);
   }
+}
+
+template <class V, bool kIsQ4>
+inline void MergePanels(const AttentionArgs& args, const std::byte* block, Batch& batch, size_t n,
+                        const BlockAhead& ahead) {
+  const Workspace work(args);
+  const std::byte* keys = block + args.k_offset;
+  if (args.values_in_keys) {
+    const auto both = OpenPanel<V, kIsQ4, true>(keys, args.head_dim_k, work.key_scales);
+    MergeSlots<V>(args, both, both, batch, n, work.wide, ahead);
+  } else {
+    MergeSlots<V>(
+        args, OpenPanel<V, kIsQ4, false>(keys, args.head_dim_k, work.key_scales),
+        OpenPanel<V, kIsQ4, true>(block + args.v_offset, args.head_dim_v, work.value_scales), batch,
+        n, work.wide, ahead);
+  }
+}
+
+template <class V>
+inline void MergeBlock(const AttentionArgs& args, uint32_t idx, Batch& batch, size_t n,
+                       const BlockAhead& ahead) {
+  float* wide = Workspace(args).wide;
+  const bool is_open = idx == args.open.idx;
+  const std::byte* block = is_open ? nullptr : args.blocks[idx];
+  switch (is_open ? tensor::KvType::kF16 : args.type) {
+    case tensor::KvType::kQ8:
+      return MergePanels<V, false>(args, block, batch, n, ahead);
+    case tensor::KvType::kQ4:
+      return MergePanels<V, true>(args, block, batch, n, ahead);
+    case tensor::KvType::kBF16:
+      return MergeSlots<V>(args, BF16Slots<V>{block + args.k_offset, args.k_stride},
+                           BF16Slots<V>{block + args.v_offset, args.v_stride}, batch, n, wide,
+                           ahead);
+    case tensor::KvType::kF16:
+      break;
+  }
+  const OpenBlock& open = args.open;
+  const F16Slots<V> keys = {is_open ? open.keys : block + args.k_offset,
+                            is_open ? args.head_dim_k * sizeof(uint16_t) : args.k_stride};
+  const F16Slots<V> values = {is_open ? open.values : block + args.v_offset,
+                              is_open ? open.value_stride : args.v_stride};
+  MergeSlots<V>(args, keys, values, batch, n, wide, ahead);
 }
 
 template <class V>
@@ -262,7 +341,7 @@ inline size_t Activate(const AttentionArgs& args, size_t first, size_t n, uint32
 }
 
 // Rows [first, first + n), n <= kBatchRows, over all blocks that they see.
-template <class V, template <class> class Slots>
+template <class V>
 inline void AttendRows(const AttentionArgs& args, size_t first, size_t n) {
   Batch batch;
   BeginRows(args, first, n, batch.rows);
@@ -276,8 +355,7 @@ inline void AttendRows(const AttentionArgs& args, size_t first, size_t n) {
     if (const size_t n_active = Activate(args, first, n, block, batch); n_active > 0) {
       const uint32_t next = block + 1;
       const bool goes_on = next * kKvBlockTokens < end && SeenByAny(args, first, n, next);
-      MergeBlock<V, Slots>(args, args.blocks[block], batch, n_active,
-                           goes_on ? BlockAhead(args, args.blocks[next]) : BlockAhead());
+      MergeBlock<V>(args, block, batch, n_active, goes_on ? BlockAhead(args, next) : BlockAhead());
     }
   }
   for (size_t r = 0; r < n; ++r) {
@@ -286,17 +364,18 @@ inline void AttendRows(const AttentionArgs& args, size_t first, size_t n) {
   }
 }
 
-template <class V, template <class> class Slots>
+template <class V>
 void AttentionOf(const AttentionArgs& args) {
   const size_t n_rows = size_t{args.n_tokens} * args.n_group;
   for (size_t r = 0; r < n_rows; r += kBatchRows) {
-    AttendRows<V, Slots>(args, r, n_rows - r < kBatchRows ? n_rows - r : kBatchRows);
+    AttendRows<V>(args, r, n_rows - r < kBatchRows ? n_rows - r : kBatchRows);
   }
 }
 
 inline size_t AttentionWorkspaceBytesOf(uint32_t head_dim_k, uint32_t head_dim_v) {
   const size_t dim = head_dim_k > head_dim_v ? head_dim_k : head_dim_v;
-  return kKvBlockTokens * WideStride(dim) * sizeof(float);
+  const size_t n_scales = 2 * (ScaleRoom(head_dim_k) + ScaleRoom(head_dim_v));
+  return (kKvBlockTokens * WideStride(dim) + n_scales) * sizeof(float);
 }
 
 }  // namespace

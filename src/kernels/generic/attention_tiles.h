@@ -51,21 +51,79 @@ class Ahead {
   uintptr_t end_ = 0;
 };
 
+// Slots: of a slot, a register of dimensions from d on (Load), or the first n of a vector of them
+// (LoadPart, whose other lanes are unspecified); and how many bytes hold n elements.
+
 // The F16 keys or values of a block.
 template <class V>
 struct F16Slots {
   const std::byte* data;
   size_t stride;  // bytes from a slot to the next
 
-  // A register of dimensions from d on, or the first n of a vector of them.
   typename V::Register Load(size_t slot, size_t d) const {
     return V::Register::LoadF16(At(slot, d));
   }
   V LoadPart(size_t slot, size_t d, size_t n) const { return V::LoadF16Part(At(slot, d), n); }
+  static constexpr size_t BytesOf(size_t n) { return n * sizeof(uint16_t); }
 
  private:
   [[nodiscard]] const std::byte* At(size_t slot, size_t d) const {
     return data + slot * stride + d * sizeof(uint16_t);
+  }
+};
+
+template <class V>
+struct BF16Slots {
+  const std::byte* data;
+  size_t stride;  // bytes from a slot to the next
+
+  typename V::Register Load(size_t slot, size_t d) const {
+    return V::Register::LoadBF16(At(slot, d));
+  }
+  V LoadPart(size_t slot, size_t d, size_t n) const { return V::LoadBF16Part(At(slot, d), n); }
+  static constexpr size_t BytesOf(size_t n) { return n * sizeof(uint16_t); }
+
+ private:
+  [[nodiscard]] const std::byte* At(size_t slot, size_t d) const {
+    return data + slot * stride + d * sizeof(uint16_t);
+  }
+};
+
+// The codes of a panel (tensor/kv_panel.h), with its scales and minima as floats: of each channel,
+// or of each group of a slot.
+template <class V, bool kIsQ4, bool kByToken>
+struct PanelSlots {
+  const std::byte* codes;
+  size_t stride;  // bytes from a slot to the next
+  const float* scales;
+  const float* minima;  // of kIsQ4
+  size_t n_groups;      // of kByToken
+
+  typename V::Register Load(size_t slot, size_t d) const {
+    return Element<typename V::Register>(slot, d);
+  }
+  V LoadPart(size_t slot, size_t d, size_t /*n*/) const { return Element<V>(slot, d); }
+  static constexpr size_t BytesOf(size_t n) { return kIsQ4 ? n / 2 : n; }
+
+ private:
+  template <class T>
+  T Element(size_t slot, size_t d) const {
+    const std::byte* row = codes + slot * stride;
+    if constexpr (kIsQ4) {
+      constexpr size_t kHalf = tensor::kKvLane / 2;
+      const T code = T::LoadU4(row + d / tensor::kKvLane * kHalf, d % tensor::kKvLane);
+      return Fma(code, Of<T>(scales, slot, d), Of<T>(minima, slot, d));
+    } else {
+      return T::LoadI8(row + d) * Of<T>(scales, slot, d);
+    }
+  }
+  template <class T>
+  T Of(const float* table, size_t slot, size_t d) const {
+    if constexpr (kByToken) {
+      return T::Set(table[slot * n_groups + d / tensor::kKvGroup]);
+    } else {
+      return T::Load(table + d);
+    }
   }
 };
 
@@ -81,9 +139,36 @@ struct FloatSlots {
   V LoadPart(size_t slot, size_t d, size_t n) const {
     return V::LoadPart(data + slot * stride + d, n);
   }
+  // Of what they were widened from, for Ahead.
+  static constexpr size_t BytesOf(size_t n) { return n * sizeof(uint16_t); }
 };
 
 constexpr size_t WideStride(size_t dim) { return (dim + kStripes - 1) / kStripes * kStripes; }
+
+// Floats for the scales, or the minima, of a panel.
+constexpr size_t ScaleRoom(size_t dim) {
+  return (dim + tensor::kKvGroup - 1) / tensor::kKvGroup * tensor::kKvGroup;
+}
+
+// Opens the panel at `data`; its scales and minima go to `room`, 2 * ScaleRoom(dim) floats.
+template <class V, bool kIsQ4, bool kByToken>
+inline PanelSlots<V, kIsQ4, kByToken> OpenPanel(const std::byte* data, size_t dim, float* room) {
+  const size_t padded = WideStride(dim);
+  const size_t n_groups = (dim + tensor::kKvGroup - 1) / tensor::kKvGroup;
+  const size_t n_scales = kByToken ? kKvBlockTokens * n_groups : padded;
+  float* minima = room + ScaleRoom(dim);
+  for (size_t i = 0; i < n_scales; i += kStripes) {
+    const V scales = V::LoadF16(data + i * sizeof(uint16_t));
+    scales.Store(room + i);
+    if constexpr (kIsQ4 && kByToken) {
+      (scales * V::Set(-8)).Store(minima + i);
+    } else if constexpr (kIsQ4) {
+      V::LoadF16(data + (n_scales + i) * sizeof(uint16_t)).Store(minima + i);
+    }
+  }
+  const size_t n_halves = kIsQ4 && !kByToken ? 2 * n_scales : n_scales;
+  return {data + n_halves * sizeof(uint16_t), kIsQ4 ? padded / 2 : padded, room, minima, n_groups};
+}
 
 // Writes the `visible` slots as floats to `wide`.
 template <class V, class Slots>
@@ -118,7 +203,7 @@ inline void DotTile(const float* const* q, const Slots& keys, size_t first, size
       }
     }
     for (size_t d = lane; d < whole; d += kStripes) {
-      ahead.Step(kKeys * V::kRegisterLanes * sizeof(uint16_t));
+      ahead.Step(Slots::BytesOf(kKeys * V::kRegisterLanes));
       Register key[kKeys];
       for (size_t k = 0; k < kKeys; ++k) {
         key[k] = keys.Load(first + k, d);
@@ -188,7 +273,7 @@ inline void ValueTile(const Slots& values, uint32_t slots, size_t d,
   }
   for (uint32_t bits = slots; bits != 0; bits &= bits - 1) {
     const auto slot = static_cast<size_t>(__builtin_ctz(bits));
-    ahead.Step(kChunks * V::kRegisterLanes * sizeof(uint16_t));
+    ahead.Step(Slots::BytesOf(kChunks * V::kRegisterLanes));
     Register value[kChunks];
     for (size_t c = 0; c < kChunks; ++c) {
       value[c] = values.Load(slot, d + c * V::kRegisterLanes);
@@ -225,10 +310,16 @@ inline void AddValues(const Slots& values, uint32_t slots, size_t dim,
                       const float (*p)[kKvBlockTokens], const float* corrections, Ahead& ahead,
                       float* const* out) {
   constexpr size_t kChunks = kRowRegisters<V, kRows>;
+  constexpr size_t kHalfTile = 4;  // still enough sums at a time to wait for none
   constexpr size_t kLanes = V::kRegisterLanes;
   size_t d = 0;
   for (; d + kChunks * kLanes <= dim; d += kChunks * kLanes) {
     ValueTile<V, kRows, kChunks>(values, slots, d, p, corrections, ahead, out);
+  }
+  if constexpr (kChunks > kHalfTile) {
+    for (; d + kHalfTile * kLanes <= dim; d += kHalfTile * kLanes) {
+      ValueTile<V, kRows, kHalfTile>(values, slots, d, p, corrections, ahead, out);
+    }
   }
   for (; d + kLanes <= dim; d += kLanes) {
     ValueTile<V, kRows, 1>(values, slots, d, p, corrections, ahead, out);

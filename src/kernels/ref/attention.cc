@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "kernels/half.h"
+#include "kernels/kv_panels.h"
 #include "kernels/math.h"
 #include "kernels/ref/ref.h"
 #include "kernels/ref/stripes.h"
@@ -14,10 +15,10 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-float LoadF16(const std::byte* p, uint64_t i) {
+float LoadHalf(const std::byte* p, uint64_t i, bool is_bf16) {
   uint16_t bits = 0;
   std::memcpy(&bits, p + i * sizeof(bits), sizeof(bits));
-  return F16ToFloat(bits);
+  return is_bf16 ? BF16ToFloat(bits) : F16ToFloat(bits);
 }
 
 bool IsVisible(const VisibleSlots& visible, uint32_t slot) {
@@ -67,10 +68,9 @@ class Head {
 
  private:
   float Score(uint32_t block, uint32_t i) const {
-    const std::byte* key = args_.blocks[block] + args_.k_offset + i * args_.k_stride;
     Stripes dot;
     for (uint32_t j = 0; j < args_.head_dim_k; ++j) {
-      dot.AddProduct(j, q_[j], LoadF16(key, j));
+      dot.AddProduct(j, q_[j], Key(block, i, j));
     }
     const float score = dot.Total() * args_.scale;
     const float cap = args_.logit_softcap;
@@ -97,10 +97,43 @@ class Head {
   }
 
   void AddValue(uint32_t block, uint32_t i, float p) {
-    const std::byte* value = args_.blocks[block] + args_.v_offset + i * args_.v_stride;
     for (uint32_t j = 0; j < args_.head_dim_v; ++j) {
-      out_[j] = std::fma(p, LoadF16(value, j), out_[j]);
+      out_[j] = std::fma(p, Value(block, i, j), out_[j]);
     }
+  }
+
+  // Element j of the key of slot i.
+  float Key(uint32_t block, uint32_t i, uint32_t j) const {
+    if (block == args_.open.idx) {
+      return LoadHalf(args_.open.keys, uint64_t{i} * args_.head_dim_k + j, false);
+    }
+    const std::byte* keys = args_.blocks[block] + args_.k_offset;
+    if (IsQuantized(args_.type)) {
+      return PanelElement(KeyPanel(), keys, i, j);
+    }
+    return LoadHalf(keys + i * args_.k_stride, j, args_.type == tensor::KvType::kBF16);
+  }
+
+  float Value(uint32_t block, uint32_t i, uint32_t j) const {
+    if (block == args_.open.idx) {
+      return LoadHalf(args_.open.values + i * args_.open.value_stride, j, false);
+    }
+    const std::byte* data = args_.blocks[block];
+    if (IsQuantized(args_.type)) {
+      return args_.values_in_keys ? PanelElement(KeyPanel(), data + args_.k_offset, i, j)
+                                  : PanelElement(ValuePanel(), data + args_.v_offset, i, j);
+    }
+    return LoadHalf(data + args_.v_offset + i * args_.v_stride, j,
+                    args_.type == tensor::KvType::kBF16);
+  }
+
+  tensor::KvPanel KeyPanel() const {
+    const auto scaling =
+        args_.values_in_keys ? tensor::KvScaling::kPerToken : tensor::KvScaling::kPerChannel;
+    return {args_.type, scaling, args_.head_dim_k};
+  }
+  tensor::KvPanel ValuePanel() const {
+    return {args_.type, tensor::KvScaling::kPerToken, args_.head_dim_v};
   }
 
   void Scale(float factor) {

@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/json_text.h"
 #include "server/api/api_error.h"
 
 namespace plimsoll::server::api {
@@ -34,7 +35,17 @@ struct Usage {
   double prefill_seconds = 0;
   double decode_seconds = 0;
   double total_seconds = 0;
+  // What keys and values were kept in, where that is not F16 throughout; else empty.
+  std::string kv_type;
 };
+
+// The member "plimsoll" of a usage: how the answer may differ from the engine's own. Nothing where
+// it does not.
+inline void WriteLosses(const Usage& usage, JsonText& json) {
+  if (!usage.kv_type.empty()) {
+    json.Key("plimsoll").BeginObject().Key("kv_type").String(usage.kv_type).EndObject();
+  }
+}
 
 // In the order in which they come. Of one choice: texts, reasoning and tool calls, then its end.
 // The task's last event is TaskEnd, or TaskFailed at any time.

@@ -327,6 +327,9 @@ void TaskRun::Send(std::string bytes) {
 
 void TaskRun::Complete() {
   usage_.total_seconds = std::chrono::duration<double>(Clock::now() - arrived_).count();
+  if (const std::string& type = service_->summary().kv_type; type != "f16") {
+    usage_.kv_type = type;
+  }
   Tell(TaskEnd{usage_});
   if (task_.stream) {
     exchange_->End();

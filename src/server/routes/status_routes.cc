@@ -89,6 +89,7 @@ http::Response Memory(const Models& models) {
     first = first.value_or(ledger);
     json.BeginObject();
     json.Key("model").String(service->summary().name);
+    json.Key("kv_type").String(service->summary().kv_type);
     json.Key("memory");
     engine::WriteMemory(json, ledger);
     if (const auto paging = service->paging()) {

@@ -35,12 +35,13 @@ std::string_view ErrorType(unsigned status) {
 }
 
 // The usage of a message: tokens that were in the cache are counted apart from the others.
-void WriteMessageUsage(JsonText& json, uint32_t n_prompt, uint32_t n_cached, uint32_t n_output) {
+void WriteMessageUsage(JsonText& json, const Usage& usage) {
   json.BeginObject();
-  json.Key("input_tokens").Number(n_prompt - n_cached);
+  json.Key("input_tokens").Number(usage.prompt_tokens - usage.cached_tokens);
   json.Key("cache_creation_input_tokens").Number(0);
-  json.Key("cache_read_input_tokens").Number(n_cached);
-  json.Key("output_tokens").Number(n_output);
+  json.Key("cache_read_input_tokens").Number(usage.cached_tokens);
+  json.Key("output_tokens").Number(usage.completion_tokens);
+  WriteLosses(usage, json);
   json.EndObject();
 }
 
@@ -116,8 +117,12 @@ class MessageStream final : public ReplyWriter {
     WriteMessageHead(json, identity_);
     json.Key("content").BeginArray().EndArray();
     json.Key("stop_reason").Null().Key("stop_sequence").Null().Key("usage");
-    WriteMessageUsage(json, progress != nullptr ? progress->n_total : 0,
-                      progress != nullptr ? progress->n_cached : 0, 0);
+    Usage usage;
+    if (progress != nullptr) {
+      usage.prompt_tokens = progress->n_total;
+      usage.cached_tokens = progress->n_cached;
+    }
+    WriteMessageUsage(json, usage);
     json.EndObject().EndObject();
     return NamedEvent("message_start", json.text());
   }
@@ -153,7 +158,7 @@ class MessageStream final : public ReplyWriter {
     json.BeginObject().Key("type").String("message_delta").Key("delta").BeginObject();
     end_.Write(json, usage, options_.max_tokens);
     json.EndObject().Key("usage");
-    WriteMessageUsage(json, usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens);
+    WriteMessageUsage(json, usage);
     json.EndObject();
     out += NamedEvent("message_delta", json.text());
     out += NamedEvent("message_stop", R"({"type":"message_stop"})");
@@ -244,7 +249,7 @@ class WholeMessage final : public ReplyWriter {
     json.EndArray();
     end_.Write(json, usage, options_.max_tokens);
     json.Key("usage");
-    WriteMessageUsage(json, usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens);
+    WriteMessageUsage(json, usage);
     json.EndObject();
     out = json.text();
   }

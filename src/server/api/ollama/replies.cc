@@ -85,6 +85,7 @@ void WriteDone(JsonText& json, std::string_view reason, const Usage& usage) {
   json.Key("prompt_eval_duration").Number(Nanoseconds(usage.prefill_seconds));
   json.Key("eval_count").Number(usage.completion_tokens);
   json.Key("eval_duration").Number(Nanoseconds(usage.decode_seconds));
+  WriteLosses(usage, json);
 }
 
 // Gathers events until there is something to say: with each event in a stream, at the end

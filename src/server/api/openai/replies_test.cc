@@ -68,6 +68,16 @@ constexpr std::string_view kTimingsJson =
     R"("prompt_per_token_ms":83.33333333333333,"prompt_per_second":12,"predicted_n":5,)"
     R"("predicted_ms":250,"predicted_per_token_ms":50,"predicted_per_second":20})";
 
+TEST(ChatReply, SaysWhatKeysAndValuesWereKeptIn) {
+  Usage usage = kUsage;
+  usage.kv_type = "q8";
+  const auto writer = MakeChatReply(kIdentity, {});
+  const std::string reply = writer->Write(TaskEnd{usage});
+  EXPECT_THAT(reply, testing::HasSubstr(
+                         R"("completion_tokens_details":{"reasoning_tokens":2},)"
+                         R"("plimsoll":{"kv_type":"q8"}})"));
+}
+
 TEST(ChatStream, ChunksComeInTheirOrder) {
   const auto writer = MakeChatReply(kIdentity, {.stream = true, .include_usage = true});
   EXPECT_EQ(writer->content_type(), "text/event-stream");

@@ -70,6 +70,7 @@ void WriteUsage(const Usage& usage, JsonText& json) {
   json.Key("cached_tokens").Number(usage.cached_tokens).EndObject();
   json.Key("completion_tokens_details").BeginObject();
   json.Key("reasoning_tokens").Number(usage.reasoning_tokens).EndObject();
+  WriteLosses(usage, json);
   json.EndObject();
 }
 

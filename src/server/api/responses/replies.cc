@@ -245,7 +245,9 @@ class ResponsesWriter final : public ReplyWriter {
     json.Key("output_tokens").Number(usage_->completion_tokens);
     json.Key("output_tokens_details").BeginObject();
     json.Key("reasoning_tokens").Number(usage_->reasoning_tokens).EndObject();
-    json.Key("total_tokens").Number(usage_->prompt_tokens + usage_->completion_tokens).EndObject();
+    json.Key("total_tokens").Number(usage_->prompt_tokens + usage_->completion_tokens);
+    WriteLosses(*usage_, json);
+    json.EndObject();
   }
 
   static std::string OpenAiErrorBody(const ApiError& error) {
