@@ -101,6 +101,7 @@ Result<TimedRun> TestRunner::Run(const BenchTest& test, const RunOptions& option
     options.after();
     run.samples_ns.push_back(static_cast<uint64_t>(std::max<int64_t>(elapsed.count(), 1)));
     run.passes.push_back({first_pass, n_passes_});
+    session_.Truncate(test.n_depth);
   }
   return run;
 }
