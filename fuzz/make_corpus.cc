@@ -8,6 +8,7 @@
 #include "formats/packed/test_packed.h"
 #include "formats/safetensors/test_files.h"
 #include "fuzz/seeds.h"
+#include "kv/session_file.h"
 #include "memory/trace/binary_trace.h"
 
 namespace plimsoll::fuzz {
@@ -184,6 +185,20 @@ void WritePacked(const fs::path& folder) {
   Write(folder, "sources", header_of({layer}, formats::packed::TestSources()));
 }
 
+void WriteSessions(const fs::path& folder) {
+  fs::create_directories(folder);
+  const auto save = [&folder](std::string_view name, const kv::SavedSequence& sequence) {
+    const std::vector<std::byte> block(sequence.block_bytes, std::byte{7});
+    const std::vector<const std::byte*> blocks(sequence.n_blocks(), block.data());
+    const std::vector<std::byte> state(sequence.state_bytes, std::byte{9});
+    static_cast<void>(kv::SaveSequence(folder / name, sequence, blocks, state));
+  };
+  save("nothing", {});
+  save("tokens", {.tokens = {1, 2, 3}, .note = "note"});
+  save("block", {.tokens = {1, 2, 3}, .positions = {0, 1}, .block_bytes = 64});
+  save("state", {.tokens = {1}, .positions = {0}, .block_bytes = 64, .state_bytes = 5});
+}
+
 void WriteTraces(const fs::path& folder) {
   using memory::policy::Phase;
   const std::vector<memory::trace::TraceLayer> layers = {{0, 0, 0, 0}, {16, 2, 3, 4096}};
@@ -218,5 +233,6 @@ int main(int argc, char** argv) {
   plimsoll::fuzz::WriteSafetensors(folder / "safetensors");
   plimsoll::fuzz::WritePacked(folder / "packed");
   plimsoll::fuzz::WriteTraces(folder / "trace");
+  plimsoll::fuzz::WriteSessions(folder / "session");
   return 0;
 }

@@ -150,6 +150,12 @@ Result<> Chat::AnswerTo(const std::string& question) {
     Say(fmt::format("(the context of {} tokens is full: /reset, or start with a larger -c)",
                     s_.session.n_ctx()));
   }
+  // A disk that is full is no reason to end the chat.
+  if (s_.file != nullptr) {
+    if (auto saved = s_.file->Save(s_.conversation); !saved) {
+      s_.console.err << "error: " << saved.error().message << std::endl;
+    }
+  }
   return {};
 }
 

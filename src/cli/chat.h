@@ -6,6 +6,7 @@
 
 #include "cli/answer.h"
 #include "cli/answer_form.h"
+#include "cli/chat_file.h"
 #include "cli/console.h"
 #include "cli/conversation.h"
 #include "cli/line_reader.h"
@@ -26,6 +27,7 @@ class Chat {
     AnswerFilters& filters;
     LineSource& lines;
     Attention attention;
+    ChatFile* file = nullptr;  // where the chat is kept; null: nowhere
     bool use_color = false;
     bool quiet = false;
   };

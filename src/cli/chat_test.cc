@@ -48,6 +48,7 @@ struct Talk {
     FakeEngine engine(script);
     FakeSession session(script);
     const Console console = {.in = in, .out = out, .err = err};
+    ChatFile file("kept", session);
     AnswerFilters filters(form, engine, false);
     const auto render = [&](std::span<const engine::ChatMessage> messages) {
       return engine::RenderChat(nullptr, engine.tokenizer(), messages);
@@ -60,6 +61,7 @@ struct Talk {
                  .filters = filters,
                  .lines = lines,
                  .attention = {},
+                 .file = is_kept ? &file : nullptr,
                  .use_color = false,
                  .quiet = true})
         .Run();
@@ -69,6 +71,7 @@ struct Talk {
   FakeScript script;
   FakeLines lines;
   std::string system;
+  bool is_kept = false;
   std::optional<server::api::Constraint> form;
   std::stringstream in, out, err;
 };
@@ -179,6 +182,22 @@ TEST(Chat, AFullDiskEndsIt) {
   ASSERT_FALSE(done);
   EXPECT_EQ(done.error().kind, ErrorKind::kIo);
   EXPECT_EQ(talk.script.prompts.size(), 1U);
+}
+
+TEST(Chat, IsSavedAfterEachAnswerAndGoesOnWhereItCannotBe) {
+  Talk talk({Typed("Hi"), Typed("And?")}, {"Hello.", "That is all."});
+  talk.is_kept = true;
+  ASSERT_TRUE(talk.Run());
+  ASSERT_TRUE(talk.script.files.contains("kept"));
+  EXPECT_THAT(talk.script.files["kept"].note, HasSubstr("assistant 12\nThat is all.\n"));
+  EXPECT_EQ(talk.err.str(), "");
+
+  Talk full({Typed("Hi"), Typed("And?")}, {"Hello.", "That is all."});
+  full.is_kept = true;
+  full.script.save_error = Error{ErrorKind::kIo, "the disk is full"};
+  ASSERT_TRUE(full.Run());
+  EXPECT_EQ(full.out.str(), "Hello.\nThat is all.\n");
+  EXPECT_THAT(full.err.str(), HasSubstr("error: the chat was not saved: the disk is full"));
 }
 
 TEST(Conversation, AnAnswerThatTheTemplateChangesIsEncodedAnew) {

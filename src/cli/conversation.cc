@@ -1,5 +1,8 @@
 #include "cli/conversation.h"
 
+#include <algorithm>
+#include <charconv>
+#include <optional>
 #include <utility>
 
 namespace plimsoll::cli {
@@ -9,6 +12,35 @@ bool IsControl(const text::Tokenizer& tokenizer, TokenId token) {
   const auto& types = tokenizer.spec().types;
   return token >= 0 && static_cast<size_t>(token) < types.size() &&
          types[static_cast<size_t>(token)] == text::TokenType::kControl;
+}
+
+constexpr std::string_view kNoteBegin = "plimsoll chat 1\n";
+
+void PutText(std::string& note, std::string_view name, std::string_view text) {
+  note += fmt::format("{} {}\n{}\n", name, text.size(), text);
+}
+
+// Takes "NAME NUMBER\n", as many bytes, and "\n" off the front.
+struct NamedText {
+  std::string_view name;
+  std::string_view text;
+};
+std::optional<NamedText> TakeText(std::string_view& note) {
+  const size_t space = note.find(' ');
+  const size_t line_end = note.find('\n');
+  if (line_end == std::string_view::npos || space > line_end) {
+    return std::nullopt;
+  }
+  size_t n = 0;
+  const auto [end, error] = std::from_chars(note.data() + space + 1, note.data() + line_end, n);
+  const size_t left = note.size() - line_end - 1;
+  if (error != std::errc() || end != note.data() + line_end || n >= left ||
+      note[line_end + 1 + n] != '\n') {
+    return std::nullopt;
+  }
+  const NamedText taken = {.name = note.substr(0, space), .text = note.substr(line_end + 1, n)};
+  note.remove_prefix(line_end + n + 2);
+  return taken;
 }
 
 }  // namespace
@@ -74,6 +106,57 @@ void Conversation::Answer(std::string answer, std::span<const TokenId> sequence)
     known_tokens_.clear();
   }
   messages_.push_back({.role = "assistant", .content = std::move(answer)});
+}
+
+size_t Conversation::n_answers() const {
+  return static_cast<size_t>(
+      std::ranges::count(messages_, "assistant", &engine::ChatMessage::role));
+}
+
+// The tokens whose text is known are the first of the sequence: their number says which.
+std::string Conversation::Note() const {
+  std::string note(kNoteBegin);
+  for (const engine::ChatMessage& message : messages_) {
+    PutText(note, message.role, message.content);
+  }
+  PutText(note, "known-tokens", fmt::format("{}", known_tokens_.size()));
+  PutText(note, "known-text", known_text_);
+  return note;
+}
+
+Result<> Conversation::Recall(std::string_view note, std::span<const TokenId> tokens) {
+  const auto bad = [](std::string_view what) {
+    return Fail(ErrorKind::kBadModel, "what it holds is no chat: {}", what);
+  };
+  if (!note.starts_with(kNoteBegin)) {
+    return bad("its text does not begin like one");
+  }
+  note.remove_prefix(kNoteBegin.size());
+  std::vector<engine::ChatMessage> messages;
+  std::string known_text;
+  size_t n_known = 0;
+  while (!note.empty()) {
+    const auto [name, text] = TakeText(note).value_or(NamedText{});
+    const bool is_first = messages.empty();
+    if (name == "known-text") {
+      known_text = text;
+    } else if (name == "known-tokens") {
+      std::from_chars(text.data(), text.data() + text.size(), n_known);
+    } else if (name == "user" || name == "assistant" || (name == "system" && is_first)) {
+      messages.push_back({.role = std::string(name), .content = std::string(text)});
+    } else {
+      return bad("a message is not whole");
+    }
+  }
+  system_ = !messages.empty() && messages.front().role == "system" ? messages.front().content : "";
+  messages_ = std::move(messages);
+  known_text_.clear();
+  known_tokens_.clear();
+  if (n_known <= tokens.size() && !known_text.empty()) {
+    known_text_ = std::move(known_text);
+    known_tokens_.assign(tokens.begin(), tokens.begin() + static_cast<ptrdiff_t>(n_known));
+  }
+  return {};
 }
 
 void Conversation::Retract() {

@@ -4,6 +4,7 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/ids.h"
@@ -38,6 +39,13 @@ class Conversation {
   void Answer(std::string answer, std::span<const TokenId> sequence);
   // Takes the last question back: it was not answered.
   void Retract();
+  [[nodiscard]] size_t n_answers() const;
+
+  // What another run needs to go on, beside the tokens of the sequence.
+  [[nodiscard]] std::string Note() const;
+  // Goes on where a note was made. `tokens`: the sequence as it was then; none where another model
+  // reads on. kBadModel when it is no such note; then nothing has changed.
+  [[nodiscard]] Result<> Recall(std::string_view note, std::span<const TokenId> tokens);
 
  private:
   [[nodiscard]] std::vector<TokenId> Encode(const std::string& prompt) const;

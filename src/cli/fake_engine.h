@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -96,6 +97,13 @@ struct FakeScript {
   uint32_t n_truncated_to_0 = 0;
   uint32_t n_filtered = 0;      // answers that were held to a form, each of them checked
   std::vector<uint64_t> lines;  // that were drawn while it ran
+
+  struct File {
+    std::vector<TokenId> tokens;
+    std::string note;
+  };
+  std::map<std::filesystem::path, File> files;  // that sessions were saved to
+  std::optional<Error> save_error;
 };
 
 class FakeSession final : public engine::Session {
@@ -177,6 +185,19 @@ class FakeSession final : public engine::Session {
       decode.bytes_read += 1024 * uint64_t{stats.n_generated - 1};
     }
     return stats;
+  }
+
+  [[nodiscard]] Result<> Save(const std::filesystem::path& path, std::string note) override {
+    if (script_.save_error) return tl::unexpected(*script_.save_error);
+    script_.files[path] = {tokens_, std::move(note)};
+    return {};
+  }
+  [[nodiscard]] Result<engine::RestoredSession> Restore(
+      const std::filesystem::path& path) override {
+    const auto& [tokens, note] = script_.files.at(path);
+    tokens_ = tokens;
+    return engine::RestoredSession{
+        .tokens = tokens, .n_restored = n(), .note = note, .problem = {}};
   }
 
  private:

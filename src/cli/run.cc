@@ -6,6 +6,7 @@
 #include "cli/answer.h"
 #include "cli/answer_form.h"
 #include "cli/chat.h"
+#include "cli/chat_file.h"
 #include "cli/find_model.h"
 #include "cli/prompt_source.h"
 #include "cli/sampling_options.h"
@@ -23,6 +24,7 @@ struct RunFlags {
   FormFlags form;
   std::optional<std::string> model;  // the argument
   std::string system;
+  std::string session;
   std::optional<SizeSpec> memory_floor;
   bool raw = false;
   bool json = false;
@@ -31,6 +33,9 @@ struct RunFlags {
 void Declare(CommandLine& line, RunFlags& flags) {
   AddPromptOptions(line, flags.prompt);
   line.Text("-sys,--system,--system-prompt", "TEXT", "what the model is told first", flags.system);
+  line.Text("--session", "FILE",
+            "keep the chat in FILE: go on with what it holds, save it after each answer",
+            flags.session);
   line.Flag("--raw", "continue the text as it is, without the chat template", flags.raw);
   AddGenerateOptions(line, flags.generate);
   AddFormOptions(line, flags.form);
@@ -49,6 +54,10 @@ Result<> Check(RunFlags& flags, CommandLine::Origin model_origin) {
                   flags.engine.engine.model->string());
     }
     flags.engine.engine.model = *flags.model;
+  }
+  if (flags.raw && !flags.session.empty()) {
+    return Fail(ErrorKind::kUsage,
+                "--session keeps a chat, and --raw is none: give one of the two");
   }
   return flags.generate.sampling.Validate();
 }
@@ -70,11 +79,10 @@ struct Prompt {
 };
 
 Result<Prompt> MakePrompt(const std::string& text, const engine::Engine& engine,
-                          const RunFlags& flags) {
+                          Conversation& conversation, const RunFlags& flags) {
   if (flags.raw) {
     return Prompt{.text = text, .tokens = engine::EncodePrompt(engine.tokenizer(), text)};
   }
-  Conversation conversation = NewConversation(engine, flags);
   auto tokens = conversation.Ask(text);
   if (!tokens) {
     return Forward(tokens);
@@ -97,10 +105,16 @@ std::string ToJson(const Answer& answer, const engine::Engine& engine, const Run
   return json.text() + "\n";
 }
 
+// A chat, and where it is kept (null: nowhere).
+struct KeptChat {
+  Conversation conversation;
+  ChatFile* file = nullptr;
+};
+
 Result<> AnswerOnce(const std::string& text, const RunFlags& flags, engine::Engine& engine,
-                    engine::Session& session, AnswerFilters& filters, const Attention& attention,
-                    const Console& console) {
-  auto prompt = MakePrompt(text, engine, flags);
+                    engine::Session& session, KeptChat& chat, AnswerFilters& filters,
+                    const Attention& attention, const Console& console) {
+  auto prompt = MakePrompt(text, engine, chat.conversation, flags);
   if (!prompt) {
     return Forward(prompt);
   }
@@ -129,6 +143,12 @@ Result<> AnswerOnce(const std::string& text, const RunFlags& flags, engine::Engi
                 << DescribeStreaming(engine.streaming()) << DescribeMemory(engine.ledger())
                 << std::flush;
   }
+  if (chat.file != nullptr) {
+    chat.conversation.Answer(answer->text, session.tokens());
+    if (auto saved = chat.file->Save(chat.conversation); !saved) {
+      return saved;
+    }
+  }
   if (answer->stats.reason == engine::FinishReason::kInterrupted) {
     return Fail(ErrorKind::kInterrupted, "interrupted");
   }
@@ -136,17 +156,18 @@ Result<> AnswerOnce(const std::string& text, const RunFlags& flags, engine::Engi
 }
 
 Result<> ChatInTerminal(const RunFlags& flags, engine::Engine& engine, engine::Session& session,
-                        AnswerFilters& filters, const Attention& attention,
+                        KeptChat& chat, AnswerFilters& filters, const Attention& attention,
                         const CommandContext& context) {
   const auto lines = context.open_terminal();
   return Chat({.console = context.console,
                .engine = engine,
                .session = session,
-               .conversation = NewConversation(engine, flags),
+               .conversation = std::move(chat.conversation),
                .options = flags.generate,
                .filters = filters,
                .lines = *lines,
                .attention = attention,
+               .file = chat.file,
                .use_color = UseColor(flags.engine.color, context.console.err_is_terminal),
                .quiet = flags.engine.quiet})
       .Run();
@@ -188,6 +209,18 @@ Result<> RunCommand(std::vector<std::string> args, const CommandContext& context
   if (!session) {
     return Forward(session);
   }
+  KeptChat chat{.conversation = NewConversation(**engine, flags)};
+  std::optional<ChatFile> file;
+  if (!flags.session.empty()) {
+    chat.file = &file.emplace(flags.session, **session);
+    auto found = chat.file->Resume(chat.conversation);
+    if (!found) {
+      return Forward(found);
+    }
+    if (!flags.engine.quiet || !found->is_whole) {
+      context.console.err << found->line << std::flush;
+    }
+  }
   const auto keeper = KeepLine(engine::LineOf(**engine), context,
                                {.command = "run",
                                 .memory_origin = line.OriginOf("--memory"),
@@ -195,9 +228,9 @@ Result<> RunCommand(std::vector<std::string> args, const CommandContext& context
                                 .quiet = flags.engine.quiet});
   AnswerFilters filters(*std::move(form), **engine, flags.raw);
   const Attention attention = {.interrupts = context.interrupts, .keeper = keeper.get()};
-  return *prompt
-             ? AnswerOnce(**prompt, flags, **engine, **session, filters, attention, context.console)
-             : ChatInTerminal(flags, **engine, **session, filters, attention, context);
+  return *prompt ? AnswerOnce(**prompt, flags, **engine, **session, chat, filters, attention,
+                              context.console)
+                 : ChatInTerminal(flags, **engine, **session, chat, filters, attention, context);
 }
 
 }  // namespace plimsoll::cli

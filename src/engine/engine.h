@@ -29,6 +29,14 @@
 
 namespace plimsoll::engine {
 
+// Where blocks of keys and values go that memory has no room for, and that outlive the process
+// (kv/store/block_store.h).
+struct KvDiskOptions {
+  std::filesystem::path folder;
+  uint64_t bytes = 0;         // of this model; 0: nothing goes there
+  uint64_t folder_bytes = 0;  // of all models together
+};
+
 struct EngineOptions {
   std::optional<std::filesystem::path> model;  // none: the bundled one
   std::optional<SizeSpec> memory;              // none: what the machine has free, less a reserve
@@ -46,6 +54,7 @@ struct EngineOptions {
   bool packed = true;            // use the packed file beside the model, if there is one
   // The folder that remembers how popular each expert was (engine/hot_set.h); "": nothing does.
   std::filesystem::path profiles;
+  KvDiskOptions kv_disk;  // of a batcher
   // Called, while the engine is made, with what is odd and does not stop it; may be empty.
   std::function<void(std::string_view)> on_note;
   std::optional<std::filesystem::path> trace;  // where to record what the routers choose
@@ -127,6 +136,14 @@ class Batcher;
 struct BatchOptions;
 }  // namespace batch
 
+// What a session's file held.
+struct RestoredSession {
+  std::vector<TokenId> tokens;  // all of it; none when it was made with another model
+  uint32_t n_restored = 0;      // of these, whose keys and values are in the session now
+  std::string note;             // what it was saved with
+  std::string problem;          // why no more were restored; "": nothing is wrong
+};
+
 // One sequence: its tokens and their KV. Belongs to one thread at a time; must not outlive its
 // engine.
 class Session {
@@ -162,6 +179,18 @@ class Session {
                                                const GenerateOptions& options,
                                                const TextFn& on_text) {
     return Generate(prompt, options, on_text, nullptr);
+  }
+
+  // Writes the sequence to a file (docs/formats.md), whole or not at all: tokens, keys and values
+  // of whole blocks of them, and `note`, which is the caller's. kIo.
+  [[nodiscard]] virtual Result<> Save(const std::filesystem::path& /*path*/, std::string /*note*/) {
+    return Fail(ErrorKind::kFailed, "this session cannot be saved");
+  }
+  // Becomes what such a file holds, as far as keys and values are sound and this model's; whoever
+  // wants the other tokens has them computed. kBadModel, and nothing changes, when nothing of the
+  // file can be believed. kIo when it cannot be read.
+  [[nodiscard]] virtual Result<RestoredSession> Restore(const std::filesystem::path& /*path*/) {
+    return Fail(ErrorKind::kFailed, "this session cannot be restored");
   }
 };
 

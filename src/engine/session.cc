@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 
 #include "engine/continuation.h"
+#include "engine/model_identity.h"
+#include "kv/session_file.h"
 #include "sampling/draw_allowed.h"
 
 namespace plimsoll::engine {
@@ -80,7 +83,15 @@ class EngineSession final : public Session {
                                                const TextFn& on_text,
                                                sampling::TokenFilter* filter) override;
 
+  [[nodiscard]] Result<> Save(const std::filesystem::path& path, std::string note) override;
+  [[nodiscard]] Result<RestoredSession> Restore(const std::filesystem::path& path) override;
+
  private:
+  // Reads as many blocks as are sound and fit; the problem is what ended that.
+  [[nodiscard]] Result<> RestoreBlocks(const kv::SessionFile& file);
+  // Known since the first call.
+  [[nodiscard]] Result<io::Digest128> Identity();
+
   [[nodiscard]] Result<> CheckTokens(std::span<const TokenId> tokens, size_t n_total) const;
   // Of so many further tokens, those that the next pass may compute.
   [[nodiscard]] uint32_t PassTokens(size_t n) const {
@@ -112,6 +123,7 @@ class EngineSession final : public Session {
   std::vector<model::ChunkToken> chunk_;
   std::vector<float> logits_;
   std::vector<float> raw_;  // the same of one draw with a filter
+  std::optional<io::Digest128> identity_;
 };
 
 Result<> EngineSession::CheckTokens(std::span<const TokenId> tokens, size_t n_total) const {
@@ -259,6 +271,93 @@ Result<FinishReason> EngineSession::Decode(const GenerateOptions& options, Conti
       return Forward(stepped);
     }
   }
+}
+
+Result<io::Digest128> EngineSession::Identity() {
+  if (!identity_) {
+    auto identity = ModelIdentity(state_.catalogue);
+    if (!identity) {
+      return identity;
+    }
+    identity_ = *identity;
+  }
+  return *identity_;
+}
+
+// Up to kBlockTokens - 1 tokens behind the last whole block are saved without keys and values:
+// computing them again is less than the prompt that follows.
+Result<> EngineSession::Save(const std::filesystem::path& path, std::string note) {
+  const auto identity = Identity();
+  if (!identity) {
+    return tl::unexpected(identity.error());
+  }
+  const size_t n_blocks = tokens_.size() / kv::kBlockTokens;
+  const auto positions = kv_.positions().first(n_blocks * kv::kBlockTokens);
+  return kv::SaveSequence(path,
+                          {.model = *identity,
+                           .layout = kv::LayoutDigest(kv_.layout()),
+                           .tokens = tokens_,
+                           .positions = {positions.begin(), positions.end()},
+                           .block_bytes = kv_.layout().block_bytes(),
+                           .note = std::move(note)},
+                          kv_.block_table().first(n_blocks), {});
+}
+
+Result<RestoredSession> EngineSession::Restore(const std::filesystem::path& path) {
+  auto file = kv::SessionFile::Open(path);
+  if (!file) {
+    return Forward(file);
+  }
+  const auto identity = Identity();
+  if (!identity) {
+    return tl::unexpected(identity.error());
+  }
+  Truncate(0);
+  const kv::SavedSequence& saved = file->sequence();
+  RestoredSession restored{.note = saved.note};
+  if (saved.model != *identity) {
+    restored.problem = "it was made with another model";
+    return restored;
+  }
+  if (auto checked = CheckTokens(saved.tokens, 0); !checked) {
+    return Fail(ErrorKind::kBadModel, "{}: {}", path.string(), checked.error().message);
+  }
+  restored.tokens = saved.tokens;
+  if (saved.layout != kv::LayoutDigest(kv_.layout()) ||
+      saved.block_bytes != kv_.layout().block_bytes()) {
+    restored.problem = "its keys and values are of another type or arrangement";
+  } else if (auto read = RestoreBlocks(*file); !read) {
+    restored.problem = read.error().message;
+  }
+  restored.n_restored = static_cast<uint32_t>(tokens_.size());
+  return restored;
+}
+
+Result<> EngineSession::RestoreBlocks(const kv::SessionFile& file) {
+  const kv::SavedSequence& saved = file.sequence();
+  auto frame = memory::Buffer::Allocate(*state_.ledger, memory::Account::kIo, file.block_stride(),
+                                        "a block that is read");
+  if (!frame) {
+    return Forward(frame);
+  }
+  const uint64_t n_whole = std::min<uint64_t>(saved.positions.size(), n_ctx()) / kv::kBlockTokens;
+  for (uint64_t i = 0; i < n_whole; ++i) {
+    const auto first = static_cast<uint32_t>(i * kv::kBlockTokens);
+    for (uint32_t slot = first; slot < first + kv::kBlockTokens; ++slot) {
+      if (saved.positions[slot] != slot) {
+        return Fail(ErrorKind::kBadModel, "slot {} is of position {}", slot, saved.positions[slot]);
+      }
+    }
+    if (auto read = file.ReadBlock(i, frame->span()); !read) {
+      return read;
+    }
+    const auto outcome = kv_.Append(kv::kBlockTokens, first);
+    Invariant(outcome == kv::AppendOutcome::kAppended, "a session's whole context is promised");
+    std::memcpy(kv_.MutableBlock(first), frame->data(), saved.block_bytes);
+    const auto tokens = std::span(saved.tokens).subspan(first, kv::kBlockTokens);
+    tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
+  }
+  return {};
 }
 
 }  // namespace

@@ -27,10 +27,10 @@ Result<> SyncFolder(const std::filesystem::path& file) {
   return {};
 }
 
-Result<AtomicFile> AtomicFile::Create(std::filesystem::path path) {
+Result<AtomicFile> AtomicFile::Create(std::filesystem::path path, unsigned permissions) {
   std::filesystem::path temporary = path;
   temporary += fmt::format(".{}.tmp", ::getpid());
-  const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, permissions);
   if (fd < 0) {
     return Fail(ErrorKind::kIo, "cannot create {}: {}", temporary.string(), std::strerror(errno));
   }

@@ -17,8 +17,9 @@ namespace plimsoll::io {
 // Not thread-safe. The temporary file is removed unless Commit succeeded.
 class AtomicFile {
  public:
-  // kIo when the folder cannot be written to.
-  [[nodiscard]] static Result<AtomicFile> Create(std::filesystem::path path);
+  // kIo when the folder cannot be written to. `permissions`: of the file, less the process's mask.
+  [[nodiscard]] static Result<AtomicFile> Create(std::filesystem::path path,
+                                                 unsigned permissions = 0666);
 
   AtomicFile(AtomicFile&& other) noexcept;
   AtomicFile& operator=(AtomicFile&&) = delete;
