@@ -34,7 +34,7 @@ void Declare(CommandLine& line, RunFlags& flags) {
   AddPromptOptions(line, flags.prompt);
   line.Text("-sys,--system,--system-prompt", "TEXT", "what the model is told first", flags.system);
   line.Text("--session", "FILE",
-            "keep the chat in FILE: go on with what it holds, save it after each answer",
+            "keep the chat in FILE, to go on with it in another run",
             flags.session);
   line.Flag("--raw", "continue the text as it is, without the chat template", flags.raw);
   AddGenerateOptions(line, flags.generate);

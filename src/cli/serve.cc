@@ -45,6 +45,8 @@ struct ServeFlags {
   bool no_prefix_cache = false;
   bool share_prefixes = false;
   std::string prefix_log;
+  std::optional<SizeSpec> kv_disk;
+  std::string kv_disk_dir;
 };
 
 void Declare(CommandLine& line, ServeFlags& flags) {
@@ -85,6 +87,18 @@ void Declare(CommandLine& line, ServeFlags& flags) {
             flags.share_prefixes);
   line.Text("--prefix-log", "FILE", "what leaves the prefix cache, for plimsoll trace check",
             flags.prefix_log);
+  line.Option("--kv-disk", "SIZE",
+              "keep keys and values on a disk too, also for the next run: 20G (default: none)",
+              [&flags](const std::string& value) -> Result<> {
+                auto size = ParseSize(value);
+                if (!size) {
+                  return Forward(size);
+                }
+                flags.kv_disk = *size;
+                return {};
+              });
+  line.Text("--kv-disk-dir", "FOLDER", "where (default: kv in the cache folder of this user)",
+            flags.kv_disk_dir);
   line.Integer("--max-step-seconds", "after which /livez says that it is stuck (default 600)",
                flags.max_step_seconds, 1, kDay);
   line.Real("--drain-seconds", "for requests to end after SIGTERM (default 30)",
@@ -98,6 +112,33 @@ void Declare(CommandLine& line, ServeFlags& flags) {
   AddOutputOptions(line, flags.engine);
 }
 
+// Where keys and values are kept on a disk, if they are.
+Result<> SettleKvDisk(ServeFlags& flags) {
+  if (!flags.kv_disk) {
+    return flags.kv_disk_dir.empty()
+               ? Result<>()
+               : Fail(ErrorKind::kUsage,
+                      "--kv-disk-dir needs --kv-disk SIZE: how much to keep there");
+  }
+  if (flags.kv_disk->percent > 0) {
+    return Fail(ErrorKind::kUsage, "--kv-disk wants a size such as 20G, not a share");
+  }
+  if (flags.kv_disk->bytes > 0 && flags.no_prefix_cache) {
+    return Fail(ErrorKind::kUsage, "--kv-disk keeps what --no-prefix-cache does without");
+  }
+  engine::KvDiskOptions& disk = flags.engine.engine.kv_disk;
+  disk.folder = flags.kv_disk_dir;
+  if (disk.folder.empty()) {
+    disk.folder = engine::ProfileFolderOfUser();
+    if (disk.folder.empty()) {
+      return Fail(ErrorKind::kUsage, "there is no cache folder of this user: name --kv-disk-dir");
+    }
+    disk.folder /= "kv";
+  }
+  disk.bytes = disk.folder_bytes = flags.kv_disk->bytes;
+  return {};
+}
+
 Result<> Check(ServeFlags& flags, bool err_is_terminal) {
   if (flags.model) {
     flags.models.models.insert(flags.models.models.begin(), *flags.model);
@@ -108,6 +149,9 @@ Result<> Check(ServeFlags& flags, bool err_is_terminal) {
   }
   flags.service.prefix_cache = !flags.no_prefix_cache;
   flags.service.prefix_log = flags.prefix_log;
+  if (auto settled = SettleKvDisk(flags); !settled) {
+    return settled;
+  }
   return FinishHttpOptions(flags.http, err_is_terminal);
 }
 

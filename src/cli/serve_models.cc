@@ -204,6 +204,7 @@ Result<std::unique_ptr<server::ModelSet>> MakeModelSet(std::vector<ServedModel> 
     options.n_parallel = service.n_parallel;
     options.constrained = true;
     options.batches = true;
+    options.kv_disk.bytes /= models.size();
     sources.push_back(std::move(model.source));
   }
   auto planner = engine::Planner::Open(setup.models.front());

@@ -91,7 +91,8 @@ Result<> PageWeights(EngineState& state, const LineDivision& division,
                                  .io = engine_options.io,
                                  .prefetch = engine_options.prefetch,
                                  .profiles = engine_options.profiles,
-                                 .on_note = engine_options.on_note};
+                                 .on_note = engine_options.on_note,
+                                 .traffic = state.traffic.get()};
   if (!division.experts.empty()) {
     auto paging = StartPaging(state.catalogue, state.packed.get(), *state.model, division, options,
                               *state.ledger);
@@ -327,7 +328,8 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options,
                            .batches = options.batches,
                            .kernels = state->kernels,
                            .packed = state->packed.get(),
-                           .kv = options.kv},
+                           .kv = options.kv,
+                           .kv_disk_bytes = options.kv_disk.bytes},
                           tokenizer_bytes, line);
   if (!fitted) {
     return Forward(fitted);
@@ -338,7 +340,10 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options,
                 state->tokenizer->size(), state->model->hyper_params().vocab_size);
   }
   state->summary = Summarize(state->catalogue, fitted->needs.n_ctx, *state, options);
+  state->kv_disk = options.kv_disk;
+  state->on_note = options.on_note;
   state->ledger = std::make_unique<memory::Ledger>(line);
+  state->traffic = std::make_unique<io::Traffic>();
   auto tokenizer_memory = state->ledger->Reserve(memory::Account::kVocab, tokenizer_bytes);
   Invariant(tokenizer_memory.has_value(), "a plan that fits grants the tokenizer");
   state->tokenizer_memory = std::move(*tokenizer_memory);

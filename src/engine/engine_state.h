@@ -1,7 +1,9 @@
 // What a loaded engine owns. In order: what stands later uses what stands before it.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <string_view>
 
 #include "base/invariant.h"
 #include "engine/engine.h"
@@ -9,6 +11,7 @@
 #include "engine/weight_streaming.h"
 #include "formats/catalogue.h"
 #include "formats/summary.h"
+#include "io/traffic.h"
 #include "kernels/kernels.h"
 #include "kernels/team.h"
 #include "kv/block_pool.h"
@@ -27,6 +30,7 @@ struct EngineState {
   const kernels::KernelSet* kernels = nullptr;
   std::unique_ptr<kernels::Team> team;
   std::unique_ptr<memory::Ledger> ledger;
+  std::unique_ptr<io::Traffic> traffic;
   std::unique_ptr<const text::Tokenizer> tokenizer;
   memory::Reservation tokenizer_memory;  // and that of constrained output
   Result<std::unique_ptr<const text::ChatTemplate>> chat_template;
@@ -36,6 +40,8 @@ struct EngineState {
   std::unique_ptr<model::Model> model;
   std::unique_ptr<kv::BlockPool> kv_pool;
   ModelSummary summary;
+  KvDiskOptions kv_disk;
+  std::function<void(std::string_view)> on_note;
 };
 
 }  // namespace plimsoll::engine

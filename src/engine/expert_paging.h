@@ -26,6 +26,7 @@ struct PagingOptions {
   std::string prefetch;                           // as memory::policy::GuessByNamed
   std::filesystem::path profiles;                 // as EngineOptions
   std::function<void(std::string_view)> on_note;  // the same; may be empty
+  io::Traffic* traffic = nullptr;                 // as io::ReaderOptions
   // For tests: what stands between the reader and its backend.
   std::function<std::unique_ptr<io::ReadBackend>(std::unique_ptr<io::ReadBackend>)> wrap_backend;
 };

@@ -10,6 +10,7 @@
 #include "engine/miss_curve.h"
 #include "engine/order/decode_turns.h"
 #include "formats/packed/packed_file.h"
+#include "kv/store/block_store.h"
 #include "memory/policy/forecast.h"
 #include "memory/policy/layer_pairs.h"
 
@@ -52,6 +53,11 @@ Result<FittedModel> OpenWithChunk(const formats::Catalogue& catalogue, kernels::
   needs->batches = options.batches;
   if (options.packed != nullptr && !needs->experts.empty()) {
     needs->index += options.packed->memory_bytes();
+  }
+  if (options.kv_disk_bytes > 0) {
+    const uint64_t block_bytes = (*model)->KvLayout().block_bytes();
+    needs->disk = kv::BlockStore::TableBytes(options.kv_disk_bytes, block_bytes) +
+                  kv::BlockStore::BufferBytes(block_bytes);
   }
   return FittedModel{std::move(*model), std::move(*needs), {}};
 }

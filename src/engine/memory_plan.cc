@@ -50,7 +50,8 @@ MemoryPlan PlanFor(const LineNeeds& needs, Residence residence) {
           .experts = weights.experts,
           .kv = n_blocks * needs.model.kv_block + needs.n_parallel * needs.model.kv_open,
           .scratch = needs.model.scratch + kRounding,
-          .requests = needs.batches ? prefix::PrefixTree::BytesFor(n_blocks) : 0};
+          .requests = needs.batches ? prefix::PrefixTree::BytesFor(n_blocks) : 0,
+          .disk = needs.disk};
 }
 
 // With as few frames as will do.
@@ -141,7 +142,8 @@ std::string Refusal(const LineNeeds& needs, const LineDivision& least, uint64_t 
       is_paged ? "at least " : "", FormatBytes(parts.total()), FormatBytes(line), dense,
       FormatBytes(parts.vocab), experts,
       needs.n_parallel == 1 ? "" : fmt::format("{} times ", needs.n_parallel), needs.n_ctx,
-      FormatBytes(parts.kv), FormatBytes(parts.scratch + parts.index + parts.requests + parts.io),
+      FormatBytes(parts.kv),
+      FormatBytes(parts.scratch + parts.index + parts.requests + parts.io + parts.disk),
       EnoughFor(parts.total()),
       is_paged ? fmt::format(" (all of it would be in memory with {})", EnoughFor(all)) : "",
       shorter_fits ? fmt::format(", or shorten the context with -c {}", shorter.n_ctx) : "");

@@ -24,9 +24,10 @@ struct MemoryPlan {
   uint64_t index = 0;     // tables of the policy, the pager and the packed file
   uint64_t requests = 0;  // tables of a batcher's requests, charged to the same account
   uint64_t io = 0;        // tables of the reader
+  uint64_t disk = 0;      // tables and buffers of blocks of KV that are kept on a disk
 
   [[nodiscard]] uint64_t total() const {
-    return dense + vocab + experts + kv + scratch + index + requests + io;
+    return dense + vocab + experts + kv + scratch + index + requests + io + disk;
   }
 };
 
@@ -73,6 +74,7 @@ struct LineNeeds {
   uint64_t index = 0;
   uint64_t io = 0;
   StreamNeeds stream;
+  uint64_t disk = 0;  // as MemoryPlan::disk
 };
 
 // What a class of experts gets.

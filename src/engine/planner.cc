@@ -77,7 +77,8 @@ Result<std::unique_ptr<Planner>> Planner::Open(const EngineOptions& options) {
                    .batches = options.batches,
                    .kernels = *kernels,
                    .packed = planner->packed_.get(),
-                   .kv = options.kv};
+                   .kv = options.kv,
+                   .kv_disk_bytes = options.kv_disk.bytes};
   const io::CoreFacts cores = io::ReadCoreFacts();
   planner->team_ = std::make_unique<kernels::Team>(
       options.n_threads != 0 ? options.n_threads : cores.n_usable, cores.processors);

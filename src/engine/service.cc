@@ -390,6 +390,16 @@ void EngineService::Publish() {
   now.decode_seconds = totals.decode_seconds;
   now.kv_blocks_total = batcher_->n_blocks();
   now.kv_blocks_used = now.kv_blocks_total - batcher_->n_free_blocks();
+  if (const auto disk = batcher_->store_stats()) {
+    now.kv_disk = {.n_blocks = disk->n_blocks,
+                   .bytes = disk->bytes,
+                   .max_bytes = disk->max_bytes,
+                   .bytes_saved = disk->saved_bytes,
+                   .bytes_restored = disk->restored_bytes,
+                   .tokens_restored = totals.restored_tokens,
+                   .blocks_evicted = disk->evicted_blocks,
+                   .blocks_failed = disk->failed_blocks};
+  }
   const auto paging = engine_->paging();
   const auto streaming = engine_->streaming();
   const std::lock_guard lock(mutex_);

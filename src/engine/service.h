@@ -45,6 +45,18 @@ struct Overload {
   double retry_seconds = 1;  // when it may be worth another try
 };
 
+// Blocks of keys and values on a disk: now, and since the start.
+struct KvDiskSnapshot {
+  uint64_t n_blocks = 0;
+  uint64_t bytes = 0;
+  uint64_t max_bytes = 0;
+  uint64_t bytes_saved = 0;
+  uint64_t bytes_restored = 0;
+  uint64_t tokens_restored = 0;
+  uint64_t blocks_evicted = 0;  // for others that were used later
+  uint64_t blocks_failed = 0;   // that could not be written, or were not as they had been written
+};
+
 // Running totals and the present state; what /metrics and /slots show.
 struct ServiceSnapshot {
   struct Slot {
@@ -74,7 +86,8 @@ struct ServiceSnapshot {
   double decode_seconds = 0;   // without
   uint64_t kv_blocks_used = 0;
   uint64_t kv_blocks_total = 0;
-  double seconds_since_step = 0;  // 0 when there is nothing to do
+  std::optional<KvDiskSnapshot> kv_disk;  // nothing where none go there
+  double seconds_since_step = 0;          // 0 when there is nothing to do
 };
 
 // Thread-safe.

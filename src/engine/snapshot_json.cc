@@ -49,6 +49,19 @@ void WriteMemory(JsonText& json, const memory::LedgerSnapshot& ledger) {
   json.EndObject().EndObject();
 }
 
+void WriteKvDisk(JsonText& json, const KvDiskSnapshot& disk) {
+  json.BeginObject();
+  json.Key("blocks").Number(disk.n_blocks);
+  json.Key("bytes").Number(disk.bytes);
+  json.Key("max_bytes").Number(disk.max_bytes);
+  json.Key("bytes_saved").Number(disk.bytes_saved);
+  json.Key("bytes_restored").Number(disk.bytes_restored);
+  json.Key("tokens_restored").Number(disk.tokens_restored);
+  json.Key("blocks_evicted").Number(disk.blocks_evicted);
+  json.Key("blocks_failed").Number(disk.blocks_failed);
+  json.EndObject();
+}
+
 void WriteStreaming(JsonText& json, const StreamingSnapshot& streaming) {
   json.BeginObject();
   json.Key("total_bytes").Number(streaming.total_bytes);

@@ -6,6 +6,7 @@
 #include "base/json_text.h"
 #include "engine/cost_model.h"
 #include "engine/engine.h"
+#include "engine/service.h"
 
 namespace plimsoll::engine {
 
@@ -14,6 +15,7 @@ namespace plimsoll::engine {
 
 // Each writes one object.
 void WriteMemory(JsonText& json, const memory::LedgerSnapshot& ledger);
+void WriteKvDisk(JsonText& json, const KvDiskSnapshot& disk);
 void WritePaging(JsonText& json, const PagingSnapshot& paging);
 void WriteStreaming(JsonText& json, const StreamingSnapshot& streaming);
 void WriteBound(JsonText& json, const DecodeCost& bound);

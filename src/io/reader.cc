@@ -178,6 +178,9 @@ void Reader::BeginSegment(Request& request, uint32_t request_idx) {
     busy_since_ = backend_->Now();
   }
   ++stats_.segments;
+  if (IsTraffic(read_class)) {
+    options_.traffic->Begin();
+  }
   StartRead(segment_idx);
 }
 
@@ -325,6 +328,9 @@ void Reader::EndSegment(uint32_t segment_idx) {
   Queue& queue = queues_[static_cast<size_t>(segments_[segment_idx].read_class)];
   --queue.n_in_flight;
   queue.bytes_in_flight -= segments_[segment_idx].bytes;
+  if (IsTraffic(segments_[segment_idx].read_class)) {
+    options_.traffic->End();
+  }
   if (--n_in_flight_ == 0) {
     stats_.busy += backend_->Now() - busy_since_;
   }

@@ -36,6 +36,7 @@
 #include "io/aligned_range.h"
 #include "io/file.h"
 #include "io/read_backend.h"
+#include "io/traffic.h"
 
 namespace plimsoll::io {
 
@@ -108,6 +109,8 @@ struct ReaderOptions {
   std::array<uint32_t, kNReadClasses> segments_in_flight_max = {64, 32, 16, 4, 1};
   std::array<uint64_t, kNReadClasses> bytes_in_flight_max = {8 << 20, 32 << 20, 8 << 20, 2 << 20,
                                                              1 << 20};
+  // Told of what is under way of the first two classes; outlives the reader. Null: nobody is.
+  Traffic* traffic = nullptr;
 };
 
 // What the tables of a reader with these options take, at the most.
@@ -237,6 +240,9 @@ class Reader {
   void OnError(uint32_t segment_idx, int error_number);
   void Fail(Request& request, ReadOutcome outcome);
   void EndSegment(uint32_t segment_idx);
+  [[nodiscard]] bool IsTraffic(ReadClass read_class) const {
+    return options_.traffic != nullptr && read_class <= ReadClass::kPrefill;
+  }
   void EndRequest(uint32_t request_idx);
   // Bytes of the segment that someone wants, or that lie before such.
   [[nodiscard]] uint64_t Needed(const Segment& segment) const;

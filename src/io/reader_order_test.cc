@@ -105,6 +105,23 @@ TEST_F(ReaderOrderTest, ADemandOvertakesTheRestOfALongRead) {
   EXPECT_EQ(Tags(Drain()), std::vector<uint64_t>{100});
 }
 
+// Others who use the disk hear of what a token or a prompt waits for, until it has ended.
+TEST_F(ReaderOrderTest, UrgentReadsAreTraffic) {
+  Traffic traffic;
+  Make({.traffic = &traffic}, {.made_up = true}, {.error_every = 2});
+  Submit(1, ReadClass::kDemand);
+  Submit(2, ReadClass::kPrefill);
+  Submit(3, ReadClass::kRestore);
+  Submit(4, ReadClass::kPrefetch);
+  Submit(5, ReadClass::kBackground);
+  reader_->Issue();
+  EXPECT_EQ(traffic.n_urgent(), 2U);
+  traffic.WaitForLull(1ms);  // has a bound
+  Drain();
+  EXPECT_EQ(traffic.n_urgent(), 0U);
+  traffic.WaitForLull(1h);
+}
+
 TEST_F(ReaderOrderTest, LowerClassesLeaveRoomInTheQueue) {
   Make({.segments_in_flight_max = {8, 8, 4, 2, 1}});
   for (uint64_t i = 0; i < 20; ++i) {

@@ -20,13 +20,17 @@ void Sha256::Add(std::span<const std::byte> bytes) {
   EVP_DigestUpdate(state_.get(), bytes.data(), bytes.size());
 }
 
-std::string Sha256::TakeHex() {
-  std::array<unsigned char, 32> digest;
-  EVP_DigestFinal_ex(state_.get(), digest.data(), nullptr);
+std::array<std::byte, 32> Sha256::Take() {
+  std::array<std::byte, 32> digest;
+  EVP_DigestFinal_ex(state_.get(), reinterpret_cast<unsigned char*>(digest.data()), nullptr);
   EVP_DigestInit_ex(state_.get(), nullptr, nullptr);
+  return digest;
+}
+
+std::string Sha256::TakeHex() {
   std::string hex;
-  for (const unsigned char byte : digest) {
-    hex += fmt::format("{:02x}", byte);
+  for (const std::byte byte : Take()) {
+    hex += fmt::format("{:02x}", static_cast<unsigned>(byte));
   }
   return hex;
 }

@@ -2,6 +2,7 @@
 // is theirs. For damage on disks alone io/checksum.h is many times faster.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -16,7 +17,9 @@ class Sha256 {
  public:
   Sha256();
   void Add(std::span<const std::byte> bytes);
-  // 64 hexadecimal digits, as `sha256sum` prints them; afterwards it begins anew.
+  // Afterwards it begins anew, as behind the next one.
+  [[nodiscard]] std::array<std::byte, 32> Take();
+  // 64 hexadecimal digits, as `sha256sum` prints them.
   [[nodiscard]] std::string TakeHex();
 
  private:

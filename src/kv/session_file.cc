@@ -173,8 +173,9 @@ io::Digest128 LayoutDigest(const BlockLayout& layout) {
   std::string text = fmt::format("{} {} {}", kBlockFormat, kBlockTokens, layout.block_bytes());
   for (size_t i = 0; i < layout.n_layers(); ++i) {
     const BlockLayout::Layer& layer = layout.layer(i);
-    text += fmt::format(" {},{},{},{}", layer.n_kv_heads, layer.head_dim_k, layer.head_dim_v,
-                        layer.values_in_keys ? 1 : 0);
+    text += fmt::format(" {},{},{},{},{},{}", layer.n_kv_heads, layer.head_dim_k, layer.head_dim_v,
+                        layer.values_in_keys ? 1 : 0, static_cast<int>(layer.type),
+                        layer.rotated ? 1 : 0);
   }
   return io::Checksum128(AsBytes(text));
 }

@@ -1,5 +1,6 @@
 #include "server/metrics.h"
 
+#include <algorithm>
 #include <functional>
 #include <optional>
 #include <string_view>
@@ -109,6 +110,31 @@ void WriteKvTypes(PrometheusText& out, States states) {
   for (const ModelState& state : states) {
     out.Sample(state.With("type", state.kv_type), 1);
   }
+}
+
+// Of models that keep blocks of keys and values on a disk.
+void WriteKvDisk(PrometheusText& out, States states) {
+  const auto family = [&](std::string_view name, std::string_view type, std::string_view help,
+                          uint64_t engine::KvDiskSnapshot::*member) {
+    out.Family(name, type, help);
+    for (const ModelState& state : states) {
+      if (state.service.kv_disk) {
+        out.Sample(state.labels(), (*state.service.kv_disk).*member);
+      }
+    }
+  };
+  using Disk = engine::KvDiskSnapshot;
+  family("kv_disk_bytes", "gauge", "Keys and values on the disk.", &Disk::bytes);
+  family("kv_disk_max_bytes", "gauge", "What they may take there.", &Disk::max_bytes);
+  family("kv_disk_saved_bytes_total", "counter", "Written there.", &Disk::bytes_saved);
+  family("kv_disk_restored_bytes_total", "counter", "Read from there.", &Disk::bytes_restored);
+  family("kv_disk_restored_tokens_total", "counter", "Tokens that were not computed for that.",
+         &Disk::tokens_restored);
+  family("kv_disk_evicted_blocks_total", "counter", "Blocks that made room there for others.",
+         &Disk::blocks_evicted);
+  family("kv_disk_failed_blocks_total", "counter",
+         "Blocks that could not be written, or were not as they had been written.",
+         &Disk::blocks_failed);
 }
 
 void WriteTimes(PrometheusText& out, States states) {
@@ -291,6 +317,10 @@ std::string WriteMetrics(std::span<const ModelMetrics> models,
   WriteRequests(out, states);
   WriteTokens(out, states);
   WriteKvTypes(out, states);
+  if (std::ranges::any_of(states,
+                          [](const ModelState& s) { return s.service.kv_disk.has_value(); })) {
+    WriteKvDisk(out, states);
+  }
   WriteTimes(out, states);
   WriteLedger(out, states);
   WriteProcess(out, states);

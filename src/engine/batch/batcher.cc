@@ -6,6 +6,7 @@
 #include "base/invariant.h"
 #include "engine/attention_work.h"
 #include "engine/batch/sequence_lists.h"
+#include "engine/model_identity.h"
 
 namespace plimsoll::engine::batch {
 namespace {
@@ -25,6 +26,26 @@ prefix::WaysBack RecomputeCost(const EngineState& state) {
   return {.seconds_per_token =
               static_cast<double>(state.contents.parameters_active) / kMultiplyAddsPerSecond,
           .seconds_per_token_and_position = attention / (middle + 1.0) / kMultiplyAddsPerSecond};
+}
+
+// At the speed of a slow solid-state disk: what it is will be known when something was read.
+constexpr double kReloadBytesPerSecond = 5e8;
+
+// Null where no blocks go to a disk.
+Result<std::unique_ptr<kv::BlockStore>> OpenStore(const EngineState& state) {
+  if (state.kv_disk.bytes == 0) {
+    return nullptr;
+  }
+  const auto model = ModelIdentity(state.catalogue);
+  if (!model) {
+    return tl::unexpected(model.error());
+  }
+  return kv::BlockStore::Open({.folder = state.kv_disk.folder,
+                               .max_bytes = state.kv_disk.bytes,
+                               .max_folder_bytes = state.kv_disk.folder_bytes,
+                               .traffic = state.traffic.get(),
+                               .on_note = state.on_note},
+                              *model, state.kv_pool->layout(), *state.ledger);
 }
 
 }  // namespace
@@ -79,10 +100,19 @@ Result<std::unique_ptr<Batcher>> Batcher::Create(EngineState& state, const Batch
     }
     batcher->prefix_log_ = std::move(*log);
   }
+  auto store = OpenStore(state);
+  if (!store) {
+    return Forward(store);
+  }
+  batcher->store_ = *std::move(store);
+  prefix::WaysBack ways_back = RecomputeCost(state);
+  ways_back.reload_bytes_per_second = batcher->store_ == nullptr ? 0 : kReloadBytesPerSecond;
   batcher->tree_ = std::make_unique<prefix::PrefixTree>(
       *state.kv_pool, *state.ledger,
-      prefix::PrefixTreeOptions{
-          .clock = {}, .ways_back = RecomputeCost(state), .log = batcher->prefix_log_.get()});
+      prefix::PrefixTreeOptions{.clock = {},
+                                .ways_back = ways_back,
+                                .log = batcher->prefix_log_.get(),
+                                .store = batcher->store_.get()});
   return batcher;
 }
 
@@ -135,13 +165,18 @@ Batcher::Outcome Batcher::Step(Clock::time_point now) {
   const auto microseconds = std::chrono::duration_cast<std::chrono::microseconds>(since_first);
   now_us_ = std::max(now_us_, static_cast<uint64_t>(std::max<int64_t>(microseconds.count(), 0)));
   EndExpired(now);
+  FinishRestores();
+  if (tree_ != nullptr) {
+    tree_->SaveMore();
+  }
   AdmitWaiting(now);
   Plan(now);
   if (plan_.empty()) {
     if (tree_ != nullptr) {
       tree_->FlushLog();
     }
-    return running_.empty() && waiting_.empty() ? Outcome::kIdle : Outcome::kPaused;
+    const bool is_saving = tree_ != nullptr && tree_->IsSaving();
+    return running_.empty() && waiting_.empty() && !is_saving ? Outcome::kIdle : Outcome::kPaused;
   }
   RunPlan();
   return Outcome::kWorked;
@@ -206,7 +241,7 @@ void Batcher::PlanAnswers(Clock::time_point now, uint32_t& budget) {
   std::vector<Sequence*> answering = AnsweringNow(now);
   if (groups_ != nullptr) {
     const bool anyone_reads = std::ranges::any_of(
-        running_, [](const SequencePtr& sequence) { return !sequence->is_answering(); });
+        running_, [](const SequencePtr& sequence) { return sequence->is_reading(); });
     groups_->KeepThoseWhoDecode(answering, anyone_reads, now);
   }
   for (Sequence* sequence : answering) {
@@ -224,7 +259,7 @@ void Batcher::PlanAnswers(Clock::time_point now, uint32_t& budget) {
 void Batcher::PlanPrompts(uint32_t budget) {
   std::vector<Sequence*> reading;
   for (const SequencePtr& sequence : running_) {
-    if (!sequence->is_answering()) {
+    if (sequence->is_reading()) {
       reading.push_back(sequence.get());
     }
   }
@@ -274,12 +309,17 @@ bool Batcher::PreemptOneStartedAfter(const Sequence& sequence) {
 
 void Batcher::Preempt(Sequence& sequence) {
   std::erase_if(plan_, [&](const Piece& piece) { return piece.sequence == &sequence; });
-  sequence.kv.reset();
-  sequence.prefix.Release();
+  LetGoOfMemory(sequence);
   sequence.n_computed = 0;
   sequence.paused_since.reset();
   ++totals_.n_preempted;
   InsertById(waiting_, TakeFrom(running_, sequence));
+}
+
+void Batcher::LetGoOfMemory(Sequence& sequence) {
+  sequence.restore.reset();
+  sequence.kv.reset();
+  sequence.prefix.Release();
 }
 
 SequencePtr Batcher::Remove(Sequence& sequence) {
@@ -312,8 +352,7 @@ void Batcher::Finish(Sequence& sequence, FinishReason reason) {
                   static_cast<uint32_t>(removed->tokens.size()) - removed->n_prompt());
   }
   ++totals_.n_finished[static_cast<size_t>(reason)];
-  removed->kv.reset();
-  removed->prefix.Release();
+  LetGoOfMemory(*removed);
   removed->sink->OnEnd(EndOf(*removed, reason));
 }
 

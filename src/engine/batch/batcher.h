@@ -23,6 +23,7 @@
 #include "engine/order/order_policy.h"
 #include "engine/prefix/prefix_tree.h"
 #include "engine/service.h"
+#include "kv/store/block_store.h"
 #include "sampling/sampler.h"
 
 namespace plimsoll::engine::batch {
@@ -51,6 +52,7 @@ struct BatchTotals {
   uint64_t computed_tokens = 0;  // by all passes, also those of sequences computed anew
   uint64_t prefix_lookups = 0;   // requests that were started, and
   uint64_t prefix_hits = 0;      // of these, those a part of whose prompt was there
+  uint64_t restored_tokens = 0;  // whose keys and values came from a disk
   uint64_t generated_tokens = 0;
   double prefill_seconds = 0;
   double decode_seconds = 0;
@@ -76,7 +78,7 @@ class Batcher {
   enum class Outcome {
     kIdle,    // there is nothing to do
     kWorked,  // call again at once
-    kPaused,  // all there is waits for its reader
+    kPaused,  // all there is waits for its reader, or for blocks on their way to or from a disk
   };
   Outcome Step(Clock::time_point now);
 
@@ -90,6 +92,10 @@ class Batcher {
   [[nodiscard]] uint64_t n_free_blocks() const;
   [[nodiscard]] prefix::PrefixTreeStats prefix_stats() const {
     return tree_ == nullptr ? prefix::PrefixTreeStats() : tree_->stats();
+  }
+  // Nothing where no blocks go to a disk.
+  [[nodiscard]] std::optional<kv::BlockStoreStats> store_stats() const {
+    return store_ == nullptr ? std::nullopt : std::optional(store_->stats());
   }
   // Groups that take turns; 1 while all decode together.
   [[nodiscard]] uint32_t n_decode_groups() const {
@@ -124,6 +130,14 @@ class Batcher {
   // The longest beginning of its tokens that is there, as a sequence of its own.
   [[nodiscard]] std::unique_ptr<kv::KvSequence> SharePrefix(Sequence& sequence);
 
+  // The sequence's blocks that a disk has behind the first `n_blocks`, if reading them takes less
+  // time than computing them.
+  [[nodiscard]] std::vector<kv::BlockKey> WorthRestoring(Sequence& sequence, size_t n_blocks);
+  // Those whose blocks are back go on behind them.
+  void FinishRestores();
+  // Its keys and values, and what of the tree it uses.
+  static void LetGoOfMemory(Sequence& sequence);
+
   void Plan(Clock::time_point now);
   void PlanAnswers(Clock::time_point now, uint32_t& budget);
   void PlanPrompts(uint32_t budget);
@@ -157,6 +171,7 @@ class Batcher {
   BatchOptions options_;
   sampling::Sampler sampler_;
   std::unique_ptr<prefix::DecisionLog> prefix_log_;  // null: none
+  std::unique_ptr<kv::BlockStore> store_;            // null: no blocks go to a disk
   std::unique_ptr<prefix::PrefixTree> tree_;         // null: nothing is shared
   uint64_t now_us_ = 0;                              // of this step, since the first
   std::optional<Clock::time_point> first_step_;
@@ -173,6 +188,7 @@ class Batcher {
   BatchTotals totals_;
   std::optional<Clock::time_point> last_start_;
   double seconds_per_start_ = 0;
+  double seconds_per_prompt_token_ = 0;  // of late; 0: none was computed yet
 };
 
 // kUsage for a request that can never run: no tokens, unknown ones, more than the context holds, or

@@ -21,6 +21,9 @@ constexpr uint32_t kWorthWaiting = 64;
 // An answer that is longer than was guessed is taken to grow by a further part.
 constexpr double kLongerThanGuessed = 1.25;
 
+// For blocks that are being saved; a disk that takes longer has stopped to answer.
+constexpr std::chrono::seconds kSaveBound{10};
+
 }  // namespace
 
 // In the policy's order. One that would compute what another is computing lets others pass; one for
@@ -157,7 +160,13 @@ bool Batcher::FitsBesideRunning(Sequence& sequence, uint32_t n_shared) {
 
 bool Batcher::Admit(Sequence& sequence, Clock::time_point now) {
   auto kv = SharePrefix(sequence);
-  const uint32_t n_found = kv->n_tokens();
+  uint32_t n_found = kv->n_tokens();
+  const size_t n_shared = n_found / kv::kBlockTokens;
+  const std::vector<kv::BlockKey> names = WorthRestoring(sequence, n_shared);
+  if (!names.empty()) {  // from the end of a block on
+    n_found = static_cast<uint32_t>(n_shared * kv::kBlockTokens);
+    kv->Truncate(n_found);
+  }
   if (!FitsBesideRunning(sequence, n_found)) {
     return false;
   }
@@ -175,16 +184,66 @@ bool Batcher::Admit(Sequence& sequence, Clock::time_point now) {
     sequence.started = now;
     sequence.n_reused = n_found;
     ++totals_.prefix_lookups;
-    totals_.prefix_hits += n_found > 0 ? 1U : 0U;
+    sequence.restores_prompt = !names.empty();
+    totals_.prefix_hits += n_found > 0 || !names.empty() ? 1U : 0U;
     totals_.prompt_tokens += sequence.n_prompt();
     totals_.prompt_tokens_reused += n_found;
   }
   if (sequence.turn == 0) {
     sequence.turn = ++n_turns_;
   }
+  if (!names.empty()) {
+    std::vector<std::byte*> to;
+    for (size_t i = 0; i < names.size(); ++i) {
+      to.push_back(
+          sequence.kv->MutableBlock(n_found + static_cast<uint32_t>(i) * kv::kBlockTokens));
+    }
+    sequence.restore = store_->Begin(names, to);
+  }
   InsertByTurn(running_, TakeFrom(waiting_, sequence));
   sequence.sink->OnPrompt(std::min(n_found, sequence.n_prompt()), sequence.n_prompt());
   return true;
+}
+
+// By what both took of late; as long as that is not known, by what is assumed of them.
+std::vector<kv::BlockKey> Batcher::WorthRestoring(Sequence& sequence, size_t n_blocks) {
+  if (store_ == nullptr) {
+    return {};
+  }
+  // The last token is computed in any case: its logits are wanted.
+  const auto limit = (sequence.tokens.size() - 1) / kv::kBlockTokens;
+  std::vector<kv::BlockKey> names =
+      tree_->InStore(sequence.prefix, sequence.tokens, n_blocks, limit - std::min(limit, n_blocks));
+  const auto n_tokens = static_cast<uint32_t>(names.size()) * kv::kBlockTokens;
+  const double bytes = static_cast<double>(names.size() * state_.kv_pool->layout().block_bytes());
+  const double read_speed = store_->stats().read_bytes_per_second;
+  const prefix::WaysBack& ways = tree_->ways_back();
+  const double reload = bytes / (read_speed > 0 ? read_speed : ways.reload_bytes_per_second);
+  const double recompute =
+      seconds_per_prompt_token_ > 0
+          ? n_tokens * seconds_per_prompt_token_
+          : ways.RecomputeSeconds(static_cast<uint32_t>(n_blocks) * kv::kBlockTokens, n_tokens);
+  return reload < recompute ? names : std::vector<kv::BlockKey>();
+}
+
+void Batcher::FinishRestores() {
+  for (const SequencePtr& sequence : running_) {
+    if (sequence->restore == nullptr || !sequence->restore->is_over()) {
+      continue;
+    }
+    const uint32_t n = sequence->restore->n_sound() * kv::kBlockTokens;
+    sequence->restore.reset();
+    sequence->n_computed += n;
+    totals_.restored_tokens += n;
+    if (std::exchange(sequence->restores_prompt, false)) {
+      sequence->n_reused += n;
+      totals_.prompt_tokens_reused += n;
+    }
+    tree_->Advance(sequence->prefix, std::span(sequence->tokens).first(sequence->n_computed),
+                   *sequence->kv, now_us_);
+    sequence->sink->OnPrompt(std::min(sequence->n_computed, sequence->n_prompt()),
+                             sequence->n_prompt());
+  }
 }
 
 bool Batcher::Provide(uint64_t n_blocks, const Sequence* for_whom) {
@@ -199,7 +258,9 @@ bool Batcher::Provide(uint64_t n_blocks, const Sequence* for_whom) {
         grown = true;
       }
     }
-    if (!grown && (tree_ == nullptr || !tree_->Evict(now_us_)) && !UnprotectWaiting(for_whom)) {
+    // What is being saved stays until it is: that takes less than anything else that is left.
+    if (!grown && (tree_ == nullptr || !tree_->Evict(now_us_)) &&
+        (tree_ == nullptr || !tree_->FinishSaves(kSaveBound)) && !UnprotectWaiting(for_whom)) {
       return false;
     }
   }

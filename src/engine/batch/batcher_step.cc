@@ -29,6 +29,10 @@ void Batcher::RunPlan() {
       std::ranges::any_of(plan_, [](const Piece& piece) { return piece.n > 1; });
   std::vector<Piece> pieces = std::exchange(plan_, {});
   const auto n_pieces = static_cast<uint32_t>(pieces.size());
+  uint32_t n_tokens = 0;
+  for (const Piece& piece : pieces) {
+    n_tokens += piece.n;
+  }
   if (groups_ != nullptr) {
     groups_->BeginStep();
   }
@@ -51,6 +55,11 @@ void Batcher::RunPlan() {
   ++totals_.n_steps;
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
   (has_prompt ? totals_.prefill_seconds : totals_.decode_seconds) += seconds;
+  if (passed && n_tokens > n_pieces) {
+    const double each = seconds / n_tokens;
+    double& known = seconds_per_prompt_token_;
+    known = known == 0 ? each : known + (each - known) / 8;
+  }
   if (groups_ != nullptr && passed && !has_prompt) {
     groups_->EndStep(n_pieces, seconds);
   }

@@ -13,6 +13,7 @@
 #include "engine/prefix/prefix_tree.h"
 #include "engine/service.h"
 #include "kv/kv_sequence.h"
+#include "kv/store/block_store.h"
 
 namespace plimsoll::engine::batch {
 
@@ -22,9 +23,12 @@ struct Sequence {
   RequestId id = 0;  // ascending in order of arrival
   GenerationRequest request;
   std::shared_ptr<GenerationSink> sink;
-  std::vector<TokenId> tokens;              // the prompt and what was drawn since
-  std::optional<Continuation> answer;       // refers to `request`
-  std::unique_ptr<kv::KvSequence> kv;       // null while it waits
+  std::vector<TokenId> tokens;         // the prompt and what was drawn since
+  std::optional<Continuation> answer;  // refers to `request`
+  std::unique_ptr<kv::KvSequence> kv;  // null while it waits
+  // Its blocks on their way back from a disk; null: none are. It writes to `kv`, and goes first.
+  std::unique_ptr<kv::BlockStore::Restore> restore;
+  bool restores_prompt = false;             // at its first start: what comes back was found
   prefix::Hold prefix;                      // what it uses of the prefix tree, or will use
   bool waits_for_prefix = false;            // others will have computed more of it
   uint32_t n_computed = 0;                  // tokens whose keys and values are there
@@ -43,8 +47,9 @@ struct Sequence {
   [[nodiscard]] uint32_t n_pending() const {
     return static_cast<uint32_t>(tokens.size()) - n_computed;
   }
-  // All but the token that was drawn last is computed; else it is reading.
+  // All but the token that was drawn last is computed; else it is reading, or waits for the disk.
   [[nodiscard]] bool is_answering() const { return n_pending() == 1 && first_token.has_value(); }
+  [[nodiscard]] bool is_reading() const { return !is_answering() && restore == nullptr; }
 };
 
 using SequencePtr = std::unique_ptr<Sequence>;

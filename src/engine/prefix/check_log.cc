@@ -74,6 +74,7 @@ class Checker {
     uint64_t n_holds = 0;
     uint32_t n_tokens = 0;
     uint64_t bytes = 0;
+    bool is_saved = false;
     Demand demand;
   };
   using Nodes = std::unordered_map<uint64_t, Node>;
@@ -82,8 +83,8 @@ class Checker {
     return node.n_tokens > 0 && node.n_children == 0 && node.n_holds == 0;
   }
   [[nodiscard]] double Price(const Node& node) const {
-    const double seconds =
-        ways_.CheapestSeconds(node.depth * kv::kBlockTokens, node.n_tokens, node.bytes);
+    const double seconds = ways_.CheapestSeconds(node.depth * kv::kBlockTokens, node.n_tokens,
+                                                 node.bytes, node.is_saved);
     return PriceOf(node.demand.At(priced_us_, clock_), seconds, node.bytes);
   }
   // Changes a node, and its place among those that can go.
@@ -236,7 +237,10 @@ std::optional<std::string> Checker::Take(const Words& words) {
     Change(serial, [&](Node& node) {
       node.n_tokens = static_cast<uint32_t>(second);
       node.bytes = third;
+      node.is_saved = node.is_saved && second == kv::kBlockTokens;
     });
+  } else if (words.event == "save" && words.n == 1) {
+    Change(serial, [](Node& node) { node.is_saved = true; });
   } else if (words.event == "drop" && words.n == 1) {
     const Node& node = nodes_.at(serial);
     if (node.n_tokens > 0 || node.n_children > 0 || node.n_holds > 0) {

@@ -91,6 +91,12 @@ void DecisionWriter::Fill(uint64_t serial, uint32_t n_tokens, uint64_t bytes) {
   }
 }
 
+void DecisionWriter::Save(uint64_t serial) {
+  if (log_ != nullptr) {
+    log_->Write(fmt::format("save {}\n", serial));
+  }
+}
+
 void DecisionWriter::Drop(uint64_t serial) {
   if (log_ != nullptr) {
     log_->Write(fmt::format("drop {}\n", serial));

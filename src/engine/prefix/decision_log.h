@@ -58,6 +58,7 @@ class DecisionWriter {
   void Hold(uint64_t serial);
   void LetGo(uint64_t serial);
   void Fill(uint64_t serial, uint32_t n_tokens, uint64_t bytes);
+  void Save(uint64_t serial);  // the slower memory has it too
   void Drop(uint64_t serial);  // it had nothing
   void Evict(uint64_t serial);
   void Flush();

@@ -49,6 +49,9 @@ PrefixTree::PrefixTree(kv::BlockPool& pool, memory::Ledger& ledger,
 }
 
 PrefixTree::~PrefixTree() {
+  while (n_saving_ > 0) {
+    FinishSaves(std::chrono::seconds(1));
+  }
   for (Node& node : nodes_) {
     Invariant(node.n_holds == 0, "a prefix tree outlives its holds");
     if (node.block) {
@@ -266,8 +269,8 @@ double PrefixTree::PriceOf(const Node& node) const {
     return static_cast<double>(node.last_use_us);
   }
   const uint64_t bytes = BytesOf(node);
-  const double seconds =
-      options_.ways_back.CheapestSeconds(node.depth * kBlockTokens, node.n_ready, bytes);
+  const double seconds = options_.ways_back.CheapestSeconds(node.depth * kBlockTokens, node.n_ready,
+                                                            bytes, node.is_saved);
   return prefix::PriceOf(node.demand.At(priced_us_, options_.clock), seconds, bytes);
 }
 
@@ -315,6 +318,9 @@ bool PrefixTree::Evict(uint64_t time_us) {
   const NodeIndex index = candidates_.begin()->node;
   Node& node = nodes_[index];
   Invariant(pool_.n_references(*node.block) == 0, "what a sequence uses is held");
+  if (node.is_saved) {
+    options_.store->Touch(NameOf(index));
+  }
   writer_.Evict(node.serial);
   ++stats_.n_evicted;
   stats_.bytes_evicted += BytesOf(node);
@@ -328,6 +334,7 @@ void PrefixTree::DropContent(Node& node) {
   if (node.block) {
     pool_.Unkeep(*std::exchange(node.block, std::nullopt));
     node.n_ready = 0;
+    node.is_saved = false;
     node.state.reset();
     node.state_memory.Release();
     if (node.n_logged > 0) {

@@ -17,6 +17,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -31,6 +32,7 @@
 #include "engine/prefix/decision_log.h"
 #include "engine/prefix/price.h"
 #include "kv/kv_sequence.h"
+#include "kv/store/block_store.h"
 #include "memory/ledger.h"
 
 namespace plimsoll::engine::prefix {
@@ -78,7 +80,8 @@ struct PrefixTreeOptions {
   Order order = Order::kPrice;
   DemandClock clock;
   WaysBack ways_back;
-  DecisionLog* log = nullptr;  // outlives the tree; for kPrice
+  DecisionLog* log = nullptr;       // outlives the tree; for kPrice
+  kv::BlockStore* store = nullptr;  // the slower memory, outlives the tree; null: there is none
 };
 
 struct PrefixTreeStats {
@@ -140,8 +143,24 @@ class PrefixTree {
   // The last one within the ready tokens: where a model with recurrent layers can continue.
   [[nodiscard]] StateAt LastState(Hold& hold) const;
 
+  // Saves whole blocks that are computed, as many as the store takes now, in the order in which
+  // they became whole; and learns which are there. Without a store nothing happens.
+  void SaveMore();
+  // Waits for what is being saved, and then lets go of it. False when nothing is, or when it takes
+  // longer.
+  bool FinishSaves(std::chrono::milliseconds bound);
+  // There is more to save, or under way.
+  [[nodiscard]] bool IsSaving() const {
+    return n_saving_ > 0 || (!to_save_.empty() && !is_refused_);
+  }
+  // The names of those blocks behind the first `n_blocks` of the tokens, which were found ready,
+  // that the store has, one behind another; at most n_max.
+  [[nodiscard]] std::vector<kv::BlockKey> InStore(const Hold& hold, std::span<const TokenId> tokens,
+                                                  size_t n_blocks, size_t n_max);
+
   void FlushLog() { writer_.Flush(); }
   [[nodiscard]] const PrefixTreeStats& stats() const { return stats_; }
+  [[nodiscard]] const WaysBack& ways_back() const { return options_.ways_back; }
 
  private:
   friend class Hold;
@@ -163,7 +182,10 @@ class PrefixTree {
     Demand demand;
     uint64_t last_use_us = 0;
     bool is_candidate = false;
-    double price = 0;       // while it is one
+    double price = 0;                  // while it is one
+    std::optional<kv::BlockKey> name;  // of its block in the store, once it was wanted
+    bool is_saved = false;             // the store has it
+    bool waits_to_be_saved = false;
     uint32_t n_logged = 0;  // tokens, and
     uint64_t bytes_logged = 0;
     std::unique_ptr<kv::StateSnapshot> state;
@@ -172,6 +194,10 @@ class PrefixTree {
     [[nodiscard]] Key key() const { return {tokens.data(), n_tokens}; }
     [[nodiscard]] bool is_root() const { return owner != nullptr; }
     [[nodiscard]] bool is_ready() const { return n_ready == kv::kBlockTokens; }
+  };
+  struct Unsaved {
+    NodeIndex node = 0;
+    uint64_t serial = 0;  // else it is another by now
   };
   struct Candidate {
     double price = 0;
@@ -218,6 +244,13 @@ class PrefixTree {
                            uint64_t time_us);
   void Settle(Node& node, kv::KvSequence& kv, size_t i, uint32_t n_mine);
 
+  // Of a node whose tokens fill a block, or of a root.
+  [[nodiscard]] const kv::BlockKey& NameOf(NodeIndex index);
+  [[nodiscard]] bool IsWorthSaving(const Node& node) const;
+  void WantSaved(NodeIndex index);
+  void LearnSaved(NodeIndex index);
+  void CollectSaved();
+
   void DropContent(Node& node);
   [[nodiscard]] double PriceOf(const Node& node) const;
   void PriceAnew(uint64_t time_us);
@@ -240,6 +273,9 @@ class PrefixTree {
   uint64_t priced_us_ = 0;  // prices are of this time
   uint64_t now_us_ = 0;     // the last that was told
   uint64_t last_serial_ = 0;
+  std::deque<Unsaved> to_save_;
+  uint32_t n_saving_ = 0;    // held until the store has them
+  bool is_refused_ = false;  // the store took none when it had none under way
   PrefixTreeStats stats_;
 };
 

@@ -133,6 +133,7 @@ void PrefixTree::Advance(Hold& hold, std::span<const TokenId> computed, kv::KvSe
       }
     }
     Settle(nodes_[hold.path_[i]], kv, i, static_cast<uint32_t>(mine.size()));
+    WantSaved(hold.path_[i]);
     if (i == hold.first_promised_ && i < hold.end_promised_ &&
         n >= std::min<size_t>((i + 1) * kv::kBlockTokens, hold.n_promised_tokens_)) {
       --nodes_[hold.path_[i]].n_promisers;

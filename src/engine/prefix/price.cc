@@ -55,11 +55,16 @@ double Demand::At(uint64_t time_us, const DemandClock& clock) const {
                    clock.branch_half_life_us);
 }
 
-double WaysBack::CheapestSeconds(uint32_t first_position, uint32_t n_tokens, uint64_t bytes) const {
+double WaysBack::RecomputeSeconds(uint32_t first_position, uint32_t n_tokens) const {
   const double n = n_tokens;
   const double middle = first_position + n / 2;
-  const double recompute = n * (seconds_per_token + seconds_per_token_and_position * middle);
-  if (reload_bytes_per_second <= 0) {
+  return n * (seconds_per_token + seconds_per_token_and_position * middle);
+}
+
+double WaysBack::CheapestSeconds(uint32_t first_position, uint32_t n_tokens, uint64_t bytes,
+                                 bool is_saved) const {
+  const double recompute = RecomputeSeconds(first_position, n_tokens);
+  if (!is_saved || reload_bytes_per_second <= 0) {
     return recompute;
   }
   return std::min(recompute, static_cast<double>(bytes) / reload_bytes_per_second);

@@ -38,11 +38,13 @@ class Demand {
 struct WaysBack {
   double seconds_per_token = 1e-3;               // of a prompt
   double seconds_per_token_and_position = 1e-6;  // more, for each position before it
-  double reload_bytes_per_second = 0;            // from a slower memory that has them; 0: none does
+  double reload_bytes_per_second = 0;            // from a slower memory; 0: there is none
 
-  // The cheapest one for `n_tokens` tokens from this position on, which take `bytes`.
-  [[nodiscard]] double CheapestSeconds(uint32_t first_position, uint32_t n_tokens,
-                                       uint64_t bytes) const;
+  // Of `n_tokens` tokens from this position on.
+  [[nodiscard]] double RecomputeSeconds(uint32_t first_position, uint32_t n_tokens) const;
+  // The cheapest one for them; they take `bytes`. `is_saved`: the slower memory has them.
+  [[nodiscard]] double CheapestSeconds(uint32_t first_position, uint32_t n_tokens, uint64_t bytes,
+                                       bool is_saved) const;
 };
 
 // Seconds lost a second and byte: the smaller, the sooner it goes.

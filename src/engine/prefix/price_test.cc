@@ -34,11 +34,12 @@ TEST(Demand, WhatBranchesIsWantedForLonger) {
 
 TEST(WaysBack, TakesTheCheapestOne) {
   WaysBack ways = {.seconds_per_token = 0.5, .seconds_per_token_and_position = 0.25};
-  EXPECT_EQ(ways.CheapestSeconds(0, 2, 100), 2 * (0.5 + 0.25));
-  EXPECT_EQ(ways.CheapestSeconds(96, 32, 100), 32 * (0.5 + 0.25 * 112));
+  EXPECT_EQ(ways.CheapestSeconds(0, 2, 100, true), 2 * (0.5 + 0.25));
+  EXPECT_EQ(ways.CheapestSeconds(96, 32, 100, true), 32 * (0.5 + 0.25 * 112));
   ways.reload_bytes_per_second = 50;
-  EXPECT_EQ(ways.CheapestSeconds(96, 32, 100), 2);
-  EXPECT_EQ(ways.CheapestSeconds(0, 2, 1000), 1.5);
+  EXPECT_EQ(ways.CheapestSeconds(96, 32, 100, true), 2);
+  EXPECT_EQ(ways.CheapestSeconds(0, 2, 1000, true), 1.5);
+  EXPECT_EQ(ways.CheapestSeconds(96, 32, 100, false), 32 * (0.5 + 0.25 * 112));
 }
 
 TEST(Price, IsDemandTimesSecondsPerByte) {

@@ -102,7 +102,7 @@ ReplayCost ReplayTrace(std::span<const TraceRequest> requests, uint32_t n_blocks
     tree.Advance(hold, tokens, *kv, request.time_us);
     cost.prompt_tokens += n_prompt;
     cost.computed_tokens += n_prompt - n_found;
-    cost.computed_seconds += options.ways_back.CheapestSeconds(n_found, n_prompt - n_found, 0);
+    cost.computed_seconds += options.ways_back.RecomputeSeconds(n_found, n_prompt - n_found);
   }
   cost.n_evicted = tree.stats().n_evicted;
   return cost;

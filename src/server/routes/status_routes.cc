@@ -100,6 +100,10 @@ http::Response Memory(const Models& models) {
       json.Key("streaming");
       engine::WriteStreaming(json, *streaming);
     }
+    if (const auto disk = service->Snapshot().kv_disk) {
+      json.Key("kv_disk");
+      engine::WriteKvDisk(json, *disk);
+    }
     json.Key("bound");
     if (const auto bound = service->bound()) {
       engine::WriteBound(json, *bound);

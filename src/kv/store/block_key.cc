@@ -1,0 +1,22 @@
+#include "kv/store/block_key.h"
+
+#include "base/bytes.h"
+#include "io/sha256.h"
+
+namespace plimsoll::kv {
+
+BlockKey RootKey(std::string_view owner) {
+  io::Sha256 hash;
+  hash.Add(AsBytes("plimsoll block key 1;"));
+  hash.Add(AsBytes(owner));
+  return hash.Take();
+}
+
+BlockKey NextKey(const BlockKey& before, std::span<const TokenId> tokens) {
+  io::Sha256 hash;
+  hash.Add(before);
+  hash.Add(std::as_bytes(tokens));
+  return hash.Take();
+}
+
+}  // namespace plimsoll::kv
