@@ -50,6 +50,24 @@ void AddKvOptions(CommandLine& line, KvOptions& kv) {
                 return {};
               });
   line.Flag("--kv-rotate", "turn quantized keys, so that no channel stands out", kv.rotate);
+  line.Option("--kv-policy", "NAME", "keep all keys and values: full (default), or some: window",
+              [&kv](const std::string& value) -> Result<> {
+                auto kind = kv::policy::ParsePolicy(value);
+                if (!kind) {
+                  return Forward(kind);
+                }
+                kv.policy.kind = *kind;
+                return {};
+              });
+  line.Option("--kv-budget", "SIZE", "what a sequence may keep then: 25% (of its context), 512M",
+              [&kv](const std::string& value) -> Result<> {
+                auto size = ParseSize(value);
+                if (!size) {
+                  return Forward(size);
+                }
+                kv.policy.budget = *size;
+                return {};
+              });
   line.Option("-ctk,--cache-type-k", "TYPE", "llama.cpp's name of the type, with -ctv",
               SetKvType(kv, &KvOptions::keys));
   line.Option("-ctv,--cache-type-v", "TYPE", "the same for values: as that of the keys",
@@ -81,7 +99,7 @@ Result<kv::Precision> PrecisionOf(const KvOptions& options) {
   return precision;
 }
 
-void AddEngineOptions(CommandLine& line, EngineFlags& flags) {
+void AddEngineOptions(CommandLine& line, EngineFlags& flags, bool with_kv) {
   engine::EngineOptions& engine = flags.engine;
   line.Topic("Model and machine");
   line.Option("-m,--model", "MODEL",
@@ -93,10 +111,10 @@ void AddEngineOptions(CommandLine& line, EngineFlags& flags) {
                 engine.model = value;
                 return {};
               });
-  AddMachineOptions(line, flags);
+  AddMachineOptions(line, flags, with_kv);
 }
 
-void AddMachineOptions(CommandLine& line, EngineFlags& flags) {
+void AddMachineOptions(CommandLine& line, EngineFlags& flags, bool with_kv) {
   engine::EngineOptions& engine = flags.engine;
   AddModelsDirOption(line, flags.models_dirs);
   line.Option("--memory", "SIZE", "the most memory to use: 8G, 512M, 130% (of the file)",
@@ -110,7 +128,9 @@ void AddMachineOptions(CommandLine& line, EngineFlags& flags) {
               });
   line.Integer("-c,--ctx-size", "context in tokens (default 0: the model's, up to 4096)",
                engine.n_ctx, 0, kTokensMax);
-  AddKvOptions(line, flags.kv);
+  if (with_kv) {
+    AddKvOptions(line, flags.kv);
+  }
   line.Integer("-t,--threads", "threads (default 0: the physical cores)", engine.n_threads, 0,
                kThreadsMax);
   line.Text("--kernels", "NAME", "ref, avx2 or avx512 (default: the fastest here)", engine.kernels);
@@ -142,6 +162,10 @@ Result<engine::EngineOptions> OptionsToLoad(const EngineFlags& flags) {
     return Forward(precision);
   }
   options.kv = *std::move(precision);
+  if (auto checked = kv::policy::Check(flags.kv.policy); !checked) {
+    return Forward(checked);
+  }
+  options.kv_policy = flags.kv.policy;
   options.packed = !flags.no_packed;
   if (!flags.no_profile) {
     options.profiles = engine::ProfileFolderOfUser();

@@ -29,6 +29,7 @@ struct KvOptions {
   std::optional<tensor::KvType> values;
   std::vector<kv::Precision::Layers> layers;
   bool rotate = false;
+  kv::policy::PolicyOptions policy;
 };
 
 struct EngineFlags {
@@ -48,9 +49,10 @@ struct EngineFlags {
 };
 
 // -m and the next.
-void AddEngineOptions(CommandLine& line, EngineFlags& flags);
+// `with_kv`: AddKvOptions among them.
+void AddEngineOptions(CommandLine& line, EngineFlags& flags, bool with_kv = true);
 // What a model is loaded with, and --models-dir.
-void AddMachineOptions(CommandLine& line, EngineFlags& flags);
+void AddMachineOptions(CommandLine& line, EngineFlags& flags, bool with_kv = true);
 void AddKvOptions(CommandLine& line, KvOptions& kv);
 void AddOutputOptions(CommandLine& line, EngineFlags& flags);
 

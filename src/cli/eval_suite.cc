@@ -18,8 +18,27 @@ struct SuiteFlags {
   EngineFlags engine;
   std::optional<std::string> file;
   eval::SuiteOptions suite;
+  std::vector<tensor::KvType> types;
+  std::vector<kv::policy::PolicyKind> policies;
+  std::vector<SizeSpec> budgets;
   bool json = false;
 };
+
+// A list of what `parse` reads, which takes the place of what the target has.
+template <class T>
+CommandLine::Setter SetList(std::vector<T>& target, Result<T> (*parse)(std::string_view)) {
+  return [&target, parse](const std::string& value) -> Result<> {
+    target.clear();
+    for (const std::string& part : SplitAtCommas(value)) {
+      auto one = parse(part);
+      if (!one) {
+        return Forward(one);
+      }
+      target.push_back(*one);
+    }
+    return {};
+  };
+}
 
 void Declare(CommandLine& line, SuiteFlags& flags) {
   line.Topic("What");
@@ -37,10 +56,40 @@ void Declare(CommandLine& line, SuiteFlags& flags) {
               });
   line.Integer("--dialogues", "so many of each kind (default 16)", flags.suite.n_dialogues, 1,
                kDialoguesMax);
-  AddEngineOptions(line, flags.engine);
+  line.Topic("Ways to keep keys and values (every combination is a row; full f16 is the first)");
+  line.Option("--kv-type", "TYPE,...", "f16, bf16, q8, q4 (default f16)",
+              SetList(flags.types, kv::ParseKvType));
+  line.Option("--kv-policy", "NAME,...", "full (default), window",
+              SetList(flags.policies, kv::policy::ParsePolicy));
+  line.Option("--kv-budget", "SIZE,...", "of every policy but full: 25% (of the context)",
+              SetList(flags.budgets, ParseSize));
+  AddEngineOptions(line, flags.engine, false);
   line.Topic("Output");
   line.Flag("--json", "a JSON array of rows", flags.json);
   AddOutputOptions(line, flags.engine);
+}
+
+std::vector<KvOptions> SetupsOf(const SuiteFlags& flags) {
+  std::vector<KvOptions> setups = {{.type = tensor::KvType::kF16, .layers = {}}};
+  for (const tensor::KvType type : flags.types) {
+    for (const kv::policy::PolicyKind kind : flags.policies) {
+      if (kind != kv::policy::PolicyKind::kFull) {
+        for (const SizeSpec& budget : flags.budgets) {
+          setups.push_back({.type = type, .layers = {}, .policy = {kind, budget}});
+        }
+      } else if (type != tensor::KvType::kF16) {
+        setups.push_back({.type = type, .layers = {}});
+      }
+    }
+  }
+  return setups;
+}
+
+eval::Setup InWords(const KvOptions& kv) {
+  const auto& budget = kv.policy.budget;
+  return {.policy = std::string(NameOf(kv.policy.kind)),
+          .budget = budget ? kv::policy::BudgetText(*budget) : "100%",
+          .precision = kv::Precision{.type = *kv.type, .layers = {}}.Text()};
 }
 
 // Pieces as long as the context.
@@ -53,6 +102,17 @@ std::vector<std::vector<TokenId>> CutText(std::span<const TokenId> tokens, uint3
   return pieces;
 }
 
+void ShowProgress(SuiteFlags& flags, const Console& console) {
+  if (flags.engine.quiet || !console.err_is_terminal) {
+    return;
+  }
+  flags.suite.on_progress = [&console](uint32_t n_done, uint32_t n_all) {
+    console.err << fmt::format("\rdialogue {} of {}{}", n_done, n_all,
+                               n_done == n_all ? "\r\x1b[K" : "")
+                << std::flush;
+  };
+}
+
 Result<> Measure(SuiteFlags& flags, const CommandContext& context) {
   std::optional<std::string> text;
   if (flags.file) {
@@ -62,30 +122,31 @@ Result<> Measure(SuiteFlags& flags, const CommandContext& context) {
     }
     text = std::move(*read);
   }
-  auto engine = LoadEngine(context.load, flags.engine, context.console);
-  if (!engine) {
-    return Forward(engine);
+  std::optional<eval::Suite> suite;
+  std::vector<eval::Row> rows;
+  for (const KvOptions& kv : SetupsOf(flags)) {
+    flags.engine.kv = kv;
+    auto engine = LoadEngine(context.load, flags.engine, context.console);
+    if (!engine) {
+      return Forward(engine);
+    }
+    if (!suite) {
+      if (text) {
+        flags.suite.texts =
+            CutText(engine::EncodePrompt((*engine)->tokenizer(), *text), flags.engine.engine.n_ctx);
+      }
+      auto made = eval::Suite::Make(**engine, flags.suite);
+      if (!made) {
+        return Forward(made);
+      }
+      suite = std::move(*made);
+    }
+    auto row = suite->Run(**engine, InWords(kv));
+    if (!row) {
+      return Forward(row);
+    }
+    rows.push_back(std::move(*row));
   }
-  if (text) {
-    flags.suite.texts =
-        CutText(engine::EncodePrompt((*engine)->tokenizer(), *text), flags.engine.engine.n_ctx);
-  }
-  if (!flags.engine.quiet && context.console.err_is_terminal) {
-    flags.suite.on_progress = [&](uint32_t n_done, uint32_t n_all) {
-      context.console.err << fmt::format("\rdialogue {} of {}{}", n_done, n_all,
-                                         n_done == n_all ? "\r\x1b[K" : "")
-                          << std::flush;
-    };
-  }
-  auto suite = eval::Suite::Make(**engine, std::move(flags.suite));
-  if (!suite) {
-    return Forward(suite);
-  }
-  auto row = suite->Run(**engine, {});
-  if (!row) {
-    return Forward(row);
-  }
-  const std::span<const eval::Row> rows(&*row, 1);
   return context.console.Write(flags.json ? eval::ToJson(rows) : eval::ToTable(rows));
 }
 
@@ -94,6 +155,8 @@ Result<> RunSuite(CommandLine& line, std::span<const eval::Task> tasks,
   SuiteFlags flags;
   flags.engine.engine.n_ctx = kSuiteContext;
   flags.suite.tasks.assign(tasks.begin(), tasks.end());
+  flags.types = {tensor::KvType::kF16};
+  flags.policies = {kv::policy::PolicyKind::kFull};
   Declare(line, flags);
   if (auto over = ParseOrHelp(line, std::move(args), context.console, context.sources)) {
     return *std::move(over);
@@ -102,9 +165,16 @@ Result<> RunSuite(CommandLine& line, std::span<const eval::Task> tasks,
     return Fail(ErrorKind::kUsage, "--ctx-size: the dialogues need {} tokens or more",
                 kSuiteContextMin);
   }
+  for (const kv::policy::PolicyKind kind : flags.policies) {
+    if (kind != kv::policy::PolicyKind::kFull && flags.budgets.empty()) {
+      return Fail(ErrorKind::kUsage, "--kv-policy {} wants budgets: --kv-budget 25%,50%",
+                  NameOf(kind));
+    }
+  }
   if (auto found = FindModel(flags.engine, context); !found) {
     return found;
   }
+  ShowProgress(flags, context.console);
   return Measure(flags, context);
 }
 

@@ -251,12 +251,20 @@ TEST(RunCommand, KeysAndValuesHaveTheTypeThatIsAsked) {
   EXPECT_EQ(loaded({"-ctk", "q8_0", "-ctv", "q8_0"}), "q8");
   EXPECT_EQ(loaded({"--cache-type-k", "q4_0", "--cache-type-v", "q4_0", "--kv-type", "q4"}), "q4");
 
+  Program windowed;
+  windowed.script.answers = {"a"};
+  EXPECT_EQ(windowed.Run({"run", "-p", "x", "--kv-policy", "window", "--kv-budget", "25%"}), 0);
+  EXPECT_EQ(windowed.script.loaded.kv_policy.Text(), "window 25%");
+
   const auto refused = [](std::vector<std::string> options) {
     Program program;
     options.insert(options.begin(), {"run", "-p", "x"});
     EXPECT_EQ(program.Run(std::move(options)), 2);
     return program.err.str();
   };
+  EXPECT_THAT(refused({"--kv-policy", "snap"}), HasSubstr("\"snap\" is not one of full, window"));
+  EXPECT_THAT(refused({"--kv-policy", "window"}), HasSubstr("wants a budget: --kv-budget 25%"));
+  EXPECT_THAT(refused({"--kv-budget", "25%"}), HasSubstr("goes with a policy"));
   EXPECT_THAT(refused({"--kv-type", "q5_1"}),
               HasSubstr("--kv-type: \"q5_1\" is not one of f16, bf16, q8 (q8_0), q4 (q4_0)"));
   EXPECT_THAT(refused({"--kv-type-layers", "3=q9"}), HasSubstr("\"q9\" is not one of"));

@@ -29,6 +29,7 @@ ModelSummary Summarize(const formats::Catalogue& catalogue, uint32_t n_ctx,
   summary.n_threads = static_cast<uint32_t>(state.team->n_threads());
   summary.prefill_chunk = state.model->max_chunk();
   summary.kv_type = options.kv.Text();
+  summary.kv_policy = options.kv_policy.Text();
   return summary;
 }
 
@@ -329,6 +330,7 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options,
                            .kernels = state->kernels,
                            .packed = state->packed.get(),
                            .kv = options.kv,
+                           .kv_policy = options.kv_policy,
                            .kv_disk_bytes = options.kv_disk.bytes},
                           tokenizer_bytes, line);
   if (!fitted) {
@@ -355,6 +357,7 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options,
     return Forward(loaded);
   }
   state->kv_pool = std::make_unique<kv::BlockPool>(*state->ledger, state->model->KvLayout());
+  state->window = fitted->needs.window;
   const MemoryPlan& parts = fitted->division.parts;
   const uint64_t tables = state->ledger->Snapshot().of(memory::Account::kIndex).bytes;
   const bool kept =

@@ -17,6 +17,7 @@
 #include "base/result.h"
 #include "engine/bundled_model.h"
 #include "formats/summary.h"
+#include "kv/policy/policy_options.h"
 #include "kv/precision.h"
 #include "memory/ledger.h"
 #include "memory/page_stream.h"
@@ -47,11 +48,12 @@ struct EngineOptions {
   bool constrained = false;      // answers may be held to a form: room for what that keeps
   bool batches = false;          // NewBatcher will be called: room for the tables of its requests
   kv::Precision kv;              // of keys and values
-  std::string kernels;           // "": the fastest this CPU supports
-  std::string policy;            // of the pages; "": the default, as the next two
-  std::string io;                // how pages are read
-  std::string prefetch;          // what the next layer's experts are guessed by
-  bool packed = true;            // use the packed file beside the model, if there is one
+  kv::policy::PolicyOptions kv_policy;  // which of them stay
+  std::string kernels;                  // "": the fastest this CPU supports
+  std::string policy;                   // of the pages; "": the default, as the next two
+  std::string io;                       // how pages are read
+  std::string prefetch;                 // what the next layer's experts are guessed by
+  bool packed = true;                   // use the packed file beside the model, if there is one
   // The folder that remembers how popular each expert was (engine/hot_set.h); "": nothing does.
   std::filesystem::path profiles;
   KvDiskOptions kv_disk;  // of a batcher
@@ -76,6 +78,8 @@ struct ModelSummary {
   uint32_t n_threads = 0;
   uint32_t prefill_chunk = 0;   // tokens computed together; fewer than asked where memory is short
   std::string kv_type = "f16";  // of keys and values (kv::Precision::Text); else answers differ
+  // Which of them stay (kv::policy::PolicyOptions::Text); else answers differ.
+  std::string kv_policy = "full";
 };
 
 // What the attention of one token takes, in all layers.
@@ -153,7 +157,8 @@ class Session {
   [[nodiscard]] virtual std::span<const TokenId> tokens() const = 0;
   [[nodiscard]] virtual uint32_t n_ctx() const = 0;
 
-  // Keeps the first n tokens. Where keys and values are quantized it may keep up to 31 fewer.
+  // Keeps the first n tokens. Where keys and values are quantized it may keep up to 31 fewer, where
+  // only some of them stay (EngineOptions::kv_policy) as few as the first 32.
   virtual void Truncate(uint32_t n) = 0;
 
   // Appends tokens; logits of every one go to `on_logits(index, logits)` when it is given, else

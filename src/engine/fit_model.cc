@@ -51,6 +51,11 @@ Result<FittedModel> OpenWithChunk(const formats::Catalogue& catalogue, kernels::
   }
   needs->n_parallel = options.n_parallel;
   needs->batches = options.batches;
+  auto window = kv::policy::MakeWindow(options.kv_policy, (*model)->KvLayout(), n_ctx);
+  if (!window) {
+    return Forward(window);
+  }
+  needs->window = *window;
   if (options.packed != nullptr && !needs->experts.empty()) {
     needs->index += options.packed->memory_bytes();
   }

@@ -40,6 +40,7 @@ struct FitOptions {
   const kernels::KernelSet* kernels = nullptr;
   const formats::packed::PackedFile* packed = nullptr;  // null: none is used
   kv::Precision kv;
+  kv::policy::PolicyOptions kv_policy;
   uint64_t kv_disk_bytes = 0;  // EngineOptions::kv_disk
 };
 

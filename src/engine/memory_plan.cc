@@ -42,9 +42,15 @@ const model::WeightBytes& ResidentWeights(const model::ModelNeeds& needs, Reside
   return needs.weights;
 }
 
+// Of a sequence, beside the open ones.
+uint64_t BlocksKept(const LineNeeds& needs) {
+  const uint64_t n_whole = kv::BlockPool::BlocksFor(needs.n_ctx);
+  return needs.window ? std::min<uint64_t>(n_whole, needs.window->budget()) : n_whole;
+}
+
 MemoryPlan PlanFor(const LineNeeds& needs, Residence residence) {
   const model::WeightBytes& weights = ResidentWeights(needs.model, residence);
-  const uint64_t n_blocks = needs.n_parallel * kv::BlockPool::BlocksFor(needs.n_ctx);
+  const uint64_t n_blocks = needs.n_parallel * BlocksKept(needs);
   return {.dense = weights.weights,
           .vocab = weights.vocab + needs.tokenizer_bytes,
           .experts = weights.experts,

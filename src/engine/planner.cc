@@ -78,6 +78,7 @@ Result<std::unique_ptr<Planner>> Planner::Open(const EngineOptions& options) {
                    .kernels = *kernels,
                    .packed = planner->packed_.get(),
                    .kv = options.kv,
+                   .kv_policy = options.kv_policy,
                    .kv_disk_bytes = options.kv_disk.bytes};
   const io::CoreFacts cores = io::ReadCoreFacts();
   planner->team_ = std::make_unique<kernels::Team>(

@@ -22,15 +22,16 @@ class EngineSession final : public Session {
  public:
   explicit EngineSession(EngineState& state)
       : state_(state), kv_(*state.kv_pool, state.summary.n_ctx) {
+    if (state.window) {
+      kv_.LimitTo(*state.window);
+    }
     tokens_.reserve(state.summary.n_ctx);
     chunk_.reserve(state.model->max_chunk());
     logits_.resize(state.model->hyper_params().vocab_size);
   }
   EngineSession(const EngineSession&) = delete;
   EngineSession& operator=(const EngineSession&) = delete;
-  ~EngineSession() override {
-    state_.kv_pool->Unpromise(state_.kv_pool->layout().BlocksOfSequence(state_.summary.n_ctx));
-  }
+  ~EngineSession() override { state_.kv_pool->Unpromise(state_.BlocksOfSequence()); }
 
   [[nodiscard]] std::span<const TokenId> tokens() const override { return tokens_; }
   [[nodiscard]] uint32_t n_ctx() const override { return state_.summary.n_ctx; }
@@ -96,7 +97,7 @@ class EngineSession final : public Session {
   // Of so many further tokens, those that the next pass may compute.
   [[nodiscard]] uint32_t PassTokens(size_t n) const {
     const auto chunk = static_cast<uint32_t>(std::min<size_t>(n, state_.model->max_chunk()));
-    return kv_.PassTokens(kv_.n_tokens(), chunk);
+    return kv_.PassTokens(kv_.n_tokens(), std::min(chunk, kv_.AppendRoom()));
   }
   // The first tokens of `prompt` whose keys and values are there, at least one fewer than it has.
   [[nodiscard]] uint32_t Reusable(std::span<const TokenId> prompt) const;
@@ -156,8 +157,10 @@ Result<> EngineSession::Step(std::span<const TokenId> tokens, std::span<const ui
   Invariant(outcome == kv::AppendOutcome::kAppended, "a session's whole context is promised");
   chunk_.clear();
   for (uint32_t i = 0; i < tokens.size(); ++i) {
-    chunk_.push_back(
-        {.token = tokens[i], .position = first + i, .slot = first + i, .sequence = &kv_});
+    chunk_.push_back({.token = tokens[i],
+                      .position = first + i,
+                      .slot = kv_.SlotOf(first + i),
+                      .sequence = &kv_});
   }
   tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
   auto passed = state_.model->Forward({.tokens = chunk_, .wanted_logits = wanted}, on_logits);
@@ -363,7 +366,7 @@ Result<> EngineSession::RestoreBlocks(const kv::SessionFile& file) {
 }  // namespace
 
 Result<std::unique_ptr<Session>> MakeSession(EngineState& state) {
-  const uint64_t n_blocks = state.kv_pool->layout().BlocksOfSequence(state.summary.n_ctx);
+  const uint64_t n_blocks = state.BlocksOfSequence();
   if (auto promised = state.kv_pool->Promise(n_blocks); !promised) {
     return Forward(promised);
   }

@@ -17,7 +17,8 @@ class KvSequence::Saved final : public StateSnapshot {
         blocks_(parts.blocks.begin(), parts.blocks.end()),
         positions_(parts.positions.begin(), parts.positions.end()),
         open_blocks_(parts.open_blocks.begin(), parts.open_blocks.end()),
-        open_idx_(parts.open_idx) {
+        open_idx_(parts.open_idx),
+        n_dropped_(parts.n_dropped) {
     ForEachBlock([this](BlockId block) { pool_.AddReference(block); });
   }
   Saved(const Saved&) = delete;
@@ -26,7 +27,9 @@ class KvSequence::Saved final : public StateSnapshot {
     ForEachBlock([this](BlockId block) { pool_.DropReference(block); });
   }
 
-  [[nodiscard]] Parts parts() const { return {blocks_, positions_, open_blocks_, open_idx_}; }
+  [[nodiscard]] Parts parts() const {
+    return {blocks_, positions_, open_blocks_, open_idx_, n_dropped_};
+  }
 
  private:
   template <class F>
@@ -40,6 +43,7 @@ class KvSequence::Saved final : public StateSnapshot {
   std::vector<uint32_t> positions_;
   std::vector<BlockId> open_blocks_;
   uint32_t open_idx_;
+  uint32_t n_dropped_;
 };
 
 KvSequence::KvSequence(BlockPool& pool, uint32_t max_tokens, uint32_t n_expected)
@@ -54,13 +58,61 @@ KvSequence::~KvSequence() {
   DropOpenBlocks();
 }
 
+void KvSequence::LimitTo(policy::Window window) {
+  Invariant(n_tokens() == 0, "a sequence is limited while it is empty");
+  window_ = window;
+}
+
+uint32_t KvSequence::DroppedOf(uint32_t n_tokens) const {
+  const auto n_begun = static_cast<uint32_t>(BlockPool::BlocksFor(n_tokens));
+  return window_ ? window_->Dropped(n_begun) * kBlockTokens : 0;
+}
+
+// What is left of the last block goes with the blocks that were there when it was begun; blocks are
+// dropped when the next one begins.
+uint32_t KvSequence::AppendRoom() const {
+  if (!window_) {
+    return max_tokens_ - n_tokens();
+  }
+  const auto n_begun = static_cast<uint32_t>(BlockPool::BlocksFor(n_tokens()));
+  const uint32_t n_left = n_begun * kBlockTokens - n_tokens();
+  uint32_t n_blocks = window_->Room(n_begun);
+  if (n_blocks == 0 && n_left == 0) {
+    n_blocks = window_->Room(n_begun + 1) + 1;
+  }
+  return std::min(n_left + n_blocks * kBlockTokens, max_tokens_ - n_tokens());
+}
+
+void KvSequence::DropBehindSinks(uint32_t n_blocks) {
+  if (n_blocks == 0) {
+    return;
+  }
+  constexpr uint32_t kFirst = policy::Window::kSinkBlocks;
+  for (uint32_t i = kFirst; i < kFirst + n_blocks; ++i) {
+    pool_.DropReference(blocks_[i]);
+  }
+  blocks_.erase(blocks_.begin() + kFirst, blocks_.begin() + kFirst + n_blocks);
+  block_table_.erase(block_table_.begin() + kFirst, block_table_.begin() + kFirst + n_blocks);
+  positions_.erase(positions_.begin() + kSinkTokens,
+                   positions_.begin() + kSinkTokens + n_blocks * kBlockTokens);
+  if (open_idx_ != kNoBlock && open_idx_ >= kFirst) {
+    open_idx_ = open_idx_ >= kFirst + n_blocks ? open_idx_ - n_blocks : kNoBlock;
+  }
+  n_dropped_ += n_blocks * kBlockTokens;
+}
+
 AppendOutcome KvSequence::Append(uint32_t n, uint32_t first_position) {
-  const uint32_t old_tokens = n_tokens();
-  if (n > max_tokens_ - old_tokens || !UnshareLastBlock() || !OwnOpenBlocks()) {
+  if (n > max_tokens_ - n_tokens()) {
+    return AppendOutcome::kNoRoom;
+  }
+  Invariant(n <= AppendRoom(), "tokens are appended as far as the window has room");
+  DropBehindSinks((DroppedOf(n_tokens() + n) - n_dropped_) / kBlockTokens);
+  const auto old_slots = static_cast<uint32_t>(positions_.size());
+  if (!UnshareLastBlock() || !OwnOpenBlocks()) {
     return AppendOutcome::kNoRoom;
   }
   const size_t old_blocks = blocks_.size();
-  while (blocks_.size() < BlockPool::BlocksFor(uint64_t{old_tokens} + n)) {
+  while (blocks_.size() < BlockPool::BlocksFor(uint64_t{old_slots} + n)) {
     const auto block = pool_.Allocate();
     if (!block) {
       DropBlocksFrom(old_blocks);
@@ -75,12 +127,14 @@ AppendOutcome KvSequence::Append(uint32_t n, uint32_t first_position) {
 }
 
 bool KvSequence::SharesPartOfABlock() const {
-  const uint32_t slot = n_tokens() % kBlockTokens;
+  const auto slot = static_cast<uint32_t>(positions_.size() % kBlockTokens);
   return slot != 0 && !pool_.IsWritableFrom(blocks_.back(), slot);
 }
 
 uint64_t KvSequence::BlocksToAppend(uint32_t n) const {
-  return BlockPool::BlocksFor(uint64_t{n_tokens()} + n) - blocks_.size() +
+  const uint64_t n_slots = uint64_t{n_tokens()} + n - DroppedOf(n_tokens() + n);
+  const uint64_t n_blocks = BlockPool::BlocksFor(n_slots);
+  return (n_blocks > blocks_.size() ? n_blocks - blocks_.size() : 0) +
          (SharesPartOfABlock() ? 1 : 0) + (LacksOpenBlocks() ? pool_.layout().n_open_blocks() : 0);
 }
 
@@ -123,7 +177,7 @@ void KvSequence::BeginPass(uint32_t first, uint32_t n) {
   if (pool_.layout().n_open_blocks() == 0) {
     return;
   }
-  Invariant(first + n <= n_tokens() && n == PassTokens(first, n),
+  Invariant(first + n <= positions_.size() && n == PassTokens(first, n),
             "a pass leaves one block that is not full");
   if (first % kBlockTokens != 0) {
     Invariant(open_idx_ == first / kBlockTokens, "a block is filled from its beginning");
@@ -152,9 +206,11 @@ void KvSequence::Truncate(uint32_t n) {
     return;
   }
   Invariant(n == Keepable(n), "a sequence ends where it can go on");
-  positions_.resize(n);
-  DropBlocksFrom(BlockPool::BlocksFor(n));
-  if (open_idx_ != kNoBlock && n <= open_idx_ * kBlockTokens) {
+  const uint32_t n_slots = n <= kSinkTokens ? n : SlotOf(n);
+  positions_.resize(n_slots);
+  DropBlocksFrom(BlockPool::BlocksFor(n_slots));
+  n_dropped_ = n - n_slots;
+  if (open_idx_ != kNoBlock && n_slots <= open_idx_ * kBlockTokens) {
     open_idx_ = kNoBlock;
   }
   if (n == 0) {
@@ -164,13 +220,19 @@ void KvSequence::Truncate(uint32_t n) {
 
 uint32_t KvSequence::Keepable(uint32_t n) const {
   n = std::min(n, n_tokens());
-  const bool goes_on = pool_.layout().n_open_blocks() == 0 || n / kBlockTokens == open_idx_;
-  return goes_on ? n : n / kBlockTokens * kBlockTokens;
+  const auto whole_or_open = [this](uint32_t end) {
+    const uint32_t slot = end <= kSinkTokens ? end : SlotOf(end);
+    const bool goes_on = pool_.layout().n_open_blocks() == 0 || slot / kBlockTokens == open_idx_;
+    return goes_on ? end : end / kBlockTokens * kBlockTokens;
+  };
+  n = whole_or_open(n);
+  return DroppedOf(n) == n_dropped_ ? n : whole_or_open(std::min(n, kSinkTokens));
 }
 
 std::unique_ptr<SequenceState> KvSequence::Fork() const {
   auto fork = std::make_unique<KvSequence>(pool_, max_tokens_, n_tokens());
-  fork->Adopt({blocks_, positions_, open_blocks_, open_idx_});
+  fork->window_ = window_;
+  fork->Adopt(parts());
   return fork;
 }
 
@@ -195,7 +257,7 @@ void KvSequence::ReplaceBlock(size_t idx, BlockId block) {
 }
 
 std::unique_ptr<StateSnapshot> KvSequence::Snapshot() const {
-  return std::make_unique<Saved>(pool_, Parts{blocks_, positions_, open_blocks_, open_idx_});
+  return std::make_unique<Saved>(pool_, parts());
 }
 
 void KvSequence::Restore(const StateSnapshot& snapshot) {
@@ -219,6 +281,7 @@ void KvSequence::Adopt(const Parts& parts) {
   positions_.assign(parts.positions.begin(), parts.positions.end());
   open_blocks_.assign(parts.open_blocks.begin(), parts.open_blocks.end());
   open_idx_ = parts.open_idx;
+  n_dropped_ = parts.n_dropped;
 }
 
 void KvSequence::PushBlock(BlockId block) {

@@ -4,10 +4,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "kv/block_pool.h"
+#include "kv/policy/window.h"
 #include "kv/sequence_state.h"
 
 namespace plimsoll::kv {
@@ -19,6 +21,9 @@ namespace plimsoll::kv {
 // Where layers are quantized (BlockLayout), those of the last block are in the open blocks while it
 // is being filled, in 16 bits; each pass says which tokens it computes (BeginPass). What was
 // quantized cannot be continued in its middle: see Keepable.
+//
+// With a window (LimitTo) some tokens have no slot any more: whole blocks of them are gone, and the
+// slots behind these have moved down. Tokens are counted with those that are gone, slots without.
 class KvSequence final : public SequenceState {
  public:
   // `pool` outlives the sequence. The tables have room for `max_tokens` from the start, so that a
@@ -32,13 +37,27 @@ class KvSequence final : public SequenceState {
   ~KvSequence() override;
 
   [[nodiscard]] uint32_t n_tokens() const override {
-    return static_cast<uint32_t>(positions_.size());
+    return static_cast<uint32_t>(positions_.size()) + n_dropped_;
   }
+  // From here on the sequence, which is empty, has at most the window's blocks, beside the open
+  // ones.
+  void LimitTo(policy::Window window);
+  // Tokens that have no slot any more.
+  [[nodiscard]] uint32_t n_dropped() const { return n_dropped_; }
+  // The slot of a token that has one; of n_tokens() the next one.
+  [[nodiscard]] uint32_t SlotOf(uint32_t token) const {
+    return token < kSinkTokens ? token : token - n_dropped_;
+  }
+  // How many tokens may be appended at once.
+  [[nodiscard]] uint32_t AppendRoom() const;
+  // At most AppendRoom() tokens. With a window it may drop blocks first, also when there is no room
+  // then because others use these too.
   [[nodiscard]] AppendOutcome Append(uint32_t n, uint32_t first_position) override;
   // n is Keepable.
   void Truncate(uint32_t n) override;
   // The most of the first n tokens that Truncate can keep: where layers are quantized, whole blocks
-  // and what is in the open ones.
+  // and what is in the open ones; with a window, those that have all that a sequence of so many
+  // tokens would have.
   [[nodiscard]] uint32_t Keepable(uint32_t n) const;
   [[nodiscard]] std::unique_ptr<SequenceState> Fork() const override;
   // A sequence of `n_tokens` tokens at positions 0 and on, whose keys and values are in these
@@ -90,13 +109,22 @@ class KvSequence final : public SequenceState {
  private:
   class Saved;
 
+  static constexpr uint32_t kSinkTokens = policy::Window::kSinkBlocks * kBlockTokens;
+
   // What a sequence is made of.
   struct Parts {
     std::span<const BlockId> blocks;
     std::span<const uint32_t> positions;
     std::span<const BlockId> open_blocks;
     uint32_t open_idx = kNoBlock;
+    uint32_t n_dropped = 0;
   };
+  [[nodiscard]] Parts parts() const {
+    return {blocks_, positions_, open_blocks_, open_idx_, n_dropped_};
+  }
+  // What a sequence of so many tokens has dropped.
+  [[nodiscard]] uint32_t DroppedOf(uint32_t n_tokens) const;
+  void DropBehindSinks(uint32_t n_blocks);
   void Adopt(const Parts& parts);
   // False when the pool has no block for the copy.
   [[nodiscard]] bool UnshareLastBlock();
@@ -118,6 +146,8 @@ class KvSequence final : public SequenceState {
   std::vector<uint32_t> positions_;            // one a slot
   std::vector<BlockId> open_blocks_;           // layout().n_open_blocks(), or none yet
   uint32_t open_idx_ = kNoBlock;
+  std::optional<policy::Window> window_;
+  uint32_t n_dropped_ = 0;  // whole blocks
 };
 
 }  // namespace plimsoll::kv

@@ -300,5 +300,91 @@ TEST(Precision, TypesOfLayersAreRead) {
   }
 }
 
+class WindowedSequenceTest : public KvSequenceTest {
+ protected:
+  static constexpr uint32_t kBudget = 5;  // one block behind the sinks goes at a time
+
+  WindowedSequenceTest() : sequence_(pool_, 2000) {
+    EXPECT_TRUE(pool_.Promise(kBudget));
+    sequence_.LimitTo(policy::Window(kBudget));
+  }
+
+  // Appends as much as is let in at a time, and marks each slot with its token.
+  void Grow(uint32_t n) {
+    while (n > 0) {
+      const uint32_t first = sequence_.n_tokens();
+      const uint32_t part = std::min(n, sequence_.AppendRoom());
+      ASSERT_GT(part, 0U);
+      ASSERT_EQ(sequence_.Append(part, first), AppendOutcome::kAppended);
+      for (uint32_t i = first; i < first + part; ++i) {
+        Mark(sequence_, sequence_.SlotOf(i)) = static_cast<std::byte>(i * 7);
+      }
+      n -= part;
+    }
+  }
+  void ExpectSound() const {
+    ASSERT_LE(sequence_.blocks().size(), kBudget);
+    ASSERT_EQ(sequence_.positions().size() + sequence_.n_dropped(), sequence_.n_tokens());
+    ASSERT_EQ(sequence_.blocks().size(), BlockPool::BlocksFor(sequence_.positions().size()));
+    for (uint32_t slot = 0; slot < sequence_.positions().size(); ++slot) {
+      const uint32_t token = sequence_.positions()[slot];
+      ASSERT_EQ(token, slot < kBlockTokens ? slot : slot + sequence_.n_dropped());
+      ASSERT_EQ(sequence_.SlotOf(token), slot);
+      ASSERT_EQ(Mark(sequence_, slot), static_cast<std::byte>(token * 7));
+    }
+  }
+
+  KvSequence sequence_;
+};
+
+TEST_F(WindowedSequenceTest, KeepsTheFirstAndTheNewest) {
+  for (int i = 0; i < 300; ++i) {
+    Grow(static_cast<uint32_t>(1 + i % 7));
+    ExpectSound();
+  }
+  EXPECT_EQ(pool_.n_blocks(), kBudget);
+  EXPECT_GT(sequence_.n_dropped(), 900U);
+}
+
+// As if it had never been longer.
+TEST_F(WindowedSequenceTest, GoesBackOnlyToWhatItWouldHave) {
+  for (uint32_t n = 1; n < 500; n += 13) {
+    for (uint32_t back = 0; back < n; back += 29) {
+      sequence_.Truncate(0);
+      Grow(n);
+      const uint32_t kept = sequence_.Keepable(n - back);
+      ASSERT_LE(kept, n - back);
+      sequence_.Truncate(kept);
+      ASSERT_EQ(sequence_.n_tokens(), kept);
+      ExpectSound();
+      const uint32_t n_begun = static_cast<uint32_t>(BlockPool::BlocksFor(kept));
+      ASSERT_EQ(sequence_.n_dropped(), policy::Window(kBudget).Dropped(n_begun) * kBlockTokens);
+      Grow(70);
+      ExpectSound();
+    }
+  }
+}
+
+TEST_F(WindowedSequenceTest, KeepsWhatNothingWasDroppedSince) {
+  Grow(kBudget * kBlockTokens + 20);  // the last block was just begun
+  EXPECT_EQ(sequence_.Keepable(kBudget * kBlockTokens + 3), kBudget * kBlockTokens + 3);
+  EXPECT_EQ(sequence_.Keepable(kBudget * kBlockTokens), kBlockTokens);
+  EXPECT_EQ(sequence_.Keepable(7), 7U);
+}
+
+TEST_F(WindowedSequenceTest, ForksAndSnapshotsKeepWhatItHad) {
+  ASSERT_TRUE(pool_.Promise(2 * kBudget));
+  Grow(400);
+  const auto fork = sequence_.Fork();
+  const auto snapshot = sequence_.Snapshot();
+  Grow(100);
+  EXPECT_EQ(fork->n_tokens(), 400U);
+  sequence_.Restore(*snapshot);
+  EXPECT_EQ(sequence_.n_tokens(), 400U);
+  ExpectSound();
+  Grow(100);
+  ExpectSound();
+}
+
 }  // namespace
 }  // namespace plimsoll::kv

@@ -16,6 +16,7 @@ namespace {
 struct ModelState {
   std::string name;
   std::string kv_type;
+  std::string kv_policy;
   engine::ServiceSnapshot service;
   memory::LedgerSnapshot ledger;
   std::optional<engine::PagingSnapshot> paging;
@@ -106,9 +107,11 @@ void WriteTokens(PrometheusText& out, States states) {
 }
 
 void WriteKvTypes(PrometheusText& out, States states) {
-  out.Family("kv_cache_info", "gauge", "In what keys and values are kept.");
+  out.Family("kv_cache_info", "gauge", "In what keys and values are kept, and which of them.");
   for (const ModelState& state : states) {
-    out.Sample(state.With("type", state.kv_type), 1);
+    Labels labels = state.With("policy", state.kv_policy);
+    labels.emplace_back("type", state.kv_type);
+    out.Sample(labels, 1);
   }
 }
 
@@ -307,6 +310,7 @@ std::string WriteMetrics(std::span<const ModelMetrics> models,
   for (const ModelMetrics& model : models) {
     states.push_back({.name = model.name,
                       .kv_type = model.service->summary().kv_type,
+                      .kv_policy = model.service->summary().kv_policy,
                       .service = model.service->Snapshot(),
                       .ledger = model.service->ledger(),
                       .paging = model.service->paging(),

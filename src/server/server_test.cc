@@ -270,5 +270,18 @@ TEST(ServerRoutes, TellsThatKeysAndValuesAreQuantized) {
   EXPECT_THAT(server.Ask("GET", "/metrics").body, HasSubstr(R"(type="q8"} 1)"));
 }
 
+TEST(ServerRoutes, TellsThatOnlySomeKeysAndValuesStay) {
+  TestServer server({.n_parallel = 2}, {.layers = {}},
+                    {.kind = kv::policy::PolicyKind::kWindow, .budget = SizeSpec{.percent = 25}});
+  const auto response = server.Ask("POST", "/v1/chat/completions", ChatBody(""));
+  EXPECT_THAT(ContentOf(response), HasSubstr("Paris"));
+  EXPECT_EQ(Json(response.body).Get("usage").Get("plimsoll").Get("kv_policy").string(),
+            "window 25%");
+  EXPECT_THAT(server.Ask("GET", "/v1/engine/memory").body,
+              HasSubstr(R"("kv_policy":"window 25%")"));
+  EXPECT_THAT(server.Ask("GET", "/metrics").body,
+              HasSubstr(R"(policy="window 25%",type="f16"} 1)"));
+}
+
 }  // namespace
 }  // namespace plimsoll::server

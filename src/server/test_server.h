@@ -131,9 +131,14 @@ class OneModel final : public Models {
 class TestServer {
  public:
   explicit TestServer(const engine::ServiceOptions& options = {.n_parallel = 2},
-                      const kv::Precision& kv = {}) {
-    auto engine = engine::Engine::Load(
-        {.n_ctx = 512, .n_parallel = options.n_parallel, .n_threads = 1, .kv = kv}, {});
+                      const kv::Precision& kv = {},
+                      const kv::policy::PolicyOptions& kv_policy = {}) {
+    auto engine = engine::Engine::Load({.n_ctx = 512,
+                                        .n_parallel = options.n_parallel,
+                                        .n_threads = 1,
+                                        .kv = kv,
+                                        .kv_policy = kv_policy},
+                                       {});
     service_ = engine::StartService(std::move(*engine), options).value();
     auto serving = std::make_shared<Serving>();
     serving->models = std::make_shared<OneModel>(service_);

@@ -404,8 +404,9 @@ class Evaluation(unittest.TestCase):
         self.assertLess(known * 5, strange)
 
     def test_recall_is_the_same_on_every_kernel_set(self):
-        def rows(*args, **environment):
-            done = run("eval", "recall", "--dialogues", "1", "--json", *args, **environment)
+        def rows(*args, stdin=None, **environment):
+            done = run("eval", "recall", "--dialogues", "1", "--json", *args, stdin=stdin,
+                       **environment)
             self.assertEqual((done.returncode, done.stderr), (0, ""))
             rows = json.loads(done.stdout)
             for row in rows:
@@ -418,6 +419,15 @@ class Evaluation(unittest.TestCase):
                          ["single-key", "multi-key", "shared-context"])
         self.assertEqual(rows("-t", "1", PLIMSOLL_KERNELS="ref"), plain)
         self.assertNotEqual(rows("--seed", "2"), plain)
+        costly, lossy, cheap = rows("--kv-type", "f16,q8", "--kv-policy", "window",
+                                   "--kv-budget", "25%")
+        self.assertEqual([costly], plain)
+        self.assertEqual((lossy["policy"], lossy["budget"], cheap["precision"]),
+                         ("window", "25%", "q8"))
+        self.assertGreater(lossy["kl"], 0)
+        self.assertLess(lossy["score"], plain[0]["score"])
+        self.assertEqual(lossy["peak_bytes"] * 4, plain[0]["peak_bytes"])
+        self.assertLess(cheap["peak_bytes"], lossy["peak_bytes"])
         text = rows("-", stdin="The capital of France is Paris. " * 20)
         self.assertEqual(text[0]["tasks"], plain[0]["tasks"])
         self.assertNotEqual(text[0]["perplexity"], plain[0]["perplexity"])

@@ -84,13 +84,13 @@ Result<std::unique_ptr<Batcher>> Batcher::Create(EngineState& state, const Batch
         state, order::TurnLimits{.max_still_seconds = options.max_still_seconds,
                                  .min_groups = options.min_decode_groups});
   }
-  const uint64_t n_blocks =
-      options.n_parallel * state.kv_pool->layout().BlocksOfSequence(state.summary.n_ctx);
+  const uint64_t n_blocks = options.n_parallel * state.BlocksOfSequence();
   if (auto promised = state.kv_pool->Promise(n_blocks); !promised) {
     return Forward(promised);
   }
   batcher->n_promised_ = n_blocks;
-  if (!options.prefix_cache) {
+  // What a window keeps of a prompt depends on how long it is: no block of it is another's.
+  if (!options.prefix_cache || state.window) {
     return batcher;
   }
   if (!options.prefix_log.empty()) {
@@ -267,14 +267,23 @@ void Batcher::PlanPrompts(uint32_t budget) {
   for (size_t i = 0; i < reading.size() && budget > 0; ++i) {
     const auto n_left = static_cast<uint32_t>(reading.size() - i);
     const uint32_t share = std::max(budget / n_left, 1U);
-    const uint32_t n = reading[i]->kv->PassTokens(reading[i]->n_computed,
-                                                  std::min(reading[i]->n_pending(), share));
+    const uint32_t n = PromptPart(*reading[i], std::min(reading[i]->n_pending(), share));
     plan_.push_back({.sequence = reading[i],
                      .n = n,
                      .wants_logits = n == reading[i]->n_pending(),
                      .drawn = {}});
     budget -= n;
   }
+}
+
+uint32_t Batcher::PromptPart(Sequence& sequence, uint32_t n) {
+  kv::KvSequence& kv = *sequence.kv;
+  if (sequence.n_computed == kv.n_tokens()) {
+    const uint32_t n_more = std::min(sequence.n_pending(), kv.AppendRoom());
+    const auto outcome = kv.Append(n_more, sequence.n_computed);
+    Invariant(outcome == kv::AppendOutcome::kAppended, "a full window takes what it gives up");
+  }
+  return kv.PassTokens(sequence.n_computed, std::min(n, kv.n_tokens() - sequence.n_computed));
 }
 
 bool Batcher::Extend(Sequence& sequence) {

@@ -129,7 +129,11 @@ std::unique_ptr<kv::KvSequence> Batcher::SharePrefix(Sequence& sequence) {
   // The last token is computed in any case: its logits are wanted.
   const auto limit = static_cast<uint32_t>(sequence.tokens.size()) - 1;
   if (tree_ == nullptr) {
-    return std::make_unique<kv::KvSequence>(*state_.kv_pool, n_ctx(), limit + 1);
+    auto kv = std::make_unique<kv::KvSequence>(*state_.kv_pool, n_ctx(), limit + 1);
+    if (state_.window) {
+      kv->LimitTo(*state_.window);
+    }
+    return kv;
   }
   return tree_->Share(sequence.prefix, std::min(tree_->ReadyTokens(sequence.prefix), limit),
                       n_ctx());
@@ -170,7 +174,8 @@ bool Batcher::Admit(Sequence& sequence, Clock::time_point now) {
   if (!FitsBesideRunning(sequence, n_found)) {
     return false;
   }
-  const uint32_t n_missing = static_cast<uint32_t>(sequence.tokens.size()) - n_found;
+  const uint32_t n_missing =
+      std::min(static_cast<uint32_t>(sequence.tokens.size()) - n_found, kv->AppendRoom());
   if (!Provide(kv->BlocksToAppend(n_missing), &sequence) ||
       kv->Append(n_missing, n_found) != kv::AppendOutcome::kAppended) {
     return false;

@@ -72,8 +72,10 @@ Result<> Batcher::Pass(std::span<Piece> pieces) {
   for (Piece& piece : pieces) {
     Sequence& sequence = *piece.sequence;
     for (uint32_t i = sequence.n_computed; i < sequence.n_computed + piece.n; ++i) {
-      chunk_.push_back(
-          {.token = sequence.tokens[i], .position = i, .slot = i, .sequence = sequence.kv.get()});
+      chunk_.push_back({.token = sequence.tokens[i],
+                        .position = i,
+                        .slot = sequence.kv->SlotOf(i),
+                        .sequence = sequence.kv.get()});
     }
     if (groups_ != nullptr) {
       groups_->AddToPass(sequence, piece.n);

@@ -37,14 +37,24 @@ struct Usage {
   double total_seconds = 0;
   // What keys and values were kept in, where that is not F16 throughout; else empty.
   std::string kv_type;
+  // Which of them stay, where not all do; else empty.
+  std::string kv_policy;
 };
 
 // The member "plimsoll" of a usage: how the answer may differ from the engine's own. Nothing where
 // it does not.
 inline void WriteLosses(const Usage& usage, JsonText& json) {
-  if (!usage.kv_type.empty()) {
-    json.Key("plimsoll").BeginObject().Key("kv_type").String(usage.kv_type).EndObject();
+  if (usage.kv_type.empty() && usage.kv_policy.empty()) {
+    return;
   }
+  json.Key("plimsoll").BeginObject();
+  if (!usage.kv_type.empty()) {
+    json.Key("kv_type").String(usage.kv_type);
+  }
+  if (!usage.kv_policy.empty()) {
+    json.Key("kv_policy").String(usage.kv_policy);
+  }
+  json.EndObject();
 }
 
 // In the order in which they come. Of one choice: texts, reasoning and tool calls, then its end.

@@ -330,6 +330,9 @@ void TaskRun::Complete() {
   if (const std::string& type = service_->summary().kv_type; type != "f16") {
     usage_.kv_type = type;
   }
+  if (const std::string& policy = service_->summary().kv_policy; policy != "full") {
+    usage_.kv_policy = policy;
+  }
   Tell(TaskEnd{usage_});
   if (task_.stream) {
     exchange_->End();

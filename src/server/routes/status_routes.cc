@@ -90,6 +90,7 @@ http::Response Memory(const Models& models) {
     json.BeginObject();
     json.Key("model").String(service->summary().name);
     json.Key("kv_type").String(service->summary().kv_type);
+    json.Key("kv_policy").String(service->summary().kv_policy);
     json.Key("memory");
     engine::WriteMemory(json, ledger);
     if (const auto paging = service->paging()) {

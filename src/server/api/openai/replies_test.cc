@@ -73,9 +73,11 @@ TEST(ChatReply, SaysWhatKeysAndValuesWereKeptIn) {
   usage.kv_type = "q8";
   const auto writer = MakeChatReply(kIdentity, {});
   const std::string reply = writer->Write(TaskEnd{usage});
-  EXPECT_THAT(reply, testing::HasSubstr(
-                         R"("completion_tokens_details":{"reasoning_tokens":2},)"
-                         R"("plimsoll":{"kv_type":"q8"}})"));
+  EXPECT_THAT(reply, testing::HasSubstr(R"("completion_tokens_details":{"reasoning_tokens":2},)"
+                                        R"("plimsoll":{"kv_type":"q8"}})"));
+  usage.kv_policy = "window 25%";
+  EXPECT_THAT(writer->Write(TaskEnd{usage}),
+              testing::HasSubstr(R"("plimsoll":{"kv_type":"q8","kv_policy":"window 25%"}})"));
 }
 
 TEST(ChatStream, ChunksComeInTheirOrder) {

@@ -1,0 +1,47 @@
+// Which keys and values of a sequence stay, as users say it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "kv/block_pool.h"
+#include "kv/policy/window.h"
+
+namespace plimsoll::kv::policy {
+
+enum class PolicyKind : uint8_t {
+  kFull,    // all of them
+  kWindow,  // the first ones and the newest (kv/policy/window.h)
+};
+
+[[nodiscard]] std::string_view NameOf(PolicyKind kind);
+// "window". kUsage with the names that there are.
+[[nodiscard]] Result<PolicyKind> ParsePolicy(std::string_view text);
+
+struct PolicyOptions {
+  PolicyKind kind = PolicyKind::kFull;
+  // Of a sequence: bytes, or a share of what one of the whole context takes. Every policy but
+  // kFull wants one.
+  std::optional<SizeSpec> budget;
+
+  // Answers may differ from those with everything kept.
+  [[nodiscard]] bool is_lossy() const { return kind != PolicyKind::kFull; }
+  // "full", "window 25%"
+  [[nodiscard]] std::string Text() const;
+};
+
+// "25%", "512 MiB"
+[[nodiscard]] std::string BudgetText(const SizeSpec& budget);
+
+// kUsage for a policy without a budget and a budget without a policy.
+[[nodiscard]] Result<> Check(const PolicyOptions& options);
+// The window that the options ask for, if they do. kUsage as Check, and, with what would do, for a
+// budget that is too small.
+[[nodiscard]] Result<std::optional<Window>> MakeWindow(const PolicyOptions& options,
+                                                       const BlockLayout& layout, uint32_t n_ctx);
+
+}  // namespace plimsoll::kv::policy
