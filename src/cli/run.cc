@@ -33,8 +33,7 @@ struct RunFlags {
 void Declare(CommandLine& line, RunFlags& flags) {
   AddPromptOptions(line, flags.prompt);
   line.Text("-sys,--system,--system-prompt", "TEXT", "what the model is told first", flags.system);
-  line.Text("--session", "FILE",
-            "keep the chat in FILE, to go on with it in another run",
+  line.Text("--session", "FILE", "keep the chat in FILE, to go on with it in another run",
             flags.session);
   line.Flag("--raw", "continue the text as it is, without the chat template", flags.raw);
   AddGenerateOptions(line, flags.generate);
@@ -58,6 +57,11 @@ Result<> Check(RunFlags& flags, CommandLine::Origin model_origin) {
   if (flags.raw && !flags.session.empty()) {
     return Fail(ErrorKind::kUsage,
                 "--session keeps a chat, and --raw is none: give one of the two");
+  }
+  if (flags.engine.kv.policy.is_lossy() && !flags.session.empty()) {
+    return Fail(
+        ErrorKind::kUsage,
+        "--session keeps all keys and values, and --kv-policy does not: give one of the two");
   }
   return flags.generate.sampling.Validate();
 }

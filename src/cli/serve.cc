@@ -126,6 +126,10 @@ Result<> SettleKvDisk(ServeFlags& flags) {
   if (flags.kv_disk->bytes > 0 && flags.no_prefix_cache) {
     return Fail(ErrorKind::kUsage, "--kv-disk keeps what --no-prefix-cache does without");
   }
+  if (flags.kv_disk->bytes > 0 && flags.engine.kv.policy.is_lossy()) {
+    return Fail(ErrorKind::kUsage,
+                "--kv-disk keeps shared prefixes, which --kv-policy does without");
+  }
   engine::KvDiskOptions& disk = flags.engine.engine.kv_disk;
   disk.folder = flags.kv_disk_dir;
   if (disk.folder.empty()) {

@@ -102,6 +102,7 @@ class KvDisk(unittest.TestCase):
         for args, said in [(["--kv-disk-dir", self.folder], "needs --kv-disk"),
                            (["--kv-disk", "10%", "--kv-disk-dir", self.folder], "not a share"),
                            (["--kv-disk", "1M", "--no-prefix-cache"], "--no-prefix-cache"),
+                           (["--kv-disk", "1M", "--kv-policy", "window", "--kv-budget", "50%"], "--kv-policy"),
                            (["--kv-disk", "4K", "--kv-disk-dir", self.folder], "blocks of keys and values"),
                            (["--kv-disk", "1M", "--kv-disk-dir", "/proc/nowhere"], "cannot make the folder")]:
             done = subprocess.run([serve_test.PLIMSOLL, "serve", "--port", "0", *args], capture_output=True, text=True,

@@ -75,6 +75,8 @@ class Session(unittest.TestCase):
 
     def test_it_is_a_chat(self):
         self.assertIn("--raw", run("--session", str(self.file), "--raw", "-p", "Hi", code=2).stderr)
+        window = ("--kv-policy", "window", "--kv-budget", "50%")
+        self.assertIn("--kv-policy", run("--session", str(self.file), "-p", "Hi", *window, code=2).stderr)
         self.assertIn("there is no folder", run("--session", str(self.file / "below" / "chat"), "-p", "Hi", code=5).stderr)
         run("--session", str(self.file), "-p", "Hi", "-sys", "Be brief.")
         self.assertIn("another system message", run("--session", str(self.file), "-p", "Hi", "-sys", "Be long.", code=2).stderr)
