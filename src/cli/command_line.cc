@@ -309,6 +309,9 @@ std::string CommandLine::Help() const {
   std::string help = fmt::format("{}\n\nusage: {}\n", summary_, usage_);
   std::string topic;
   for (const Entry& entry : entries_) {
+    if (entry.help.empty()) {
+      continue;
+    }
     if (entry.topic != topic) {
       topic = entry.topic;
       help += fmt::format("\n{}:\n", topic);

@@ -39,7 +39,7 @@ class CommandLine {
   void Topic(std::string heading);
 
   // `names` are separated by commas; the first long one is the name in messages and the
-  // environment.
+  // environment. Without `help` it is not listed: another program's name, for those who know it.
   void Option(std::string_view names, std::string_view value_name, std::string_view help,
               Setter setter);
   // Called once for every time that it is given.

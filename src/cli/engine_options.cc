@@ -68,10 +68,8 @@ void AddKvOptions(CommandLine& line, KvOptions& kv) {
                 kv.policy.budget = *size;
                 return {};
               });
-  line.Option("-ctk,--cache-type-k", "TYPE", "llama.cpp's name of the type, with -ctv",
-              SetKvType(kv, &KvOptions::keys));
-  line.Option("-ctv,--cache-type-v", "TYPE", "the same for values: as that of the keys",
-              SetKvType(kv, &KvOptions::values));
+  line.Option("-ctk,--cache-type-k", "TYPE", "", SetKvType(kv, &KvOptions::keys));
+  line.Option("-ctv,--cache-type-v", "TYPE", "", SetKvType(kv, &KvOptions::values));
 }
 
 Result<kv::Precision> PrecisionOf(const KvOptions& options) {
