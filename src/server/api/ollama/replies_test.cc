@@ -27,13 +27,13 @@ std::string WriteOllama(const ReplyOptions& options, const std::vector<Event>& e
 
 std::string Head() { return std::string(R"({"model":"m:latest","created_at":")") + kNow + R"(",)"; }
 
-constexpr Usage kUsage{.prompt_tokens = 7,
-                       .cached_tokens = 4,
-                       .completion_tokens = 9,
-                       .queue_seconds = 0.25,
-                       .prefill_seconds = 0.5,
-                       .decode_seconds = 1.5,
-                       .total_seconds = 2.25};
+const Usage kUsage{.prompt_tokens = 7,
+                   .cached_tokens = 4,
+                   .completion_tokens = 9,
+                   .queue_seconds = 0.25,
+                   .prefill_seconds = 0.5,
+                   .decode_seconds = 1.5,
+                   .total_seconds = 2.25};
 constexpr const char* kDone =
     R"("done":true,"done_reason":"stop","total_duration":2250000000,"load_duration":0,)"
     R"("prompt_eval_count":7,"prompt_eval_duration":500000000,"eval_count":9,)"
