@@ -187,9 +187,9 @@ class FakeSession final : public engine::Session {
     return stats;
   }
 
-  [[nodiscard]] Result<> Save(const std::filesystem::path& path, std::string note) override {
+  [[nodiscard]] Result<> Save(const std::filesystem::path& path, const std::string& note) override {
     if (script_.save_error) return tl::unexpected(*script_.save_error);
-    script_.files[path] = {tokens_, std::move(note)};
+    script_.files[path] = {tokens_, note};
     return {};
   }
   [[nodiscard]] Result<engine::RestoredSession> Restore(

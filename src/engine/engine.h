@@ -188,7 +188,8 @@ class Session {
 
   // Writes the sequence to a file (docs/formats.md), whole or not at all: tokens, keys and values
   // of whole blocks of them, and `note`, which is the caller's. kIo.
-  [[nodiscard]] virtual Result<> Save(const std::filesystem::path& /*path*/, std::string /*note*/) {
+  [[nodiscard]] virtual Result<> Save(const std::filesystem::path& /*path*/,
+                                      const std::string& /*note*/) {
     return Fail(ErrorKind::kFailed, "this session cannot be saved");
   }
   // Becomes what such a file holds, as far as keys and values are sound and this model's; whoever

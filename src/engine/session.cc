@@ -84,7 +84,7 @@ class EngineSession final : public Session {
                                                const TextFn& on_text,
                                                sampling::TokenFilter* filter) override;
 
-  [[nodiscard]] Result<> Save(const std::filesystem::path& path, std::string note) override;
+  [[nodiscard]] Result<> Save(const std::filesystem::path& path, const std::string& note) override;
   [[nodiscard]] Result<RestoredSession> Restore(const std::filesystem::path& path) override;
 
  private:
@@ -289,7 +289,7 @@ Result<io::Digest128> EngineSession::Identity() {
 
 // Up to kBlockTokens - 1 tokens behind the last whole block are saved without keys and values:
 // computing them again is less than the prompt that follows.
-Result<> EngineSession::Save(const std::filesystem::path& path, std::string note) {
+Result<> EngineSession::Save(const std::filesystem::path& path, const std::string& note) {
   const auto identity = Identity();
   if (!identity) {
     return tl::unexpected(identity.error());
@@ -302,7 +302,7 @@ Result<> EngineSession::Save(const std::filesystem::path& path, std::string note
                            .tokens = tokens_,
                            .positions = {positions.begin(), positions.end()},
                            .block_bytes = kv_.layout().block_bytes(),
-                           .note = std::move(note)},
+                           .note = note},
                           kv_.block_table().first(n_blocks), {});
 }
 

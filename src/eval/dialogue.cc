@@ -165,7 +165,7 @@ Dialogue MultiTurn(Draws& draws, uint32_t n_filler) {
 Dialogue State(Draws& draws, uint32_t n_filler) {
   const auto codes = MakeSecrets(draws, 3);
   const Secret& other = codes[2];
-  const Secret before = codes[0];
+  const Secret& before = codes[0];
   const Secret now = {before.thing, codes[1].code};
   return {.context = Hide(draws, {before, other}, n_filler),
           .turns = {AskCapital(draws), Behind(now.Told(), AskCapital(draws)), now.Asked(),
