@@ -59,9 +59,10 @@ std::string Filler(Draws& draws) {
                          place);
     case 1:
       return fmt::format("One {} morning {} walked to the {}.", draws.Pick(kWeathers), who, place);
-    case 2:
-      return fmt::format("The {} by the {} was {}.", draws.Pick(kAnimals), place,
-                         draws.Pick(kMoods));
+    case 2: {
+      const auto mood = draws.Pick(kMoods);
+      return fmt::format("The {} by the {} was {}.", draws.Pick(kAnimals), place, mood);
+    }
     case 3:
       return fmt::format("\"Where is the {} {}?\" asked {}.", colour, thing, who);
     case 4:
@@ -156,8 +157,12 @@ Dialogue MultiKey(Draws& draws, uint32_t n_filler) {
 Dialogue MultiTurn(Draws& draws, uint32_t n_filler) {
   const auto secrets = MakeSecrets(draws, 2);
   const uint32_t part = n_filler / 4;
-  return {.context = Hide(draws, {secrets[0]}, part),
-          .turns = {AskCapital(draws), Behind(Hide(draws, {secrets[1]}, part), AskCapital(draws)),
+  std::string context = Hide(draws, {secrets[0]}, part);
+  Turn first = AskCapital(draws);
+  Turn second = AskCapital(draws);
+  second = Behind(Hide(draws, {secrets[1]}, part), std::move(second));
+  return {.context = std::move(context),
+          .turns = {std::move(first), std::move(second),
                     Behind(Hide(draws, {}, part), secrets[0].Asked()),
                     Behind(Hide(draws, {}, n_filler - 3 * part), secrets[1].Asked())}};
 }
