@@ -357,7 +357,7 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options,
     return Forward(loaded);
   }
   state->kv_pool = std::make_unique<kv::BlockPool>(*state->ledger, state->model->KvLayout());
-  state->window = fitted->needs.window;
+  state->eviction = fitted->needs.eviction;
   const MemoryPlan& parts = fitted->division.parts;
   const uint64_t tables = state->ledger->Snapshot().of(memory::Account::kIndex).bytes;
   const bool kept =

@@ -17,7 +17,7 @@
 #include "kernels/kernels.h"
 #include "kernels/team.h"
 #include "kv/block_pool.h"
-#include "kv/policy/window.h"
+#include "kv/policy/eviction.h"
 #include "memory/ledger.h"
 #include "memory/trace/recorder.h"
 #include "model/model.h"
@@ -42,14 +42,14 @@ struct EngineState {
   std::unique_ptr<WeightStreaming> streaming;         // null: all dense weights are resident
   std::unique_ptr<model::Model> model;
   std::unique_ptr<kv::BlockPool> kv_pool;
-  std::optional<kv::policy::Window> window;  // none: sequences keep everything
+  std::optional<kv::policy::Eviction> eviction;  // none: sequences keep everything
   ModelSummary summary;
   KvDiskOptions kv_disk;
   std::function<void(std::string_view)> on_note;
 
   // The most that a sequence has, open ones included.
   [[nodiscard]] uint64_t BlocksOfSequence() const {
-    const uint64_t n_kept = window ? uint64_t{window->budget()} * kv::kBlockTokens : UINT64_MAX;
+    const uint64_t n_kept = eviction ? uint64_t{eviction->budget()} * kv::kBlockTokens : UINT64_MAX;
     return kv_pool->layout().BlocksOfSequence(std::min<uint64_t>(summary.n_ctx, n_kept));
   }
 };

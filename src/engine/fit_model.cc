@@ -51,11 +51,11 @@ Result<FittedModel> OpenWithChunk(const formats::Catalogue& catalogue, kernels::
   }
   needs->n_parallel = options.n_parallel;
   needs->batches = options.batches;
-  auto window = kv::policy::MakeWindow(options.kv_policy, (*model)->KvLayout(), n_ctx);
-  if (!window) {
-    return Forward(window);
+  auto eviction = kv::policy::MakeEviction(options.kv_policy, (*model)->KvLayout(), n_ctx);
+  if (!eviction) {
+    return Forward(eviction);
   }
-  needs->window = *window;
+  needs->eviction = *eviction;
   if (options.packed != nullptr && !needs->experts.empty()) {
     needs->index += options.packed->memory_bytes();
   }

@@ -45,7 +45,7 @@ const model::WeightBytes& ResidentWeights(const model::ModelNeeds& needs, Reside
 // Of a sequence, beside the open ones.
 uint64_t BlocksKept(const LineNeeds& needs) {
   const uint64_t n_whole = kv::BlockPool::BlocksFor(needs.n_ctx);
-  return needs.window ? std::min<uint64_t>(n_whole, needs.window->budget()) : n_whole;
+  return needs.eviction ? std::min<uint64_t>(n_whole, needs.eviction->budget()) : n_whole;
 }
 
 MemoryPlan PlanFor(const LineNeeds& needs, Residence residence) {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "kv/policy/window.h"
+#include "kv/policy/eviction.h"
 #include "model/expert_layout.h"
 #include "model/hyper_params.h"
 #include "model/model.h"
@@ -66,8 +66,8 @@ struct LineNeeds {
   model::ModelNeeds model;
   uint64_t tokenizer_bytes = 0;
   uint32_t n_ctx = 0;
-  uint32_t n_parallel = 1;                   // contexts of that length at a time
-  std::optional<kv::policy::Window> window;  // what a sequence keeps; none: everything
+  uint32_t n_parallel = 1;                       // contexts of that length at a time
+  std::optional<kv::policy::Eviction> eviction;  // none: a sequence keeps everything
   std::vector<ExpertClass> experts;
   bool batches = false;         // sequences are a batcher's: their prefixes have nodes, and
   uint64_t sequence_index = 0;  // where experts are paged each has a table of this size

@@ -22,8 +22,8 @@ class EngineSession final : public Session {
  public:
   explicit EngineSession(EngineState& state)
       : state_(state), kv_(*state.kv_pool, state.summary.n_ctx) {
-    if (state.window) {
-      kv_.LimitTo(*state.window);
+    if (state.eviction) {
+      kv_.LimitTo(*state.eviction);
     }
     tokens_.reserve(state.summary.n_ctx);
     chunk_.reserve(state.model->max_chunk());

@@ -58,27 +58,27 @@ KvSequence::~KvSequence() {
   DropOpenBlocks();
 }
 
-void KvSequence::LimitTo(policy::Window window) {
+void KvSequence::LimitTo(const policy::Eviction& eviction) {
   Invariant(n_tokens() == 0, "a sequence is limited while it is empty");
-  window_ = window;
+  eviction_ = eviction;
 }
 
 uint32_t KvSequence::DroppedOf(uint32_t n_tokens) const {
   const auto n_begun = static_cast<uint32_t>(BlockPool::BlocksFor(n_tokens));
-  return window_ ? window_->Dropped(n_begun) * kBlockTokens : 0;
+  return eviction_ ? eviction_->Dropped(n_begun) * kBlockTokens : 0;
 }
 
 // What is left of the last block goes with the blocks that were there when it was begun; blocks are
 // dropped when the next one begins.
 uint32_t KvSequence::AppendRoom() const {
-  if (!window_) {
+  if (!eviction_) {
     return max_tokens_ - n_tokens();
   }
   const auto n_begun = static_cast<uint32_t>(BlockPool::BlocksFor(n_tokens()));
   const uint32_t n_left = n_begun * kBlockTokens - n_tokens();
-  uint32_t n_blocks = window_->Room(n_begun);
+  uint32_t n_blocks = eviction_->Room(n_begun);
   if (n_blocks == 0 && n_left == 0) {
-    n_blocks = window_->Room(n_begun + 1) + 1;
+    n_blocks = eviction_->Room(n_begun + 1) + 1;
   }
   return std::min(n_left + n_blocks * kBlockTokens, max_tokens_ - n_tokens());
 }
@@ -87,7 +87,7 @@ void KvSequence::DropBehindSinks(uint32_t n_blocks) {
   if (n_blocks == 0) {
     return;
   }
-  constexpr uint32_t kFirst = policy::Window::kSinkBlocks;
+  constexpr uint32_t kFirst = policy::Eviction::kSinkBlocks;
   for (uint32_t i = kFirst; i < kFirst + n_blocks; ++i) {
     pool_.DropReference(blocks_[i]);
   }
@@ -105,7 +105,7 @@ AppendOutcome KvSequence::Append(uint32_t n, uint32_t first_position) {
   if (n > max_tokens_ - n_tokens()) {
     return AppendOutcome::kNoRoom;
   }
-  Invariant(n <= AppendRoom(), "tokens are appended as far as the window has room");
+  Invariant(n <= AppendRoom(), "tokens are appended as far as the budget has room");
   DropBehindSinks((DroppedOf(n_tokens() + n) - n_dropped_) / kBlockTokens);
   const auto old_slots = static_cast<uint32_t>(positions_.size());
   if (!UnshareLastBlock() || !OwnOpenBlocks()) {
@@ -231,7 +231,7 @@ uint32_t KvSequence::Keepable(uint32_t n) const {
 
 std::unique_ptr<SequenceState> KvSequence::Fork() const {
   auto fork = std::make_unique<KvSequence>(pool_, max_tokens_, n_tokens());
-  fork->window_ = window_;
+  fork->eviction_ = eviction_;
   fork->Adopt(parts());
   return fork;
 }

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "kv/block_pool.h"
-#include "kv/policy/window.h"
+#include "kv/policy/eviction.h"
 #include "kv/sequence_state.h"
 
 namespace plimsoll::kv {
@@ -22,7 +22,7 @@ namespace plimsoll::kv {
 // is being filled, in 16 bits; each pass says which tokens it computes (BeginPass). What was
 // quantized cannot be continued in its middle: see Keepable.
 //
-// With a window (LimitTo) some tokens have no slot any more: whole blocks of them are gone, and the
+// With a budget (LimitTo) some tokens have no slot any more: whole blocks of them are gone, and the
 // slots behind these have moved down. Tokens are counted with those that are gone, slots without.
 class KvSequence final : public SequenceState {
  public:
@@ -39,9 +39,9 @@ class KvSequence final : public SequenceState {
   [[nodiscard]] uint32_t n_tokens() const override {
     return static_cast<uint32_t>(positions_.size()) + n_dropped_;
   }
-  // From here on the sequence, which is empty, has at most the window's blocks, beside the open
+  // From here on the sequence, which is empty, has at most the budget's blocks, beside the open
   // ones.
-  void LimitTo(policy::Window window);
+  void LimitTo(const policy::Eviction& eviction);
   // Tokens that have no slot any more.
   [[nodiscard]] uint32_t n_dropped() const { return n_dropped_; }
   // The slot of a token that has one; of n_tokens() the next one.
@@ -50,13 +50,13 @@ class KvSequence final : public SequenceState {
   }
   // How many tokens may be appended at once.
   [[nodiscard]] uint32_t AppendRoom() const;
-  // At most AppendRoom() tokens. With a window it may drop blocks first, also when there is no room
+  // At most AppendRoom() tokens. With a budget it may drop blocks first, also when there is no room
   // then because others use these too.
   [[nodiscard]] AppendOutcome Append(uint32_t n, uint32_t first_position) override;
   // n is Keepable.
   void Truncate(uint32_t n) override;
   // The most of the first n tokens that Truncate can keep: where layers are quantized, whole blocks
-  // and what is in the open ones; with a window, those that have all that a sequence of so many
+  // and what is in the open ones; with a budget, those that have all that a sequence of so many
   // tokens would have.
   [[nodiscard]] uint32_t Keepable(uint32_t n) const;
   [[nodiscard]] std::unique_ptr<SequenceState> Fork() const override;
@@ -109,7 +109,7 @@ class KvSequence final : public SequenceState {
  private:
   class Saved;
 
-  static constexpr uint32_t kSinkTokens = policy::Window::kSinkBlocks * kBlockTokens;
+  static constexpr uint32_t kSinkTokens = policy::Eviction::kSinkBlocks * kBlockTokens;
 
   // What a sequence is made of.
   struct Parts {
@@ -146,7 +146,7 @@ class KvSequence final : public SequenceState {
   std::vector<uint32_t> positions_;            // one a slot
   std::vector<BlockId> open_blocks_;           // layout().n_open_blocks(), or none yet
   uint32_t open_idx_ = kNoBlock;
-  std::optional<policy::Window> window_;
+  std::optional<policy::Eviction> eviction_;
   uint32_t n_dropped_ = 0;  // whole blocks
 };
 

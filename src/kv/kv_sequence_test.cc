@@ -306,7 +306,7 @@ class WindowedSequenceTest : public KvSequenceTest {
 
   WindowedSequenceTest() : sequence_(pool_, 2000) {
     EXPECT_TRUE(pool_.Promise(kBudget));
-    sequence_.LimitTo(policy::Window(kBudget));
+    sequence_.LimitTo(policy::Eviction(policy::PolicyKind::kWindow, kBudget));
   }
 
   // Appends as much as is let in at a time, and marks each slot with its token.
@@ -358,7 +358,9 @@ TEST_F(WindowedSequenceTest, GoesBackOnlyToWhatItWouldHave) {
       ASSERT_EQ(sequence_.n_tokens(), kept);
       ExpectSound();
       const uint32_t n_begun = static_cast<uint32_t>(BlockPool::BlocksFor(kept));
-      ASSERT_EQ(sequence_.n_dropped(), policy::Window(kBudget).Dropped(n_begun) * kBlockTokens);
+      ASSERT_EQ(
+          sequence_.n_dropped(),
+          policy::Eviction(policy::PolicyKind::kWindow, kBudget).Dropped(n_begun) * kBlockTokens);
       Grow(70);
       ExpectSound();
     }

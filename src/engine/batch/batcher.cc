@@ -89,8 +89,8 @@ Result<std::unique_ptr<Batcher>> Batcher::Create(EngineState& state, const Batch
     return Forward(promised);
   }
   batcher->n_promised_ = n_blocks;
-  // What a window keeps of a prompt depends on how long it is: no block of it is another's.
-  if (!options.prefix_cache || state.window) {
+  // What a policy keeps of a prompt depends on how long it is: no block of it is another's.
+  if (!options.prefix_cache || state.eviction) {
     return batcher;
   }
   if (!options.prefix_log.empty()) {
@@ -281,7 +281,7 @@ uint32_t Batcher::PromptPart(Sequence& sequence, uint32_t n) {
   if (sequence.n_computed == kv.n_tokens()) {
     const uint32_t n_more = std::min(sequence.n_pending(), kv.AppendRoom());
     const auto outcome = kv.Append(n_more, sequence.n_computed);
-    Invariant(outcome == kv::AppendOutcome::kAppended, "a full window takes what it gives up");
+    Invariant(outcome == kv::AppendOutcome::kAppended, "a full sequence takes what it gives up");
   }
   return kv.PassTokens(sequence.n_computed, std::min(n, kv.n_tokens() - sequence.n_computed));
 }

@@ -143,7 +143,7 @@ class Batcher {
   void PlanPrompts(uint32_t budget);
   // Those whose readers have taken what there is.
   [[nodiscard]] std::vector<Sequence*> AnsweringNow(Clock::time_point now);
-  // Of the next n tokens of a prompt, those that can be computed now: all, or as many as its window
+  // Of the next n tokens of a prompt, those that can be computed now: all, or as many as its budget
   // lets in at a time.
   [[nodiscard]] uint32_t PromptPart(Sequence& sequence, uint32_t n);
   // Makes room for the next token of a sequence that is answering; false when there is none, and it

@@ -39,8 +39,8 @@ Result<> Check(const PolicyOptions& options) {
   return {};
 }
 
-Result<std::optional<Window>> MakeWindow(const PolicyOptions& options, const BlockLayout& layout,
-                                         uint32_t n_ctx) {
+Result<std::optional<Eviction>> MakeEviction(const PolicyOptions& options,
+                                             const BlockLayout& layout, uint32_t n_ctx) {
   if (auto checked = Check(options); !checked) {
     return Forward(checked);
   }
@@ -50,13 +50,13 @@ Result<std::optional<Window>> MakeWindow(const PolicyOptions& options, const Blo
   const uint64_t n_whole = layout.BlocksOfSequence(n_ctx);
   const uint64_t n_blocks = std::min(
       options.budget->Resolve(n_whole * layout.block_bytes()) / layout.block_bytes(), n_whole);
-  const uint64_t n_least = Window::kLeastBudget + layout.n_open_blocks();
+  const uint64_t n_least = Eviction::kLeastBudget + layout.n_open_blocks();
   if (n_blocks < n_least) {
     return Fail(ErrorKind::kUsage, "--kv-budget: a sequence needs {} (of {} for {} tokens)",
                 FormatBytes(n_least * layout.block_bytes()),
                 FormatBytes(n_whole * layout.block_bytes()), n_ctx);
   }
-  return Window(static_cast<uint32_t>(n_blocks - layout.n_open_blocks()));
+  return Eviction(options.kind, static_cast<uint32_t>(n_blocks - layout.n_open_blocks()));
 }
 
 }  // namespace plimsoll::kv::policy

@@ -9,14 +9,9 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "kv/block_pool.h"
-#include "kv/policy/window.h"
+#include "kv/policy/eviction.h"
 
 namespace plimsoll::kv::policy {
-
-enum class PolicyKind : uint8_t {
-  kFull,    // all of them
-  kWindow,  // the first ones and the newest (kv/policy/window.h)
-};
 
 [[nodiscard]] std::string_view NameOf(PolicyKind kind);
 // "window". kUsage with the names that there are.
@@ -39,9 +34,10 @@ struct PolicyOptions {
 
 // kUsage for a policy without a budget and a budget without a policy.
 [[nodiscard]] Result<> Check(const PolicyOptions& options);
-// The window that the options ask for, if they do. kUsage as Check, and, with what would do, for a
+// What the options ask to evict; nothing for kFull. kUsage as Check, and, with what would do, for a
 // budget that is too small.
-[[nodiscard]] Result<std::optional<Window>> MakeWindow(const PolicyOptions& options,
-                                                       const BlockLayout& layout, uint32_t n_ctx);
+[[nodiscard]] Result<std::optional<Eviction>> MakeEviction(const PolicyOptions& options,
+                                                           const BlockLayout& layout,
+                                                           uint32_t n_ctx);
 
 }  // namespace plimsoll::kv::policy
