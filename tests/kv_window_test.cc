@@ -19,7 +19,11 @@ struct Way {
   std::optional<SizeSpec> budget = SizeSpec{.percent = 25};
   tensor::KvType type = tensor::KvType::kF16;
   uint32_t n_parallel = 1;
+  kv::policy::Positions positions = kv::policy::Positions::kKept;
 };
+
+constexpr kv::policy::Positions kAllPositions[] = {kv::policy::Positions::kKept,
+                                                   kv::policy::Positions::kCompact};
 
 std::unique_ptr<Engine> LoadWith(const Way& way) {
   auto engine = Engine::Load({.n_ctx = kContext,
@@ -29,7 +33,8 @@ std::unique_ptr<Engine> LoadWith(const Way& way) {
                               .kv = {.type = way.type, .layers = {}},
                               .kv_policy = {.kind = way.budget ? kv::policy::PolicyKind::kWindow
                                                                : kv::policy::PolicyKind::kFull,
-                                            .budget = way.budget}},
+                                            .budget = way.budget,
+                                            .positions = way.positions}},
                              {});
   EXPECT_TRUE(engine) << (engine ? "" : engine.error().message);
   return std::move(*engine);
@@ -64,11 +69,14 @@ std::vector<float> AllLogits(Engine& engine, std::span<const TokenId> tokens,
 }
 
 TEST(KvWindow, ThreadsChunksAndPiecesChangeNoBit) {
-  const auto engine = LoadWith({});
-  const auto tokens = Text(*engine, 700);
-  const auto expected = AllLogits(*engine, tokens, {700});
-  EXPECT_EQ(AllLogits(*engine, tokens, {300, 1, 40, 95}), expected);
-  EXPECT_EQ(AllLogits(*LoadWith({.n_threads = 2, .prefill_chunk = 37}), tokens, {700}), expected);
+  for (const auto positions : kAllPositions) {
+    const auto engine = LoadWith({.positions = positions});
+    const auto tokens = Text(*engine, 700);
+    const auto expected = AllLogits(*engine, tokens, {700});
+    EXPECT_EQ(AllLogits(*engine, tokens, {300, 1, 40, 95}), expected);
+    const auto other = LoadWith({.n_threads = 2, .prefill_chunk = 37, .positions = positions});
+    EXPECT_EQ(AllLogits(*other, tokens, {700}), expected);
+  }
 }
 
 TEST(KvWindow, NorWithQuantizedBlocks) {
@@ -89,6 +97,18 @@ TEST(KvWindow, IsLikeFullUntilTheBudgetIsUsedUp) {
   const size_t vocab_size = all.size() / tokens.size();
   const size_t n_same = kBudgetTokens * vocab_size;
   EXPECT_TRUE(std::equal(some.begin(), some.begin() + static_cast<ptrdiff_t>(n_same), all.begin()));
+  EXPECT_FALSE(std::equal(some.begin(), some.end(), all.begin()));
+}
+
+// Until blocks are dropped both are the same; then keys that are turned are others.
+TEST(KvWindow, CompactPositionsBeginWhereTokensAreGone) {
+  const auto kept = LoadWith({});
+  const auto compact = LoadWith({.positions = kv::policy::Positions::kCompact});
+  const auto tokens = Text(*kept, kBudgetTokens + 1);
+  const auto some = AllLogits(*kept, tokens, {512});
+  const auto all = AllLogits(*compact, tokens, {512});
+  const auto n_same = static_cast<ptrdiff_t>(all.size() / tokens.size() * kBudgetTokens);
+  EXPECT_TRUE(std::equal(some.begin(), some.begin() + n_same, all.begin()));
   EXPECT_FALSE(std::equal(some.begin(), some.end(), all.begin()));
 }
 
@@ -119,23 +139,28 @@ std::string Say(Session& session, std::span<const TokenId> prompt) {
 
 // What a session held before changes nothing, wherever the next prompt leaves it.
 TEST(KvWindow, AnswersDoNotDependOnWhatTheSessionHeld) {
-  const auto engine = LoadWith({});
-  const auto before = Text(*engine, 700);
-  const auto used = engine->NewSession().value();
-  for (const size_t n_common : {size_t{5}, size_t{200}, size_t{400}, size_t{673}, size_t{700}}) {
-    (void)Say(*used, before);
-    std::vector<TokenId> prompt(before.begin(), before.begin() + static_cast<ptrdiff_t>(n_common));
-    const auto question = batch::Encode(
-        *engine, "What is the code of the red lamp?<|im_end|>\n<|im_start|>assistant\n");
-    prompt.insert(prompt.end(), question.begin(), question.end());
-    const auto other = LoadWith({});
-    EXPECT_EQ(Say(*used, prompt), Say(*other->NewSession().value(), prompt)) << n_common;
+  for (const auto positions : kAllPositions) {
+    const auto engine = LoadWith({.positions = positions});
+    const auto before = Text(*engine, 700);
+    const auto used = engine->NewSession().value();
+    for (const size_t n_common : {size_t{5}, size_t{200}, size_t{400}, size_t{673}, size_t{700}}) {
+      (void)Say(*used, before);
+      std::vector<TokenId> prompt(before.begin(),
+                                  before.begin() + static_cast<ptrdiff_t>(n_common));
+      const auto question = batch::Encode(
+          *engine, "What is the code of the red lamp?<|im_end|>\n<|im_start|>assistant\n");
+      prompt.insert(prompt.end(), question.begin(), question.end());
+      const auto other = LoadWith({.positions = positions});
+      EXPECT_EQ(Say(*used, prompt), Say(*other->NewSession().value(), prompt)) << n_common;
+    }
   }
 }
 
-TEST(KvWindow, ABatchSaysWhatASessionSays) {
-  const auto engine = LoadWith({.n_parallel = 3});
-  const auto alone = LoadWith({});
+class KvWindowBatch : public testing::TestWithParam<kv::policy::Positions> {};
+
+TEST_P(KvWindowBatch, SaysWhatASessionSays) {
+  const auto engine = LoadWith({.n_parallel = 3, .positions = GetParam()});
+  const auto alone = LoadWith({.positions = GetParam()});
   const auto batcher = engine->NewBatcher({.n_parallel = 3}).value();
   std::vector<std::shared_ptr<batch::Heard>> heard;
   std::vector<std::vector<TokenId>> prompts;
@@ -152,6 +177,34 @@ TEST(KvWindow, ABatchSaysWhatASessionSays) {
     EXPECT_EQ(heard[i]->text, Say(*alone->NewSession().value(), prompts[i])) << i;
   }
   EXPECT_EQ(engine->ledger().of(memory::Account::kPrefix).bytes, 0U);
+}
+
+INSTANTIATE_TEST_SUITE_P(Positions, KvWindowBatch, testing::ValuesIn(kAllPositions),
+                         [](const auto& way) {
+                           return way.param == kv::policy::Positions::kKept ? "kept" : "compact";
+                         });
+
+TEST(KvWindow, QuantizedKeysCannotMove) {
+  const auto load = [](kv::Precision precision) {
+    return Engine::Load({.n_ctx = kContext,
+                         .kv = std::move(precision),
+                         .kv_policy = {.kind = kv::policy::PolicyKind::kWindow,
+                                       .budget = SizeSpec{.percent = 50},
+                                       .positions = kv::policy::Positions::kCompact}},
+                        {});
+  };
+  using tensor::KvType;
+  for (const kv::Precision& precision :
+       {kv::Precision{.type = KvType::kQ8, .layers = {}},
+        kv::Precision{.type = KvType::kQ4, .layers = {}, .rotate = true},
+        kv::Precision{.layers = {{.first = 3, .last = 3, .type = KvType::kQ8}}}}) {
+    const auto engine = load(precision);
+    ASSERT_FALSE(engine);
+    EXPECT_EQ(engine.error().kind, ErrorKind::kUsage);
+    EXPECT_NE(engine.error().message.find("--kv-positions compact: keys of layer"),
+              std::string::npos);
+  }
+  EXPECT_TRUE(load({.type = KvType::kBF16, .layers = {}}));
 }
 
 TEST(KvWindow, WrongBudgetsAreRefused) {

@@ -68,6 +68,15 @@ void AddKvOptions(CommandLine& line, KvOptions& kv) {
                 kv.policy.budget = *size;
                 return {};
               });
+  line.Option("--kv-positions", "HOW", "of what a window keeps: kept (default) or compact",
+              [&kv](const std::string& value) -> Result<> {
+                auto positions = kv::policy::ParsePositions(value);
+                if (!positions) {
+                  return Forward(positions);
+                }
+                kv.policy.positions = *positions;
+                return {};
+              });
   line.Option("-ctk,--cache-type-k", "TYPE", "", SetKvType(kv, &KvOptions::keys));
   line.Option("-ctv,--cache-type-v", "TYPE", "", SetKvType(kv, &KvOptions::values));
 }

@@ -59,6 +59,10 @@ Result<PlanReport> MakeReport(const PlanFlags& flags) {
     return Forward(precision);
   }
   options.kv = *std::move(precision);
+  if (auto checked = kv::policy::Check(flags.common.kv.policy); !checked) {
+    return Forward(checked);
+  }
+  options.kv_policy = flags.common.kv.policy;
   auto planner = engine::Planner::Open(options);
   if (!planner) {
     return Forward(planner);

@@ -36,7 +36,8 @@ struct PlanReport {
   uint32_t n_active = 0;
   uint32_t n_parallel = 1;
   uint32_t n_ctx = 0;
-  std::string kv_type;  // kv::Precision::Text
+  std::string kv_type;    // kv::Precision::Text
+  std::string kv_policy;  // kv::policy::PolicyOptions::Text
   uint32_t n_threads = 0;
   std::string kernels;
 

@@ -111,7 +111,7 @@ std::string PlanJson(const PlanReport& report) {
   PutModel(report, json);
   json.Key("line_bytes").Number(report.line_bytes).Key("n_ctx").Number(report.n_ctx);
   json.Key("n_parallel").Number(report.n_parallel);
-  json.Key("kv_type").String(report.kv_type);
+  json.Key("kv_type").String(report.kv_type).Key("kv_policy").String(report.kv_policy);
   json.Key("n_threads").Number(report.n_threads).Key("kernels").String(report.kernels);
   json.Key("fits").Bool(report.refusal.empty());
   json.Key("landmarks").BeginObject().Key("least_bytes").Number(report.landmarks.least);

@@ -86,6 +86,7 @@ void Describe(const Planner& planner, PlanReport& report) {
   report.n_ctx = planner.n_ctx();
   report.n_parallel = planner.n_parallel();
   report.kv_type = planner.kv().Text();
+  report.kv_policy = planner.kv_policy().Text();
   report.n_threads = planner.n_threads();
   report.kernels = planner.kernels().name;
   report.landmarks = planner.landmarks();

@@ -61,6 +61,18 @@ TEST_F(PlanTest, CountsKeysAndValuesInTheirType) {
   EXPECT_LT(q8.work.kv_bytes, f16.work.kv_bytes);
 }
 
+TEST_F(PlanTest, CountsWhatAPolicyKeeps) {
+  const PlanReport full = ReportAt(landmarks().all_chunk);
+  planner_ = engine::Planner::Open({.n_ctx = 256,
+                                    .n_threads = 1,
+                                    .kv_policy = {.kind = kv::policy::PolicyKind::kWindow,
+                                                  .budget = SizeSpec{.percent = 50}}})
+                 .value();
+  const PlanReport half = ReportAt(landmarks().all_chunk);
+  EXPECT_EQ(half.division.parts.kv * 2, full.division.parts.kv);
+  EXPECT_THAT(PlanText(half), HasSubstr("keys and values of 256 tokens, window 50%\n"));
+}
+
 TEST_F(PlanTest, DividesALowLineAndSaysWhatItCosts) {
   const uint64_t line = (landmarks().cycle + landmarks().all) / 2;
   const PlanReport report = ReportAt(line);

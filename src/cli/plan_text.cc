@@ -100,8 +100,9 @@ std::string Accounts(const PlanReport& report) {
   const std::string times =
       report.n_parallel == 1 ? "" : fmt::format("{} times ", report.n_parallel);
   text += row("kv", parts.kv,
-              fmt::format("keys and values of {}{} tokens{}", times, report.n_ctx,
-                          report.kv_type == "f16" ? "" : ", " + report.kv_type));
+              fmt::format("keys and values of {}{} tokens{}{}", times, report.n_ctx,
+                          report.kv_type == "f16" ? "" : ", " + report.kv_type,
+                          report.kv_policy == "full" ? "" : ", " + report.kv_policy));
   text += row("scratch", parts.scratch,
               fmt::format("a prompt's chunk of {} tokens", report.prefill_chunk));
   if (parts.index + parts.io != 0) {

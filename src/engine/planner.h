@@ -52,6 +52,7 @@ class Planner {
   [[nodiscard]] uint32_t n_ctx() const { return n_ctx_; }
   [[nodiscard]] uint32_t n_parallel() const { return fit_.n_parallel; }
   [[nodiscard]] const kv::Precision& kv() const { return fit_.kv; }
+  [[nodiscard]] const kv::policy::PolicyOptions& kv_policy() const { return fit_.kv_policy; }
   // The model's, or its file's.
   [[nodiscard]] std::string name() const;
   // Whether most weights are met by 8-bit dot products, not by floats.

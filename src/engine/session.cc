@@ -158,7 +158,7 @@ Result<> EngineSession::Step(std::span<const TokenId> tokens, std::span<const ui
   chunk_.clear();
   for (uint32_t i = 0; i < tokens.size(); ++i) {
     chunk_.push_back({.token = tokens[i],
-                      .position = first + i,
+                      .position = kv_.PositionOf(first + i),
                       .slot = kv_.SlotOf(first + i),
                       .sequence = &kv_});
   }

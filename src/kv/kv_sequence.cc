@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <numeric>
+#include <utility>
 
 #include "base/invariant.h"
 
@@ -18,7 +19,8 @@ class KvSequence::Saved final : public StateSnapshot {
         positions_(parts.positions.begin(), parts.positions.end()),
         open_blocks_(parts.open_blocks.begin(), parts.open_blocks.end()),
         open_idx_(parts.open_idx),
-        n_dropped_(parts.n_dropped) {
+        n_dropped_(parts.n_dropped),
+        moved_(parts.moved) {
     ForEachBlock([this](BlockId block) { pool_.AddReference(block); });
   }
   Saved(const Saved&) = delete;
@@ -28,7 +30,7 @@ class KvSequence::Saved final : public StateSnapshot {
   }
 
   [[nodiscard]] Parts parts() const {
-    return {blocks_, positions_, open_blocks_, open_idx_, n_dropped_};
+    return {blocks_, positions_, open_blocks_, open_idx_, n_dropped_, moved_};
   }
 
  private:
@@ -44,6 +46,7 @@ class KvSequence::Saved final : public StateSnapshot {
   std::vector<BlockId> open_blocks_;
   uint32_t open_idx_;
   uint32_t n_dropped_;
+  std::optional<Moved> moved_;
 };
 
 KvSequence::KvSequence(BlockPool& pool, uint32_t max_tokens, uint32_t n_expected)
@@ -99,6 +102,37 @@ void KvSequence::DropBehindSinks(uint32_t n_blocks) {
     open_idx_ = open_idx_ >= kFirst + n_blocks ? open_idx_ - n_blocks : kNoBlock;
   }
   n_dropped_ += n_blocks * kBlockTokens;
+  if (is_compact()) {
+    Invariant(!moved_, "keys are turned before they move again");
+    std::ranges::for_each(std::span(positions_).subspan(kSinkTokens),
+                          [n_blocks](uint32_t& position) { position -= n_blocks * kBlockTokens; });
+    moved_ = {.first = kSinkTokens,
+              .end = static_cast<uint32_t>(positions_.size()),
+              .distance = -int64_t{n_blocks} * kBlockTokens};
+  }
+}
+
+std::optional<KvSequence::Moved> KvSequence::TakeMoved() {
+  return std::exchange(moved_, std::nullopt);
+}
+
+uint64_t KvSequence::SharedBlocksBehind(size_t n_gone) const {
+  const size_t first = policy::Eviction::kSinkBlocks + n_gone;
+  uint64_t n = 0;
+  for (size_t i = first; i < blocks_.size(); ++i) {
+    n += pool_.IsWritableFrom(blocks_[i], 0) ? 0U : 1U;
+  }
+  return n;
+}
+
+bool KvSequence::UnshareMovedBlocks() {
+  for (size_t i = policy::Eviction::kSinkBlocks; moved_ && i < BlockPool::BlocksFor(moved_->end);
+       ++i) {
+    if (!pool_.IsWritableFrom(blocks_[i], 0) && !Unshare(i)) {
+      return false;
+    }
+  }
+  return true;
 }
 
 AppendOutcome KvSequence::Append(uint32_t n, uint32_t first_position) {
@@ -108,7 +142,7 @@ AppendOutcome KvSequence::Append(uint32_t n, uint32_t first_position) {
   Invariant(n <= AppendRoom(), "tokens are appended as far as the budget has room");
   DropBehindSinks((DroppedOf(n_tokens() + n) - n_dropped_) / kBlockTokens);
   const auto old_slots = static_cast<uint32_t>(positions_.size());
-  if (!UnshareLastBlock() || !OwnOpenBlocks()) {
+  if (!UnshareLastBlock() || !UnshareMovedBlocks() || !OwnOpenBlocks()) {
     return AppendOutcome::kNoRoom;
   }
   const size_t old_blocks = blocks_.size();
@@ -120,8 +154,9 @@ AppendOutcome KvSequence::Append(uint32_t n, uint32_t first_position) {
     }
     PushBlock(*block);
   }
+  const uint32_t n_before = is_compact() ? n_dropped_ : 0;
   for (uint32_t i = 0; i < n; ++i) {
-    positions_.push_back(first_position + i);
+    positions_.push_back(first_position + i - n_before);
   }
   return AppendOutcome::kAppended;
 }
@@ -132,9 +167,11 @@ bool KvSequence::SharesPartOfABlock() const {
 }
 
 uint64_t KvSequence::BlocksToAppend(uint32_t n) const {
-  const uint64_t n_slots = uint64_t{n_tokens()} + n - DroppedOf(n_tokens() + n);
-  const uint64_t n_blocks = BlockPool::BlocksFor(n_slots);
+  const uint32_t n_dropped = DroppedOf(n_tokens() + n);
+  const uint64_t n_blocks = BlockPool::BlocksFor(uint64_t{n_tokens()} + n - n_dropped);
+  const bool moves = is_compact() && (n_dropped > n_dropped_ || moved_);
   return (n_blocks > blocks_.size() ? n_blocks - blocks_.size() : 0) +
+         (moves ? SharedBlocksBehind((n_dropped - n_dropped_) / kBlockTokens) : 0U) +
          (SharesPartOfABlock() ? 1 : 0) + (LacksOpenBlocks() ? pool_.layout().n_open_blocks() : 0);
 }
 
@@ -186,18 +223,17 @@ void KvSequence::BeginPass(uint32_t first, uint32_t n) {
   }
 }
 
-bool KvSequence::UnshareLastBlock() {
-  if (!SharesPartOfABlock()) {
-    return true;
-  }
+bool KvSequence::UnshareLastBlock() { return !SharesPartOfABlock() || Unshare(blocks_.size() - 1); }
+
+bool KvSequence::Unshare(size_t idx) {
   const auto copy = pool_.Allocate();
   if (!copy) {
     return false;
   }
-  std::memcpy(pool_.Data(*copy), pool_.Data(blocks_.back()), pool_.layout().block_bytes());
-  pool_.DropReference(blocks_.back());
-  blocks_.back() = *copy;
-  block_table_.back() = pool_.Data(*copy);
+  std::memcpy(pool_.Data(*copy), pool_.Data(blocks_[idx]), pool_.layout().block_bytes());
+  pool_.DropReference(blocks_[idx]);
+  blocks_[idx] = *copy;
+  block_table_[idx] = pool_.Data(*copy);
   return true;
 }
 
@@ -210,6 +246,10 @@ void KvSequence::Truncate(uint32_t n) {
   positions_.resize(n_slots);
   DropBlocksFrom(BlockPool::BlocksFor(n_slots));
   n_dropped_ = n - n_slots;
+  if (moved_) {
+    moved_->end = std::min(moved_->end, n_slots);
+    moved_ = moved_->end <= moved_->first ? std::nullopt : moved_;
+  }
   if (open_idx_ != kNoBlock && n_slots <= open_idx_ * kBlockTokens) {
     open_idx_ = kNoBlock;
   }
@@ -282,6 +322,7 @@ void KvSequence::Adopt(const Parts& parts) {
   open_blocks_.assign(parts.open_blocks.begin(), parts.open_blocks.end());
   open_idx_ = parts.open_idx;
   n_dropped_ = parts.n_dropped;
+  moved_ = parts.moved;
 }
 
 void KvSequence::PushBlock(BlockId block) {

@@ -24,6 +24,9 @@ namespace plimsoll::kv {
 //
 // With a budget (LimitTo) some tokens have no slot any more: whole blocks of them are gone, and the
 // slots behind these have moved down. Tokens are counted with those that are gone, slots without.
+// Where positions are compact (policy::Positions) a slot is its token's position; keys whose
+// positions have changed are still those of the old ones until who computes them turns them
+// (TakeMoved).
 class KvSequence final : public SequenceState {
  public:
   // `pool` outlives the sequence. The tables have room for `max_tokens` from the start, so that a
@@ -48,10 +51,24 @@ class KvSequence final : public SequenceState {
   [[nodiscard]] uint32_t SlotOf(uint32_t token) const {
     return token < kSinkTokens ? token : token - n_dropped_;
   }
+  // Where a token that has a slot stands.
+  [[nodiscard]] uint32_t PositionOf(uint32_t token) const {
+    return is_compact() ? SlotOf(token) : token;
+  }
+  // Slots [first, end), whose keys are of positions that are `distance` before those that they have
+  // by now.
+  struct Moved {
+    uint32_t first = 0;
+    uint32_t end = 0;
+    int64_t distance = 0;
+  };
+  // What was moved since the last call: to be turned before a pass. Nobody else uses its blocks.
+  [[nodiscard]] std::optional<Moved> TakeMoved();
   // How many tokens may be appended at once.
   [[nodiscard]] uint32_t AppendRoom() const;
   // At most AppendRoom() tokens. With a budget it may drop blocks first, also when there is no room
-  // then because others use these too.
+  // then because others use these too. Where positions are compact, `first_position` is where the
+  // tokens would stand if none were gone.
   [[nodiscard]] AppendOutcome Append(uint32_t n, uint32_t first_position) override;
   // n is Keepable.
   void Truncate(uint32_t n) override;
@@ -118,16 +135,25 @@ class KvSequence final : public SequenceState {
     std::span<const BlockId> open_blocks;
     uint32_t open_idx = kNoBlock;
     uint32_t n_dropped = 0;
+    std::optional<Moved> moved = std::nullopt;
   };
   [[nodiscard]] Parts parts() const {
-    return {blocks_, positions_, open_blocks_, open_idx_, n_dropped_};
+    return {blocks_, positions_, open_blocks_, open_idx_, n_dropped_, moved_};
+  }
+  [[nodiscard]] bool is_compact() const {
+    return eviction_ && eviction_->positions() == policy::Positions::kCompact;
   }
   // What a sequence of so many tokens has dropped.
   [[nodiscard]] uint32_t DroppedOf(uint32_t n_tokens) const;
   void DropBehindSinks(uint32_t n_blocks);
   void Adopt(const Parts& parts);
-  // False when the pool has no block for the copy.
+  // Puts a copy of its own in the place of a block. False when the pool has none for it.
+  [[nodiscard]] bool Unshare(size_t idx);
   [[nodiscard]] bool UnshareLastBlock();
+  // Those whose keys are to be turned.
+  [[nodiscard]] bool UnshareMovedBlocks();
+  // Behind the sinks and, where they go, `n_gone` further ones.
+  [[nodiscard]] uint64_t SharedBlocksBehind(size_t n_gone) const;
   [[nodiscard]] bool SharesPartOfABlock() const;
   // The same for open blocks, which are to be its own.
   [[nodiscard]] bool OwnOpenBlocks();
@@ -148,6 +174,7 @@ class KvSequence final : public SequenceState {
   uint32_t open_idx_ = kNoBlock;
   std::optional<policy::Eviction> eviction_;
   uint32_t n_dropped_ = 0;  // whole blocks
+  std::optional<Moved> moved_;
 };
 
 }  // namespace plimsoll::kv

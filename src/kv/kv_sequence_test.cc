@@ -388,5 +388,89 @@ TEST_F(WindowedSequenceTest, ForksAndSnapshotsKeepWhatItHad) {
   ExpectSound();
 }
 
+class CompactSequenceTest : public KvSequenceTest {
+ protected:
+  static constexpr uint32_t kBudget = 9;  // two blocks behind the sinks go at a time
+  static constexpr uint32_t kGone = 2 * kBlockTokens;
+
+  CompactSequenceTest() : sequence_(pool_, 2000) {
+    EXPECT_TRUE(pool_.Promise(kBudget));
+    sequence_.LimitTo(
+        policy::Eviction(policy::PolicyKind::kWindow, kBudget, policy::Positions::kCompact));
+  }
+
+  // Appends up to n tokens; whether others were dropped for them.
+  bool Grow(uint32_t n) {
+    const uint32_t first = sequence_.n_tokens();
+    const uint32_t n_slots = static_cast<uint32_t>(sequence_.positions().size());
+    const uint32_t n_dropped = sequence_.n_dropped();
+    EXPECT_EQ(sequence_.Append(std::min(n, sequence_.AppendRoom()), first),
+              AppendOutcome::kAppended);
+    const auto moved = sequence_.TakeMoved();
+    EXPECT_EQ(moved.has_value(), sequence_.n_dropped() > n_dropped);
+    if (moved) {
+      EXPECT_EQ(moved->first, kBlockTokens);
+      EXPECT_EQ(moved->end, n_slots - kGone);
+      EXPECT_EQ(moved->distance, -int64_t{kGone});
+    }
+    EXPECT_FALSE(sequence_.TakeMoved());
+    return moved.has_value();
+  }
+
+  KvSequence sequence_;
+};
+
+TEST_F(CompactSequenceTest, TokensStandOneBehindAnother) {
+  uint32_t n_moved = 0;
+  while (sequence_.n_tokens() < 1500) {
+    n_moved += Grow(1 + sequence_.n_tokens() % 50) ? 1U : 0U;
+    const auto positions = sequence_.positions();
+    ASSERT_LE(positions.size(), kBudget * kBlockTokens);
+    for (uint32_t slot = 0; slot < positions.size(); ++slot) {
+      ASSERT_EQ(positions[slot], slot);
+    }
+    const uint32_t last = sequence_.n_tokens() - 1;
+    ASSERT_EQ(sequence_.PositionOf(last), positions.size() - 1);
+  }
+  EXPECT_EQ(n_moved, sequence_.n_dropped() / kGone);
+}
+
+// What is turned is the sequence's own, whoever had it too.
+TEST_F(CompactSequenceTest, OthersKeepTheirKeys) {
+  ASSERT_TRUE(pool_.Promise(kBudget));
+  while (!Grow(kBlockTokens)) {
+    Mark(sequence_, sequence_.SlotOf(sequence_.n_tokens() - 1)) = std::byte{1};
+  }
+  while (sequence_.AppendRoom() < kGone) {  // up to the next drop
+    Grow(sequence_.AppendRoom());
+  }
+  const auto snapshot = sequence_.Snapshot();
+  const std::vector<BlockId> before(sequence_.blocks().begin(), sequence_.blocks().end());
+  const size_t n_free = pool_.n_free();
+  const uint64_t n_wanted = sequence_.BlocksToAppend(1);
+  EXPECT_TRUE(Grow(1));
+  EXPECT_EQ(n_free - pool_.n_free(), kBudget - 2);
+  EXPECT_GE(n_wanted, kBudget - 3);
+  EXPECT_EQ(sequence_.blocks()[0].value, before[0].value);
+  for (size_t i = 1; i < sequence_.blocks().size(); ++i) {
+    for (const BlockId block : before) {
+      EXPECT_NE(sequence_.blocks()[i].value, block.value);
+    }
+  }
+  sequence_.Restore(*snapshot);
+  EXPECT_TRUE(std::ranges::equal(sequence_.blocks(), before, {}, &BlockId::value, &BlockId::value));
+  EXPECT_EQ(sequence_.positions().back(), sequence_.positions().size() - 1);
+}
+
+TEST_F(CompactSequenceTest, NothingIsLeftToTurnWhereItWentBack) {
+  while (sequence_.n_tokens() < kBudget * kBlockTokens) {
+    Grow(kBlockTokens);
+  }
+  ASSERT_EQ(sequence_.Append(1, sequence_.n_tokens()), AppendOutcome::kAppended);
+  sequence_.Truncate(sequence_.Keepable(kBudget * kBlockTokens));
+  EXPECT_EQ(sequence_.n_tokens(), kBlockTokens);
+  EXPECT_FALSE(sequence_.TakeMoved());
+}
+
 }  // namespace
 }  // namespace plimsoll::kv

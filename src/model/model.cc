@@ -236,6 +236,7 @@ Result<> Model::Forward(const ForwardInput& input, const LogitsFn& on_logits) {
                      .experts = paged_experts_,
                      .streamed = streamed_,
                      .last_of_blocks = BeginSequences(input.tokens)};
+  TurnMovedKeys(input.tokens);
   const LayerRange layers = input.layers.value_or(LayerRange{0, hp_.n_layers});
   const bool makes_logits = layers.end == hp_.n_layers && !input.wanted_logits.empty();
   if (streamed_ != nullptr) {
@@ -278,6 +279,22 @@ std::span<const uint32_t> Model::BeginSequences(std::span<const ChunkToken> toke
     sequence->BeginPass(tokens[first].slot, static_cast<uint32_t>(i - first));
   }
   return scratch_.last_of_blocks.first(n_last);
+}
+
+void Model::TurnMovedKeys(std::span<const ChunkToken> tokens) {
+  for (const ChunkToken& token : tokens) {
+    if (const auto moved = token.sequence->TakeMoved()) {
+      TurnKeys({.sequence = *token.sequence,
+                .first = moved->first,
+                .end = moved->end,
+                .distance = moved->distance});
+    }
+  }
+}
+
+void Model::TurnKeys(const KeyTurn& turn) {
+  Invariant(rope_.has_value(), "a loaded model turns keys");
+  model::TurnKeys(turn, hp_, *rope_, *options_.kernels, team_, scratch_);
 }
 
 void Model::NormOutput(std::span<float> hidden) const {

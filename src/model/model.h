@@ -25,6 +25,7 @@
 #include "model/scratch.h"
 #include "model/step.h"
 #include "model/streamed_weights.h"
+#include "model/turn_keys.h"
 
 namespace plimsoll::model {
 
@@ -108,6 +109,8 @@ class Model {
   // another weight could not be read: then these are of no use, and no further logits are handed
   // out.
   [[nodiscard]] Result<> Forward(const ForwardInput& input, const LogitsFn& on_logits);
+  // After Load, of a sequence whose keys are in 16 bits.
+  void TurnKeys(const KeyTurn& turn);
   // The final norm, in place, of a row of ForwardInput::hidden_out behind the last layer.
   void NormOutput(std::span<float> hidden) const;
 
@@ -118,6 +121,8 @@ class Model {
   void Declare();
   // Tells the sequences which of their tokens these are; the last ones of blocks.
   [[nodiscard]] std::span<const uint32_t> BeginSequences(std::span<const ChunkToken> tokens) const;
+  // Of those sequences whose keys stand at other positions now.
+  void TurnMovedKeys(std::span<const ChunkToken> tokens);
   [[nodiscard]] ScratchShape MakeScratchShape() const;
   [[nodiscard]] bool StaysInFile(const BoundTensor& tensor, Residence residence) const;
   [[nodiscard]] Result<> RunLayers(const Step& step, const LayerRange& layers);

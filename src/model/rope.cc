@@ -85,10 +85,19 @@ RopeTable::RopeTable(const RopeParams& params, Vector factors) {
 }
 
 void RopeTable::Angles(uint32_t position, std::span<float> cos, std::span<float> sin) const {
+  Fill(position, magnitude_, cos, sin);
+}
+
+void RopeTable::TurnAngles(int64_t distance, std::span<float> cos, std::span<float> sin) const {
+  Fill(static_cast<double>(distance), 1.0, cos, sin);
+}
+
+void RopeTable::Fill(double position, double magnitude, std::span<float> cos,
+                     std::span<float> sin) const {
   for (size_t pair = 0; pair < frequencies_.size(); ++pair) {
     const double angle = position * frequencies_[pair];
-    cos[pair] = static_cast<float>(kernels::Cos(angle) * magnitude_);
-    sin[pair] = static_cast<float>(kernels::Sin(angle) * magnitude_);
+    cos[pair] = static_cast<float>(kernels::Cos(angle) * magnitude);
+    sin[pair] = static_cast<float>(kernels::Sin(angle) * magnitude);
   }
 }
 

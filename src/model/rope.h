@@ -25,8 +25,13 @@ class RopeTable {
   [[nodiscard]] size_t n_pairs() const { return frequencies_.size(); }
   // cos and sin have n_pairs() elements.
   void Angles(uint32_t position, std::span<float> cos, std::span<float> sin) const;
+  // The same of what takes a vector that was rotated already `distance` positions further (back
+  // where it is negative): rotations add up, and lengths are as they were.
+  void TurnAngles(int64_t distance, std::span<float> cos, std::span<float> sin) const;
 
  private:
+  void Fill(double position, double magnitude, std::span<float> cos, std::span<float> sin) const;
+
   std::vector<double> frequencies_;
   double magnitude_ = 1.0;
 };

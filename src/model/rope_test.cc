@@ -86,6 +86,23 @@ TEST(Rope, Llama3StretchesLongWaves) {
   EXPECT_NEAR(a.sin[63], std::sin(1000 * Frequency(500000, 128, 63) / 8), kTolerance);
 }
 
+// Behind the angles of a position those of a turn give those of another; lengths come from the
+// first alone.
+TEST(Rope, TurnsAddUp) {
+  const RopeTable table(
+      {.n_dims = 64, .scaling = RopeScaling::kYarn, .factor = 4, .n_ctx_original = 4096}, {});
+  for (const int64_t distance : {0, 1, 1000, -1, -800}) {
+    const Angles from = At(table, 900);
+    const Angles to = At(table, static_cast<uint32_t>(900 + distance));
+    Angles turn = from;
+    table.TurnAngles(distance, turn.cos, turn.sin);
+    for (size_t i = 0; i < table.n_pairs(); ++i) {
+      EXPECT_NEAR(from.cos[i] * turn.cos[i] - from.sin[i] * turn.sin[i], to.cos[i], 4e-7);
+      EXPECT_NEAR(from.cos[i] * turn.sin[i] + from.sin[i] * turn.cos[i], to.sin[i], 4e-7);
+    }
+  }
+}
+
 TEST(Rope, FactorsOfTheFileDivideFrequencies) {
   const std::vector<float> factors = {1, 2, 4, 8};
   const RopeTable table({.n_dims = 8}, factors);

@@ -73,7 +73,7 @@ Result<> Batcher::Pass(std::span<Piece> pieces) {
     Sequence& sequence = *piece.sequence;
     for (uint32_t i = sequence.n_computed; i < sequence.n_computed + piece.n; ++i) {
       chunk_.push_back({.token = sequence.tokens[i],
-                        .position = i,
+                        .position = sequence.kv->PositionOf(i),
                         .slot = sequence.kv->SlotOf(i),
                         .sequence = sequence.kv.get()});
     }

@@ -11,13 +11,18 @@ enum class PolicyKind : uint8_t {
   kWindow,  // the first tokens and the newest
 };
 
+// At which positions tokens stand whose predecessors are gone.
+enum class Positions : uint8_t {
+  kKept,     // those of the text
+  kCompact,  // one behind another, as StreamingLLM has them: no position is beyond the budget
+};
+
 // The arithmetic that all policies share: the first block always stays; when a further block would
 // pass the budget, as much as a quarter of the others goes at once, whole blocks of slots. Which
 // ones, the kind says:
 //
 // kWindow: the oldest. Attention sinks and a window, after Xiao et al., "Efficient Streaming
-// Language Models with Attention Sinks", ICLR 2024 (StreamingLLM), in whole blocks and with
-// positions as they were.
+// Language Models with Attention Sinks", ICLR 2024 (StreamingLLM), in whole blocks.
 //
 // What a sequence has is decided by its tokens and how many blocks it has begun, and by nothing
 // else: not by how its tokens came, nor by what happened to it in between.
@@ -27,12 +32,15 @@ class Eviction {
   static constexpr uint32_t kLeastBudget = 3;  // the sinks, a full block and one that is begun
 
   // Any kind but kFull. `budget`: blocks that the sequence may have, at least kLeastBudget.
-  constexpr Eviction(PolicyKind kind, uint32_t budget)
+  // `positions` other than kKept are for kWindow alone.
+  constexpr Eviction(PolicyKind kind, uint32_t budget, Positions positions = Positions::kKept)
       : kind_(kind),
+        positions_(positions),
         budget_(std::max(budget, kLeastBudget)),
         stride_(std::max(1U, (budget_ - kSinkBlocks) / 4)) {}
 
   [[nodiscard]] constexpr PolicyKind kind() const { return kind_; }
+  [[nodiscard]] constexpr Positions positions() const { return positions_; }
   [[nodiscard]] constexpr uint32_t budget() const { return budget_; }
   // Of a sequence that has begun so many blocks, the number of those that are gone.
   [[nodiscard]] constexpr uint32_t Dropped(uint32_t n_begun) const {
@@ -46,6 +54,7 @@ class Eviction {
 
  private:
   PolicyKind kind_;
+  Positions positions_;
   uint32_t budget_;
   uint32_t stride_;
 };

@@ -3,6 +3,22 @@
 #include <array>
 
 namespace plimsoll::kv::policy {
+namespace {
+
+Result<> CheckKeysCanMove(const BlockLayout& layout) {
+  for (size_t i = 0; i < layout.n_layers(); ++i) {
+    if (layout.is_quantized(i)) {
+      return Fail(ErrorKind::kUsage,
+                  "--kv-positions compact: keys of layer {} are in {}{}, and only those in f16 or "
+                  "bf16 can be moved to other positions",
+                  i, tensor::NameOf(layout.layer(i).type),
+                  layout.layer(i).rotated ? ", rotated" : "");
+    }
+  }
+  return {};
+}
+
+}  // namespace
 
 std::string_view NameOf(PolicyKind kind) {
   constexpr std::array<std::string_view, 2> kNames = {"full", "window"};
@@ -19,8 +35,24 @@ Result<PolicyKind> ParsePolicy(std::string_view text) {
 }
 
 std::string PolicyOptions::Text() const {
-  const std::string name(NameOf(kind));
-  return budget ? fmt::format("{} {}", name, BudgetText(*budget)) : name;
+  std::string text(NameOf(kind));
+  if (budget) {
+    text += " " + BudgetText(*budget);
+  }
+  if (positions == Positions::kCompact) {
+    text += " compact";
+  }
+  return text;
+}
+
+Result<Positions> ParsePositions(std::string_view text) {
+  if (text == "kept") {
+    return Positions::kKept;
+  }
+  if (text == "compact") {
+    return Positions::kCompact;
+  }
+  return Fail(ErrorKind::kUsage, "\"{}\" is not one of kept, compact", text);
 }
 
 std::string BudgetText(const SizeSpec& budget) {
@@ -36,6 +68,9 @@ Result<> Check(const PolicyOptions& options) {
     return Fail(ErrorKind::kUsage,
                 "--kv-budget goes with a policy that keeps to it: --kv-policy window");
   }
+  if (options.kind != PolicyKind::kWindow && options.positions != Positions::kKept) {
+    return Fail(ErrorKind::kUsage, "--kv-positions compact goes with --kv-policy window");
+  }
   return {};
 }
 
@@ -47,6 +82,11 @@ Result<std::optional<Eviction>> MakeEviction(const PolicyOptions& options,
   if (!options.is_lossy()) {
     return std::nullopt;
   }
+  if (options.positions == Positions::kCompact) {
+    if (auto checked = CheckKeysCanMove(layout); !checked) {
+      return Forward(checked);
+    }
+  }
   const uint64_t n_whole = layout.BlocksOfSequence(n_ctx);
   const uint64_t n_blocks = std::min(
       options.budget->Resolve(n_whole * layout.block_bytes()) / layout.block_bytes(), n_whole);
@@ -56,7 +96,8 @@ Result<std::optional<Eviction>> MakeEviction(const PolicyOptions& options,
                 FormatBytes(n_least * layout.block_bytes()),
                 FormatBytes(n_whole * layout.block_bytes()), n_ctx);
   }
-  return Eviction(options.kind, static_cast<uint32_t>(n_blocks - layout.n_open_blocks()));
+  return Eviction(options.kind, static_cast<uint32_t>(n_blocks - layout.n_open_blocks()),
+                  options.positions);
 }
 
 }  // namespace plimsoll::kv::policy
