@@ -26,4 +26,9 @@ bool CpuHasAvx512() {
          __builtin_cpu_supports("avx512vnni");
 }
 
+bool CpuLosesStreamsAtPages() {
+  static const bool kIsIntel = __builtin_cpu_is("intel");
+  return kIsIntel;
+}
+
 }  // namespace plimsoll::kernels

@@ -55,7 +55,7 @@ template <class V>
 
 // One row group, all tokens, all of k.
 template <class V, class Type, class Blocks>
-[[gnu::flatten]] void MatBatch32(Blocks group_blocks, const RowGroup& group, ByteRange next,
+[[gnu::flatten]] void MatBatch32(Blocks group_blocks, const RowGroup& group, Upcoming next,
                                  const Product& product) {
   using Int = typename V::Int;
   using Float = typename V::Float;
@@ -86,7 +86,7 @@ template <class V, class Type, class Blocks>
 }
 
 template <class V, class Type, class Blocks>
-[[gnu::flatten]] void MatBatch256(Blocks group_blocks, const RowGroup& group, ByteRange next,
+[[gnu::flatten]] void MatBatch256(Blocks group_blocks, const RowGroup& group, Upcoming next,
                                   const Product& product) {
   using Int = typename V::Int;
   Prefetcher prefetcher(next);
@@ -137,7 +137,7 @@ template <class V, class Type, class Blocks>
 }
 
 template <class V, class Type>
-void MatBatch(const RowGroup& group, ByteRange next, const Product& product) {
+void MatBatch(const RowGroup& group, Upcoming next, const Product& product) {
   WithBlocksOf<V, Type>(group, [&](const auto& blocks) {
     if constexpr (Type::Block::kElements == 256) {
       MatBatch256<V, Type>(blocks, group, next, product);

@@ -258,7 +258,7 @@ void MatMulType(const tensor::Matrix& w, uint64_t row_begin, uint64_t row_end, c
     const Product product = {&x, y + (row - row_begin), y_stride, workspace};
     const RowGroup groups[2] = {MakeRowGroup<V>(w, row, row_end),
                                 MakeRowGroup<V>(w, row + V::kLanes, row_end)};
-    const ByteRange next = NextRows<V, Type>(w, row, row_end);
+    const Upcoming next = AheadOf<V, Type>(w, row, row_end);
     if (x.n_rows == 1) {
       MatVec<V, Type, 1>(groups[0], next, product);
     } else if (x.n_rows == 2) {

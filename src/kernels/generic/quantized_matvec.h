@@ -1,6 +1,6 @@
 // Matrix products with one quantized type for a few tokens (decode): a block of a row group is
 // unpacked in registers and meets all tokens at once. Memory bandwidth is the limit, so what comes
-// next is prefetched meanwhile where the processor would not do so by itself (NextRows).
+// next is prefetched meanwhile where the processor would not do so by itself (AheadOf).
 //
 // The functions are flattened: a call that passes vectors through memory costs more than the work
 // (decode of Q4_0 took twice the time where the compiler chose not to inline).
@@ -46,7 +46,7 @@ template <class V, class Type>
 
 // One row group whose rows are apart, one token, all of k.
 template <class V, class Type, class Blocks>
-[[gnu::flatten]] void MatVec32Pieces(Blocks blocks, const RowGroup& group, ByteRange next,
+[[gnu::flatten]] void MatVec32Pieces(Blocks blocks, const RowGroup& group, Upcoming next,
                                      const Product& product) {
   using Int = typename V::Int;
   using Float = typename V::Float;
@@ -70,7 +70,7 @@ template <class V, class Type, class Blocks>
 
 // One row group, kTokens tokens, all of k.
 template <class V, class Type, size_t kTokens, class Blocks>
-[[gnu::flatten]] void MatVec32(Blocks group_blocks, const RowGroup& group, ByteRange next,
+[[gnu::flatten]] void MatVec32(Blocks group_blocks, const RowGroup& group, Upcoming next,
                                const Product& product) {
   using Int = typename V::Int;
   using Float = typename V::Float;
@@ -100,7 +100,7 @@ template <class V, class Type, size_t kTokens, class Blocks>
 }
 
 template <class V, class Type, size_t kTokens, class Blocks>
-[[gnu::flatten]] void MatVec256(Blocks group_blocks, const RowGroup& group, ByteRange next,
+[[gnu::flatten]] void MatVec256(Blocks group_blocks, const RowGroup& group, Upcoming next,
                                 const Product& product) {
   using Int = typename V::Int;
   constexpr size_t kPrefetchBytes =
@@ -149,7 +149,7 @@ template <class V, class Type, size_t kTokens, class Blocks>
 }
 
 template <class V, class Type, size_t kTokens>
-void MatVec(const RowGroup& group, ByteRange next, const Product& product) {
+void MatVec(const RowGroup& group, Upcoming next, const Product& product) {
   WithBlocksOf<V, Type>(group, [&]<class Blocks>(const Blocks& blocks) {
     if constexpr (Type::Block::kElements == 256) {
       MatVec256<V, Type, kTokens>(blocks, group, next, product);

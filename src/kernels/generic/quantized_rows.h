@@ -6,6 +6,7 @@
 
 #include <immintrin.h>
 
+#include "kernels/cpu.h"
 #include "tensor/matrix.h"
 #include "tensor/rows16.h"
 
@@ -156,49 +157,78 @@ void WithBlocksOf(const RowGroup& group, const F& f) {
   }
 }
 
-// Nothing when both are null.
-struct ByteRange {
+// Memory that will be read soon, and how to ask for it. Nothing when both are null.
+struct Upcoming {
   const std::byte* begin = nullptr;
   const std::byte* end = nullptr;
+  bool by_leads = false;  // Prefetcher
 };
 
 // What to prefetch while the group at `row` is computed: as many bytes as it has, so far on that
 // they arrive in time. `row_end`: of the rows that are wanted.
 template <class V, class Type>
-ByteRange NextRows(const tensor::Matrix& w, uint64_t row, uint64_t row_end) {
+Upcoming AheadOf(const tensor::Matrix& w, uint64_t row, uint64_t row_end) {
   const bool native = w.layout == tensor::Layout::kNative;
-  // Sixteen lanes read a rows16 matrix as one stream, which the processor prefetches by itself and
-  // software would only disturb (22 instead of 32 GB/s). Sixteen streams, or half of each group, it
-  // cannot follow.
-  const bool one_stream = !native && V::kLanes == tensor::kRowsPerGroup && !Type::kPrefetchStream;
-  const uint64_t next = row + (native ? V::kLanes : tensor::kRowsPerGroup);
-  if (one_stream || next >= row_end) {
-    return {};
-  }
   const size_t row_bytes = w.k / Type::Block::kElements * sizeof(typename Type::Block);
-  const uint64_t end = next + V::kLanes < w.rows ? next + V::kLanes : w.rows;
-  return {w.data + next * row_bytes, w.data + end * row_bytes};
+  const auto rows = [&](uint64_t first) {
+    const uint64_t end = first + V::kLanes < w.rows ? first + V::kLanes : w.rows;
+    return Upcoming{w.data + first * row_bytes, w.data + end * row_bytes};
+  };
+  // Sixteen lanes read a rows16 matrix as one stream, which the processor prefetches by itself and
+  // software would only disturb (22 instead of 32 GB/s), or needs only to be led into the next
+  // pages. Sixteen streams, or half of each group, it cannot follow.
+  if (!native && V::kLanes == tensor::kRowsPerGroup) {
+    if (CpuLosesStreamsAtPages()) {
+      Upcoming stream = rows(row);
+      stream.by_leads = true;
+      return stream;
+    }
+    if (!Type::kPrefetchStream) {
+      return {};
+    }
+  }
+  const uint64_t next = row + (native ? V::kLanes : tensor::kRowsPerGroup);
+  return next < row_end ? rows(next) : Upcoming{};
 }
 
-// Asks for the next bytes of a range that will be needed soon, a step at a time, so that memory is
-// busy while the current group is computed from the caches.
+// Asks for what will be needed soon, a step at a time, so that memory is busy while the current
+// group is computed from the caches: line by line; or, by leads, as a stream is read, for the first
+// kibibyte of a page some pages on, from where the processor goes on by itself. It then has as
+// many reads under way as if several streams were read, where line by line each request holds one
+// of the few miss buffers of the level 1 cache.
 class Prefetcher {
  public:
-  explicit Prefetcher(ByteRange range)
-      : next_(reinterpret_cast<uintptr_t>(range.begin)),
-        end_(reinterpret_cast<uintptr_t>(range.end)) {}
+  explicit Prefetcher(Upcoming upcoming)
+      : next_(reinterpret_cast<uintptr_t>(upcoming.begin)),
+        end_(reinterpret_cast<uintptr_t>(upcoming.end)),
+        by_leads_(upcoming.by_leads) {}
 
   void Step(size_t bytes) {
     const uintptr_t stop = next_ + bytes < end_ ? next_ + bytes : end_;
-    for (; next_ < stop; next_ += 64) {
-      _mm_prefetch(reinterpret_cast<const char*>(next_), _MM_HINT_T1);
+    if (by_leads_) {
+      for (; next_ < stop; next_ += kLeadStep) {
+        const uintptr_t in_page = next_ % kPage;
+        Ask(next_ - in_page + kPagesAhead * kPage + in_page / (kLeadStep / kLine));
+      }
+    } else {
+      for (; next_ < stop; next_ += kLine) {
+        Ask(next_);
+      }
     }
   }
 
  private:
+  static constexpr uintptr_t kLine = 64;
+  static constexpr uintptr_t kPage = 4096;
+  static constexpr uintptr_t kPagesAhead = 6;
+  static constexpr uintptr_t kLeadStep = 4 * kLine;
+
+  static void Ask(uintptr_t at) { _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T1); }
+
   // As numbers: they may run past the end of what they point into, and are never read through.
   uintptr_t next_;
   uintptr_t end_;
+  bool by_leads_;
 };
 
 }  // namespace
