@@ -26,6 +26,10 @@ function(plimsoll_folder folder)
 
   if(tests)
     plimsoll_test(${folder}_test SOURCES ${tests} LINKS plimsoll_${folder} ${ARG_TEST_LINKS})
+    # By day the sanitizers' build runs them; kernels also say something about the compiler's code.
+    if(NOT PLIMSOLL_SANITIZE AND NOT folder STREQUAL "kernels")
+      plimsoll_by_night(${folder}_test)
+    endif()
   endif()
 endfunction()
 
@@ -42,4 +46,28 @@ function(plimsoll_test name)
                                              PLIMSOLL_BINARY_DIR="${CMAKE_BINARY_DIR}")
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT 900)
+  plimsoll_by_day(${name})
+endfunction()
+
+# The target `day` is what ./check builds by day: the product, and the programs that the tests of the
+# day want. Both functions take targets; plimsoll_by_night also tests that have no program of their
+# own, and labels all of them: `ctest -LE night` runs the others.
+function(plimsoll_by_day)
+  set_property(GLOBAL APPEND PROPERTY PLIMSOLL_BY_DAY ${ARGN})
+endfunction()
+
+function(plimsoll_by_night)
+  set_property(GLOBAL APPEND PROPERTY PLIMSOLL_BY_NIGHT ${ARGN})
+  foreach(name IN LISTS ARGN)
+    if(TEST ${name})
+      set_tests_properties(${name} PROPERTIES LABELS night)
+    endif()
+  endforeach()
+endfunction()
+
+function(plimsoll_make_day)
+  get_property(day GLOBAL PROPERTY PLIMSOLL_BY_DAY)
+  get_property(night GLOBAL PROPERTY PLIMSOLL_BY_NIGHT)
+  list(REMOVE_ITEM day ${night})
+  add_custom_target(day DEPENDS ${day})
 endfunction()
