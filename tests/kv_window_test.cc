@@ -1,11 +1,14 @@
 // Sequences that keep only some of their keys and values: what they may not change, and what they
 // may not pass.
+#include <algorithm>
+#include <set>
 #include <string>
 
 #include <gtest/gtest.h>
 
 #include "engine/batch/batch_test_tools.h"
 #include "engine/engine.h"
+#include "sampling/logprobs.h"
 
 namespace plimsoll::engine {
 namespace {
@@ -20,6 +23,7 @@ struct Way {
   tensor::KvType type = tensor::KvType::kF16;
   uint32_t n_parallel = 1;
   kv::policy::Positions positions = kv::policy::Positions::kKept;
+  kv::policy::Reference reference = {};
 };
 
 constexpr kv::policy::Positions kAllPositions[] = {kv::policy::Positions::kKept,
@@ -34,6 +38,7 @@ std::unique_ptr<Engine> LoadWith(const Way& way) {
                               .kv_policy = {.kind = way.budget ? kv::policy::PolicyKind::kWindow
                                                                : kv::policy::PolicyKind::kFull,
                                             .budget = way.budget,
+                                            .reference = way.reference,
                                             .positions = way.positions}},
                              {});
   EXPECT_TRUE(engine) << (engine ? "" : engine.error().message);
@@ -112,6 +117,27 @@ TEST(KvWindow, CompactPositionsBeginWhereTokensAreGone) {
   EXPECT_FALSE(std::equal(some.begin(), some.end(), all.begin()));
 }
 
+// How unlikely tokens were behind those before them, in nats a token.
+double MeanNll(const std::vector<float>& logits, std::span<const TokenId> tokens) {
+  const size_t vocab_size = logits.size() / tokens.size();
+  double sum = 0;
+  for (size_t i = 0; i + 1 < tokens.size(); ++i) {
+    const auto row = std::span(logits).subspan(i * vocab_size, vocab_size);
+    sum += sampling::LogSumExp(row) - static_cast<double>(row[static_cast<size_t>(tokens[i + 1])]);
+  }
+  return sum / static_cast<double>(tokens.size() - 1);
+}
+
+// RoPE sees distances, and only those to the first block have changed: keys that were turned
+// wrongly would read nothing.
+TEST(KvWindow, CompactPositionsReadAsWell) {
+  const auto kept = LoadWith({});
+  const auto tokens = Text(*kept, 1000);
+  const double nll = MeanNll(AllLogits(*kept, tokens, {1000}), tokens);
+  const auto compact = LoadWith({.positions = kv::policy::Positions::kCompact});
+  EXPECT_NEAR(MeanNll(AllLogits(*compact, tokens, {1000}), tokens), nll, 0.02 * nll);
+}
+
 TEST(KvWindow, NeverPassesItsBudget) {
   const auto full = LoadWith({.budget = std::nullopt});
   const auto whole = full->NewSession();
@@ -126,9 +152,12 @@ TEST(KvWindow, NeverPassesItsBudget) {
   }
 }
 
-std::string Say(Session& session, std::span<const TokenId> prompt) {
+std::string Say(Session& session, std::span<const TokenId> prompt, uint32_t n_forced = 0) {
   std::string said;
-  auto stats = session.Generate(prompt, {.sampling = {.temperature = 0}, .n_predict = 48},
+  auto stats = session.Generate(prompt,
+                                {.sampling = {.temperature = 0},
+                                 .n_predict = n_forced == 0 ? 48 : n_forced,
+                                 .ignore_end = n_forced > 0},
                                 [&](std::string_view text) {
                                   said += text;
                                   return true;
@@ -154,6 +183,59 @@ TEST(KvWindow, AnswersDoNotDependOnWhatTheSessionHeld) {
       EXPECT_EQ(Say(*used, prompt), Say(*other->NewSession().value(), prompt)) << n_common;
     }
   }
+}
+
+// A reference of as many tokens as the prompt has is the prompt, in a session and in a batch.
+TEST(KvWindow, ThePromptIsAReference) {
+  constexpr uint32_t kPrompt = 150;
+  std::set<std::string> said;
+  for (const auto positions : kAllPositions) {
+    const auto engine = LoadWith({.positions = positions, .reference = {.is_prompt = true}});
+    const auto prompt = Text(*engine, kPrompt);
+    const auto fixed = LoadWith({.positions = positions, .reference = {.n_tokens = kPrompt}});
+    const auto first = LoadWith({.positions = positions});
+    const auto say = [&](Engine& which) {
+      return Say(*which.NewSession().value(), prompt, 2 * kBudgetTokens);
+    };
+    const std::string expected = say(*fixed);
+    EXPECT_EQ(say(*engine), expected);
+    EXPECT_NE(say(*first), expected);
+    const auto batcher = engine->NewBatcher({}).value();
+    const auto heard = std::make_shared<batch::Heard>();
+    batcher->Add(1,
+                 {.prompt = prompt,
+                  .options = {.sampling = {.temperature = 0},
+                              .n_predict = 2 * kBudgetTokens,
+                              .ignore_end = true}},
+                 heard, batch::Clock::now());
+    batch::Finish(*batcher);
+    EXPECT_EQ(heard->text, expected);
+    said.insert(expected);
+  }
+  EXPECT_EQ(said.size(), 2U);
+}
+
+TEST(KvWindow, AChatKeepsItsFirstPrompt) {
+  const auto engine = LoadWith({.reference = {.is_prompt = true}});
+  const auto first = Text(*engine, 100);
+  auto second = Text(*engine, 700);
+  const auto chat = engine->NewSession().value();
+  (void)Say(*chat, first);
+  const std::string said = Say(*chat, second);  // 700 tokens fit no reference, 100 do
+  const auto fixed = LoadWith({.reference = {.n_tokens = 100}});
+  EXPECT_EQ(said, Say(*fixed->NewSession().value(), second));
+  // Another beginning is another chat, whose first prompt is refused where it is too long.
+  std::ranges::reverse(second);
+  const auto stats =
+      chat->Generate(second, {.n_predict = 1}, [](std::string_view) { return true; });
+  ASSERT_FALSE(stats);
+  EXPECT_EQ(stats.error().kind, ErrorKind::kUsage);
+  EXPECT_EQ(stats.error().message,
+            "--kv-reference can't be a prompt of 700 tokens: beside a window, the budget has room "
+            "for 192");
+  second.resize(120);
+  const auto fresh = LoadWith({.reference = {.is_prompt = true}});
+  EXPECT_EQ(Say(*chat, second), Say(*fresh->NewSession().value(), second));
 }
 
 class KvWindowBatch : public testing::TestWithParam<kv::policy::Positions> {};
@@ -201,7 +283,7 @@ TEST(KvWindow, QuantizedKeysCannotMove) {
     const auto engine = load(precision);
     ASSERT_FALSE(engine);
     EXPECT_EQ(engine.error().kind, ErrorKind::kUsage);
-    EXPECT_NE(engine.error().message.find("--kv-positions compact: keys of layer"),
+    EXPECT_NE(engine.error().message.find("--kv-positions can't be compact: keys of layer"),
               std::string::npos);
   }
   EXPECT_TRUE(load({.type = KvType::kBF16, .layers = {}}));
@@ -215,7 +297,10 @@ TEST(KvWindow, WrongBudgetsAreRefused) {
   for (const auto& policy :
        {kv::policy::PolicyOptions{.kind = PolicyKind::kWindow},
         kv::policy::PolicyOptions{.budget = SizeSpec{.percent = 50}},
-        kv::policy::PolicyOptions{.kind = PolicyKind::kWindow, .budget = SizeSpec{.percent = 5}}}) {
+        kv::policy::PolicyOptions{.kind = PolicyKind::kWindow, .budget = SizeSpec{.percent = 5}},
+        kv::policy::PolicyOptions{.kind = PolicyKind::kWindow,
+        .budget = SizeSpec{.percent = 25},
+        .reference = {.n_tokens = 193}}}) {
     const auto engine = load(policy);
     ASSERT_FALSE(engine);
     EXPECT_EQ(engine.error().kind, ErrorKind::kUsage);

@@ -68,6 +68,15 @@ void AddKvOptions(CommandLine& line, KvOptions& kv) {
                 kv.policy.budget = *size;
                 return {};
               });
+  line.Option("--kv-reference", "N", "so many first tokens, or the prompt, stay beside a window",
+              [&kv](const std::string& value) -> Result<> {
+                auto reference = kv::policy::ParseReference(value);
+                if (!reference) {
+                  return Forward(reference);
+                }
+                kv.policy.reference = *reference;
+                return {};
+              });
   line.Option("--kv-positions", "HOW", "of what a window keeps: kept (default) or compact",
               [&kv](const std::string& value) -> Result<> {
                 auto positions = kv::policy::ParsePositions(value);
@@ -170,7 +179,7 @@ Result<engine::EngineOptions> OptionsToLoad(const EngineFlags& flags) {
   }
   options.kv = *std::move(precision);
   if (auto checked = kv::policy::Check(flags.kv.policy); !checked) {
-    return Forward(checked);
+    return tl::unexpected(checked.error().ForCommandLine());
   }
   options.kv_policy = flags.kv.policy;
   options.packed = !flags.no_packed;

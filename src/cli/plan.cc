@@ -60,7 +60,7 @@ Result<PlanReport> MakeReport(const PlanFlags& flags) {
   }
   options.kv = *std::move(precision);
   if (auto checked = kv::policy::Check(flags.common.kv.policy); !checked) {
-    return Forward(checked);
+    return tl::unexpected(checked.error().ForCommandLine());
   }
   options.kv_policy = flags.common.kv.policy;
   auto planner = engine::Planner::Open(options);

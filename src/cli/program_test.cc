@@ -256,9 +256,13 @@ TEST(RunCommand, KeysAndValuesHaveTheTypeThatIsAsked) {
   EXPECT_EQ(windowed.Run({"run", "-p", "x", "--kv-policy", "window", "--kv-budget", "25%"}), 0);
   EXPECT_EQ(windowed.script.loaded.kv_policy.Text(), "window 25%");
   EXPECT_EQ(windowed.Run({"run", "-p", "x", "--kv-policy", "window", "--kv-budget", "25%",
-                          "--kv-positions", "compact"}),
+                          "--kv-positions", "compact", "--kv-reference", "prompt"}),
             0);
-  EXPECT_EQ(windowed.script.loaded.kv_policy.Text(), "window 25% compact");
+  EXPECT_EQ(windowed.script.loaded.kv_policy.Text(), "window 25% reference prompt compact");
+  EXPECT_EQ(windowed.Run({"run", "-p", "x", "--kv-policy", "window", "--kv-budget", "25%",
+                          "--kv-reference", "100"}),
+            0);
+  EXPECT_EQ(windowed.script.loaded.kv_policy.Text(), "window 25% reference 100");
 
   const auto refused = [](std::vector<std::string> options) {
     Program program;
@@ -267,9 +271,17 @@ TEST(RunCommand, KeysAndValuesHaveTheTypeThatIsAsked) {
     return program.err.str();
   };
   EXPECT_THAT(refused({"--kv-policy", "snap"}), HasSubstr("\"snap\" is not one of full, window"));
-  EXPECT_THAT(refused({"--kv-policy", "window"}), HasSubstr("wants a budget: --kv-budget 25%"));
+  EXPECT_THAT(refused({"--kv-policy", "window"}),
+              HasSubstr("--kv-budget is wanted by the policy window: 25%"));
   EXPECT_THAT(refused({"--kv-budget", "25%"}), HasSubstr("goes with a policy"));
-  EXPECT_THAT(refused({"--kv-positions", "compact"}), HasSubstr("goes with --kv-policy window"));
+  EXPECT_THAT(refused({"--kv-positions", "compact"}),
+              HasSubstr("--kv-positions goes with the policy window"));
+  EXPECT_THAT(refused({"--kv-reference", "64"}),
+              HasSubstr("--kv-reference goes with the policy window"));
+  for (const char* wrong : {"0", "64k", "-1", "first", ""}) {
+    EXPECT_THAT(refused({"--kv-reference", wrong}),
+                HasSubstr("is neither prompt nor a number of tokens"));
+  }
   EXPECT_THAT(refused({"--kv-positions", "moved"}), HasSubstr("is not one of kept, compact"));
   EXPECT_THAT(refused({"--kv-type", "q5_1"}),
               HasSubstr("--kv-type: \"q5_1\" is not one of f16, bf16, q8 (q8_0), q4 (q4_0)"));

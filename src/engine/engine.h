@@ -171,7 +171,10 @@ class Session {
   [[nodiscard]] virtual Result<std::span<const float>> AppendForLogits(
       std::span<const TokenId> tokens) = 0;
 
-  // Makes the sequence `prompt` (what of it is there already is kept), then generates.
+  // Makes the sequence `prompt` (what of it is there already is kept), then generates. Where the
+  // first prompt stays (kv::policy::Reference), that is what the first call of this or of
+  // AppendForLogits gave the empty sequence; a prompt that does not begin with it begins anew.
+  // kUsage when it leaves no room beside it.
   // `on_text` gets complete UTF-8 text as it grows, stop strings cut off; returning false ends the
   // generation with kInterrupted. The generated tokens stay in the sequence. `filter`: what they
   // may be, of this answer alone; null: all.

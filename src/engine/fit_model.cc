@@ -53,7 +53,7 @@ Result<FittedModel> OpenWithChunk(const formats::Catalogue& catalogue, kernels::
   needs->batches = options.batches;
   auto eviction = kv::policy::MakeEviction(options.kv_policy, (*model)->KvLayout(), n_ctx);
   if (!eviction) {
-    return Forward(eviction);
+    return tl::unexpected(eviction.error().ForCommandLine());
   }
   needs->eviction = *eviction;
   if (options.packed != nullptr && !needs->experts.empty()) {

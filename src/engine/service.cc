@@ -39,6 +39,11 @@ class EngineService final : public Service {
     return engine_->chat_template();
   }
 
+  [[nodiscard]] std::optional<kv::policy::PolicyProblem> KvProblemOf(
+      const GenerationRequest& request) const override {
+    const auto eviction = batcher_->EvictionOf(request);
+    return eviction ? std::nullopt : std::optional(eviction.error());
+  }
   [[nodiscard]] Result<tl::expected<RequestId, Overload>> Submit(
       GenerationRequest request, std::shared_ptr<GenerationSink> sink) override;
   void Cancel(RequestId id) override;
@@ -90,7 +95,7 @@ class EngineService final : public Service {
   [[nodiscard]] std::optional<Overload> OverloadBy(size_t n_tokens) const;
 
   std::unique_ptr<Engine> engine_;
-  std::unique_ptr<batch::Batcher> batcher_;  // of the thread alone
+  std::unique_ptr<batch::Batcher> batcher_;  // of the thread alone, but for EvictionOf
   const ServiceOptions options_;
   uint64_t least_line_ = engine_->LeastLine();
 
@@ -124,6 +129,9 @@ Result<tl::expected<RequestId, Overload>> EngineService::Submit(
     GenerationRequest request, std::shared_ptr<GenerationSink> sink) {
   if (auto valid = batch::CheckRequest(request, summary().n_ctx, tokenizer().size()); !valid) {
     return Forward(valid);
+  }
+  if (const auto problem = KvProblemOf(request)) {
+    return tl::unexpected(problem->ForCommandLine());
   }
   const std::lock_guard lock(mutex_);
   if (const auto overload = OverloadBy(request.prompt.size())) {

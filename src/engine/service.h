@@ -100,6 +100,12 @@ class Service {
   [[nodiscard]] virtual const text::Tokenizer& tokenizer() const = 0;
   [[nodiscard]] virtual Result<const text::ChatTemplate*> chat_template() const = 0;
 
+  // What is wrong with how a request's keys and values would be kept, if anything is: Submit will
+  // say kUsage.
+  [[nodiscard]] virtual std::optional<kv::policy::PolicyProblem> KvProblemOf(
+      const GenerationRequest& /*request*/) const {
+    return std::nullopt;
+  }
   // kUsage for a request that can never run, with the reason: an empty prompt, one that the context
   // cannot hold, sampling parameters out of range.
   [[nodiscard]] virtual Result<tl::expected<RequestId, Overload>> Submit(

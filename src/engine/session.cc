@@ -22,9 +22,6 @@ class EngineSession final : public Session {
  public:
   explicit EngineSession(EngineState& state)
       : state_(state), kv_(*state.kv_pool, state.summary.n_ctx) {
-    if (state.eviction) {
-      kv_.LimitTo(*state.eviction);
-    }
     tokens_.reserve(state.summary.n_ctx);
     chunk_.reserve(state.model->max_chunk());
     logits_.resize(state.model->hyper_params().vocab_size);
@@ -46,6 +43,9 @@ class EngineSession final : public Session {
                                 const LogitsFn& on_logits) override {
     if (auto checked = CheckTokens(tokens, tokens_.size() + tokens.size()); !checked) {
       return checked;
+    }
+    if (auto limited = Limit(0); !limited) {
+      return limited;
     }
     for (size_t done = 0; done < tokens.size();) {
       const size_t n = PassTokens(tokens.size() - done);
@@ -72,6 +72,9 @@ class EngineSession final : public Session {
     }
     if (auto checked = CheckTokens(tokens, tokens_.size() + tokens.size()); !checked) {
       return Forward(checked);
+    }
+    if (auto limited = Limit(tokens.size()); !limited) {
+      return Forward(limited);
     }
     if (auto prefilled = Prefill(tokens, [] { return true; }); !prefilled) {
       return Forward(prefilled);
@@ -101,6 +104,9 @@ class EngineSession final : public Session {
   }
   // The first tokens of `prompt` whose keys and values are there, at least one fewer than it has.
   [[nodiscard]] uint32_t Reusable(std::span<const TokenId> prompt) const;
+  // Of an empty sequence: what stays of it, whose first prompt has so many tokens; 0: of a text
+  // that is no prompt.
+  [[nodiscard]] Result<> Limit(size_t n_prompt);
   // One forward pass over at most a chunk. When it fails the sequence is as before.
   [[nodiscard]] Result<> Step(std::span<const TokenId> tokens, std::span<const uint32_t> wanted,
                               const model::LogitsFn& on_logits);
@@ -121,6 +127,7 @@ class EngineSession final : public Session {
   EngineState& state_;
   kv::KvSequence kv_;
   std::vector<TokenId> tokens_;
+  size_t n_first_prompt_ = 0;  // tokens of the prompt that stays, where one does
   std::vector<model::ChunkToken> chunk_;
   std::vector<float> logits_;
   std::vector<float> raw_;  // the same of one draw with a filter
@@ -147,7 +154,23 @@ Result<> EngineSession::CheckTokens(std::span<const TokenId> tokens, size_t n_to
 uint32_t EngineSession::Reusable(std::span<const TokenId> prompt) const {
   const auto [mine, theirs] = std::ranges::mismatch(tokens_, prompt);
   const auto common = static_cast<size_t>(theirs - prompt.begin());
+  if (common < n_first_prompt_) {
+    return 0;  // the reference is another one
+  }
   return kv_.Keepable(static_cast<uint32_t>(std::min(common, prompt.size() - 1)));
+}
+
+Result<> EngineSession::Limit(size_t n_prompt) {
+  if (!state_.eviction || !tokens_.empty()) {
+    return {};
+  }
+  const auto eviction = kv::policy::ForPrompt(*state_.eviction, n_prompt);
+  if (!eviction) {
+    return tl::unexpected(eviction.error().ForCommandLine());
+  }
+  kv_.LimitTo(*eviction);
+  n_first_prompt_ = eviction->keeps_prompt() ? n_prompt : 0;
+  return {};
 }
 
 Result<> EngineSession::Step(std::span<const TokenId> tokens, std::span<const uint32_t> wanted,
@@ -210,6 +233,9 @@ Result<GenerateStats> EngineSession::Generate(std::span<const TokenId> prompt,
   stats.n_prompt = static_cast<uint32_t>(prompt.size());
   stats.n_prompt_reused = Reusable(prompt);
   Truncate(stats.n_prompt_reused);
+  if (auto limited = Limit(prompt.size()); !limited) {
+    return Forward(limited);
+  }
 
   Continuation answer(*state_.tokenizer, prompt.back(), options);
   const auto start = Clock::now();

@@ -90,23 +90,23 @@ void KvSequence::DropBehindSinks(uint32_t n_blocks) {
   if (n_blocks == 0) {
     return;
   }
-  constexpr uint32_t kFirst = policy::Eviction::kSinkBlocks;
-  for (uint32_t i = kFirst; i < kFirst + n_blocks; ++i) {
+  const uint32_t first = n_sinks();
+  for (uint32_t i = first; i < first + n_blocks; ++i) {
     pool_.DropReference(blocks_[i]);
   }
-  blocks_.erase(blocks_.begin() + kFirst, blocks_.begin() + kFirst + n_blocks);
-  block_table_.erase(block_table_.begin() + kFirst, block_table_.begin() + kFirst + n_blocks);
-  positions_.erase(positions_.begin() + kSinkTokens,
-                   positions_.begin() + kSinkTokens + n_blocks * kBlockTokens);
-  if (open_idx_ != kNoBlock && open_idx_ >= kFirst) {
-    open_idx_ = open_idx_ >= kFirst + n_blocks ? open_idx_ - n_blocks : kNoBlock;
+  blocks_.erase(blocks_.begin() + first, blocks_.begin() + first + n_blocks);
+  block_table_.erase(block_table_.begin() + first, block_table_.begin() + first + n_blocks);
+  positions_.erase(positions_.begin() + n_sink_tokens(),
+                   positions_.begin() + n_sink_tokens() + n_blocks * kBlockTokens);
+  if (open_idx_ != kNoBlock && open_idx_ >= first) {
+    open_idx_ = open_idx_ >= first + n_blocks ? open_idx_ - n_blocks : kNoBlock;
   }
   n_dropped_ += n_blocks * kBlockTokens;
   if (is_compact()) {
     Invariant(!moved_, "keys are turned before they move again");
-    std::ranges::for_each(std::span(positions_).subspan(kSinkTokens),
+    std::ranges::for_each(std::span(positions_).subspan(n_sink_tokens()),
                           [n_blocks](uint32_t& position) { position -= n_blocks * kBlockTokens; });
-    moved_ = {.first = kSinkTokens,
+    moved_ = {.first = n_sink_tokens(),
               .end = static_cast<uint32_t>(positions_.size()),
               .distance = -int64_t{n_blocks} * kBlockTokens};
   }
@@ -117,7 +117,7 @@ std::optional<KvSequence::Moved> KvSequence::TakeMoved() {
 }
 
 uint64_t KvSequence::SharedBlocksBehind(size_t n_gone) const {
-  const size_t first = policy::Eviction::kSinkBlocks + n_gone;
+  const size_t first = n_sinks() + n_gone;
   uint64_t n = 0;
   for (size_t i = first; i < blocks_.size(); ++i) {
     n += pool_.IsWritableFrom(blocks_[i], 0) ? 0U : 1U;
@@ -126,8 +126,7 @@ uint64_t KvSequence::SharedBlocksBehind(size_t n_gone) const {
 }
 
 bool KvSequence::UnshareMovedBlocks() {
-  for (size_t i = policy::Eviction::kSinkBlocks; moved_ && i < BlockPool::BlocksFor(moved_->end);
-       ++i) {
+  for (size_t i = n_sinks(); moved_ && i < BlockPool::BlocksFor(moved_->end); ++i) {
     if (!pool_.IsWritableFrom(blocks_[i], 0) && !Unshare(i)) {
       return false;
     }
@@ -242,7 +241,7 @@ void KvSequence::Truncate(uint32_t n) {
     return;
   }
   Invariant(n == Keepable(n), "a sequence ends where it can go on");
-  const uint32_t n_slots = n <= kSinkTokens ? n : SlotOf(n);
+  const uint32_t n_slots = n <= n_sink_tokens() ? n : SlotOf(n);
   positions_.resize(n_slots);
   DropBlocksFrom(BlockPool::BlocksFor(n_slots));
   n_dropped_ = n - n_slots;
@@ -261,12 +260,12 @@ void KvSequence::Truncate(uint32_t n) {
 uint32_t KvSequence::Keepable(uint32_t n) const {
   n = std::min(n, n_tokens());
   const auto whole_or_open = [this](uint32_t end) {
-    const uint32_t slot = end <= kSinkTokens ? end : SlotOf(end);
+    const uint32_t slot = end <= n_sink_tokens() ? end : SlotOf(end);
     const bool goes_on = pool_.layout().n_open_blocks() == 0 || slot / kBlockTokens == open_idx_;
     return goes_on ? end : end / kBlockTokens * kBlockTokens;
   };
   n = whole_or_open(n);
-  return DroppedOf(n) == n_dropped_ ? n : whole_or_open(std::min(n, kSinkTokens));
+  return DroppedOf(n) == n_dropped_ ? n : whole_or_open(std::min(n, n_sink_tokens()));
 }
 
 std::unique_ptr<SequenceState> KvSequence::Fork() const {

@@ -49,7 +49,7 @@ class KvSequence final : public SequenceState {
   [[nodiscard]] uint32_t n_dropped() const { return n_dropped_; }
   // The slot of a token that has one; of n_tokens() the next one.
   [[nodiscard]] uint32_t SlotOf(uint32_t token) const {
-    return token < kSinkTokens ? token : token - n_dropped_;
+    return token < n_sink_tokens() ? token : token - n_dropped_;
   }
   // Where a token that has a slot stands.
   [[nodiscard]] uint32_t PositionOf(uint32_t token) const {
@@ -126,7 +126,9 @@ class KvSequence final : public SequenceState {
  private:
   class Saved;
 
-  static constexpr uint32_t kSinkTokens = policy::Eviction::kSinkBlocks * kBlockTokens;
+  // Blocks at the beginning that never go, and their tokens.
+  [[nodiscard]] uint32_t n_sinks() const { return eviction_ ? eviction_->n_sinks() : 1; }
+  [[nodiscard]] uint32_t n_sink_tokens() const { return n_sinks() * kBlockTokens; }
 
   // What a sequence is made of.
   struct Parts {

@@ -388,6 +388,27 @@ TEST_F(WindowedSequenceTest, ForksAndSnapshotsKeepWhatItHad) {
   ExpectSound();
 }
 
+TEST_F(WindowedSequenceTest, KeepsALongerReference) {
+  for (const auto positions : {policy::Positions::kKept, policy::Positions::kCompact}) {
+    sequence_.Truncate(0);
+    sequence_.LimitTo(policy::Eviction(policy::PolicyKind::kWindow, kBudget,
+                                       {.positions = positions, .n_sinks = 3}));
+    while (sequence_.n_tokens() < 600) {
+      Grow(std::min(sequence_.AppendRoom(), 20U));
+      (void)sequence_.TakeMoved();
+      ASSERT_LE(sequence_.blocks().size(), kBudget);
+      for (uint32_t token = 0; token < std::min(96U, sequence_.n_tokens()); ++token) {
+        ASSERT_EQ(Mark(sequence_, token), static_cast<std::byte>(token * 7));
+        ASSERT_EQ(sequence_.positions()[token], token);
+      }
+      const uint32_t last = sequence_.n_tokens() - 1;
+      ASSERT_EQ(Mark(sequence_, sequence_.SlotOf(last)), static_cast<std::byte>(last * 7));
+    }
+    EXPECT_EQ(sequence_.Keepable(300), 96U);
+    EXPECT_EQ(sequence_.Keepable(70), 70U);
+  }
+}
+
 class CompactSequenceTest : public KvSequenceTest {
  protected:
   static constexpr uint32_t kBudget = 9;  // two blocks behind the sinks go at a time
@@ -395,8 +416,8 @@ class CompactSequenceTest : public KvSequenceTest {
 
   CompactSequenceTest() : sequence_(pool_, 2000) {
     EXPECT_TRUE(pool_.Promise(kBudget));
-    sequence_.LimitTo(
-        policy::Eviction(policy::PolicyKind::kWindow, kBudget, policy::Positions::kCompact));
+    sequence_.LimitTo(policy::Eviction(policy::PolicyKind::kWindow, kBudget,
+                                       {.positions = policy::Positions::kCompact}));
   }
 
   // Appends up to n tokens; whether others were dropped for them.

@@ -18,6 +18,10 @@ class NamedService final : public engine::Service {
   [[nodiscard]] Result<const text::ChatTemplate*> chat_template() const override {
     return service_->chat_template();
   }
+  [[nodiscard]] std::optional<kv::policy::PolicyProblem> KvProblemOf(
+      const engine::GenerationRequest& request) const override {
+    return service_->KvProblemOf(request);
+  }
   [[nodiscard]] Result<tl::expected<engine::RequestId, engine::Overload>> Submit(
       engine::GenerationRequest request, std::shared_ptr<engine::GenerationSink> sink) override {
     return service_->Submit(std::move(request), std::move(sink));

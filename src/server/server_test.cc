@@ -270,6 +270,26 @@ TEST(ServerRoutes, TellsThatKeysAndValuesAreQuantized) {
   EXPECT_THAT(server.Ask("GET", "/metrics").body, HasSubstr(R"(type="q8"} 1)"));
 }
 
+TEST(ServerRoutes, RefusesPromptsThatCannotStayWhole) {
+  TestServer server({.n_parallel = 2}, {.layers = {}},
+                    {.kind = kv::policy::PolicyKind::kWindow,
+                     .budget = SizeSpec{.percent = 25},
+                     .reference = {.is_prompt = true}});
+  const auto response = server.Ask("POST", "/v1/chat/completions", ChatBody(""));
+  EXPECT_THAT(ContentOf(response), HasSubstr("Paris"));
+  EXPECT_EQ(Json(response.body).Get("usage").Get("plimsoll").Get("kv_policy").string(),
+            "window 25% reference prompt");
+  std::string text = "Hello";
+  for (int i = 0; i < 100; ++i) {
+    text += " again";
+  }
+  const auto refused =
+      server.Ask("POST", "/v1/completions", R"({"prompt":")" + text + R"(","max_tokens":4})");
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_EQ(Json(refused.body).Get("error").Get("param").string(), "kv_reference");
+  EXPECT_THAT(refused.body, HasSubstr("'kv_reference' can't be a prompt of "));
+}
+
 TEST(ServerRoutes, TellsThatOnlySomeKeysAndValuesStay) {
   TestServer server({.n_parallel = 2}, {.layers = {}},
                     {.kind = kv::policy::PolicyKind::kWindow, .budget = SizeSpec{.percent = 25}});

@@ -130,9 +130,20 @@ Batcher::~Batcher() {
 uint64_t Batcher::n_blocks() const { return state_.kv_pool->n_blocks(); }
 uint64_t Batcher::n_free_blocks() const { return state_.kv_pool->n_free(); }
 
+kv::policy::PolicyResult<std::optional<kv::policy::Eviction>> Batcher::EvictionOf(
+    const GenerationRequest& request) const {
+  if (!state_.eviction) {
+    return std::nullopt;
+  }
+  return kv::policy::ForPrompt(*state_.eviction, request.prompt.size());
+}
+
 void Batcher::Add(RequestId id, GenerationRequest request, std::shared_ptr<GenerationSink> sink,
                   Clock::time_point arrived) {
   auto sequence = std::make_unique<Sequence>();
+  auto eviction = EvictionOf(request);
+  Invariant(eviction.has_value(), "a request is refused before it is added");
+  sequence->eviction = *eviction;
   sequence->id = id;
   sequence->request = std::move(request);
   sequence->sink = std::move(sink);

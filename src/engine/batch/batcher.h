@@ -69,7 +69,11 @@ class Batcher {
   Batcher& operator=(const Batcher&) = delete;
   ~Batcher();
 
-  // `request` is valid (CheckRequest).
+  // What of a request's sequence goes; nothing where it keeps everything. A problem where its
+  // prompt is to stay and leaves no room for a window. Thread-safe.
+  [[nodiscard]] kv::policy::PolicyResult<std::optional<kv::policy::Eviction>> EvictionOf(
+      const GenerationRequest& request) const;
+  // `request` is valid (CheckRequest, EvictionOf).
   void Add(RequestId id, GenerationRequest request, std::shared_ptr<GenerationSink> sink,
            Clock::time_point arrived);
   void Cancel(RequestId id);

@@ -130,8 +130,8 @@ std::unique_ptr<kv::KvSequence> Batcher::SharePrefix(Sequence& sequence) {
   const auto limit = static_cast<uint32_t>(sequence.tokens.size()) - 1;
   if (tree_ == nullptr) {
     auto kv = std::make_unique<kv::KvSequence>(*state_.kv_pool, n_ctx(), limit + 1);
-    if (state_.eviction) {
-      kv->LimitTo(*state_.eviction);
+    if (sequence.eviction) {
+      kv->LimitTo(*sequence.eviction);
     }
     return kv;
   }

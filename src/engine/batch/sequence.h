@@ -23,9 +23,10 @@ struct Sequence {
   RequestId id = 0;  // ascending in order of arrival
   GenerationRequest request;
   std::shared_ptr<GenerationSink> sink;
-  std::vector<TokenId> tokens;         // the prompt and what was drawn since
-  std::optional<Continuation> answer;  // refers to `request`
-  std::unique_ptr<kv::KvSequence> kv;  // null while it waits
+  std::vector<TokenId> tokens;                   // the prompt and what was drawn since
+  std::optional<Continuation> answer;            // refers to `request`
+  std::optional<kv::policy::Eviction> eviction;  // none: it keeps everything
+  std::unique_ptr<kv::KvSequence> kv;            // null while it waits
   // Its blocks on their way back from a disk; null: none are. It writes to `kv`, and goes first.
   std::unique_ptr<kv::BlockStore::Restore> restore;
   bool restores_prompt = false;             // at its first start: what comes back was found

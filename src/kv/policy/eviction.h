@@ -17,30 +17,50 @@ enum class Positions : uint8_t {
   kCompact,  // one behind another, as StreamingLLM has them: no position is beyond the budget
 };
 
-// The arithmetic that all policies share: the first block always stays; when a further block would
-// pass the budget, as much as a quarter of the others goes at once, whole blocks of slots. Which
-// ones, the kind says:
+// What goes for kWindow alone.
+struct WindowOptions {
+  Positions positions = Positions::kKept;
+  uint32_t n_sinks = 1;       // blocks at the beginning that never go, at least 1
+  bool keeps_prompt = false;  // these are the blocks of a sequence's first prompt (For)
+};
+
+// The arithmetic that all policies share: the first blocks always stay, mostly one; when a further
+// block would pass the budget, as much as a quarter of the others goes at once, whole blocks of
+// slots. Which ones, the kind says:
 //
 // kWindow: the oldest. Attention sinks and a window, after Xiao et al., "Efficient Streaming
-// Language Models with Attention Sinks", ICLR 2024 (StreamingLLM), in whole blocks.
+// Language Models with Attention Sinks", ICLR 2024 (StreamingLLM), in whole blocks. With more than
+// one block of sinks it is the attention to a reference and a window that Unlimited OCR's models
+// were trained with (R-SWA, 2026), on models that were not.
 //
 // What a sequence has is decided by its tokens and how many blocks it has begun, and by nothing
 // else: not by how its tokens came, nor by what happened to it in between.
 class Eviction {
  public:
-  static constexpr uint32_t kSinkBlocks = 1;
-  static constexpr uint32_t kLeastBudget = 3;  // the sinks, a full block and one that is begun
+  // Beside the sinks a full block and one that is begun.
+  [[nodiscard]] static constexpr uint32_t LeastBudget(uint32_t n_sinks = 1) { return n_sinks + 2; }
 
-  // Any kind but kFull. `budget`: blocks that the sequence may have, at least kLeastBudget.
-  // `positions` other than kKept are for kWindow alone.
-  constexpr Eviction(PolicyKind kind, uint32_t budget, Positions positions = Positions::kKept)
+  // Any kind but kFull. `budget`: blocks that the sequence may have, at least LeastBudget.
+  constexpr Eviction(PolicyKind kind, uint32_t budget, const WindowOptions& window = {})
       : kind_(kind),
-        positions_(positions),
-        budget_(std::max(budget, kLeastBudget)),
-        stride_(std::max(1U, (budget_ - kSinkBlocks) / 4)) {}
+        window_(window),
+        budget_(std::max(budget, LeastBudget(window.n_sinks))),
+        stride_(std::max(1U, (budget_ - window.n_sinks) / 4)) {}
+
+  // What holds for a sequence whose first prompt has so many blocks, for which there is room.
+  [[nodiscard]] constexpr Eviction For(uint32_t n_prompt_blocks) const {
+    WindowOptions window = window_;
+    window.n_sinks = window.keeps_prompt ? std::max(1U, n_prompt_blocks) : window.n_sinks;
+    return Eviction(kind_, budget_, window);
+  }
+  [[nodiscard]] constexpr bool HasRoomFor(uint32_t n_prompt_blocks) const {
+    return For(n_prompt_blocks).budget() == budget_;
+  }
 
   [[nodiscard]] constexpr PolicyKind kind() const { return kind_; }
-  [[nodiscard]] constexpr Positions positions() const { return positions_; }
+  [[nodiscard]] constexpr Positions positions() const { return window_.positions; }
+  [[nodiscard]] constexpr uint32_t n_sinks() const { return window_.n_sinks; }
+  [[nodiscard]] constexpr bool keeps_prompt() const { return window_.keeps_prompt; }
   [[nodiscard]] constexpr uint32_t budget() const { return budget_; }
   // Of a sequence that has begun so many blocks, the number of those that are gone.
   [[nodiscard]] constexpr uint32_t Dropped(uint32_t n_begun) const {
@@ -54,7 +74,7 @@ class Eviction {
 
  private:
   PolicyKind kind_;
-  Positions positions_;
+  WindowOptions window_;
   uint32_t budget_;
   uint32_t stride_;
 };

@@ -22,20 +22,18 @@ TEST(Eviction, DropsAQuarterAtATime) {
 }
 
 TEST(Eviction, NeverPassesItsBudgetAndKeepsThreeQuarters) {
-  for (uint32_t budget = Eviction::kLeastBudget; budget < 70; ++budget) {
+  for (uint32_t budget = Eviction::LeastBudget(); budget < 70; ++budget) {
     const Eviction eviction(PolicyKind::kWindow, budget);
     for (uint32_t n = budget; n < 1000; ++n) {
       ASSERT_LE(eviction.Kept(n), budget);
-      ASSERT_GE(4 * (eviction.Kept(n) - Eviction::kSinkBlocks),
-                3 * (budget - Eviction::kSinkBlocks) - 4)
-          << budget << " " << n;
+      ASSERT_GE(4 * (eviction.Kept(n) - 1), 3 * (budget - 1) - 4) << budget << " " << n;
     }
   }
 }
 
 // Nothing that is gone comes back, and nothing goes before it has to.
 TEST(Eviction, DropsOnlyWhenTheBudgetIsFull) {
-  for (uint32_t budget = Eviction::kLeastBudget; budget < 70; ++budget) {
+  for (uint32_t budget = Eviction::LeastBudget(); budget < 70; ++budget) {
     const Eviction eviction(PolicyKind::kWindow, budget);
     for (uint32_t n = 0; n < 1000; ++n) {
       ASSERT_GE(eviction.Dropped(n + 1), eviction.Dropped(n));
@@ -47,17 +45,42 @@ TEST(Eviction, DropsOnlyWhenTheBudgetIsFull) {
 
 // The block that is being filled and the one before it are always there.
 TEST(Eviction, NeverDropsTheNewest) {
-  for (uint32_t budget = Eviction::kLeastBudget; budget < 70; ++budget) {
+  for (uint32_t budget = Eviction::LeastBudget(); budget < 70; ++budget) {
     const Eviction eviction(PolicyKind::kWindow, budget);
     for (uint32_t n = 2; n < 1000; ++n) {
-      ASSERT_LE(Eviction::kSinkBlocks + eviction.Dropped(n), n - 1);
+      ASSERT_LE(1 + eviction.Dropped(n), n - 1);
     }
   }
 }
 
 TEST(Eviction, ASmallerBudgetThanTheLeastIsTheLeast) {
-  EXPECT_EQ(Eviction(PolicyKind::kWindow, 0).budget(), Eviction::kLeastBudget);
-  EXPECT_EQ(Eviction(PolicyKind::kWindow, 0).Kept(100), Eviction::kLeastBudget);
+  EXPECT_EQ(Eviction(PolicyKind::kWindow, 0).budget(), Eviction::LeastBudget());
+  EXPECT_EQ(Eviction(PolicyKind::kWindow, 0).Kept(100), Eviction::LeastBudget());
+}
+
+// As with one block of sinks in a budget that is smaller by the others.
+TEST(Eviction, ALongerReferenceTakesItsPartOfTheBudget) {
+  for (uint32_t n_sinks = 1; n_sinks < 20; ++n_sinks) {
+    const Eviction longer(PolicyKind::kWindow, 30, {.n_sinks = n_sinks});
+    const Eviction plain(PolicyKind::kWindow, 31 - n_sinks);
+    EXPECT_EQ(longer.budget(), 30U);
+    for (uint32_t n = 31; n < 200; ++n) {
+      ASSERT_EQ(longer.Dropped(n), plain.Dropped(n - n_sinks + 1));
+      ASSERT_LE(n_sinks + longer.Dropped(n), n - 1);
+    }
+  }
+}
+
+TEST(Eviction, APromptIsAReferenceWhereItFits) {
+  const Eviction window(PolicyKind::kWindow, 10, {.keeps_prompt = true});
+  EXPECT_EQ(window.For(0).n_sinks(), 1U);
+  EXPECT_EQ(window.For(8).n_sinks(), 8U);
+  EXPECT_EQ(window.For(8).For(3).n_sinks(), 3U);
+  EXPECT_TRUE(window.HasRoomFor(8));
+  EXPECT_FALSE(window.HasRoomFor(9));
+  const Eviction plain(PolicyKind::kWindow, 10, {.n_sinks = 4});
+  EXPECT_EQ(plain.For(9).n_sinks(), 4U);
+  EXPECT_TRUE(plain.HasRoomFor(9));
 }
 
 }  // namespace

@@ -1,18 +1,25 @@
 #include "kv/policy/policy_options.h"
 
+#include <algorithm>
 #include <array>
+#include <charconv>
+#include <utility>
 
 namespace plimsoll::kv::policy {
 namespace {
 
-Result<> CheckKeysCanMove(const BlockLayout& layout) {
+tl::unexpected<PolicyProblem> Refuse(std::string_view option, std::string text) {
+  return tl::unexpected(PolicyProblem{.option = option, .text = std::move(text)});
+}
+
+PolicyResult<void> CheckKeysCanMove(const BlockLayout& layout) {
   for (size_t i = 0; i < layout.n_layers(); ++i) {
     if (layout.is_quantized(i)) {
-      return Fail(ErrorKind::kUsage,
-                  "--kv-positions compact: keys of layer {} are in {}{}, and only those in f16 or "
-                  "bf16 can be moved to other positions",
-                  i, tensor::NameOf(layout.layer(i).type),
-                  layout.layer(i).rotated ? ", rotated" : "");
+      return Refuse("positions",
+                    fmt::format("can't be compact: keys of layer {} are in {}{}, and only those in "
+                                "f16 or bf16 can be moved",
+                                i, tensor::NameOf(layout.layer(i).type),
+                                layout.layer(i).rotated ? ", rotated" : ""));
     }
   }
   return {};
@@ -39,10 +46,26 @@ std::string PolicyOptions::Text() const {
   if (budget) {
     text += " " + BudgetText(*budget);
   }
+  if (reference.is_given()) {
+    text += reference.is_prompt ? " reference prompt"
+                                : fmt::format(" reference {}", reference.n_tokens);
+  }
   if (positions == Positions::kCompact) {
     text += " compact";
   }
   return text;
+}
+
+Result<Reference> ParseReference(std::string_view text) {
+  if (text == "prompt") {
+    return Reference{.is_prompt = true};
+  }
+  uint32_t n_tokens = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n_tokens);
+  if (error != std::errc() || end != text.data() + text.size() || n_tokens == 0) {
+    return Fail(ErrorKind::kUsage, "\"{}\" is neither prompt nor a number of tokens", text);
+  }
+  return Reference{.n_tokens = n_tokens};
 }
 
 Result<Positions> ParsePositions(std::string_view text) {
@@ -59,45 +82,69 @@ std::string BudgetText(const SizeSpec& budget) {
   return budget.percent > 0 ? fmt::format("{}%", budget.percent) : FormatBytes(budget.bytes);
 }
 
-Result<> Check(const PolicyOptions& options) {
+Error PolicyProblem::ForCommandLine() const {
+  return {ErrorKind::kUsage, fmt::format("--kv-{} {}", option, text)};
+}
+
+PolicyResult<void> Check(const PolicyOptions& options) {
   if (options.is_lossy() && !options.budget) {
-    return Fail(ErrorKind::kUsage, "--kv-policy {} wants a budget: --kv-budget 25%, or 512M",
-                NameOf(options.kind));
+    return Refuse("budget",
+                  fmt::format("is wanted by the policy {}: 25%, or 512M", NameOf(options.kind)));
   }
   if (!options.is_lossy() && options.budget) {
-    return Fail(ErrorKind::kUsage,
-                "--kv-budget goes with a policy that keeps to it: --kv-policy window");
+    return Refuse("budget", "goes with a policy that keeps to it, such as window");
+  }
+  if (options.kind != PolicyKind::kWindow && options.reference.is_given()) {
+    return Refuse("reference", "goes with the policy window");
   }
   if (options.kind != PolicyKind::kWindow && options.positions != Positions::kKept) {
-    return Fail(ErrorKind::kUsage, "--kv-positions compact goes with --kv-policy window");
+    return Refuse("positions", "goes with the policy window");
   }
   return {};
 }
 
-Result<std::optional<Eviction>> MakeEviction(const PolicyOptions& options,
-                                             const BlockLayout& layout, uint32_t n_ctx) {
+PolicyResult<std::optional<Eviction>> MakeEviction(const PolicyOptions& options,
+                                                   const BlockLayout& layout, uint32_t n_ctx) {
   if (auto checked = Check(options); !checked) {
-    return Forward(checked);
+    return tl::unexpected(checked.error());
   }
   if (!options.is_lossy()) {
     return std::nullopt;
   }
   if (options.positions == Positions::kCompact) {
     if (auto checked = CheckKeysCanMove(layout); !checked) {
-      return Forward(checked);
+      return tl::unexpected(checked.error());
     }
   }
   const uint64_t n_whole = layout.BlocksOfSequence(n_ctx);
   const uint64_t n_blocks = std::min(
       options.budget->Resolve(n_whole * layout.block_bytes()) / layout.block_bytes(), n_whole);
-  const uint64_t n_least = Eviction::kLeastBudget + layout.n_open_blocks();
+  const auto n_sinks = static_cast<uint32_t>(
+      std::max<uint64_t>(1, BlockPool::BlocksFor(std::min(options.reference.n_tokens, n_ctx))));
+  const uint64_t n_least = Eviction::LeastBudget(n_sinks) + layout.n_open_blocks();
   if (n_blocks < n_least) {
-    return Fail(ErrorKind::kUsage, "--kv-budget: a sequence needs {} (of {} for {} tokens)",
-                FormatBytes(n_least * layout.block_bytes()),
-                FormatBytes(n_whole * layout.block_bytes()), n_ctx);
+    return Refuse("budget", fmt::format("is too low: a sequence needs {} (of {} for {} tokens){}",
+                                        FormatBytes(n_least * layout.block_bytes()),
+                                        FormatBytes(n_whole * layout.block_bytes()), n_ctx,
+                                        n_sinks == 1 ? "" : ", its reference included"));
   }
   return Eviction(options.kind, static_cast<uint32_t>(n_blocks - layout.n_open_blocks()),
-                  options.positions);
+                  {.positions = options.positions,
+                   .n_sinks = n_sinks,
+                   .keeps_prompt = options.reference.is_prompt});
+}
+
+PolicyResult<Eviction> ForPrompt(const Eviction& eviction, uint64_t n_prompt) {
+  const auto n_blocks = static_cast<uint32_t>(BlockPool::BlocksFor(n_prompt));
+  if (!eviction.HasRoomFor(n_blocks)) {
+    const uint32_t most = eviction.budget() - Eviction::LeastBudget(0);
+    return Refuse(
+        "reference",
+        fmt::format("can't be a prompt of {} tokens: beside a window, the budget has room "
+                    "for {}",
+                    n_prompt, most * kBlockTokens));
+  }
+  return eviction.For(n_blocks);
 }
 
 }  // namespace plimsoll::kv::policy

@@ -198,6 +198,9 @@ ApiResult<> TaskRun::SubmitChoice(const PreparedTask& prepared, uint32_t index) 
     request.options.sampling.seed =
         options_.seed_of ? options_.seed_of(exchange_->request()) + index : DrawSeed();
   }
+  if (const auto problem = service_->KvProblemOf(request)) {
+    return tl::make_unexpected(KvPolicyError(*problem));
+  }
   auto taken =
       service_->Submit(std::move(request), std::make_shared<ChoiceSink>(shared_from_this(), index));
   if (!taken) {

@@ -62,6 +62,12 @@ ApiError EngineError(const Error& error) {
   return api;
 }
 
+ApiError KvPolicyError(const kv::policy::PolicyProblem& problem) {
+  return {.message = fmt::format("'kv_{}' {}", problem.option, problem.text),
+          .code = "invalid_value",
+          .param = fmt::format("kv_{}", problem.option)};
+}
+
 ApiError ContextLengthError(uint64_t n_prompt, uint32_t n_ctx) {
   return {.message = fmt::format("the prompt has {} tokens, and the context holds {}, of which at "
                                  "least one is the answer's",

@@ -11,6 +11,8 @@ namespace plimsoll::server::api {
 [[nodiscard]] ApiError OverloadError(const engine::Overload& overload);
 // What a request met that can never run (kUsage: 400), or that failed under way.
 [[nodiscard]] ApiError EngineError(const Error& error);
+// 400 with the member that it is about: "kv_reference".
+[[nodiscard]] ApiError KvPolicyError(const kv::policy::PolicyProblem& problem);
 // 400 context_length_exceeded with both numbers.
 [[nodiscard]] ApiError ContextLengthError(uint64_t n_prompt, uint32_t n_ctx);
 
