@@ -36,6 +36,8 @@ struct GenerationRequest {
   // Requests of one owner share the keys and values of prompts that begin alike, others never do,
   // nor can they tell by the time it takes.
   std::string prefix_owner;
+  // Which of its keys and values stay, instead of as EngineOptions says.
+  std::optional<kv::policy::PolicyOptions> kv_policy;
   // For the order of those that wait (engine/order/order_policy.h): its class, the lowest first,
   // and how many tokens the answer will have, if that is known before.
   int32_t priority = 0;

@@ -393,6 +393,7 @@ void EngineService::Publish() {
   const prefix::PrefixTreeStats prefixes = batcher_->prefix_stats();
   now.prefix_evictions = prefixes.n_evicted;
   now.prefix_bytes_evicted = prefixes.bytes_evicted;
+  now.n_started_under = totals.n_started_under;
   now.generated_tokens = totals.generated_tokens;
   now.prefill_seconds = totals.prefill_seconds;
   now.decode_seconds = totals.decode_seconds;

@@ -81,6 +81,8 @@ struct ServiceSnapshot {
   uint64_t prefix_hits = 0;           // those a part of whose prompt was there
   uint64_t prefix_evictions = 0;      // blocks of keys and values, and
   uint64_t prefix_bytes_evicted = 0;  // their bytes
+  // Requests that began to run, by kv::policy::PolicyKind.
+  std::array<uint64_t, kv::policy::kNPolicyKinds> n_started_under = {};
   uint64_t generated_tokens = 0;
   double prefill_seconds = 0;  // of the engine's thread, with prompts in the step
   double decode_seconds = 0;   // without

@@ -107,6 +107,14 @@ void WriteTokens(PrometheusText& out, States states) {
 }
 
 void WriteKvTypes(PrometheusText& out, States states) {
+  out.Family("requests_by_kv_policy_total", "counter",
+             "Requests that began to run, by which of their keys and values stay.");
+  for (const ModelState& state : states) {
+    for (size_t i = 0; i < kv::policy::kNPolicyKinds; ++i) {
+      const auto policy = kv::policy::NameOf(static_cast<kv::policy::PolicyKind>(i));
+      out.Sample(state.With("policy", policy), state.service.n_started_under[i]);
+    }
+  }
   out.Family("kv_cache_info", "gauge", "In what keys and values are kept, and which of them.");
   for (const ModelState& state : states) {
     Labels labels = state.With("policy", state.kv_policy);

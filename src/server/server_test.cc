@@ -270,6 +270,58 @@ TEST(ServerRoutes, TellsThatKeysAndValuesAreQuantized) {
   EXPECT_THAT(server.Ask("GET", "/metrics").body, HasSubstr(R"(type="q8"} 1)"));
 }
 
+// In every dialect, of this request alone.
+TEST(ServerRoutes, ARequestSaysWhichOfItsKeysAndValuesStay) {
+  TestServer server({.n_parallel = 2});
+  const std::string policy = R"("kv_policy":"window","kv_budget":"25%")";
+  const auto policy_of = [&](const std::string& path, const std::string& body) {
+    const auto response = server.Ask("POST", path, body);
+    EXPECT_EQ(response.status, 200U) << response.body;
+    return Json(response.body).Get("usage").Get("plimsoll").Get("kv_policy").string();
+  };
+  const auto response = server.Ask("POST", "/v1/chat/completions", ChatBody(policy));
+  EXPECT_THAT(ContentOf(response), HasSubstr("Paris"));
+  EXPECT_THAT(response.body, HasSubstr(R"("plimsoll":{"kv_policy":"window 25%"})"));
+  EXPECT_EQ(policy_of("/v1/completions", R"({"prompt":"Hello","max_tokens":4,)" + policy + "}"),
+            "window 25%");
+  EXPECT_EQ(policy_of("/v1/responses", R"({"input":"Hello","max_output_tokens":4,)" + policy + "}"),
+            "window 25%");
+  EXPECT_EQ(policy_of("/v1/messages",
+                      R"({"model":"","max_tokens":4,"messages":[{"role":"user","content":"Hi"}],)" +
+                          policy + "}"),
+            "window 25%");
+  const auto ollama = server.Ask(
+      "POST", "/api/generate",
+      R"({"model":"","prompt":"Hello","stream":false,"options":{"num_predict":4},)" + policy + "}");
+  EXPECT_EQ(Json(ollama.body).Get("plimsoll").Get("kv_policy").string(), "window 25%");
+  const auto plain = server.Ask("POST", "/v1/chat/completions", ChatBody(""));
+  EXPECT_THAT(plain.body, Not(HasSubstr("kv_policy")));
+  EXPECT_EQ(ContentOf(plain), ContentOf(response));
+  const auto metrics = server.Ask("GET", "/metrics").body;
+  EXPECT_THAT(metrics, HasSubstr(R"(policy="window"} 5)"));
+  EXPECT_THAT(metrics, HasSubstr(R"(policy="full"} 1)"));
+}
+
+TEST(ServerRoutes, RefusesPoliciesThatThisModelCannotHave) {
+  TestServer server({.n_parallel = 1}, {.type = tensor::KvType::kQ8, .layers = {}},
+                    {.kind = kv::policy::PolicyKind::kWindow, .budget = SizeSpec{.percent = 50}});
+  const auto refused = [&](const std::string& members) {
+    const auto response = server.Ask("POST", "/v1/chat/completions", ChatBody(members));
+    EXPECT_EQ(response.status, 400U) << response.body;
+    return Json(response.body).Get("error").Get("param").string();
+  };
+  EXPECT_EQ(refused(R"("kv_policy":"window","kv_budget":"1%")"), "kv_budget");
+  EXPECT_EQ(refused(R"("kv_policy":"window","kv_budget":"100%")"), "kv_budget");
+  EXPECT_EQ(
+      refused(R"("kv_policy":"window","kv_budget":"50%","kv_positions":"compact","stream":true)"),
+      "kv_positions");
+  EXPECT_EQ(refused(R"("kv_policy":"full")"), "kv_policy");
+  const auto short_enough =
+      server.Ask("POST", "/v1/chat/completions", ChatBody(R"("kv_policy":"full","max_tokens":16)"));
+  EXPECT_EQ(short_enough.status, 200U) << short_enough.body;
+  EXPECT_THAT(short_enough.body, Not(HasSubstr(R"("kv_policy")")));
+}
+
 TEST(ServerRoutes, RefusesPromptsThatCannotStayWhole) {
   TestServer server({.n_parallel = 2}, {.layers = {}},
                     {.kind = kv::policy::PolicyKind::kWindow,

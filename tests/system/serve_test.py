@@ -64,6 +64,15 @@ class Server:
         self.reader.join(10)
         self.process.stderr.close()
 
+    def post(self, path, body):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
+            response = connection.getresponse()
+            return response.status, json.loads(response.read())
+        finally:
+            connection.close()
+
     def get(self, path, headers=None):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
@@ -100,6 +109,41 @@ class Serve(unittest.TestCase):
         logged = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
         self.assertEqual([line["path"] for line in logged], ["/livez", "/readyz", "/health", "-", "-", "/v1/engine/memory"])
         self.assertNotIn("nothing", said)
+
+    def test_requests_say_which_of_their_keys_and_values_stay(self):
+        text = " ".join(f"The code of the red lamp is {n}." for n in range(1000, 1030))
+        plain = {"prompt": text, "max_tokens": 100, "temperature": 0, "ignore_eos": True}
+        window = {**plain, "kv_policy": "window", "kv_budget": "50%"}
+        reference = {**window, "kv_reference": "prompt"}
+
+        def ask(server, body):
+            status, answer = server.post("/v1/completions", body)
+            self.assertEqual(status, 200, answer)
+            return answer["choices"][0]["text"], answer["usage"]
+
+        with Server("-c", "512", "--parallel", "2") as server:
+            full, usage = ask(server, plain)
+            self.assertNotIn("plimsoll", usage)
+            some, usage = ask(server, window)
+            self.assertEqual(usage["plimsoll"], {"kv_policy": "window 50%"})
+            self.assertNotEqual(some, full)
+            again, usage = ask(server, plain)  # still shared
+            self.assertEqual(again, full)
+            self.assertGreater(usage["prompt_tokens_details"]["cached_tokens"], 100)
+            status, answer = server.post("/v1/completions", reference)
+            self.assertEqual((status, answer["error"]["param"]), (400, "kv_reference"))
+            counted = re.findall(r'requests_by_kv_policy_total\{.*policy="(\w+)"\} (\d+)',
+                                 server.get("/metrics")[1])
+            self.assertEqual(dict(counted), {"full": "2", "window": "1"})
+        with Server("-c", "512", "--kv-policy", "window", "--kv-budget", "50%",
+                    "--parallel", "2") as server:
+            self.assertEqual(ask(server, plain)[0], some)
+            self.assertEqual(ask(server, {**plain, "kv_policy": "full"})[0], full)
+        done = subprocess.run([PLIMSOLL, "run", "--raw", "-p", text, "-c", "512", "--kv-policy", "window",
+                               "--kv-budget", "50%", "--kv-reference", "prompt"], capture_output=True,
+                              stdin=subprocess.DEVNULL, text=True, env=environment(), timeout=60)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn("--kv-reference can't be a prompt of", done.stderr)
 
     def test_a_port_in_use_exits_with_6_and_names_it(self):
         with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -88,9 +88,8 @@ Result<std::unique_ptr<Batcher>> Batcher::Create(EngineState& state, const Batch
   if (auto promised = state.kv_pool->Promise(n_blocks); !promised) {
     return Forward(promised);
   }
-  batcher->n_promised_ = n_blocks;
-  // What a policy keeps of a prompt depends on how long it is: no block of it is another's.
-  if (!options.prefix_cache || state.eviction) {
+  batcher->n_promised_ = batcher->n_reserved_ = n_blocks;
+  if (!options.prefix_cache) {
     return batcher;
   }
   if (!options.prefix_log.empty()) {
@@ -132,10 +131,41 @@ uint64_t Batcher::n_free_blocks() const { return state_.kv_pool->n_free(); }
 
 kv::policy::PolicyResult<std::optional<kv::policy::Eviction>> Batcher::EvictionOf(
     const GenerationRequest& request) const {
-  if (!state_.eviction) {
-    return std::nullopt;
+  std::optional<kv::policy::Eviction> eviction = state_.eviction;
+  if (request.kv_policy) {
+    auto own = kv::policy::MakeEviction(*request.kv_policy, state_.kv_pool->layout(), n_ctx());
+    if (!own) {
+      return tl::unexpected(std::move(own).error());
+    }
+    eviction = *own;
   }
-  return kv::policy::ForPrompt(*state_.eviction, request.prompt.size());
+  if (eviction) {
+    auto for_prompt = kv::policy::ForPrompt(*eviction, request.prompt.size());
+    if (!for_prompt) {
+      return tl::unexpected(std::move(for_prompt).error());
+    }
+    eviction = *for_prompt;
+  }
+  if (request.kv_policy && !HasRoomFor(request, eviction)) {
+    return tl::unexpected(kv::policy::PolicyProblem{
+        .option = eviction ? "budget" : "policy",
+        .text = fmt::format("asks for too much: keys and values of all sequences have {} here",
+                            FormatBytes(n_reserved_ * state_.kv_pool->layout().block_bytes()))});
+  }
+  return eviction;
+}
+
+// What is reserved is for requests under the engine's own policy. Any other may have all of it, but
+// no more: what else the line has may be gone when it is wanted.
+bool Batcher::HasRoomFor(const GenerationRequest& request,
+                         const std::optional<kv::policy::Eviction>& eviction) const {
+  const uint32_t n_predict = request.options.n_predict;
+  uint64_t n_tokens = n_predict == 0 ? n_ctx() : request.prompt.size() + n_predict;
+  n_tokens = std::min<uint64_t>(n_tokens, n_ctx());
+  if (eviction) {
+    n_tokens = std::min(n_tokens, uint64_t{eviction->budget()} * kv::kBlockTokens);
+  }
+  return state_.kv_pool->layout().BlocksOfSequence(n_tokens) <= n_reserved_;
 }
 
 void Batcher::Add(RequestId id, GenerationRequest request, std::shared_ptr<GenerationSink> sink,

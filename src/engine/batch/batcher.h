@@ -53,6 +53,7 @@ struct BatchTotals {
   uint64_t prefix_lookups = 0;   // requests that were started, and
   uint64_t prefix_hits = 0;      // of these, those a part of whose prompt was there
   uint64_t restored_tokens = 0;  // whose keys and values came from a disk
+  std::array<uint64_t, kv::policy::kNPolicyKinds> n_started_under = {};  // requests, by policy
   uint64_t generated_tokens = 0;
   double prefill_seconds = 0;
   double decode_seconds = 0;
@@ -69,8 +70,9 @@ class Batcher {
   Batcher& operator=(const Batcher&) = delete;
   ~Batcher();
 
-  // What of a request's sequence goes; nothing where it keeps everything. A problem where its
-  // prompt is to stay and leaves no room for a window. Thread-safe.
+  // What of a request's sequence goes; nothing where it keeps everything. A problem as MakeEviction
+  // and ForPrompt, and for a policy of its own that wants more room than there always is.
+  // Thread-safe.
   [[nodiscard]] kv::policy::PolicyResult<std::optional<kv::policy::Eviction>> EvictionOf(
       const GenerationRequest& request) const;
   // `request` is valid (CheckRequest, EvictionOf).
@@ -120,10 +122,18 @@ class Batcher {
 
   Batcher(EngineState& state, const BatchOptions& options);
 
+  [[nodiscard]] bool HasRoomFor(const GenerationRequest& request,
+                                const std::optional<kv::policy::Eviction>& eviction) const;
+
   void EndExpired(Clock::time_point now);
   void AdmitWaiting(Clock::time_point now);
   [[nodiscard]] std::vector<Sequence*> WaitingInOrder(Clock::time_point now);
   [[nodiscard]] order::WaitingRequest FactsOf(Sequence& sequence);
+  // Whether it shares prefixes. What stays of one that does not keep everything depends on how long
+  // it is: no block of it is another's.
+  [[nodiscard]] bool Shares(const Sequence& sequence) const {
+    return tree_ != nullptr && !sequence.eviction;
+  }
   void LookUpPrefix(Sequence& sequence);
   // Whether it will not outgrow the memory with those that run, as far as lengths are guessed.
   [[nodiscard]] bool FitsBesideRunning(Sequence& sequence, uint32_t n_shared);
@@ -188,6 +198,7 @@ class Batcher {
   std::unique_ptr<order::OrderPolicy> order_;
   uint64_t n_turns_ = 0;     // sequences that were started
   uint64_t n_promised_ = 0;  // blocks of the pool, all of them
+  uint64_t n_reserved_ = 0;  // of these, those that were from the start
   std::vector<Piece> plan_;
   std::vector<model::ChunkToken> chunk_;
   std::vector<uint32_t> wanted_;

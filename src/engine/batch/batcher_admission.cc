@@ -90,7 +90,7 @@ std::vector<Sequence*> Batcher::WaitingInOrder(Clock::time_point now) {
 order::WaitingRequest Batcher::FactsOf(Sequence& sequence) {
   const GenerationRequest& request = sequence.request;
   order::WaitingRequest facts = {.client = request.prefix_owner, .n_prompt = sequence.n_prompt()};
-  if (tree_ != nullptr && order_->looks_at_sharing() && sequence.turn == 0) {
+  if (Shares(sequence) && order_->looks_at_sharing() && sequence.turn == 0) {
     LookUpPrefix(sequence);
     facts.n_shared = std::min(tree_->ReadyTokens(sequence.prefix), facts.n_prompt);
   }
@@ -115,7 +115,7 @@ void Batcher::LookUpPrefix(Sequence& sequence) {
 }
 
 bool Batcher::ShouldWaitForPrefix(Sequence& sequence) {
-  if (tree_ == nullptr) {
+  if (!Shares(sequence)) {
     return false;
   }
   LookUpPrefix(sequence);
@@ -128,7 +128,7 @@ bool Batcher::ShouldWaitForPrefix(Sequence& sequence) {
 std::unique_ptr<kv::KvSequence> Batcher::SharePrefix(Sequence& sequence) {
   // The last token is computed in any case: its logits are wanted.
   const auto limit = static_cast<uint32_t>(sequence.tokens.size()) - 1;
-  if (tree_ == nullptr) {
+  if (!Shares(sequence)) {
     auto kv = std::make_unique<kv::KvSequence>(*state_.kv_pool, n_ctx(), limit + 1);
     if (sequence.eviction) {
       kv->LimitTo(*sequence.eviction);
@@ -150,8 +150,10 @@ bool Batcher::FitsBesideRunning(Sequence& sequence, uint32_t n_shared) {
     const auto n_tokens = static_cast<double>(one.tokens.size());
     const double n_done = n_tokens - one.n_prompt();
     const double n_all = std::max(one.expected_output.value_or(0), n_done * kLongerThanGuessed);
+    const double most = one.eviction ? one.eviction->budget() * kv::kBlockTokens : n_ctx();
+    const double n_now = std::min(n_tokens - n_not_its_own, most);
     // Up to a block is begun and not full.
-    growing.push_back({.n_now = n_tokens - n_not_its_own + n_begun, .n_more = n_all - n_done});
+    growing.push_back({.n_now = n_now + n_begun, .n_more = std::min(n_all - n_done, most - n_now)});
   };
   std::ranges::for_each(running_, [&](const SequencePtr& one) { add(*one, one->n_reused); });
   add(sequence, n_shared);
@@ -180,7 +182,7 @@ bool Batcher::Admit(Sequence& sequence, Clock::time_point now) {
       kv->Append(n_missing, n_found) != kv::AppendOutcome::kAppended) {
     return false;
   }
-  if (tree_ != nullptr) {
+  if (Shares(sequence)) {
     tree_->Start(sequence.prefix, sequence.tokens, *kv, n_found, now_us_, !sequence.started);
   }
   sequence.kv = std::move(kv);
@@ -193,6 +195,8 @@ bool Batcher::Admit(Sequence& sequence, Clock::time_point now) {
     totals_.prefix_hits += n_found > 0 || !names.empty() ? 1U : 0U;
     totals_.prompt_tokens += sequence.n_prompt();
     totals_.prompt_tokens_reused += n_found;
+    const auto kind = sequence.eviction ? sequence.eviction->kind() : kv::policy::PolicyKind::kFull;
+    ++totals_.n_started_under[static_cast<size_t>(kind)];
   }
   if (sequence.turn == 0) {
     sequence.turn = ++n_turns_;
@@ -212,7 +216,7 @@ bool Batcher::Admit(Sequence& sequence, Clock::time_point now) {
 
 // By what both took of late; as long as that is not known, by what is assumed of them.
 std::vector<kv::BlockKey> Batcher::WorthRestoring(Sequence& sequence, size_t n_blocks) {
-  if (store_ == nullptr) {
+  if (store_ == nullptr || !Shares(sequence)) {
     return {};
   }
   // The last token is computed in any case: its logits are wanted.

@@ -136,7 +136,7 @@ void Batcher::Commit(Piece& piece) {
   Sequence& sequence = *piece.sequence;
   sequence.n_computed += piece.n;
   totals_.computed_tokens += piece.n;
-  if (tree_ != nullptr) {
+  if (Shares(sequence)) {
     tree_->Advance(sequence.prefix, std::span(sequence.tokens).first(sequence.n_computed),
                    *sequence.kv, now_us_);
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 
 namespace plimsoll::kv::policy {
@@ -10,6 +11,8 @@ enum class PolicyKind : uint8_t {
   kFull,    // everything stays
   kWindow,  // the first tokens and the newest
 };
+
+inline constexpr size_t kNPolicyKinds = 2;
 
 // At which positions tokens stand whose predecessors are gone.
 enum class Positions : uint8_t {

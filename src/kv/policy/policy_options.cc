@@ -28,7 +28,7 @@ PolicyResult<void> CheckKeysCanMove(const BlockLayout& layout) {
 }  // namespace
 
 std::string_view NameOf(PolicyKind kind) {
-  constexpr std::array<std::string_view, 2> kNames = {"full", "window"};
+  constexpr std::array<std::string_view, kNPolicyKinds> kNames = {"full", "window"};
   return kNames[static_cast<size_t>(kind)];
 }
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <boost/json/value.hpp>
+#include <fmt/format.h>
 
 #include "server/api/json/convert.h"
 
@@ -25,6 +26,30 @@ std::string ReadFlatName(const Field& field) {
     field.Fail("invalid_value", "may have letters, digits and '_', '-', '.', ':', '/' only");
   }
   return std::string(*name);
+}
+
+// A string as `parse` reads it; a number stands for itself.
+template <class T, class U>
+void ReadAs(const Field& field, Result<T> (*parse)(std::string_view), std::string_view expected,
+            U& value) {
+  if (!field.present()) return;
+  const auto parsed =
+      field.is_number() ? parse(field.Json()) : parse(field.String(kIdBytes).value_or(""));
+  if (parsed) {
+    value = *parsed;
+  } else {
+    field.Fail("invalid_value", expected);
+  }
+}
+
+// "'full', 'window'"
+std::string PolicyNames() {
+  std::string names;
+  for (size_t i = 0; i < kv::policy::kNPolicyKinds; ++i) {
+    names += fmt::format("{}'{}'", i == 0 ? "" : ", ",
+                         kv::policy::NameOf(static_cast<kv::policy::PolicyKind>(i)));
+  }
+  return names;
 }
 
 }  // namespace
@@ -48,6 +73,32 @@ void ReadCacheSalt(const Field& field, Task& task) {
   if (const auto salt = field.String({.least = 1, .most = kIdBytes.most})) {
     task.cache_salt = *salt;
   }
+}
+
+void ReadKvPolicy(Fields& fields, Task& task) {
+  const Field kind = fields["kv_policy"];
+  const Field budget = fields["kv_budget"];
+  const Field reference = fields["kv_reference"];
+  const Field positions = fields["kv_positions"];
+  kv::policy::PolicyOptions options;
+  ReadAs(kind, kv::policy::ParsePolicy, "must be one of " + PolicyNames(), options.kind);
+  ReadAs(budget, ParseSize, "must be a share such as 25% or a size such as 512M", options.budget);
+  ReadAs(reference, kv::policy::ParseReference, "must be 'prompt' or a number of tokens",
+         options.reference);
+  ReadAs(positions, kv::policy::ParsePositions, "must be one of 'kept', 'compact'",
+         options.positions);
+  for (const Field& field : {budget, reference, positions}) {
+    if (field.present() && !kind.present()) {
+      field.Fail("invalid_value", "goes with 'kv_policy'");
+    }
+  }
+  if (!kind.present() || !fields.ok()) return;
+  if (const auto checked = kv::policy::Check(options); !checked) {
+    const Field field = fields["kv_" + std::string(checked.error().option)];
+    field.Fail(field.present() ? "invalid_value" : "missing_required_parameter",
+               checked.error().text);
+  }
+  task.kv_policy = options;
 }
 
 std::vector<std::string> ReadStopStrings(const Field& field) {

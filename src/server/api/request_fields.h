@@ -26,6 +26,9 @@ void ReadSeed(const Field& field, Task& task);  // -1: none
 
 void ReadCacheSalt(const Field& field, Task& task);
 
+// kv_policy and what goes with it.
+void ReadKvPolicy(Fields& fields, Task& task);
+
 // A string, or up to 16, of 1 to 256 bytes.
 [[nodiscard]] std::vector<std::string> ReadStopStrings(const Field& field);
 

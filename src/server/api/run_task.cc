@@ -192,6 +192,7 @@ ApiResult<> TaskRun::SubmitChoice(const PreparedTask& prepared, uint32_t index) 
   }
   request.n_top_logprobs = task_.n_top_logprobs;
   request.priority = task_.priority;
+  request.kv_policy = task_.kv_policy;
   if (task_.seed_given) {
     request.options.sampling.seed = task_.options.sampling.seed + index % task_.n;
   } else {
@@ -333,7 +334,9 @@ void TaskRun::Complete() {
   if (const std::string& type = service_->summary().kv_type; type != "f16") {
     usage_.kv_type = type;
   }
-  if (const std::string& policy = service_->summary().kv_policy; policy != "full") {
+  const std::string policy =
+      task_.kv_policy ? task_.kv_policy->Text() : service_->summary().kv_policy;
+  if (policy != "full") {
     usage_.kv_policy = policy;
   }
   Tell(TaskEnd{usage_});

@@ -81,6 +81,8 @@ struct Task {
   bool report_progress = false;
   // Shares keys and values of its prompt only with tasks that have the same one (vLLM).
   std::string cache_salt;
+  // Which of its keys and values stay; nothing: as the server says.
+  std::optional<kv::policy::PolicyOptions> kv_policy;
 };
 
 }  // namespace plimsoll::server::api

@@ -93,6 +93,7 @@ ApiResult<TaskRequest> ParseMessagesRequest(std::string_view body) {
   ReadFloat(fields["top_p"], {0, 1}, task.options.sampling.top_p);
   ReadInt(fields["top_k"], {0, kTokensMost}, task.options.sampling.top_k);
   task.stream = fields["stream"].Bool().value_or(false);
+  ReadKvPolicy(fields, task);
   task.report_progress = task.stream;  // whose first report says how long the prompt is
   fields.NoteUnknown();
   if (reading.error) return tl::unexpected(std::move(*reading.error));

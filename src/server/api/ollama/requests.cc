@@ -45,6 +45,7 @@ void ReadCommon(Fields& fields, bool is_empty, TextRequest& text) {
   task.stream = fields["stream"].Bool().value_or(true);
   text.n_ctx = ReadOptions(fields, task);
   ReadLogprobs(fields, task);
+  ReadKvPolicy(fields, task);
   task.constraint = ReadOllamaFormat(fields["format"]);
   const auto keep_alive = ReadKeepAlive(fields["keep_alive"]);
   text.only_load = is_empty;

@@ -182,6 +182,7 @@ void ReadGeneration(Fields& fields, Task& task) {
   task.report_progress = fields["return_progress"].Bool().value_or(false) && task.stream;
   task.constraint = ReadConstraintMembers(fields);
   ReadCacheSalt(fields["cache_salt"], task);
+  ReadKvPolicy(fields, task);
   AcceptWhatChangesNothing(fields);
   RefuseWhatIsNotOffered(fields);
 }

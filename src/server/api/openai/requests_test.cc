@@ -57,6 +57,36 @@ TEST(ChatRequest, TheLeastGivesTheDefaults) {
   EXPECT_THAT(request->unknown, IsEmpty());
 }
 
+TEST(ChatRequest, SaysWhichKeysAndValuesStay) {
+  EXPECT_FALSE(Chat("")->task.kv_policy);
+  const auto policy = [](std::string_view members) {
+    const auto request = Chat(members);
+    return request && request->unknown.empty() ? request->task.kv_policy->Text() : Refusal(request);
+  };
+  EXPECT_EQ(policy(R"("kv_policy":"full")"), "full");
+  EXPECT_EQ(policy(R"("kv_policy":"window","kv_budget":"25%")"), "window 25%");
+  EXPECT_EQ(policy(R"("kv_policy":"window","kv_budget":1048576,"kv_reference":64)"),
+            "window 1.00 MiB reference 64");
+  EXPECT_EQ(policy(R"("kv_policy":"window","kv_budget":"2G","kv_reference":"prompt",)"
+                   R"("kv_positions":"compact")"),
+            "window 2.00 GiB reference prompt compact");
+  EXPECT_EQ(policy(R"("kv_policy":"widow","kv_budget":"25%")"), "kv_policy: invalid_value");
+  EXPECT_EQ(policy(R"("kv_policy":1)"), "kv_policy: invalid_value");
+  EXPECT_EQ(policy(R"("kv_policy":["window"])"), "kv_policy: invalid_type");
+  EXPECT_EQ(policy(R"("kv_policy":"window")"), "kv_budget: missing_required_parameter");
+  EXPECT_EQ(policy(R"("kv_policy":"window","kv_budget":"much")"), "kv_budget: invalid_value");
+  EXPECT_EQ(policy(R"("kv_policy":"full","kv_budget":"25%")"), "kv_budget: invalid_value");
+  EXPECT_EQ(policy(R"("kv_budget":"25%")"), "kv_budget: invalid_value");
+  EXPECT_EQ(policy(R"("kv_reference":64)"), "kv_reference: invalid_value");
+  EXPECT_EQ(policy(R"("kv_policy":"window","kv_budget":"25%","kv_reference":0)"),
+            "kv_reference: invalid_value");
+  EXPECT_EQ(policy(R"("kv_policy":"full","kv_reference":64)"), "kv_reference: invalid_value");
+  EXPECT_EQ(policy(R"("kv_policy":"full","kv_positions":"compact")"),
+            "kv_positions: invalid_value");
+  EXPECT_EQ(policy(R"("kv_policy":"window","kv_budget":"25%","kv_positions":"moved")"),
+            "kv_positions: invalid_value");
+}
+
 TEST(ChatRequest, EveryFieldFindsItsPlace) {
   const auto request = Chat(R"(
     "model":"m","stream":true,"n":3,"stop":["a","bc"],"seed":-7,"temperature":0,"top_p":0.5,

@@ -152,6 +152,7 @@ ApiResult<TaskRequest> ParseResponsesRequest(std::string_view body) {
   ReadLogprobs(fields, task, options.settings);
   ReadOutput(fields, task, options.settings);
   ReadCacheSalt(fields["cache_salt"], task);
+  ReadKvPolicy(fields, task);
   AcceptTheRest(fields, options.settings);
   for (const auto& [name, value] :
        {std::pair{"store", "false"}, std::pair{"background", "false"},

@@ -1,0 +1,185 @@
+// Requests of one batch that say themselves which of their keys and values stay.
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "engine/batch/batch_test_tools.h"
+#include "engine/engine.h"
+
+namespace plimsoll::engine {
+namespace {
+
+using batch::Heard;
+using kv::policy::PolicyKind;
+using kv::policy::PolicyOptions;
+
+constexpr uint32_t kContext = 1024;
+constexpr uint32_t kAnswer = 400;
+
+PolicyOptions Window(double percent, const kv::policy::Reference& reference = {}) {
+  return {
+      .kind = PolicyKind::kWindow, .budget = SizeSpec{.percent = percent}, .reference = reference};
+}
+
+std::unique_ptr<Engine> LoadWith(const PolicyOptions& policy, uint32_t n_parallel,
+                                 std::optional<SizeSpec> memory = std::nullopt) {
+  auto engine = Engine::Load({.memory = memory,
+                              .n_ctx = kContext,
+                              .n_parallel = n_parallel,
+                              .n_threads = 1,
+                              .prefill_chunk = 128,
+                              .batches = true,
+                              .kv_policy = policy},
+                             {});
+  EXPECT_TRUE(engine) << (engine ? "" : engine.error().message);
+  return std::move(*engine);
+}
+
+// With a batcher and no request yet.
+uint64_t BytesTaken(const PolicyOptions& policy, uint32_t n_parallel) {
+  const auto engine = LoadWith(policy, n_parallel);
+  const auto batcher = engine->NewBatcher({.n_parallel = n_parallel});
+  EXPECT_TRUE(batcher);
+  return engine->ledger().reserved_bytes;
+}
+
+std::vector<TokenId> Text(const Engine& engine, size_t n_tokens) {
+  std::string text = "<|im_start|>user\n";
+  for (int i = 0; text.size() < 16 * n_tokens; ++i) {
+    text += " The code of the " + std::string(i % 2 == 0 ? "red" : "blue") + " lamp is " +
+            std::to_string(1000 + i * 7) + ". Ada walked to the river.";
+  }
+  auto tokens = batch::Encode(engine, text);
+  tokens.resize(n_tokens);
+  return tokens;
+}
+
+GenerationRequest Request(const Engine& engine, size_t n_prompt,
+                          const std::optional<PolicyOptions>& policy) {
+  return {.prompt = Text(engine, n_prompt),
+          .options = {.sampling = {.temperature = 0}, .n_predict = kAnswer, .ignore_end = true},
+          .kv_policy = policy};
+}
+
+// What an engine says whose sequences are all kept so.
+std::string SaidUnder(const PolicyOptions& policy, size_t n_prompt) {
+  const auto engine = LoadWith(policy, 1);
+  const auto session = engine->NewSession().value();
+  const GenerationRequest request = Request(*engine, n_prompt, {});
+  std::string said;
+  EXPECT_TRUE(session->Generate(request.prompt, request.options, [&](std::string_view text) {
+    said += text;
+    return true;
+  }));
+  return said;
+}
+
+struct Asked {
+  PolicyOptions policy;
+  size_t n_prompt = 0;
+};
+
+std::vector<Asked> AllKinds() {
+  return {{PolicyOptions{}, 300},
+          {Window(25), 300},
+          {PolicyOptions{}, 290},
+          {Window(50, {.is_prompt = true}), 300},
+          {Window(25), 100},
+          {{.kind = PolicyKind::kWindow,
+            .budget = SizeSpec{.percent = 25},
+            .positions = kv::policy::Positions::kCompact},
+           300}};
+}
+
+// Beside one another, and under an engine's own policy of either sort.
+TEST(KvPolicyOfARequest, IsThatOfItsAnswerAlone) {
+  std::vector<std::string> expected;
+  for (const Asked& asked : AllKinds()) {
+    expected.push_back(SaidUnder(asked.policy, asked.n_prompt));
+  }
+  EXPECT_NE(expected[0], expected[1]);
+  for (const PolicyOptions& own : {PolicyOptions{}, Window(50)}) {
+    for (const uint32_t n_parallel : {2U, 6U}) {
+      // With room for two sequences, and no more in the line, some give their memory up for others.
+      const bool is_tight = n_parallel == 2;
+      const auto engine = LoadWith(
+          own, n_parallel,
+          is_tight ? std::optional(SizeSpec{.bytes = BytesTaken(own, n_parallel)}) : std::nullopt);
+      const auto batcher = engine->NewBatcher({.n_parallel = n_parallel}).value();
+      std::vector<std::shared_ptr<Heard>> heard;
+      for (const Asked& asked : AllKinds()) {
+        heard.push_back(std::make_shared<Heard>());
+        auto request = Request(*engine, asked.n_prompt, asked.policy);
+        request.prefix_owner = std::to_string(heard.size());
+        ASSERT_TRUE(batcher->EvictionOf(request));
+        batcher->Add(heard.size(), request, heard.back(), batch::Clock::now());
+      }
+      batch::Finish(*batcher);
+      for (size_t i = 0; i < heard.size(); ++i) {
+        ASSERT_EQ(heard[i]->n_ends, 1);
+        EXPECT_FALSE(heard[i]->end.error) << heard[i]->end.error->message;
+        EXPECT_EQ(heard[i]->text, expected[i]) << own.Text() << " " << n_parallel << " " << i;
+      }
+      if (is_tight && own.is_lossy()) {
+        EXPECT_GT(batcher->totals().n_preempted, 0U) << batcher->n_blocks();
+      }
+      EXPECT_EQ(batcher->totals().n_started_under[static_cast<size_t>(PolicyKind::kFull)], 2U);
+      EXPECT_EQ(batcher->totals().n_started_under[static_cast<size_t>(PolicyKind::kWindow)], 4U);
+    }
+  }
+}
+
+TEST(KvPolicyOfARequest, OnlyWhatKeepsEverythingIsShared) {
+  for (const PolicyOptions& own : {PolicyOptions{}, Window(50)}) {
+    const auto engine = LoadWith(own, 3);
+    const auto batcher = engine->NewBatcher({.n_parallel = 3}).value();
+    const auto ask = [&](const std::optional<PolicyOptions>& policy) {
+      const auto heard = std::make_shared<Heard>();
+      static RequestId id = 0;
+      batcher->Add(++id, Request(*engine, 300, policy), heard, batch::Clock::now());
+      batch::Finish(*batcher);
+      return heard->end.stats.n_prompt_reused;
+    };
+    EXPECT_EQ(ask(Window(25)), 0U);
+    EXPECT_EQ(ask(PolicyOptions{}), 0U);
+    EXPECT_GE(ask(PolicyOptions{}), 288U);
+    EXPECT_EQ(ask(Window(25)), 0U);
+    EXPECT_EQ(ask(std::nullopt) > 0, !own.is_lossy());
+  }
+}
+
+TEST(KvPolicyOfARequest, HasAllThatIsReservedAndNoMore) {
+  const auto engine = LoadWith(Window(25), 2);
+  const auto batcher = engine->NewBatcher({.n_parallel = 2}).value();
+  const auto problem = [&](const GenerationRequest& request) {
+    const auto eviction = batcher->EvictionOf(request);
+    return eviction ? std::string() : std::string(eviction.error().option);
+  };
+  EXPECT_EQ(problem(Request(*engine, 300, {})), "");
+  EXPECT_EQ(problem(Request(*engine, kContext / 2 - kAnswer, PolicyOptions{})), "");
+  EXPECT_EQ(problem(Request(*engine, kContext / 2, PolicyOptions{})), "policy");
+  EXPECT_EQ(problem(Request(*engine, 700, Window(50))), "");
+  EXPECT_EQ(problem(Request(*engine, 700, Window(60))), "budget");
+  EXPECT_EQ(problem(Request(*engine, 100, Window(60))), "");
+  EXPECT_EQ(problem(Request(*engine, 100, Window(5))), "budget");
+  EXPECT_EQ(problem(Request(*engine, 300, Window(25, {.is_prompt = true}))), "reference");
+  auto endless = Request(*engine, 10, PolicyOptions{});
+  endless.options.n_predict = 0;
+  EXPECT_EQ(problem(endless), "policy");
+  // What is let in finds its room, whoever has it.
+  std::vector<std::shared_ptr<Heard>> heard;
+  for (RequestId id = 1; id <= 4; ++id) {
+    heard.push_back(std::make_shared<Heard>());
+    const auto policy = id % 2 == 0 ? std::optional(PolicyOptions{}) : std::nullopt;
+    batcher->Add(id, Request(*engine, kContext / 2 - kAnswer, policy), heard.back(),
+                 batch::Clock::now());
+  }
+  batch::Finish(*batcher);
+  EXPECT_EQ(heard[1]->text, heard[3]->text);
+  EXPECT_EQ(heard[0]->text, heard[2]->text);
+  EXPECT_FALSE(heard[1]->end.error);
+}
+
+}  // namespace
+}  // namespace plimsoll::engine
