@@ -46,6 +46,20 @@ TEST(DecodeAllocations, NoneAfterTheFirstToken) {
   }
 }
 
+// Not even where keys and values go, block after block.
+TEST(DecodeAllocations, NoneWithAPolicy) {
+  using kv::policy::PolicyKind;
+  for (const PolicyKind kind : {PolicyKind::kWindow, PolicyKind::kBlock, PolicyKind::kSnap}) {
+    const auto counts =
+        CountsOfDecode({.n_ctx = 256,
+                        .n_threads = 2,
+                        .kv_policy = {.kind = kind, .budget = SizeSpec{.percent = 50}}},
+                       0);
+    ASSERT_GE(counts.size(), 20U);
+    EXPECT_EQ(counts.back() - counts.front(), 0U) << NameOf(kind);
+  }
+}
+
 // What random models write is often no whole character, so there are fewer pieces of text.
 TEST(DecodeAllocations, NoneInAnyArchitecture) {
   const auto file = std::filesystem::path(testing::TempDir()) /

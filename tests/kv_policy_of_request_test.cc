@@ -86,6 +86,8 @@ std::vector<Asked> AllKinds() {
           {PolicyOptions{}, 290},
           {Window(50, {.is_prompt = true}), 300},
           {Window(25), 100},
+          {{.kind = PolicyKind::kBlock, .budget = SizeSpec{.percent = 40}}, 300},
+          {{.kind = PolicyKind::kSnap, .budget = SizeSpec{.percent = 30}}, 300},
           {{.kind = PolicyKind::kWindow,
             .budget = SizeSpec{.percent = 25},
             .positions = kv::policy::Positions::kCompact},

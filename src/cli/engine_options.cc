@@ -50,7 +50,8 @@ void AddKvOptions(CommandLine& line, KvOptions& kv) {
                 return {};
               });
   line.Flag("--kv-rotate", "turn quantized keys, so that no channel stands out", kv.rotate);
-  line.Option("--kv-policy", "NAME", "keep all keys and values: full (default), or some: window",
+  line.Option("--kv-policy", "NAME",
+              "which keys and values stay: full (default), window, block, snap",
               [&kv](const std::string& value) -> Result<> {
                 auto kind = kv::policy::ParsePolicy(value);
                 if (!kind) {

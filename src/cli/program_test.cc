@@ -270,7 +270,8 @@ TEST(RunCommand, KeysAndValuesHaveTheTypeThatIsAsked) {
     EXPECT_EQ(program.Run(std::move(options)), 2);
     return program.err.str();
   };
-  EXPECT_THAT(refused({"--kv-policy", "snap"}), HasSubstr("\"snap\" is not one of full, window"));
+  EXPECT_THAT(refused({"--kv-policy", "snip"}),
+              HasSubstr("\"snip\" is not one of full, window, block, snap"));
   EXPECT_THAT(refused({"--kv-policy", "window"}),
               HasSubstr("--kv-budget is wanted by the policy window: 25%"));
   EXPECT_THAT(refused({"--kv-budget", "25%"}), HasSubstr("goes with a policy"));

@@ -358,6 +358,13 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options,
   }
   state->kv_pool = std::make_unique<kv::BlockPool>(*state->ledger, state->model->KvLayout());
   state->eviction = fitted->needs.eviction;
+  if (const uint64_t n_slots = fitted->needs.scorer_slots; n_slots > 0) {
+    auto scorer = state->model->MakeScorer(*state->ledger, n_slots);
+    if (!scorer) {
+      return Forward(scorer);
+    }
+    state->scorer = *std::move(scorer);
+  }
   const MemoryPlan& parts = fitted->division.parts;
   const uint64_t tables = state->ledger->Snapshot().of(memory::Account::kIndex).bytes;
   const bool kept =

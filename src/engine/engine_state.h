@@ -42,15 +42,30 @@ struct EngineState {
   std::unique_ptr<WeightStreaming> streaming;         // null: all dense weights are resident
   std::unique_ptr<model::Model> model;
   std::unique_ptr<kv::BlockPool> kv_pool;
-  std::optional<kv::policy::Eviction> eviction;  // none: sequences keep everything
+  std::optional<kv::policy::Eviction> eviction;    // none: sequences keep everything
+  std::unique_ptr<model::AttentionScorer> scorer;  // null: no policy needs one
   ModelSummary summary;
   KvDiskOptions kv_disk;
   std::function<void(std::string_view)> on_note;
 
-  // The most that a sequence has, open ones included.
+  // Beside the blocks of its slots: a sequence's open ones and those of its queries.
+  [[nodiscard]] uint32_t BlocksBeside(const std::optional<kv::policy::Eviction>& policy) const {
+    const kv::BlockLayout& layout = kv_pool->layout();
+    const bool is_scored = policy && policy->is_scored();
+    return layout.n_open_blocks() + (is_scored ? layout.n_query_blocks() : 0);
+  }
+  // The most that a sequence has, these included.
   [[nodiscard]] uint64_t BlocksOfSequence() const {
-    const uint64_t n_kept = eviction ? uint64_t{eviction->budget()} * kv::kBlockTokens : UINT64_MAX;
-    return kv_pool->layout().BlocksOfSequence(std::min<uint64_t>(summary.n_ctx, n_kept));
+    const uint64_t n_whole = kv::BlockPool::BlocksFor(summary.n_ctx);
+    const uint64_t n_kept = eviction ? std::min<uint64_t>(n_whole, eviction->budget()) : n_whole;
+    return n_kept + BlocksBeside(eviction);
+  }
+  [[nodiscard]] bool CanScore(const kv::policy::Eviction& policy) const {
+    return scorer != nullptr && policy.budget() * kv::kBlockTokens <= scorer->max_slots();
+  }
+  // Null where a policy needs none.
+  [[nodiscard]] kv::policy::SlotScorer* ScorerFor(const kv::policy::Eviction& policy) const {
+    return policy.is_scored() ? scorer.get() : nullptr;
   }
 };
 

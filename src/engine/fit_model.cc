@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/checked.h"
+#include "engine/kv_eviction.h"
 #include "engine/miss_curve.h"
 #include "engine/order/decode_turns.h"
 #include "formats/packed/packed_file.h"
@@ -51,11 +52,15 @@ Result<FittedModel> OpenWithChunk(const formats::Catalogue& catalogue, kernels::
   }
   needs->n_parallel = options.n_parallel;
   needs->batches = options.batches;
-  auto eviction = kv::policy::MakeEviction(options.kv_policy, (*model)->KvLayout(), n_ctx);
+  auto eviction = EvictionFor(options.kv_policy, **model, n_ctx);
   if (!eviction) {
     return tl::unexpected(eviction.error().ForCommandLine());
   }
   needs->eviction = *eviction;
+  needs->scorer_slots = ScorerSlots(needs->eviction, options.batches, n_ctx);
+  if (needs->scorer_slots > 0) {
+    needs->scorer = (*model)->ScorerBytes(needs->scorer_slots);
+  }
   if (options.packed != nullptr && !needs->experts.empty()) {
     needs->index += options.packed->memory_bytes();
   }

@@ -11,6 +11,7 @@
 #include "formats/catalogue.h"
 #include "kernels/kernels.h"
 #include "kernels/team.h"
+#include "kv/policy/policy_options.h"
 #include "model/model.h"
 
 namespace plimsoll::engine {

@@ -42,10 +42,16 @@ const model::WeightBytes& ResidentWeights(const model::ModelNeeds& needs, Reside
   return needs.weights;
 }
 
-// Of a sequence, beside the open ones.
+// Of a sequence, its slots alone.
 uint64_t BlocksKept(const LineNeeds& needs) {
   const uint64_t n_whole = kv::BlockPool::BlocksFor(needs.n_ctx);
   return needs.eviction ? std::min<uint64_t>(n_whole, needs.eviction->budget()) : n_whole;
+}
+
+// Of a sequence, beside those.
+uint64_t BytesBeside(const LineNeeds& needs) {
+  const bool is_scored = needs.eviction && needs.eviction->is_scored();
+  return needs.model.kv_open + (is_scored ? needs.model.kv_queries : 0);
 }
 
 MemoryPlan PlanFor(const LineNeeds& needs, Residence residence) {
@@ -54,8 +60,8 @@ MemoryPlan PlanFor(const LineNeeds& needs, Residence residence) {
   return {.dense = weights.weights,
           .vocab = weights.vocab + needs.tokenizer_bytes,
           .experts = weights.experts,
-          .kv = n_blocks * needs.model.kv_block + needs.n_parallel * needs.model.kv_open,
-          .scratch = needs.model.scratch + kRounding,
+          .kv = n_blocks * needs.model.kv_block + needs.n_parallel * BytesBeside(needs),
+          .scratch = needs.model.scratch + needs.scorer + kRounding,
           .requests = needs.batches ? prefix::PrefixTree::BytesFor(n_blocks) : 0,
           .disk = needs.disk};
 }

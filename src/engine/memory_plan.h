@@ -68,6 +68,8 @@ struct LineNeeds {
   uint32_t n_ctx = 0;
   uint32_t n_parallel = 1;                       // contexts of that length at a time
   std::optional<kv::policy::Eviction> eviction;  // none: a sequence keeps everything
+  uint64_t scorer_slots = 0;                     // of a sequence that is scored; 0: none is
+  uint64_t scorer = 0;                           // scratch of the scorer that it needs
   std::vector<ExpertClass> experts;
   bool batches = false;         // sequences are a batcher's: their prefixes have nodes, and
   uint64_t sequence_index = 0;  // where experts are paged each has a table of this size

@@ -86,9 +86,11 @@ TEST(Planner, PlansWhatAServerKeeps) {
   options.batches = true;
   const auto planner = Planner::Open(options).value();
   const auto tokenizer = LoadTokenizer(std::nullopt).value();
+  const auto all = planner->At(planner->landmarks().all).value();
+  EXPECT_GT(all.needs.scorer, 0U);  // a request may ask for a policy that looks at attention
   EXPECT_EQ(planner->landmarks().all - alone->landmarks().all,
-            sampling::ConstrainedMemoryOf(*tokenizer).total() +
-                planner->At(planner->landmarks().all)->division.parts.requests);
+            sampling::ConstrainedMemoryOf(*tokenizer).total() + all.division.parts.requests +
+                all.needs.scorer);
   for (const uint64_t line : {planner->landmarks().least, planner->landmarks().all_chunk}) {
     const MemoryPlan parts = planner->At(line)->division.parts;
     EXPECT_GT(parts.requests, 0U);

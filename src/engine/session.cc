@@ -168,7 +168,7 @@ Result<> EngineSession::Limit(size_t n_prompt) {
   if (!eviction) {
     return tl::unexpected(eviction.error().ForCommandLine());
   }
-  kv_.LimitTo(*eviction);
+  kv_.LimitTo(*eviction, state_.ScorerFor(*eviction));
   n_first_prompt_ = eviction->keeps_prompt() ? n_prompt : 0;
   return {};
 }

@@ -95,6 +95,15 @@ class Problem {
     Fill(block + args.k_offset + i * args.k_stride, args.head_dim_k);
     Fill(block + args.v_offset + i * args.v_stride, args.head_dim_v);
   }
+  // Values are 0, but 1 in one slot. With head_dim_v of 1.
+  void OnlyValue(uint32_t slot) {
+    for (uint32_t s = 0; s < blocks_.size() * kKvBlockTokens; ++s) {
+      const uint16_t value = FloatToF16(s == slot ? 1.0F : 0.0F);
+      std::memcpy(
+          memory_[s / kKvBlockTokens].data() + args.v_offset + (s % kKvBlockTokens) * args.v_stride,
+          &value, sizeof(value));
+    }
+  }
   // Calls that touch blocks which no token sees a slot of die.
   void HideBlock(uint32_t block) { blocks_[block] = nullptr; }
 
@@ -162,6 +171,17 @@ class Problem {
     return out;
   }
 
+  // What attention weighs the slots with, in whole blocks.
+  [[nodiscard]] std::vector<float> Weights(const KernelSet& set) const {
+    std::vector<float> sums(blocks_.size() * kKvBlockTokens);
+    const Buffer workspace(set.attention_workspace_bytes(args.head_dim_k, args.head_dim_v));
+    AttentionArgs call = args;
+    call.visible = visible.data();
+    call.workspace = workspace.data();
+    set.attention_weights(call, sums.data());
+    return sums;
+  }
+
  private:
   static Buffer F16Rows(Random& random, uint32_t dim) {
     Buffer rows(size_t{kKvBlockTokens} * dim * 2);
@@ -212,6 +232,8 @@ class AttentionEquality : public ::testing::TestWithParam<const KernelSet*> {
     const Buffer want = problem.Run(ref::kKernelSet);
     const size_t n = want.size() / sizeof(float);
     ExpectSame(problem.Run(*GetParam()), want, n, what);
+    const std::vector<float> weights = problem.Weights(ref::kKernelSet);
+    ASSERT_EQ(problem.Weights(*GetParam()), weights) << what << ", weights";
     if (problem.args.n_tokens > 1) {
       ExpectSame(problem.Run(*GetParam(), 1), want, n, what + ", token by token");
     }
@@ -332,6 +354,39 @@ TEST_P(AttentionEquality, QuantizedBlocksBehindAnOpenOne) {
       problem.Quantize(random, type, values_in_keys);
       Check(problem, std::string(NameOf(type)) + ", case " + std::to_string(i) + ", head " +
                          std::to_string(head.k) + "/" + std::to_string(head.v));
+    }
+  }
+}
+
+// Every row gives away 1 in all, less what its sink takes; and what it gives a slot is what a value
+// of 1 in that slot would bring.
+TEST_P(AttentionEquality, WeightsAreWhatValuesAreTakenWith) {
+  Random random(20);
+  for (const bool has_sinks : {false, true}) {
+    constexpr uint32_t kSlots = 80;
+    Problem problem(random, {64, 1}, 7, 3, kSlots);
+    problem.MakeCausal(0);
+    if (has_sinks) {
+      problem.UseSinks();
+    }
+    const std::vector<float> weights = problem.Weights(*GetParam());
+    double all = 0;
+    for (uint32_t slot = 0; slot < kSlots; ++slot) {
+      problem.OnlyValue(slot);
+      const Buffer out = problem.Run(*GetParam());
+      double taken = 0;
+      for (uint32_t t = 0; t < 7; ++t) {
+        for (uint32_t h = 0; h < 3; ++h) {
+          taken += out.as<float>()[t * problem.args.out_stride + h];
+        }
+      }
+      ASSERT_NEAR(weights[slot], taken, 1e-5) << slot;
+      all += weights[slot];
+    }
+    if (has_sinks) {
+      EXPECT_LT(all, 20.9);
+    } else {
+      EXPECT_NEAR(all, 21, 1e-4);
     }
   }
 }

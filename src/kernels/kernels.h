@@ -125,6 +125,10 @@ struct KernelSet {
   void (*dequantize_row)(const tensor::Matrix& w, uint64_t r, float* out);
 
   void (*attention)(const AttentionArgs& args);
+  // What attention weighs the slots with, summed over its tokens and over their heads within each:
+  // adds it to sums[slot]. There is room for whole blocks; values and `out` play no part.
+  void (*attention_weights)(const AttentionArgs& args, float* sums);
+  // For both.
   size_t (*attention_workspace_bytes)(uint32_t head_dim_k, uint32_t head_dim_v);
 
   // y = x / sqrt(mean(x^2) + eps) * weight; y may be x.

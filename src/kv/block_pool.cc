@@ -27,10 +27,9 @@ BlockLayout::BlockLayout(std::vector<Layer> layers) : layers_(std::move(layers))
     block_bytes_ = AlignUp(block_bytes_, kLayerAlignment);
   }
   PlaceOpenBlocks();
+  PlaceQueryBlocks();
 }
 
-// One behind another, each whole in one block. A block is as large as the largest of them: that is
-// more than it needs itself only where a model has a single layer with a single head.
 void BlockLayout::PlaceOpenBlocks() {
   std::vector<uint64_t> sizes;
   for (size_t i = 0; i < layers_.size(); ++i) {
@@ -42,19 +41,36 @@ void BlockLayout::PlaceOpenBlocks() {
       }
     }
   }
+  n_open_blocks_ = PlaceInBlocks(sizes, open_places_);
+}
+
+// A head's queries are as large as the keys in 16 bits, for which a block or an open block has
+// room.
+void BlockLayout::PlaceQueryBlocks() {
+  std::vector<uint64_t> sizes;
+  for (const Layer& layer : layers_) {
+    first_query_.push_back(sizes.size());
+    sizes.insert(sizes.end(), layer.n_heads, OpenBytes(layer.head_dim_k));
+  }
+  n_query_blocks_ = PlaceInBlocks(sizes, query_places_);
+}
+
+// A block is as large as the largest of them: that is more than it needs itself only where a model
+// has a single layer with a single head.
+uint32_t BlockLayout::PlaceInBlocks(std::span<const uint64_t> sizes, std::vector<Place>& places) {
   if (sizes.empty()) {
-    return;
+    return 0;
   }
   block_bytes_ = std::max(block_bytes_, AlignUp(std::ranges::max(sizes), kLayerAlignment));
-  OpenPlace place;
+  Place place;
   for (const uint64_t size : sizes) {
     if (place.offset + size > block_bytes_) {
       place = {.block = place.block + 1, .offset = 0};
     }
-    open_places_.push_back(place);
+    places.push_back(place);
     place.offset += size;
   }
-  n_open_blocks_ = place.block + 1;
+  return place.block + 1;
 }
 
 KvPanel BlockLayout::k_panel(size_t layer_idx) const {
@@ -89,12 +105,12 @@ uint64_t BlockLayout::v_stride(size_t layer_idx) const {
   return layers_[layer_idx].values_in_keys ? k_stride(layer_idx) : v_panel(layer_idx).stride();
 }
 
-BlockLayout::OpenPlace BlockLayout::open_k(size_t layer_idx, uint32_t kv_head) const {
+BlockLayout::Place BlockLayout::open_k(size_t layer_idx, uint32_t kv_head) const {
   const size_t apart = layers_[layer_idx].values_in_keys ? 1 : 2;
   return open_places_[first_open_[layer_idx] + kv_head * apart];
 }
 
-BlockLayout::OpenPlace BlockLayout::open_v(size_t layer_idx, uint32_t kv_head) const {
+BlockLayout::Place BlockLayout::open_v(size_t layer_idx, uint32_t kv_head) const {
   return layers_[layer_idx].values_in_keys
              ? open_k(layer_idx, kv_head)
              : open_places_[first_open_[layer_idx] + 2 * size_t{kv_head} + 1];

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/ids.h"
@@ -31,9 +32,10 @@ class BlockLayout {
     bool values_in_keys = false;
     tensor::KvType type = tensor::KvType::kF16;
     bool rotated = false;  // keys are turned, and queries must be (Precision::rotate)
+    uint32_t n_heads = 0;  // of queries, whose keys these are
   };
-  // A place in the open blocks of a sequence.
-  struct OpenPlace {
+  // A place in the open blocks of a sequence, or in its query blocks.
+  struct Place {
     uint32_t block = 0;
     uint64_t offset = 0;
   };
@@ -60,8 +62,14 @@ class BlockLayout {
   // Open blocks that a sequence has; 0 where no layer is quantized. A head's keys there are
   // kBlockTokens rows of F16.
   [[nodiscard]] uint32_t n_open_blocks() const { return n_open_blocks_; }
-  [[nodiscard]] OpenPlace open_k(size_t layer_idx, uint32_t kv_head) const;
-  [[nodiscard]] OpenPlace open_v(size_t layer_idx, uint32_t kv_head) const;
+  [[nodiscard]] Place open_k(size_t layer_idx, uint32_t kv_head) const;
+  [[nodiscard]] Place open_v(size_t layer_idx, uint32_t kv_head) const;
+  // Query blocks that a sequence has whose policy looks at attention: they hold the queries of one
+  // block's tokens, of each layer and head kBlockTokens rows of F16.
+  [[nodiscard]] uint32_t n_query_blocks() const { return n_query_blocks_; }
+  [[nodiscard]] Place queries(size_t layer_idx, uint32_t head) const {
+    return query_places_[first_query_[layer_idx] + head];
+  }
   // Blocks that a sequence of so many tokens has, open ones included.
   [[nodiscard]] uint64_t BlocksOfSequence(uint64_t n_tokens) const {
     return (n_tokens + kBlockTokens - 1) / kBlockTokens + (n_tokens > 0 ? n_open_blocks_ : 0);
@@ -69,13 +77,19 @@ class BlockLayout {
 
  private:
   void PlaceOpenBlocks();
+  void PlaceQueryBlocks();
+  // One behind another, each whole in one block; how many blocks that takes.
+  uint32_t PlaceInBlocks(std::span<const uint64_t> sizes, std::vector<Place>& places);
 
   std::vector<Layer> layers_;
   std::vector<uint64_t> layer_offsets_;
   uint64_t block_bytes_ = 0;
-  std::vector<size_t> first_open_;      // by layer, into open_places_
-  std::vector<OpenPlace> open_places_;  // of each head the keys, then the values that it has
+  std::vector<size_t> first_open_;  // by layer, into open_places_
+  std::vector<Place> open_places_;  // of each head the keys, then the values that it has
   uint32_t n_open_blocks_ = 0;
+  std::vector<size_t> first_query_;  // by layer, into query_places_
+  std::vector<Place> query_places_;
+  uint32_t n_query_blocks_ = 0;
 };
 
 // Reference-counted blocks. Beside the sequences that refer to a block a cache may keep it: then it

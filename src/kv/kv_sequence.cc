@@ -61,9 +61,16 @@ KvSequence::~KvSequence() {
   DropOpenBlocks();
 }
 
-void KvSequence::LimitTo(const policy::Eviction& eviction) {
+void KvSequence::LimitTo(const policy::Eviction& eviction, policy::SlotScorer* scorer) {
   Invariant(n_tokens() == 0, "a sequence is limited while it is empty");
+  Invariant(eviction.is_scored() == (scorer != nullptr), "a policy has a scorer if it needs one");
   eviction_ = eviction;
+  scorer_ = scorer;
+  if (eviction.kind() == policy::PolicyKind::kBlock) {
+    block_scores_.emplace(eviction.budget());
+  } else if (eviction.kind() == policy::PolicyKind::kSnap) {
+    gatherer_.emplace(eviction.budget());
+  }
 }
 
 uint32_t KvSequence::DroppedOf(uint32_t n_tokens) const {
@@ -86,30 +93,89 @@ uint32_t KvSequence::AppendRoom() const {
   return std::min(n_left + n_blocks * kBlockTokens, max_tokens_ - n_tokens());
 }
 
-void KvSequence::DropBehindSinks(uint32_t n_blocks) {
-  if (n_blocks == 0) {
-    return;
+bool KvSequence::Evict(uint32_t n_blocks) {
+  switch (eviction_->kind()) {
+    case policy::PolicyKind::kFull:
+      break;
+    case policy::PolicyKind::kWindow: {
+      const uint32_t first = n_sinks();
+      DropBlocks([&](uint32_t i) { return i >= first && i < first + n_blocks; });
+      if (is_compact()) {
+        MoveBehindSinks(n_blocks * kBlockTokens);
+      }
+      break;
+    }
+    case policy::PolicyKind::kBlock: {
+      block_scores_->Clear();
+      scorer_->Score(*this, [this](size_t /*layer*/, std::span<const float> scores) {
+        block_scores_->AddLayer(scores);
+      });
+      const auto lowest = block_scores_->Lowest(n_blocks);
+      DropBlocks([&](uint32_t i) { return std::ranges::binary_search(lowest, i); });
+      break;
+    }
+    case policy::PolicyKind::kSnap:
+      return GatherSlots(n_blocks);
   }
-  const uint32_t first = n_sinks();
-  for (uint32_t i = first; i < first + n_blocks; ++i) {
-    pool_.DropReference(blocks_[i]);
+  return true;
+}
+
+bool KvSequence::GatherSlots(uint32_t n_gone) {
+  const auto n_kept = static_cast<uint32_t>(blocks_.size()) - 2 - n_gone;
+  for (uint32_t i = 1; i <= n_kept; ++i) {
+    if (!pool_.IsWritableFrom(blocks_[i], 0) && !Unshare(i)) {
+      return false;
+    }
   }
-  blocks_.erase(blocks_.begin() + first, blocks_.begin() + first + n_blocks);
-  block_table_.erase(block_table_.begin() + first, block_table_.begin() + first + n_blocks);
-  positions_.erase(positions_.begin() + n_sink_tokens(),
-                   positions_.begin() + n_sink_tokens() + n_blocks * kBlockTokens);
-  if (open_idx_ != kNoBlock && open_idx_ >= first) {
-    open_idx_ = open_idx_ >= first + n_blocks ? open_idx_ - n_blocks : kNoBlock;
+  scorer_->Score(*this, [&](size_t layer_idx, std::span<const float> scores) {
+    gatherer_->Gather(*this, layer_idx, scores, n_kept);
+  });
+  DropBlocks([&](uint32_t i) { return i > n_kept && i <= n_kept + n_gone; });
+  return true;
+}
+
+uint64_t KvSequence::BlocksToGather(uint32_t n) const {
+  const uint32_t n_gone = (DroppedOf(n_tokens() + n) - n_dropped_) / kBlockTokens;
+  uint64_t n_shared = 0;
+  for (size_t i = 1; gatherer_ && n_gone > 0 && i + 1 + n_gone < blocks_.size(); ++i) {
+    n_shared += pool_.IsWritableFrom(blocks_[i], 0) ? 0U : 1U;
   }
-  n_dropped_ += n_blocks * kBlockTokens;
-  if (is_compact()) {
-    Invariant(!moved_, "keys are turned before they move again");
-    std::ranges::for_each(std::span(positions_).subspan(n_sink_tokens()),
-                          [n_blocks](uint32_t& position) { position -= n_blocks * kBlockTokens; });
-    moved_ = {.first = n_sink_tokens(),
-              .end = static_cast<uint32_t>(positions_.size()),
-              .distance = -int64_t{n_blocks} * kBlockTokens};
+  return n_shared;
+}
+
+template <class Goes>
+void KvSequence::DropBlocks(const Goes& goes) {
+  const uint32_t old_open_idx = std::exchange(open_idx_, kNoBlock);
+  uint32_t n_left = 0;
+  for (uint32_t i = 0; i < blocks_.size(); ++i) {
+    if (goes(i)) {
+      pool_.DropReference(blocks_[i]);
+      n_dropped_ += kBlockTokens;
+      continue;
+    }
+    if (i == old_open_idx) {
+      open_idx_ = n_left;
+    }
+    if (i != n_left) {
+      blocks_[n_left] = blocks_[i];
+      block_table_[n_left] = block_table_[i];
+      std::copy_n(positions_.data() + size_t{i} * kBlockTokens, kBlockTokens,
+                  positions_.data() + size_t{n_left} * kBlockTokens);
+    }
+    ++n_left;
   }
+  blocks_.resize(n_left);
+  block_table_.resize(n_left);
+  positions_.resize(size_t{n_left} * kBlockTokens);
+}
+
+void KvSequence::MoveBehindSinks(uint32_t distance) {
+  Invariant(!moved_, "keys are turned before they move again");
+  std::ranges::for_each(std::span(positions_).subspan(n_sink_tokens()),
+                        [distance](uint32_t& position) { position -= distance; });
+  moved_ = {.first = n_sink_tokens(),
+            .end = static_cast<uint32_t>(positions_.size()),
+            .distance = -int64_t{distance}};
 }
 
 std::optional<KvSequence::Moved> KvSequence::TakeMoved() {
@@ -139,7 +205,11 @@ AppendOutcome KvSequence::Append(uint32_t n, uint32_t first_position) {
     return AppendOutcome::kNoRoom;
   }
   Invariant(n <= AppendRoom(), "tokens are appended as far as the budget has room");
-  DropBehindSinks((DroppedOf(n_tokens() + n) - n_dropped_) / kBlockTokens);
+  if (const uint32_t n_more = DroppedOf(n_tokens() + n) - n_dropped_; n_more > 0) {
+    if (!Evict(n_more / kBlockTokens)) {
+      return AppendOutcome::kNoRoom;
+    }
+  }
   const auto old_slots = static_cast<uint32_t>(positions_.size());
   if (!UnshareLastBlock() || !UnshareMovedBlocks() || !OwnOpenBlocks()) {
     return AppendOutcome::kNoRoom;
@@ -171,11 +241,12 @@ uint64_t KvSequence::BlocksToAppend(uint32_t n) const {
   const bool moves = is_compact() && (n_dropped > n_dropped_ || moved_);
   return (n_blocks > blocks_.size() ? n_blocks - blocks_.size() : 0) +
          (moves ? SharedBlocksBehind((n_dropped - n_dropped_) / kBlockTokens) : 0U) +
-         (SharesPartOfABlock() ? 1 : 0) + (LacksOpenBlocks() ? pool_.layout().n_open_blocks() : 0);
+         (SharesPartOfABlock() ? 1 : 0) + (LacksOpenBlocks() ? n_blocks_beside() : 0) +
+         BlocksToGather(n);
 }
 
 bool KvSequence::LacksOpenBlocks() const {
-  return pool_.layout().n_open_blocks() > 0 &&
+  return n_blocks_beside() > 0 &&
          (open_blocks_.empty() || pool_.n_references(open_blocks_.front()) > 1);
 }
 
@@ -184,7 +255,7 @@ bool KvSequence::OwnOpenBlocks() {
     return true;
   }
   std::vector<BlockId> own;
-  while (own.size() < pool_.layout().n_open_blocks()) {
+  while (own.size() < n_blocks_beside()) {
     const auto block = pool_.Allocate();
     if (!block) {
       std::ranges::for_each(own, [this](BlockId taken) { pool_.DropReference(taken); });
@@ -192,7 +263,7 @@ bool KvSequence::OwnOpenBlocks() {
     }
     own.push_back(*block);
   }
-  for (size_t i = 0; open_idx_ != kNoBlock && i < own.size(); ++i) {
+  for (size_t i = 0; i < open_blocks_.size(); ++i) {
     std::memcpy(pool_.Data(own[i]), pool_.Data(open_blocks_[i]), pool_.layout().block_bytes());
   }
   const uint32_t open_idx = open_idx_;
@@ -270,7 +341,9 @@ uint32_t KvSequence::Keepable(uint32_t n) const {
 
 std::unique_ptr<SequenceState> KvSequence::Fork() const {
   auto fork = std::make_unique<KvSequence>(pool_, max_tokens_, n_tokens());
-  fork->eviction_ = eviction_;
+  if (eviction_) {
+    fork->LimitTo(*eviction_, scorer_);
+  }
   fork->Adopt(parts());
   return fork;
 }

@@ -9,7 +9,10 @@
 #include <vector>
 
 #include "kv/block_pool.h"
+#include "kv/policy/block_choice.h"
 #include "kv/policy/eviction.h"
+#include "kv/policy/slot_choice.h"
+#include "kv/policy/slot_scorer.h"
 #include "kv/sequence_state.h"
 
 namespace plimsoll::kv {
@@ -43,8 +46,9 @@ class KvSequence final : public SequenceState {
     return static_cast<uint32_t>(positions_.size()) + n_dropped_;
   }
   // From here on the sequence, which is empty, has at most the budget's blocks, beside the open
-  // ones.
-  void LimitTo(const policy::Eviction& eviction);
+  // ones and those of its queries. A policy that is scored has a scorer, which outlives the
+  // sequence.
+  void LimitTo(const policy::Eviction& eviction, policy::SlotScorer* scorer = nullptr);
   // Tokens that have no slot any more.
   [[nodiscard]] uint32_t n_dropped() const { return n_dropped_; }
   // The slot of a token that has one; of n_tokens() the next one.
@@ -103,7 +107,9 @@ class KvSequence final : public SequenceState {
   void ReplaceBlock(size_t idx, BlockId block);
 
   [[nodiscard]] const BlockLayout& layout() const { return pool_.layout(); }
-  // Logical position of each slot, ascending.
+  // Logical position of each slot, ascending. Where heads keep slots of their own (kSnap), those of
+  // blocks that slots were gathered in have the positions that they had when the sequence was first
+  // full.
   [[nodiscard]] std::span<const uint32_t> positions() const { return positions_; }
   // Start of each block, for kernels. Valid until the next call that changes the sequence.
   [[nodiscard]] std::span<const std::byte* const> block_table() const { return block_table_; }
@@ -114,6 +120,17 @@ class KvSequence final : public SequenceState {
   // The block whose quantized layers are in the open blocks, as far as it was computed; kNoBlock:
   // none is.
   [[nodiscard]] uint32_t open_idx() const { return open_idx_; }
+  // Whether the query of a token in this slot is kept for the scorer. The same slots are asked
+  // about from one eviction to the next: those of the block that makes the sequence full.
+  [[nodiscard]] bool KeepsQueryOf(uint32_t slot) const {
+    return scorer_ != nullptr && slot / kBlockTokens == eviction_->budget() - 1;
+  }
+  // A head's queries of that block.
+  [[nodiscard]] std::byte* Queries(size_t layer_idx, uint32_t head) const {
+    const BlockLayout::Place place = layout().queries(layer_idx, head);
+    return At({.block = layout().n_open_blocks() + place.block, .offset = place.offset});
+  }
+  // Beside the blocks of its slots: the open ones, then those of its queries.
   [[nodiscard]] std::span<const BlockId> open_blocks() const { return open_blocks_; }
   // A head's keys or values of that block.
   [[nodiscard]] std::byte* OpenKeys(size_t layer_idx, uint32_t kv_head) const {
@@ -147,7 +164,19 @@ class KvSequence final : public SequenceState {
   }
   // What a sequence of so many tokens has dropped.
   [[nodiscard]] uint32_t DroppedOf(uint32_t n_tokens) const;
-  void DropBehindSinks(uint32_t n_blocks);
+  // Makes room by so many blocks; every slot is computed. False, and nothing changed, when the pool
+  // has no block for a copy.
+  [[nodiscard]] bool Evict(uint32_t n_blocks);
+  // Has every head keep the slots that get most attention in all but n_gone of the blocks between
+  // the first and the newest.
+  [[nodiscard]] bool GatherSlots(uint32_t n_gone);
+  // Copies that GatherSlots makes when n tokens are appended: of blocks that others use too.
+  [[nodiscard]] uint64_t BlocksToGather(uint32_t n) const;
+  // Those of whose index goes(index) is true.
+  template <class Goes>
+  void DropBlocks(const Goes& goes);
+  // Where positions are compact, after so many tokens before those were dropped.
+  void MoveBehindSinks(uint32_t distance);
   void Adopt(const Parts& parts);
   // Puts a copy of its own in the place of a block. False when the pool has none for it.
   [[nodiscard]] bool Unshare(size_t idx);
@@ -160,7 +189,10 @@ class KvSequence final : public SequenceState {
   // The same for open blocks, which are to be its own.
   [[nodiscard]] bool OwnOpenBlocks();
   [[nodiscard]] bool LacksOpenBlocks() const;
-  [[nodiscard]] std::byte* At(BlockLayout::OpenPlace place) const {
+  [[nodiscard]] uint32_t n_blocks_beside() const {
+    return layout().n_open_blocks() + (scorer_ == nullptr ? 0 : layout().n_query_blocks());
+  }
+  [[nodiscard]] std::byte* At(BlockLayout::Place place) const {
     return pool_.Data(open_blocks_[place.block]) + place.offset;
   }
   void PushBlock(BlockId block);
@@ -172,10 +204,13 @@ class KvSequence final : public SequenceState {
   std::vector<BlockId> blocks_;
   std::vector<const std::byte*> block_table_;  // Data() of blocks_
   std::vector<uint32_t> positions_;            // one a slot
-  std::vector<BlockId> open_blocks_;           // layout().n_open_blocks(), or none yet
+  std::vector<BlockId> open_blocks_;           // n_blocks_beside(), or none yet
   uint32_t open_idx_ = kNoBlock;
   std::optional<policy::Eviction> eviction_;
-  uint32_t n_dropped_ = 0;  // whole blocks
+  policy::SlotScorer* scorer_ = nullptr;
+  std::optional<policy::BlockScores> block_scores_;  // of kBlock
+  std::optional<policy::SlotGatherer> gatherer_;     // of kSnap
+  uint32_t n_dropped_ = 0;                           // whole blocks
   std::optional<Moved> moved_;
 };
 

@@ -1,6 +1,10 @@
 #include "kv/kv_sequence.h"
 
 #include <algorithm>
+#include <cstring>
+#include <memory>
+#include <utility>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -158,7 +162,7 @@ TEST(BlockLayout, PanelsOfATypeFillTheBlock) {
 TEST(BlockLayout, OpenBlocksHoldEveryQuantizedHeadOnce) {
   const BlockLayout layout = QuantizedLayout();
   std::vector<std::pair<uint64_t, uint64_t>> places;  // begin and end, over all open blocks
-  const auto add = [&](BlockLayout::OpenPlace place, uint64_t dim) {
+  const auto add = [&](BlockLayout::Place place, uint64_t dim) {
     ASSERT_LT(place.block, layout.n_open_blocks());
     ASSERT_LE(place.offset + 32 * dim * 2, layout.block_bytes());
     const uint64_t begin = place.block * layout.block_bytes() + place.offset;
@@ -491,6 +495,292 @@ TEST_F(CompactSequenceTest, NothingIsLeftToTurnWhereItWentBack) {
   sequence_.Truncate(sequence_.Keepable(kBudget * kBlockTokens));
   EXPECT_EQ(sequence_.n_tokens(), kBlockTokens);
   EXPECT_FALSE(sequence_.TakeMoved());
+}
+
+TEST(BlockLayout, QueriesLieInBlocksOfTheirOwn) {
+  const BlockLayout layout({{.n_kv_heads = 1, .head_dim_k = 16, .head_dim_v = 16, .n_heads = 3},
+                            {.n_kv_heads = 2,
+                             .head_dim_k = 8,
+                             .head_dim_v = 4,
+                             .type = tensor::KvType::kQ8,
+                             .n_heads = 2}});
+  std::vector<std::pair<uint64_t, uint64_t>> places;
+  const auto add = [&](BlockLayout::Place place, uint64_t dim) {
+    ASSERT_LT(place.block, layout.n_query_blocks());
+    const uint64_t begin = place.block * layout.block_bytes() + place.offset;
+    places.emplace_back(begin, begin + kBlockTokens * dim * sizeof(uint16_t));
+    ASSERT_LE(place.offset + kBlockTokens * dim * sizeof(uint16_t), layout.block_bytes());
+  };
+  for (uint32_t head = 0; head < 3; ++head) {
+    add(layout.queries(0, head), 16);
+  }
+  for (uint32_t head = 0; head < 2; ++head) {
+    add(layout.queries(1, head), 8);
+  }
+  std::ranges::sort(places);
+  for (size_t i = 1; i < places.size(); ++i) {
+    EXPECT_LE(places[i - 1].second, places[i].first);
+  }
+}
+
+// As if attention looked at every 32 positions with a weight of their own.
+class FakeScorer final : public policy::SlotScorer {
+ public:
+  void Score(const KvSequence& sequence, const LayerFn& on_layer) override {
+    ++n_calls;
+    std::vector<float> scores;
+    for (int head = 0; head < 2; ++head) {
+      for (const uint32_t position : sequence.positions()) {
+        scores.push_back(Of(position));
+      }
+    }
+    on_layer(0, scores);
+  }
+  static float Of(uint32_t position) {
+    return static_cast<float>(position / kBlockTokens * 7919 % 101);
+  }
+  int n_calls = 0;
+};
+
+class ScoredSequenceTest : public testing::Test {
+ protected:
+  static constexpr uint32_t kBudget = 9;  // two of the seven between the first and the newest go
+
+  ScoredSequenceTest()
+      : pool_(ledger_,
+              BlockLayout({{.n_kv_heads = 2, .head_dim_k = 8, .head_dim_v = 4, .n_heads = 6}})) {
+    EXPECT_EQ(pool_.layout().n_query_blocks(), 2U);
+    EXPECT_TRUE(pool_.Promise(kBudget + 2));
+  }
+
+  std::unique_ptr<KvSequence> NewSequence() {
+    auto sequence = std::make_unique<KvSequence>(pool_, 2000);
+    sequence->LimitTo({policy::PolicyKind::kBlock, kBudget}, &scorer_);
+    return sequence;
+  }
+  static std::byte& Mark(const KvSequence& s, uint32_t slot) {
+    return s.MutableBlock(slot)[slot % kBlockTokens * 16];
+  }
+  // Appends as much as is let in at a time, and marks each slot with its token.
+  static void Grow(KvSequence& sequence, uint32_t n) {
+    while (n > 0) {
+      const uint32_t first = sequence.n_tokens();
+      const uint32_t part = std::min(n, sequence.AppendRoom());
+      ASSERT_GT(part, 0U);
+      ASSERT_EQ(sequence.Append(part, first), AppendOutcome::kAppended);
+      for (uint32_t i = first; i < first + part; ++i) {
+        Mark(sequence, sequence.SlotOf(i)) = static_cast<std::byte>(i * 7);
+      }
+      n -= part;
+    }
+  }
+  static void ExpectSound(const KvSequence& sequence) {
+    const auto positions = sequence.positions();
+    ASSERT_LE(sequence.blocks().size(), kBudget);
+    ASSERT_EQ(sequence.open_blocks().size(), 2U);
+    ASSERT_EQ(positions.size() + sequence.n_dropped(), sequence.n_tokens());
+    ASSERT_TRUE(std::ranges::is_sorted(positions));
+    for (uint32_t slot = 0; slot < positions.size(); ++slot) {
+      ASSERT_EQ(positions[slot] % kBlockTokens, slot % kBlockTokens);
+      ASSERT_EQ(Mark(sequence, slot), static_cast<std::byte>(positions[slot] * 7));
+    }
+  }
+  static std::vector<uint32_t> PositionsOf(const KvSequence& sequence) {
+    return {sequence.positions().begin(), sequence.positions().end()};
+  }
+
+  memory::Ledger ledger_{kMiB};
+  BlockPool pool_;
+  FakeScorer scorer_;
+};
+
+TEST_F(ScoredSequenceTest, KeepsWhatAttentionLooksAtHoweverItGrows) {
+  std::vector<uint32_t> positions;
+  {
+    const auto sequence = NewSequence();
+    for (uint32_t i = 0; i < 300; ++i) {
+      Grow(*sequence, 1 + i % 7);
+      ExpectSound(*sequence);
+    }
+    positions = PositionsOf(*sequence);
+    EXPECT_EQ(pool_.n_blocks(), kBudget + 2);
+  }
+  EXPECT_GT(scorer_.n_calls, 10);
+  const auto sequence = NewSequence();
+  Grow(*sequence, positions.back() + 1);
+  EXPECT_EQ(PositionsOf(*sequence), positions);
+}
+
+TEST_F(ScoredSequenceTest, TheLowestOfThoseBetweenGo) {
+  const auto sequence = NewSequence();
+  Grow(*sequence, kBudget * kBlockTokens);
+  EXPECT_EQ(scorer_.n_calls, 0);
+  Grow(*sequence, 1);
+  EXPECT_EQ(scorer_.n_calls, 1);
+  // 7919 % 101 is 41: blocks 1 to 7 have 41, 82, 22, 63, 3, 44, 85.
+  std::vector<uint32_t> first;
+  for (size_t i = 0; i < sequence->positions().size(); i += kBlockTokens) {
+    first.push_back(sequence->positions()[i] / kBlockTokens);
+  }
+  EXPECT_EQ(first, (std::vector<uint32_t>{0, 1, 2, 4, 6, 7, 8, 9}));
+}
+
+TEST_F(ScoredSequenceTest, KeepsTheQueriesOfTheBlockThatFillsIt) {
+  const auto sequence = NewSequence();
+  for (uint32_t token = 0; token < 1000; ++token) {
+    const uint32_t room = sequence->AppendRoom();
+    Grow(*sequence, 1);
+    const uint32_t slot = sequence->SlotOf(token);
+    ASSERT_EQ(sequence->KeepsQueryOf(slot), slot >= (kBudget - 1) * kBlockTokens);
+    // What is appended at once never leaves the block whose queries are kept behind.
+    ASSERT_LE(slot + room, kBudget * kBlockTokens);
+  }
+}
+
+// As if it had never been longer.
+TEST_F(ScoredSequenceTest, GoesBackOnlyToWhatItWouldHave) {
+  const auto sequence = NewSequence();
+  for (uint32_t n = 1; n < 700; n += 41) {
+    for (uint32_t back = 0; back < n; back += 53) {
+      sequence->Truncate(0);
+      Grow(*sequence, n);
+      const uint32_t kept = sequence->Keepable(n - back);
+      sequence->Truncate(kept);
+      ASSERT_EQ(sequence->n_tokens(), kept);
+      Grow(*sequence, 700 - kept);
+      const auto positions = PositionsOf(*sequence);
+      sequence->Truncate(0);
+      Grow(*sequence, 700);
+      ASSERT_EQ(PositionsOf(*sequence), positions) << n << " " << back;
+    }
+  }
+}
+
+TEST_F(ScoredSequenceTest, ForksAndSnapshotsHaveTheirOwnQueries) {
+  ASSERT_TRUE(pool_.Promise(2 * (kBudget + 2)));
+  const auto sequence = NewSequence();
+  Grow(*sequence, 400);
+  *sequence->Queries(0, 5) = std::byte{1};
+  const auto fork_state = sequence->Fork();
+  auto* fork = dynamic_cast<KvSequence*>(fork_state.get());
+  const auto snapshot = sequence->Snapshot();
+  Grow(*sequence, 100);
+  *sequence->Queries(0, 5) = std::byte{2};
+  EXPECT_EQ(*fork->Queries(0, 5), std::byte{1});
+  Grow(*fork, 100);
+  EXPECT_EQ(PositionsOf(*fork), PositionsOf(*sequence));
+  sequence->Restore(*snapshot);
+  EXPECT_EQ(sequence->n_tokens(), 400U);
+  EXPECT_EQ(*sequence->Queries(0, 5), std::byte{1});
+  ExpectSound(*sequence);
+}
+
+// Of a model with one head, whose keys say which token's they are.
+uint32_t TokenAt(const KvSequence& sequence, uint32_t slot) {
+  uint32_t token = 0;
+  std::memcpy(&token, sequence.MutableBlock(slot) + slot % kBlockTokens * 8, sizeof(token));
+  return token;
+}
+float Liking(uint32_t token) { return static_cast<float>(token * 7919 % 1009); }
+
+class TokenScorer final : public policy::SlotScorer {
+ public:
+  void Score(const KvSequence& sequence, const LayerFn& on_layer) override {
+    std::vector<float> scores;
+    for (uint32_t slot = 0; slot < sequence.positions().size(); ++slot) {
+      scores.push_back(Liking(TokenAt(sequence, slot)));
+    }
+    on_layer(0, scores);
+  }
+};
+
+class SnapSequenceTest : public testing::Test {
+ protected:
+  static constexpr uint32_t kBudget = 9;  // two blocks' worth goes at a time
+
+  SnapSequenceTest()
+      : pool_(ledger_,
+              BlockLayout({{.n_kv_heads = 1, .head_dim_k = 4, .head_dim_v = 4, .n_heads = 2}})),
+        sequence_(pool_, 2000) {
+    EXPECT_TRUE(pool_.Promise(kBudget + 1));
+    sequence_.LimitTo({policy::PolicyKind::kSnap, kBudget}, &scorer_);
+  }
+
+  void Grow(uint32_t n) {
+    while (n > 0) {
+      const uint32_t first = sequence_.n_tokens();
+      const uint32_t part = std::min(n, sequence_.AppendRoom());
+      ASSERT_EQ(sequence_.Append(part, first), AppendOutcome::kAppended);
+      for (uint32_t token = first; token < first + part; ++token) {
+        const uint32_t slot = sequence_.SlotOf(token);
+        std::memcpy(sequence_.MutableBlock(slot) + slot % kBlockTokens * 8, &token, sizeof(token));
+      }
+      n -= part;
+    }
+  }
+  [[nodiscard]] std::vector<uint32_t> Tokens() const {
+    std::vector<uint32_t> tokens;
+    for (uint32_t slot = 0; slot < sequence_.positions().size(); ++slot) {
+      tokens.push_back(TokenAt(sequence_, slot));
+    }
+    return tokens;
+  }
+  // What a sequence of n tokens has, plainly.
+  static std::vector<uint32_t> Expected(uint32_t n) {
+    std::vector<uint32_t> tokens;
+    for (uint32_t token = 0; token < n; ++token) {
+      if (tokens.size() == kBudget * kBlockTokens) {
+        auto begin = tokens.begin() + kBlockTokens;
+        auto end = tokens.end() - kBlockTokens;
+        std::sort(begin, end, [](uint32_t a, uint32_t b) {
+          return Liking(a) != Liking(b) ? Liking(a) > Liking(b) : a > b;
+        });
+        tokens.erase(end - 2 * kBlockTokens, end);
+        std::sort(tokens.begin(), tokens.end());
+      }
+      tokens.push_back(token);
+    }
+    return tokens;
+  }
+
+  memory::Ledger ledger_{kMiB};
+  BlockPool pool_;
+  TokenScorer scorer_;
+  KvSequence sequence_;
+};
+
+TEST_F(SnapSequenceTest, KeepsTheTokensThatAreLikedMost) {
+  for (uint32_t i = 0; sequence_.n_tokens() < 1300; ++i) {
+    Grow(1 + i * 13 % 90);
+    ASSERT_EQ(Tokens(), Expected(sequence_.n_tokens()));
+    ASSERT_LE(sequence_.blocks().size(), kBudget);
+  }
+  EXPECT_EQ(pool_.n_blocks(), kBudget + 1);
+}
+
+TEST_F(SnapSequenceTest, GoesBackOnlyToWhatItWouldHave) {
+  for (uint32_t back = 0; back < 600; back += 17) {
+    sequence_.Truncate(0);
+    Grow(600);
+    sequence_.Truncate(sequence_.Keepable(600 - back));
+    ASSERT_EQ(Tokens(), Expected(sequence_.n_tokens()));
+    Grow(700 - sequence_.n_tokens());
+    ASSERT_EQ(Tokens(), Expected(700));
+  }
+}
+
+// What is gathered is the sequence's own, whoever had it too.
+TEST_F(SnapSequenceTest, OthersKeepTheirSlots) {
+  Grow(kBudget * kBlockTokens);
+  const auto before = Tokens();
+  const auto snapshot = sequence_.Snapshot();
+  EXPECT_GE(sequence_.BlocksToAppend(1), kBudget - 4);
+  EXPECT_EQ(sequence_.Append(1, kBudget * kBlockTokens), AppendOutcome::kNoRoom);
+  ASSERT_TRUE(pool_.Promise(kBudget + 1));
+  Grow(300);
+  EXPECT_EQ(Tokens(), Expected(kBudget * kBlockTokens + 300));
+  sequence_.Restore(*snapshot);
+  EXPECT_EQ(Tokens(), before);
 }
 
 }  // namespace

@@ -1,22 +1,13 @@
 #include "model/attend.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/checked.h"
 #include "model/layer_kv.h"
 
 namespace plimsoll::model {
 namespace {
-
-// The first slot that a window of `window` positions leaves visible.
-uint32_t FirstVisible(const ChunkToken& token, uint32_t window) {
-  if (window == 0 || token.position < window) {
-    return 0;
-  }
-  const auto positions = token.sequence->positions();
-  const auto first = std::ranges::lower_bound(positions, token.position - window + 1);
-  return static_cast<uint32_t>(first - positions.begin());
-}
 
 // How the work is cut: a task is a tile of tokens, one KV head, and some of its query heads.
 class AttendStage {
@@ -47,7 +38,8 @@ class AttendStage {
   void FindVisible() {
     for (size_t i = 0; i < rows_.n; ++i) {
       const ChunkToken& at = step_.tokens[rows_.first + i];
-      step_.scratch.visible[i] = {FirstVisible(at, p_.window), at.slot + 1, at.mask};
+      step_.scratch.visible[i] = {FirstVisible(at.sequence->positions(), at.position, p_.window),
+                                  at.slot + 1, at.mask};
     }
   }
 
@@ -101,7 +93,7 @@ class AttendStage {
     args.head_dim_v = p_.head_dim_v;
     args.q = rows_.q + tile.first * rows_.q_stride + head * p_.head_dim_k;
     args.q_stride = rows_.q_stride;
-    args.scale = rows_.scale;
+    args.scale = AttentionScale(step_.hp, layer_idx_);
     args.sinks = rows_.sinks == nullptr ? nullptr : rows_.sinks + head;
     args.type = layout.layer(layer_idx_).type;
     args.values_in_keys = layout.layer(layer_idx_).values_in_keys;
@@ -129,9 +121,40 @@ class AttendStage {
   size_t n_parts_ = 0;
 };
 
+// Those of the block from which a sequence will be scored.
+void KeepQueries(const Step& step, uint32_t layer_idx, const AttendRows& rows) {
+  const LayerParams& p = step.hp.layers[layer_idx];
+  for (size_t i = 0; i < rows.n; ++i) {
+    const ChunkToken& at = step.tokens[rows.first + i];
+    if (!at.sequence->KeepsQueryOf(at.slot)) {
+      continue;
+    }
+    for (uint32_t head = 0; head < p.n_heads; ++head) {
+      auto* queries = reinterpret_cast<uint16_t*>(at.sequence->Queries(layer_idx, head));
+      step.kernels.to_f16(rows.q + i * rows.q_stride + size_t{head} * p.head_dim_k, p.head_dim_k,
+                          queries + size_t{at.slot % kv::kBlockTokens} * p.head_dim_k);
+    }
+  }
+}
+
 }  // namespace
 
+float AttentionScale(const HyperParams& hp, uint32_t layer_idx) {
+  return hp.attention_scale > 0
+             ? hp.attention_scale
+             : 1.0F / std::sqrt(static_cast<float>(hp.layers[layer_idx].head_dim_k));
+}
+
+uint32_t FirstVisible(std::span<const uint32_t> positions, uint32_t position, uint32_t window) {
+  if (window == 0 || position < window) {
+    return 0;
+  }
+  const auto first = std::ranges::lower_bound(positions, position - window + 1);
+  return static_cast<uint32_t>(first - positions.begin());
+}
+
 void Attend(const Step& step, uint32_t layer_idx, const AttendRows& rows) {
+  KeepQueries(step, layer_idx, rows);
   AttendStage(step, layer_idx, rows).Run();
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "model/step.h"
 
@@ -16,13 +17,20 @@ struct AttendRows {
   size_t q_stride = 0;       // floats
   float* out = nullptr;      // [n_heads][head_dim_v] at out + i * out_stride
   size_t out_stride = 0;
-  float scale = 0;               // of the scores
   const float* sinks = nullptr;  // [n_heads], or null
 };
 
+// What the products of queries and keys are multiplied with.
+[[nodiscard]] float AttentionScale(const HyperParams& hp, uint32_t layer_idx);
+
+// The first of a sequence's slots that a position sees whose window (LayerParams) is this; slots
+// are of ascending positions.
+[[nodiscard]] uint32_t FirstVisible(std::span<const uint32_t> positions, uint32_t position,
+                                    uint32_t window);
+
 // Attends to what the cache has of layer `layer_idx`, these tokens' own keys and values included.
 // Tokens that follow one another in a sequence are taken together, heads and tokens are shared out
-// over the team; neither changes a bit.
+// over the team; neither changes a bit. Queries that a sequence keeps go to it.
 void Attend(const Step& step, uint32_t layer_idx, const AttendRows& rows);
 
 }  // namespace plimsoll::model

@@ -1,6 +1,5 @@
 // The attention piece: projections, rotation, the KV cache, and attention itself.
 #include <algorithm>
-#include <cmath>
 
 #include "kernels/kv_panels.h"
 #include "model/attend.h"
@@ -84,9 +83,6 @@ void LayerPieces::FinishHeads(float* heads, uint32_t n_heads, Vector bias, Vecto
 void LayerPieces::AttendAll(const AttentionWeights& weights) {
   Scratch& s = step_.scratch;
   const LayerParams& p = params();
-  const float scale = step_.hp.attention_scale > 0
-                          ? step_.hp.attention_scale
-                          : 1.0F / std::sqrt(static_cast<float>(p.head_dim_k));
   Attend(step_, layer_idx_,
          {.first = 0,
           .n = step_.n(),
@@ -94,7 +90,6 @@ void LayerPieces::AttendAll(const AttentionWeights& weights) {
           .q_stride = p.q_dim(),
           .out = s.attended.data(),
           .out_stride = p.attention_dim(),
-          .scale = scale,
           .sinks = weights.sinks.empty() ? nullptr : weights.sinks.data()});
   s.packed_in.floats = s.attended.data();
   s.packed_in.k = p.attention_dim();

@@ -77,8 +77,7 @@ class LatentLayer {
               .q = rows_.q_latent.data(),
               .q_stride = size_t{p_.n_heads} * p_.head_dim_k,
               .out = rows_.mixed.data(),
-              .out_stride = size_t{p_.n_heads} * latent_.kv_rank,
-              .scale = step_.hp.attention_scale});
+              .out_stride = size_t{p_.n_heads} * latent_.kv_rank});
       ForEachHead([&](size_t head, size_t thread) { MakeValues(head, tokens, thread); });
     }
   }

@@ -50,7 +50,8 @@ kv::BlockLayout KvLayoutOf(const HyperParams& hp, const kv::Precision& precision
                       .head_dim_v = layer.head_dim_v,
                       .values_in_keys = layer.is_latent(),
                       .type = type,
-                      .rotated = precision.rotate && IsQuantized(type)});
+                      .rotated = precision.rotate && IsQuantized(type),
+                      .n_heads = layer.n_heads});
   }
   return kv::BlockLayout(std::move(layers));
 }
@@ -172,7 +173,8 @@ ModelNeeds Model::Needs() const {
           .weights_streamed = resident(Residence::kStreamed),
           .scratch = counting.used(),
           .kv_block = layout.block_bytes(),
-          .kv_open = layout.n_open_blocks() * layout.block_bytes()};
+          .kv_open = layout.n_open_blocks() * layout.block_bytes(),
+          .kv_queries = layout.n_query_blocks() * layout.block_bytes()};
 }
 
 std::span<const std::byte> Model::LargestWeights() const {

@@ -16,6 +16,7 @@
 #include "memory/buffer.h"
 #include "memory/trace/routing_observer.h"
 #include "model/architecture.h"
+#include "model/attention_scorer.h"
 #include "model/expert_layout.h"
 #include "model/loader.h"
 #include "model/paged_experts.h"
@@ -55,7 +56,10 @@ struct ModelNeeds {
   WeightBytes weights_streamed;  // when dense matrices are not
   uint64_t scratch = 0;
   uint64_t kv_block = 0;  // per kv::kBlockTokens tokens of context
-  uint64_t kv_open = 0;   // per sequence: its open blocks (kv/block_pool.h)
+  // Per sequence, by kv/block_pool.h: its open blocks, and where its policy is scored those of its
+  // queries.
+  uint64_t kv_open = 0;
+  uint64_t kv_queries = 0;
 };
 
 // Where keys and values lie.
@@ -102,6 +106,16 @@ class Model {
   // Where a model that was loaded without its dense matrices gets them; outlives the model.
   void StreamWeights(StreamedWeights& streamed) { streamed_ = &streamed; }
 
+  // For sequences of so many slots: what a scorer of them takes, and, after Load, one; the model
+  // outlives it. kDoesNotFit as the ledger.
+  [[nodiscard]] uint64_t ScorerBytes(uint64_t max_slots) const {
+    return AttentionScorer::Bytes(ScorerParts(), max_slots);
+  }
+  [[nodiscard]] Result<std::unique_ptr<AttentionScorer>> MakeScorer(memory::Ledger& ledger,
+                                                                    uint64_t max_slots) const {
+    return AttentionScorer::Create(ScorerParts(), max_slots, ledger);
+  }
+
   // From now on `observer`, which outlives the model, hears of every routed layer.
   void Observe(memory::trace::RoutingObserver& observer);
 
@@ -118,6 +132,9 @@ class Model {
   Model(const formats::Catalogue& catalogue, const Architecture& architecture, HyperParams hp,
         kernels::Team& team, const ModelOptions& options);
 
+  [[nodiscard]] AttentionScorer::Parts ScorerParts() const {
+    return {hp_, weights_.layers, *options_.kernels, team_};
+  }
   void Declare();
   // Tells the sequences which of their tokens these are; the last ones of blocks.
   [[nodiscard]] std::span<const uint32_t> BeginSequences(std::span<const ChunkToken> tokens) const;

@@ -6,6 +6,7 @@
 #include "base/invariant.h"
 #include "engine/attention_work.h"
 #include "engine/batch/sequence_lists.h"
+#include "engine/kv_eviction.h"
 #include "engine/model_identity.h"
 
 namespace plimsoll::engine::batch {
@@ -133,7 +134,7 @@ kv::policy::PolicyResult<std::optional<kv::policy::Eviction>> Batcher::EvictionO
     const GenerationRequest& request) const {
   std::optional<kv::policy::Eviction> eviction = state_.eviction;
   if (request.kv_policy) {
-    auto own = kv::policy::MakeEviction(*request.kv_policy, state_.kv_pool->layout(), n_ctx());
+    auto own = EvictionFor(*request.kv_policy, *state_.model, n_ctx());
     if (!own) {
       return tl::unexpected(std::move(own).error());
     }
@@ -145,6 +146,10 @@ kv::policy::PolicyResult<std::optional<kv::policy::Eviction>> Batcher::EvictionO
       return tl::unexpected(std::move(for_prompt).error());
     }
     eviction = *for_prompt;
+  }
+  if (eviction && eviction->is_scored() && !state_.CanScore(*eviction)) {
+    return tl::unexpected(kv::policy::PolicyProblem{
+        .option = "policy", .text = "looks at attention, for which nothing is reserved here"});
   }
   if (request.kv_policy && !HasRoomFor(request, eviction)) {
     return tl::unexpected(kv::policy::PolicyProblem{
@@ -165,7 +170,7 @@ bool Batcher::HasRoomFor(const GenerationRequest& request,
   if (eviction) {
     n_tokens = std::min(n_tokens, uint64_t{eviction->budget()} * kv::kBlockTokens);
   }
-  return state_.kv_pool->layout().BlocksOfSequence(n_tokens) <= n_reserved_;
+  return kv::BlockPool::BlocksFor(n_tokens) + state_.BlocksBeside(eviction) <= n_reserved_;
 }
 
 void Batcher::Add(RequestId id, GenerationRequest request, std::shared_ptr<GenerationSink> sink,

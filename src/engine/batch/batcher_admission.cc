@@ -131,7 +131,7 @@ std::unique_ptr<kv::KvSequence> Batcher::SharePrefix(Sequence& sequence) {
   if (!Shares(sequence)) {
     auto kv = std::make_unique<kv::KvSequence>(*state_.kv_pool, n_ctx(), limit + 1);
     if (sequence.eviction) {
-      kv->LimitTo(*sequence.eviction);
+      kv->LimitTo(*sequence.eviction, state_.ScorerFor(*sequence.eviction));
     }
     return kv;
   }
@@ -145,7 +145,6 @@ bool Batcher::FitsBesideRunning(Sequence& sequence, uint32_t n_shared) {
     return true;
   }
   std::vector<order::Growing> growing;
-  const uint32_t n_begun = (1 + state_.kv_pool->layout().n_open_blocks()) * kv::kBlockTokens;
   const auto add = [&](const Sequence& one, uint32_t n_not_its_own) {
     const auto n_tokens = static_cast<double>(one.tokens.size());
     const double n_done = n_tokens - one.n_prompt();
@@ -153,6 +152,7 @@ bool Batcher::FitsBesideRunning(Sequence& sequence, uint32_t n_shared) {
     const double most = one.eviction ? one.eviction->budget() * kv::kBlockTokens : n_ctx();
     const double n_now = std::min(n_tokens - n_not_its_own, most);
     // Up to a block is begun and not full.
+    const uint32_t n_begun = (1 + state_.BlocksBeside(one.eviction)) * kv::kBlockTokens;
     growing.push_back({.n_now = n_now + n_begun, .n_more = std::min(n_all - n_done, most - n_now)});
   };
   std::ranges::for_each(running_, [&](const SequencePtr& one) { add(*one, one->n_reused); });

@@ -15,6 +15,7 @@ void MatMulFloat(const tensor::Matrix& w, uint64_t row_begin, uint64_t row_end,
 size_t MatMulFloatWorkspaceBytes();
 
 void Attention(const AttentionArgs& args);
+void AttentionWeights(const AttentionArgs& args, float* sums);
 size_t AttentionWorkspaceBytes(uint32_t head_dim_k, uint32_t head_dim_v);
 
 void RmsNorm(const float* x, const float* weight, float eps, uint64_t n, float* y);

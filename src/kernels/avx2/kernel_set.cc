@@ -50,6 +50,7 @@ constexpr KernelSet kKernelSet = {
     .matmul_workspace_bytes = MatMulWorkspaceBytes,
     .dequantize_row = ref::DequantizeRow,
     .attention = Attention,
+    .attention_weights = AttentionWeights,
     .attention_workspace_bytes = AttentionWorkspaceBytes,
     .rms_norm = RmsNorm,
     .silu_mul = SiluMul,

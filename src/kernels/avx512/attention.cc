@@ -2,10 +2,15 @@
 
 #include "kernels/avx512/avx512.h"
 #include "kernels/avx512/vec.h"
+#include "kernels/generic/attention_weights.h"
 
 namespace plimsoll::kernels::avx512 {
 
 void Attention(const AttentionArgs& args) { AttentionOf<F32x16>(args); }
+
+void AttentionWeights(const AttentionArgs& args, float* sums) {
+  AttentionWeightsOf<F32x16>(args, sums);
+}
 
 size_t AttentionWorkspaceBytes(uint32_t head_dim_k, uint32_t head_dim_v) {
   return AttentionWorkspaceBytesOf(head_dim_k, head_dim_v);

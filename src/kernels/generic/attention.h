@@ -294,14 +294,21 @@ inline void ScaleRow(float factor, uint32_t dim, float* out) {
   }
 }
 
+// One more score, without a value. Returns the correction.
+template <class V>
+inline float MergeSink(float sink, Row* row) {
+  const float max = row->max < sink ? sink : row->max;
+  const float correction = Correction<V>(row->max, max);
+  row->sum = __builtin_fmaf(row->sum, correction, ExpOf(V::Set(sink - max)).First());
+  row->max = max;
+  return correction;
+}
+
 // The sink, if there is one, and the division by the sum.
 template <class V>
 inline void FinishRow(const AttentionArgs& args, const float* sink, Row row) {
   if (sink != nullptr) {
-    const float max = row.max < *sink ? *sink : row.max;
-    const float correction = Correction<V>(row.max, max);
-    row.sum = __builtin_fmaf(row.sum, correction, ExpOf(V::Set(*sink - max)).First());
-    ScaleRow<V>(correction, args.head_dim_v, row.out);
+    ScaleRow<V>(MergeSink<V>(*sink, &row), args.head_dim_v, row.out);
   }
   ScaleRow<V>(row.sum > 0 ? 1.0F / row.sum : 0.0F, args.head_dim_v, row.out);
 }

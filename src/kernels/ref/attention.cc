@@ -64,9 +64,21 @@ class Head {
     max_ = max;
   }
 
-  void Finish() { Scale(sum_ > 0 ? 1.0F / sum_ : 0.0F); }
+  void Finish() { Scale(inverse()); }
+
+  // Adds what each slot weighs, once everything is merged.
+  void AddWeights(float* sums) const {
+    for (uint32_t slot = visible_.begin; slot < visible_.end; ++slot) {
+      if (IsVisible(visible_, slot)) {
+        const float score = Score(slot / kKvBlockTokens, slot % kKvBlockTokens);
+        sums[slot] = sums[slot] + Exp(score - max_) * inverse();
+      }
+    }
+  }
 
  private:
+  [[nodiscard]] float inverse() const { return sum_ > 0 ? 1.0F / sum_ : 0.0F; }
+
   float Score(uint32_t block, uint32_t i) const {
     Stripes dot;
     for (uint32_t j = 0; j < args_.head_dim_k; ++j) {
@@ -150,9 +162,9 @@ class Head {
   float sum_ = 0;
 };
 
-}  // namespace
-
-void Attention(const AttentionArgs& args) {
+// f(head) once all that it sees is merged; heads of a token after those of the one before it.
+template <class F>
+void ForEachHead(const AttentionArgs& args, const F& f) {
   for (uint32_t token = 0; token < args.n_tokens; ++token) {
     const VisibleSlots& visible = args.visible[token];
     for (uint32_t h = 0; h < args.n_group; ++h) {
@@ -164,9 +176,23 @@ void Attention(const AttentionArgs& args) {
       if (args.sinks != nullptr) {
         head.MergeSink(args.sinks[h]);
       }
-      head.Finish();
+      f(head);
     }
   }
+}
+
+}  // namespace
+
+void Attention(const AttentionArgs& args) {
+  ForEachHead(args, [](Head& head) { head.Finish(); });
+}
+
+void AttentionWeights(const AttentionArgs& args, float* sums) {
+  AttentionArgs without_values = args;
+  without_values.head_dim_v = 0;
+  without_values.out = nullptr;
+  without_values.out_stride = 0;
+  ForEachHead(without_values, [&](const Head& head) { head.AddWeights(sums); });
 }
 
 size_t AttentionWorkspaceBytes(uint32_t /*head_dim_k*/, uint32_t /*head_dim_v*/) { return 0; }

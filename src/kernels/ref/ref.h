@@ -18,6 +18,7 @@ size_t MatMulWorkspaceBytes(uint64_t k);
 void DequantizeRow(const tensor::Matrix& w, uint64_t r, float* out);
 
 void Attention(const AttentionArgs& args);
+void AttentionWeights(const AttentionArgs& args, float* sums);
 size_t AttentionWorkspaceBytes(uint32_t head_dim_k, uint32_t head_dim_v);
 
 void RmsNorm(const float* x, const float* weight, float eps, uint64_t n, float* y);

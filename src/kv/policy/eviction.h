@@ -10,15 +10,23 @@ namespace plimsoll::kv::policy {
 enum class PolicyKind : uint8_t {
   kFull,    // everything stays
   kWindow,  // the first tokens and the newest
+  kBlock,   // these, and the blocks between them that get most attention
+  kSnap,    // these, and of each head the tokens between them that get most attention
 };
 
-inline constexpr size_t kNPolicyKinds = 2;
+inline constexpr size_t kNPolicyKinds = 4;
 
 // At which positions tokens stand whose predecessors are gone.
 enum class Positions : uint8_t {
   kKept,     // those of the text
   kCompact,  // one behind another, as StreamingLLM has them: no position is beyond the budget
 };
+
+// What goes is decided by attention: a sequence keeps the queries of the last block that its budget
+// has, beside its slots.
+[[nodiscard]] constexpr bool IsScored(PolicyKind kind) {
+  return kind == PolicyKind::kBlock || kind == PolicyKind::kSnap;
+}
 
 // What goes for kWindow alone.
 struct WindowOptions {
@@ -35,6 +43,10 @@ struct WindowOptions {
 // Language Models with Attention Sinks", ICLR 2024 (StreamingLLM), in whole blocks. With more than
 // one block of sinks it is the attention to a reference and a window that Unlimited OCR's models
 // were trained with (R-SWA, 2026), on models that were not.
+//
+// kBlock: those to which the newest block's queries attend least (kv/policy/block_choice.h).
+//
+// kSnap: the slots of each head to which they attend least (kv/policy/slot_choice.h).
 //
 // What a sequence has is decided by its tokens and how many blocks it has begun, and by nothing
 // else: not by how its tokens came, nor by what happened to it in between.
@@ -65,6 +77,7 @@ class Eviction {
   [[nodiscard]] constexpr uint32_t n_sinks() const { return window_.n_sinks; }
   [[nodiscard]] constexpr bool keeps_prompt() const { return window_.keeps_prompt; }
   [[nodiscard]] constexpr uint32_t budget() const { return budget_; }
+  [[nodiscard]] constexpr bool is_scored() const { return IsScored(kind_); }
   // Of a sequence that has begun so many blocks, the number of those that are gone.
   [[nodiscard]] constexpr uint32_t Dropped(uint32_t n_begun) const {
     return n_begun <= budget_ ? 0 : (n_begun - budget_ + stride_ - 1) / stride_ * stride_;

@@ -28,17 +28,19 @@ PolicyResult<void> CheckKeysCanMove(const BlockLayout& layout) {
 }  // namespace
 
 std::string_view NameOf(PolicyKind kind) {
-  constexpr std::array<std::string_view, kNPolicyKinds> kNames = {"full", "window"};
+  constexpr std::array<std::string_view, kNPolicyKinds> kNames = {"full", "window", "block",
+                                                                  "snap"};
   return kNames[static_cast<size_t>(kind)];
 }
 
 Result<PolicyKind> ParsePolicy(std::string_view text) {
-  for (const PolicyKind kind : {PolicyKind::kFull, PolicyKind::kWindow}) {
+  for (const PolicyKind kind :
+       {PolicyKind::kFull, PolicyKind::kWindow, PolicyKind::kBlock, PolicyKind::kSnap}) {
     if (text == NameOf(kind)) {
       return kind;
     }
   }
-  return Fail(ErrorKind::kUsage, "\"{}\" is not one of full, window", text);
+  return Fail(ErrorKind::kUsage, "\"{}\" is not one of full, window, block, snap", text);
 }
 
 std::string PolicyOptions::Text() const {
@@ -111,6 +113,11 @@ PolicyResult<std::optional<Eviction>> MakeEviction(const PolicyOptions& options,
   if (!options.is_lossy()) {
     return std::nullopt;
   }
+  if (options.kind == PolicyKind::kSnap && layout.n_open_blocks() > 0) {
+    return Refuse("policy",
+                  "can't be snap where keys are quantized: it keeps tokens one by one, and their "
+                  "scales are shared by 32. Take block, or f16");
+  }
   if (options.positions == Positions::kCompact) {
     if (auto checked = CheckKeysCanMove(layout); !checked) {
       return tl::unexpected(checked.error());
@@ -121,14 +128,16 @@ PolicyResult<std::optional<Eviction>> MakeEviction(const PolicyOptions& options,
       options.budget->Resolve(n_whole * layout.block_bytes()) / layout.block_bytes(), n_whole);
   const auto n_sinks = static_cast<uint32_t>(
       std::max<uint64_t>(1, BlockPool::BlocksFor(std::min(options.reference.n_tokens, n_ctx))));
-  const uint64_t n_least = Eviction::LeastBudget(n_sinks) + layout.n_open_blocks();
+  const uint64_t n_beside =
+      layout.n_open_blocks() + (IsScored(options.kind) ? layout.n_query_blocks() : 0);
+  const uint64_t n_least = Eviction::LeastBudget(n_sinks) + n_beside;
   if (n_blocks < n_least) {
     return Refuse("budget", fmt::format("is too low: a sequence needs {} (of {} for {} tokens){}",
                                         FormatBytes(n_least * layout.block_bytes()),
                                         FormatBytes(n_whole * layout.block_bytes()), n_ctx,
                                         n_sinks == 1 ? "" : ", its reference included"));
   }
-  return Eviction(options.kind, static_cast<uint32_t>(n_blocks - layout.n_open_blocks()),
+  return Eviction(options.kind, static_cast<uint32_t>(n_blocks - n_beside),
                   {.positions = options.positions,
                    .n_sinks = n_sinks,
                    .keeps_prompt = options.reference.is_prompt});

@@ -1,0 +1,71 @@
+// How much the newest tokens of a sequence attend to each of those before them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "base/result.h"
+#include "kernels/kernels.h"
+#include "kernels/team.h"
+#include "kv/kv_sequence.h"
+#include "kv/policy/slot_scorer.h"
+#include "memory/buffer.h"
+#include "model/hyper_params.h"
+#include "model/weights.h"
+
+namespace plimsoll::model {
+
+// After Li et al., "SnapKV: LLM Knows What You are Looking for Before Generation", 2024
+// (arXiv:2404.14469), with the newest block's 32 queries as its observation window: a slot's score
+// is the sum of the weights that they give it in attention, its own layer's scale, window and sinks
+// included, then the mean over the query heads of a KV head, then the largest of the three slots
+// before it, its own and the three behind it, as far as positions follow one another. The
+// arithmetic is in docs/numerics.md.
+class AttentionScorer final : public kv::policy::SlotScorer {
+ public:
+  // Of the model; all of it outlives the scorer.
+  struct Parts {
+    const HyperParams& hp;
+    std::span<const LayerWeights> layers;
+    const kernels::KernelSet& kernels;
+    kernels::Team& team;
+  };
+
+  // What it takes of the ledger, for sequences of so many slots.
+  [[nodiscard]] static uint64_t Bytes(const Parts& parts, uint64_t max_slots);
+  // kDoesNotFit when the line has no room for that.
+  [[nodiscard]] static Result<std::unique_ptr<AttentionScorer>> Create(const Parts& parts,
+                                                                       uint64_t max_slots,
+                                                                       memory::Ledger& ledger);
+
+  [[nodiscard]] uint64_t max_slots() const { return max_slots_; }
+  void Score(const kv::KvSequence& sequence, const LayerFn& on_layer) override;
+
+ private:
+  struct ThreadScratch {
+    std::span<float> queries;  // [kBlockTokens][head_dim_k] of a head
+    std::byte* workspace = nullptr;
+  };
+  struct Scratch {
+    std::span<float> weights;  // [n_heads][n_slots]
+    std::span<float> scores;   // [n_kv_heads][n_slots]
+    std::span<ThreadScratch> threads;
+  };
+
+  AttentionScorer(const Parts& parts, memory::Buffer memory, uint64_t max_slots);
+
+  [[nodiscard]] static Scratch Lay(const Parts& parts, uint64_t max_slots, memory::Carver& carver);
+  // A query head's weights of all slots.
+  void WeighHead(const kv::KvSequence& sequence, uint32_t layer_idx, uint32_t head,
+                 size_t thread) const;
+  // From its query heads' weights to a KV head's scores.
+  void ScoreHead(const kv::KvSequence& sequence, uint32_t layer_idx, uint32_t kv_head) const;
+
+  Parts parts_;
+  uint64_t max_slots_;
+  memory::Buffer memory_;
+  Scratch scratch_;
+};
+
+}  // namespace plimsoll::model

@@ -1,0 +1,267 @@
+// Sequences that keep what attention looks at: what they may not change, and what they may not
+// pass. kv_window_test.cc has the same for windows.
+#include <filesystem>
+#include <string>
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "engine/batch/batch_test_tools.h"
+#include "engine/engine.h"
+#include "tools/random_model/random_model.h"
+
+namespace plimsoll::engine {
+namespace {
+
+using kv::policy::PolicyKind;
+
+constexpr uint32_t kContext = 1024;
+
+struct Way {
+  uint32_t n_threads = 1;
+  uint32_t prefill_chunk = 512;
+  std::optional<std::filesystem::path> model = {};  // none: the bundled one
+  PolicyKind policy = PolicyKind::kBlock;
+  std::optional<SizeSpec> budget = SizeSpec{.percent = 25};
+  tensor::KvType type = tensor::KvType::kF16;
+  uint32_t n_parallel = 1;
+  std::string kernels = {};
+};
+
+std::unique_ptr<Engine> LoadWith(const Way& way) {
+  auto engine = Engine::Load(
+      {.model = way.model,
+       .n_ctx = kContext,
+       .n_parallel = way.n_parallel,
+       .n_threads = way.n_threads,
+       .prefill_chunk = way.prefill_chunk,
+       .kv = {.type = way.type, .layers = {}},
+       .kv_policy = {.kind = way.budget ? way.policy : PolicyKind::kFull, .budget = way.budget},
+       .kernels = way.kernels},
+      {});
+  EXPECT_TRUE(engine) << (engine ? "" : engine.error().message);
+  return std::move(*engine);
+}
+
+// Stories and questions, of as many tokens.
+std::vector<TokenId> Text(const Engine& engine, size_t n_tokens, const std::string& begin = "") {
+  std::string text = "<|im_start|>user\n" + begin;
+  for (int i = 0; text.size() < 16 * n_tokens; ++i) {
+    text += " The code of the " + std::string(i % 2 == 0 ? "red" : "blue") + " lamp is " +
+            std::to_string(1000 + i * 7) + ". Ada walked to the river.";
+  }
+  auto tokens = engine.tokenizer().Encode(text, {.parse_special = true});
+  tokens.resize(n_tokens);
+  return tokens;
+}
+
+// Of every token, after appending pieces of these sizes, the last as often as needed.
+std::vector<float> AllLogits(Engine& engine, std::span<const TokenId> tokens,
+                             const std::vector<size_t>& pieces) {
+  auto session = engine.NewSession().value();
+  std::vector<float> all;
+  for (size_t i = 0, done = 0; done < tokens.size(); ++i) {
+    const size_t n = std::min(pieces[std::min(i, pieces.size() - 1)], tokens.size() - done);
+    EXPECT_TRUE(session->Append(tokens.subspan(done, n),
+                                [&](uint32_t /*index*/, std::span<const float> logits) {
+                                  all.insert(all.end(), logits.begin(), logits.end());
+                                }));
+    done += n;
+  }
+  return all;
+}
+
+class KvScored : public testing::TestWithParam<PolicyKind> {
+ protected:
+  // Of the bundled model's context, less the block that the queries take.
+  static constexpr uint32_t kBudgetTokens = kContext / 4 - kv::kBlockTokens;
+
+  // With the policy that is tested.
+  static std::unique_ptr<Engine> LoadSome(Way way = {}) {
+    way.policy = GetParam();
+    return LoadWith(way);
+  }
+};
+
+TEST_P(KvScored, ThreadsChunksPiecesAndKernelsChangeNoBit) {
+  const auto engine = LoadSome();
+  const auto tokens = Text(*engine, 700);
+  const auto expected = AllLogits(*engine, tokens, {700});
+  EXPECT_EQ(AllLogits(*engine, tokens, {300, 1, 40, 95}), expected);
+  EXPECT_EQ(AllLogits(*LoadSome({.n_threads = 2, .prefill_chunk = 37}), tokens, {700}), expected);
+  for (const kernels::KernelSet* set : kernels::AllKernelSets()) {
+    if (set->supported()) {
+      EXPECT_EQ(AllLogits(*LoadSome({.kernels = std::string(set->name)}), tokens, {700}), expected)
+          << set->name;
+    }
+  }
+}
+
+// In four bits the open blocks and those of queries take more of a budget.
+TEST_P(KvScored, NorWithQuantizedBlocks) {
+  if (GetParam() == PolicyKind::kSnap) {
+    GTEST_SKIP() << "quantized keys cannot move";
+  }
+  const Way way = {.budget = SizeSpec{.percent = 50}, .type = tensor::KvType::kQ4};
+  const auto engine = LoadSome(way);
+  const auto tokens = Text(*engine, 700);
+  const auto expected = AllLogits(*engine, tokens, {700});
+  EXPECT_EQ(AllLogits(*engine, tokens, {490, 1, 40, 95}), expected);
+  Way chunks = way;
+  chunks.prefill_chunk = 37;
+  EXPECT_EQ(AllLogits(*LoadSome(chunks), tokens, {700}), expected);
+}
+
+TEST_P(KvScored, IsLikeFullUntilTheBudgetIsUsedUp) {
+  const auto engine = LoadSome();
+  const auto full = LoadWith({.budget = std::nullopt});
+  const auto tokens = Text(*engine, kBudgetTokens + 1);
+  const auto some = AllLogits(*engine, tokens, {512});
+  const auto all = AllLogits(*full, tokens, {512});
+  const size_t vocab_size = all.size() / tokens.size();
+  const size_t n_same = kBudgetTokens * vocab_size;
+  EXPECT_TRUE(std::equal(some.begin(), some.begin() + static_cast<ptrdiff_t>(n_same), all.begin()));
+  EXPECT_FALSE(std::equal(some.begin(), some.end(), all.begin()));
+}
+
+TEST_P(KvScored, NeverPassesItsBudget) {
+  const auto full = LoadWith({.budget = std::nullopt});
+  const auto whole = full->NewSession();
+  const uint64_t whole_bytes = full->ledger().of(memory::Account::kKv).high_water_bytes;
+  for (const uint32_t percent : {13U, 25U, 50U}) {
+    const auto engine = LoadSome({.budget = SizeSpec{.percent = static_cast<double>(percent)}});
+    const auto tokens = Text(*engine, 1000);
+    (void)AllLogits(*engine, tokens, {900, 1});
+    EXPECT_LE(engine->ledger().of(memory::Account::kKv).high_water_bytes * 100,
+              whole_bytes * percent)
+        << percent;
+  }
+}
+
+std::string Say(Session& session, std::span<const TokenId> prompt) {
+  std::string said;
+  auto stats = session.Generate(prompt, {.sampling = {.temperature = 0}, .n_predict = 48},
+                                [&](std::string_view text) {
+                                  said += text;
+                                  return true;
+                                });
+  EXPECT_TRUE(stats) << (stats ? "" : stats.error().message);
+  return said;
+}
+
+// What a session held before changes nothing, wherever the next prompt leaves it.
+TEST_P(KvScored, AnswersDoNotDependOnWhatTheSessionHeld) {
+  const auto engine = LoadSome();
+  const auto before = Text(*engine, 700);
+  const auto used = engine->NewSession().value();
+  for (const size_t n_common : {size_t{5}, size_t{200}, size_t{400}, size_t{673}, size_t{700}}) {
+    (void)Say(*used, before);
+    std::vector<TokenId> prompt(before.begin(), before.begin() + static_cast<ptrdiff_t>(n_common));
+    const auto question = batch::Encode(
+        *engine, "What is the code of the red lamp?<|im_end|>\n<|im_start|>assistant\n");
+    prompt.insert(prompt.end(), question.begin(), question.end());
+    const auto other = LoadSome();
+    EXPECT_EQ(Say(*used, prompt), Say(*other->NewSession().value(), prompt)) << n_common;
+  }
+}
+
+TEST_P(KvScored, ABatchSaysWhatASessionSays) {
+  const auto engine = LoadSome({.n_parallel = 3});
+  const auto alone = LoadSome();
+  const auto batcher = engine->NewBatcher({.n_parallel = 3}).value();
+  std::vector<std::shared_ptr<batch::Heard>> heard;
+  std::vector<std::vector<TokenId>> prompts;
+  for (const size_t n : {size_t{40}, size_t{700}, size_t{300}}) {
+    prompts.push_back(Text(*engine, n));
+    heard.push_back(std::make_shared<batch::Heard>());
+    batcher->Add(
+        RequestId{n},
+        {.prompt = prompts.back(), .options = {.sampling = {.temperature = 0}, .n_predict = 48}},
+        heard.back(), batch::Clock::now());
+  }
+  batch::Finish(*batcher);
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    EXPECT_EQ(heard[i]->text, Say(*alone->NewSession().value(), prompts[i])) << i;
+  }
+  EXPECT_EQ(engine->ledger().of(memory::Account::kPrefix).bytes, 0U);
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, KvScored, testing::Values(PolicyKind::kBlock, PolicyKind::kSnap),
+                         [](const auto& kind) { return std::string(NameOf(kind.param)); });
+
+// Windows, sinks, groups of heads, latents.
+TEST(KvScoredModels, ScoresGiveTheSameBitsOnEveryArchitecture) {
+  const auto file = std::filesystem::path(testing::TempDir()) /
+                    fmt::format("plimsoll_policies_{}.gguf", ::getpid());
+  for (const std::string_view arch : random_model::Architectures()) {
+    random_model::ModelSpec spec;
+    spec.arch = arch;
+    ASSERT_TRUE(random_model::ApplyPreset("tiny", spec));
+    const auto written = random_model::WriteRandomModel(spec, file);
+    ASSERT_TRUE(written) << written.error().message;
+    std::vector<TokenId> tokens;
+    for (uint32_t i = 0; i < 640; ++i) {
+      tokens.push_back(static_cast<TokenId>(i * i * 31 % spec.vocab_size));
+    }
+    for (const PolicyKind kind : {PolicyKind::kBlock, PolicyKind::kSnap}) {
+      if (kind == PolicyKind::kSnap && spec.window() > 0) {
+        continue;
+      }
+      Way way = {.model = file, .policy = kind, .budget = SizeSpec{.percent = 50}};
+      const auto expected = AllLogits(*LoadWith(way), tokens, {640});
+      way.prefill_chunk = 37;
+      way.n_threads = 2;
+      way.kernels = "avx2";
+      if (kernels::SelectKernelSet(way.kernels)) {
+        EXPECT_EQ(AllLogits(*LoadWith(way), tokens, {500, 1, 70}), expected) << arch;
+      }
+    }
+  }
+  std::filesystem::remove(file);
+}
+
+TEST(KvScoredOptions, SnapWantsKeysThatCanMoveOneByOne) {
+  const auto refusal = [](const EngineOptions& options) {
+    const auto engine = Engine::Load(options, {});
+    EXPECT_FALSE(engine);
+    EXPECT_EQ(engine.error().kind, ErrorKind::kUsage);
+    return engine.error().message;
+  };
+  EngineOptions options = {.n_ctx = kContext, .kv = {.layers = {}}};
+  options.kv_policy = {.kind = PolicyKind::kSnap, .budget = SizeSpec{.percent = 50}};
+  options.kv.layers = {{.first = 3, .last = 3, .type = tensor::KvType::kQ8}};
+  EXPECT_NE(refusal(options).find("--kv-policy can't be snap where keys are quantized"),
+            std::string::npos);
+
+  const auto file =
+      std::filesystem::path(testing::TempDir()) / fmt::format("plimsoll_snap_{}.gguf", ::getpid());
+  random_model::ModelSpec spec;
+  spec.arch = "llama";
+  ASSERT_TRUE(random_model::ApplyPreset("tiny", spec));
+  spec.sliding_window = 512;
+  ASSERT_TRUE(random_model::WriteRandomModel(spec, file));
+  options.model = file;
+  options.kv.layers.clear();
+  EXPECT_NE(refusal(options).find("--kv-policy can't be snap for a model"), std::string::npos);
+  options.n_ctx = 512;  // which the window never cuts
+  EXPECT_TRUE(Engine::Load(options, {}));
+  std::filesystem::remove(file);
+}
+
+TEST(KvScoredOptions, ABudgetHasRoomForTheQueries) {
+  const auto load = [](double percent) {
+    return Engine::Load(
+        {.n_ctx = kContext,
+         .kv_policy = {.kind = PolicyKind::kBlock, .budget = SizeSpec{.percent = percent}}},
+        {});
+  };
+  EXPECT_TRUE(load(12.5));  // three blocks and one
+  const auto engine = load(12);
+  ASSERT_FALSE(engine);
+  EXPECT_EQ(engine.error().kind, ErrorKind::kUsage);
+  EXPECT_NE(engine.error().message.find("--kv-budget is too low: a sequence needs 256 KiB"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace plimsoll::engine
