@@ -130,15 +130,20 @@ class Serve(unittest.TestCase):
             again, usage = ask(server, plain)  # still shared
             self.assertEqual(again, full)
             self.assertGreater(usage["prompt_tokens_details"]["cached_tokens"], 100)
+            scored = {kind: ask(server, {**window, "kv_policy": kind}) for kind in ("block", "snap")}
+            for kind, (_, usage) in scored.items():
+                self.assertEqual(usage["plimsoll"], {"kv_policy": f"{kind} 50%"})
             status, answer = server.post("/v1/completions", reference)
             self.assertEqual((status, answer["error"]["param"]), (400, "kv_reference"))
             counted = re.findall(r'requests_by_kv_policy_total\{.*policy="(\w+)"\} (\d+)',
                                  server.get("/metrics")[1])
-            self.assertEqual(dict(counted), {"full": "2", "window": "1"})
+            self.assertEqual(dict(counted), {"full": "2", "window": "1", "block": "1", "snap": "1"})
         with Server("-c", "512", "--kv-policy", "window", "--kv-budget", "50%",
                     "--parallel", "2") as server:
             self.assertEqual(ask(server, plain)[0], some)
             self.assertEqual(ask(server, {**plain, "kv_policy": "full"})[0], full)
+        with Server("-c", "512", "--kv-policy", "snap", "--kv-budget", "50%") as server:
+            self.assertEqual(ask(server, plain)[0], scored["snap"][0])
         done = subprocess.run([PLIMSOLL, "run", "--raw", "-p", text, "-c", "512", "--kv-policy", "window",
                                "--kv-budget", "50%", "--kv-reference", "prompt"], capture_output=True,
                               stdin=subprocess.DEVNULL, text=True, env=environment(), timeout=60)
