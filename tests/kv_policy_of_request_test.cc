@@ -136,9 +136,9 @@ TEST(KvPolicyOfARequest, OnlyWhatKeepsEverythingIsShared) {
   for (const PolicyOptions& own : {PolicyOptions{}, Window(50)}) {
     const auto engine = LoadWith(own, 3);
     const auto batcher = engine->NewBatcher({.n_parallel = 3}).value();
+    RequestId id = 0;
     const auto ask = [&](const std::optional<PolicyOptions>& policy) {
       const auto heard = std::make_shared<Heard>();
-      static RequestId id = 0;
       batcher->Add(++id, Request(*engine, 300, policy), heard, batch::Clock::now());
       batch::Finish(*batcher);
       return heard->end.stats.n_prompt_reused;

@@ -37,6 +37,27 @@ CommandLine::Setter SetKvType(KvOptions& kv, std::optional<tensor::KvType> KvOpt
 
 }  // namespace
 
+void AddWindowOptions(CommandLine& line, kv::policy::PolicyOptions& policy) {
+  line.Option("--kv-reference", "N", "so many first tokens, or the prompt, stay beside a window",
+              [&policy](const std::string& value) -> Result<> {
+                auto reference = kv::policy::ParseReference(value);
+                if (!reference) {
+                  return Forward(reference);
+                }
+                policy.reference = *reference;
+                return {};
+              });
+  line.Option("--kv-positions", "HOW", "of what a window keeps: kept (default) or compact",
+              [&policy](const std::string& value) -> Result<> {
+                auto positions = kv::policy::ParsePositions(value);
+                if (!positions) {
+                  return Forward(positions);
+                }
+                policy.positions = *positions;
+                return {};
+              });
+}
+
 void AddKvOptions(CommandLine& line, KvOptions& kv) {
   line.Option("--kv-type", "TYPE", "keys and values as f16 (default), bf16, q8 or q4",
               SetKvType(kv, &KvOptions::type));
@@ -69,24 +90,7 @@ void AddKvOptions(CommandLine& line, KvOptions& kv) {
                 kv.policy.budget = *size;
                 return {};
               });
-  line.Option("--kv-reference", "N", "so many first tokens, or the prompt, stay beside a window",
-              [&kv](const std::string& value) -> Result<> {
-                auto reference = kv::policy::ParseReference(value);
-                if (!reference) {
-                  return Forward(reference);
-                }
-                kv.policy.reference = *reference;
-                return {};
-              });
-  line.Option("--kv-positions", "HOW", "of what a window keeps: kept (default) or compact",
-              [&kv](const std::string& value) -> Result<> {
-                auto positions = kv::policy::ParsePositions(value);
-                if (!positions) {
-                  return Forward(positions);
-                }
-                kv.policy.positions = *positions;
-                return {};
-              });
+  AddWindowOptions(line, kv.policy);
   line.Option("-ctk,--cache-type-k", "TYPE", "", SetKvType(kv, &KvOptions::keys));
   line.Option("-ctv,--cache-type-v", "TYPE", "", SetKvType(kv, &KvOptions::values));
 }

@@ -54,6 +54,8 @@ void AddEngineOptions(CommandLine& line, EngineFlags& flags, bool with_kv = true
 // What a model is loaded with, and --models-dir.
 void AddMachineOptions(CommandLine& line, EngineFlags& flags, bool with_kv = true);
 void AddKvOptions(CommandLine& line, KvOptions& kv);
+// Those of them that are a window's alone.
+void AddWindowOptions(CommandLine& line, kv::policy::PolicyOptions& policy);
 void AddOutputOptions(CommandLine& line, EngineFlags& flags);
 
 // kUsage where keys and values are to be of different types.

@@ -21,6 +21,7 @@ struct SuiteFlags {
   std::vector<tensor::KvType> types;
   std::vector<kv::policy::PolicyKind> policies;
   std::vector<SizeSpec> budgets;
+  kv::policy::PolicyOptions window;  // what is said of it beside the budget
   bool json = false;
 };
 
@@ -63,6 +64,7 @@ void Declare(CommandLine& line, SuiteFlags& flags) {
               SetList(flags.policies, kv::policy::ParsePolicy));
   line.Option("--kv-budget", "SIZE,...", "of every policy but full: 25% (of the context)",
               SetList(flags.budgets, ParseSize));
+  AddWindowOptions(line, flags.window);
   AddEngineOptions(line, flags.engine, false);
   line.Topic("Output");
   line.Flag("--json", "a JSON array of rows", flags.json);
@@ -74,8 +76,12 @@ std::vector<KvOptions> SetupsOf(const SuiteFlags& flags) {
   for (const tensor::KvType type : flags.types) {
     for (const kv::policy::PolicyKind kind : flags.policies) {
       if (kind != kv::policy::PolicyKind::kFull) {
+        kv::policy::PolicyOptions policy =
+            kind == kv::policy::PolicyKind::kWindow ? flags.window : kv::policy::PolicyOptions();
+        policy.kind = kind;
         for (const SizeSpec& budget : flags.budgets) {
-          setups.push_back({.type = type, .layers = {}, .policy = {kind, budget}});
+          policy.budget = budget;
+          setups.push_back({.type = type, .layers = {}, .policy = policy});
         }
       } else if (type != tensor::KvType::kF16) {
         setups.push_back({.type = type, .layers = {}});
@@ -87,7 +93,9 @@ std::vector<KvOptions> SetupsOf(const SuiteFlags& flags) {
 
 eval::Setup InWords(const KvOptions& kv) {
   const auto& budget = kv.policy.budget;
-  return {.policy = std::string(NameOf(kv.policy.kind)),
+  kv::policy::PolicyOptions rest = kv.policy;
+  rest.budget.reset();
+  return {.policy = rest.Text(),
           .budget = budget ? kv::policy::BudgetText(*budget) : "100%",
           .precision = kv::Precision{.type = *kv.type, .layers = {}}.Text()};
 }
@@ -170,6 +178,10 @@ Result<> RunSuite(CommandLine& line, std::span<const eval::Task> tasks,
       return Fail(ErrorKind::kUsage, "--kv-policy {} wants budgets: --kv-budget 25%,50%",
                   NameOf(kind));
     }
+  }
+  const bool has_window = std::ranges::count(flags.policies, kv::policy::PolicyKind::kWindow) > 0;
+  if (auto checked = kv::policy::Check(flags.window); !checked && !has_window) {
+    return tl::unexpected(checked.error().ForCommandLine());
   }
   if (auto found = FindModel(flags.engine, context); !found) {
     return found;
