@@ -26,8 +26,16 @@ function(plimsoll_folder folder)
 
   if(tests)
     plimsoll_test(${folder}_test SOURCES ${tests} LINKS plimsoll_${folder} ${ARG_TEST_LINKS})
-    # By day the sanitizers' build runs them; kernels also say something about the compiler's code.
-    if(NOT PLIMSOLL_SANITIZE AND NOT folder STREQUAL "kernels")
+    # By day they run in one build: sanitized; kernels, which are not sanitized by day, optimised.
+    set(is_optimised TRUE)
+    if(PLIMSOLL_SANITIZE)
+      set(is_optimised FALSE)
+    endif()
+    set(wants_optimised FALSE)
+    if(folder STREQUAL "kernels")
+      set(wants_optimised TRUE)
+    endif()
+    if(NOT is_optimised STREQUAL wants_optimised)
       plimsoll_by_night(${folder}_test)
     endif()
   endif()
