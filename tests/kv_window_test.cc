@@ -125,20 +125,6 @@ TEST(KvWindow, NeverPassesItsBudget) {
   }
 }
 
-std::string Say(Session& session, std::span<const TokenId> prompt, uint32_t n_forced = 0) {
-  std::string said;
-  auto stats = session.Generate(prompt,
-                                {.sampling = {.temperature = 0},
-                                 .n_predict = n_forced == 0 ? 48 : n_forced,
-                                 .ignore_end = n_forced > 0},
-                                [&](std::string_view text) {
-                                  said += text;
-                                  return true;
-                                });
-  EXPECT_TRUE(stats) << (stats ? "" : stats.error().message);
-  return said;
-}
-
 // What a session held before changes nothing, wherever the next prompt leaves it.
 TEST(KvWindow, AnswersDoNotDependOnWhatTheSessionHeld) {
   for (const auto positions : kAllPositions) {
@@ -216,22 +202,7 @@ class KvWindowBatch : public testing::TestWithParam<kv::policy::Positions> {};
 TEST_P(KvWindowBatch, SaysWhatASessionSays) {
   const auto engine = LoadWith({.n_parallel = 3, .positions = GetParam()});
   const auto alone = LoadWith({.positions = GetParam()});
-  const auto batcher = engine->NewBatcher({.n_parallel = 3}).value();
-  std::vector<std::shared_ptr<batch::Heard>> heard;
-  std::vector<std::vector<TokenId>> prompts;
-  for (const size_t n : {size_t{40}, size_t{700}, size_t{300}}) {
-    prompts.push_back(Text(*engine, n));
-    heard.push_back(std::make_shared<batch::Heard>());
-    batcher->Add(
-        RequestId{n},
-        {.prompt = prompts.back(), .options = {.sampling = {.temperature = 0}, .n_predict = 48}},
-        heard.back(), batch::Clock::now());
-  }
-  batch::Finish(*batcher);
-  for (size_t i = 0; i < prompts.size(); ++i) {
-    EXPECT_EQ(heard[i]->text, Say(*alone->NewSession().value(), prompts[i])) << i;
-  }
-  EXPECT_EQ(engine->ledger().of(memory::Account::kPrefix).bytes, 0U);
+  ExpectBatchSaysWhatSessionsSay(*engine, *alone);
 }
 
 INSTANTIATE_TEST_SUITE_P(Positions, KvWindowBatch, testing::ValuesIn(kAllPositions),

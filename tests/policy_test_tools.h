@@ -2,12 +2,15 @@
 #pragma once
 
 #include <algorithm>
+#include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include "engine/batch/batch_test_tools.h"
 #include "engine/engine.h"
 
 namespace plimsoll::engine {
@@ -39,6 +42,41 @@ inline std::vector<float> AllLogits(Engine& engine, std::span<const TokenId> tok
     done += n;
   }
   return all;
+}
+
+// An answer; of exactly n_forced tokens where that is given.
+inline std::string Say(Session& session, std::span<const TokenId> prompt, uint32_t n_forced = 0) {
+  std::string said;
+  auto stats = session.Generate(prompt,
+                                {.sampling = {.temperature = 0},
+                                 .n_predict = n_forced == 0 ? 48 : n_forced,
+                                 .ignore_end = n_forced > 0},
+                                [&](std::string_view text) {
+                                  said += text;
+                                  return true;
+                                });
+  EXPECT_TRUE(stats) << (stats ? "" : stats.error().message);
+  return said;
+}
+
+// Prompts of several lengths together by the one engine, each by itself by the other.
+inline void ExpectBatchSaysWhatSessionsSay(Engine& engine, Engine& alone) {
+  const auto batcher = engine.NewBatcher({.n_parallel = 3}).value();
+  std::vector<std::shared_ptr<batch::Heard>> heard;
+  std::vector<std::vector<TokenId>> prompts;
+  for (const size_t n : {size_t{40}, size_t{700}, size_t{300}}) {
+    prompts.push_back(Text(engine, n));
+    heard.push_back(std::make_shared<batch::Heard>());
+    batcher->Add(
+        RequestId{n},
+        {.prompt = prompts.back(), .options = {.sampling = {.temperature = 0}, .n_predict = 48}},
+        heard.back(), batch::Clock::now());
+  }
+  batch::Finish(*batcher);
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    EXPECT_EQ(heard[i]->text, Say(*alone.NewSession().value(), prompts[i])) << i;
+  }
+  EXPECT_EQ(engine.ledger().of(memory::Account::kPrefix).bytes, 0U);
 }
 
 }  // namespace plimsoll::engine

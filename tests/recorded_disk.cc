@@ -127,6 +127,8 @@ int OpenRecorded(const char* path, int flags, mode_t mode) {
     const uint64_t file = recording.calls.size() + 1;
     recording.files[StatusOf(fd).st_ino] = file;
     recording.calls.push_back({.kind = Kind::kCreate, .file = file, .name = *name});
+  } else if (const auto file = FileOf(recording, fd); file && (flags & O_TRUNC) != 0) {
+    recording.calls.push_back({.kind = Kind::kTruncate, .file = *file});
   }
   return fd;
 }

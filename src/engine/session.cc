@@ -107,7 +107,8 @@ class EngineSession final : public Session {
   // Of an empty sequence: what stays of it, whose first prompt has so many tokens; 0: of a text
   // that is no prompt.
   [[nodiscard]] Result<> Limit(size_t n_prompt);
-  // One forward pass over at most a chunk. When it fails the sequence is as before.
+  // One forward pass over at most a chunk. When it fails the sequence is as before, or, where
+  // blocks went to make room for it, as short as Keepable says.
   [[nodiscard]] Result<> Step(std::span<const TokenId> tokens, std::span<const uint32_t> wanted,
                               const model::LogitsFn& on_logits);
   // The same, leaving the last token's logits in logits_.
