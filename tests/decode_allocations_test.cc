@@ -49,12 +49,15 @@ TEST(DecodeAllocations, NoneAfterTheFirstToken) {
 // Not even where keys and values go, block after block.
 TEST(DecodeAllocations, NoneWithAPolicy) {
   using kv::policy::PolicyKind;
-  for (const PolicyKind kind : {PolicyKind::kWindow, PolicyKind::kBlock, PolicyKind::kSnap}) {
-    const auto counts =
-        CountsOfDecode({.n_ctx = 256,
-                        .n_threads = 2,
-                        .kv_policy = {.kind = kind, .budget = SizeSpec{.percent = 50}}},
-                       0);
+  for (const PolicyKind kind :
+       {PolicyKind::kWindow, PolicyKind::kBlock, PolicyKind::kSnap, PolicyKind::kArkv}) {
+    const bool quantizes = kind == PolicyKind::kArkv;
+    const auto counts = CountsOfDecode(
+        {.n_ctx = quantizes ? 512U : 256U,
+         .n_threads = 2,
+         .kv = {.type = quantizes ? tensor::KvType::kQ8 : tensor::KvType::kF16, .layers = {}},
+         .kv_policy = {.kind = kind, .budget = SizeSpec{.percent = 50}}},
+        0);
     ASSERT_GE(counts.size(), 20U);
     EXPECT_EQ(counts.back() - counts.front(), 0U) << NameOf(kind);
   }

@@ -23,13 +23,15 @@ PolicyOptions Window(double percent, const kv::policy::Reference& reference = {}
 }
 
 std::unique_ptr<Engine> LoadWith(const PolicyOptions& policy, uint32_t n_parallel,
-                                 std::optional<SizeSpec> memory = std::nullopt) {
+                                 std::optional<SizeSpec> memory = std::nullopt,
+                                 tensor::KvType type = tensor::KvType::kF16) {
   auto engine = Engine::Load({.memory = memory,
                               .n_ctx = kContext,
                               .n_parallel = n_parallel,
                               .n_threads = 1,
                               .prefill_chunk = 128,
                               .batches = true,
+                              .kv = {.type = type, .layers = {}},
                               .kv_policy = policy},
                              {});
   EXPECT_TRUE(engine) << (engine ? "" : engine.error().message);
@@ -130,6 +132,47 @@ TEST(KvPolicyOfARequest, IsThatOfItsAnswerAlone) {
       EXPECT_EQ(batcher->totals().n_started_under[static_cast<size_t>(PolicyKind::kWindow)], 4U);
     }
   }
+}
+
+// Where keys and values are quantized, beside others that have all of theirs so, and under a
+// server's own policy; where they are not, it is refused.
+TEST(KvPolicyOfARequest, ArkvGoesWhereKeysAreQuantized) {
+  const auto arkv = [](double percent) {
+    return PolicyOptions{.kind = PolicyKind::kArkv, .budget = SizeSpec{.percent = percent}};
+  };
+  constexpr auto kQ8 = tensor::KvType::kQ8;
+  std::vector<std::string> expected;
+  for (const PolicyOptions& own : {arkv(25), PolicyOptions{}, arkv(50)}) {
+    const auto engine = LoadWith(own, 1, std::nullopt, kQ8);
+    const auto session = engine->NewSession().value();
+    const auto request = Request(*engine, 300, std::nullopt);
+    std::string& said = expected.emplace_back();
+    EXPECT_TRUE(session->Generate(request.prompt, request.options, [&](std::string_view text) {
+      said += text;
+      return true;
+    }));
+  }
+  EXPECT_NE(expected[0], expected[1]);
+  for (const PolicyOptions& own : {PolicyOptions{}, arkv(60)}) {
+    const auto engine = LoadWith(own, 3, std::nullopt, kQ8);
+    const auto batcher = engine->NewBatcher({.n_parallel = 3}).value();
+    std::vector<std::shared_ptr<Heard>> heard;
+    for (const PolicyOptions& asked : {arkv(25), PolicyOptions{}, arkv(50)}) {
+      heard.push_back(std::make_shared<Heard>());
+      batcher->Add(heard.size(), Request(*engine, 300, asked), heard.back(), batch::Clock::now());
+    }
+    batch::Finish(*batcher);
+    for (size_t i = 0; i < heard.size(); ++i) {
+      EXPECT_EQ(heard[i]->text, expected[i]) << own.Text() << " " << i;
+    }
+    EXPECT_EQ(batcher->totals().n_started_under[static_cast<size_t>(PolicyKind::kArkv)], 2U);
+  }
+  const auto engine = LoadWith({}, 1);
+  const auto batcher = engine->NewBatcher({.n_parallel = 1}).value();
+  const auto refused = batcher->EvictionOf(Request(*engine, 300, arkv(50)));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().option, "policy");
+  EXPECT_NE(refused.error().text.find("has to be q8 or q4"), std::string::npos);
 }
 
 TEST(KvPolicyOfARequest, OnlyWhatKeepsEverythingIsShared) {

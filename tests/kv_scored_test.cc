@@ -46,12 +46,18 @@ std::unique_ptr<Engine> LoadWith(const Way& way) {
 
 class KvScored : public testing::TestWithParam<PolicyKind> {
  protected:
-  // Of the bundled model's context, less the block that the queries take.
-  static constexpr uint32_t kBudgetTokens = kContext / 4 - kv::kBlockTokens;
+  // With a quarter of the bundled model's context so many are there as they would be with all of
+  // it: less the block that the queries take; of kArkv the originals, of which there are three.
+  static uint32_t TokensLikeFull() {
+    return GetParam() == PolicyKind::kArkv ? 3 * kv::kBlockTokens : kContext / 4 - kv::kBlockTokens;
+  }
 
   // With the policy that is tested.
   static std::unique_ptr<Engine> LoadSome(Way way = {}) {
     way.policy = GetParam();
+    if (way.policy == PolicyKind::kArkv) {
+      way.type = tensor::KvType::kQ8;
+    }
     return LoadWith(way);
   }
 };
@@ -73,23 +79,25 @@ TEST_P(KvScored, ThreadsChunksPiecesAndKernelsChangeNoBit) {
 // In four bits the open blocks and those of queries take more of a budget. Snap, which would have
 // to move quantized keys, is refused: SnapWantsKeysThatCanMoveOneByOne.
 TEST(KvScoredBlocks, ChunksAndPiecesChangeNoBitOfQuantizedOnes) {
-  Way way = {.budget = SizeSpec{.percent = 50}, .type = tensor::KvType::kQ4};
-  const auto engine = LoadWith(way);
-  const auto tokens = Text(*engine, 700);
-  const auto expected = AllLogits(*engine, tokens, {700});
-  EXPECT_EQ(AllLogits(*engine, tokens, {490, 1, 40, 95}), expected);
-  way.prefill_chunk = 37;
-  EXPECT_EQ(AllLogits(*LoadWith(way), tokens, {700}), expected);
+  for (const PolicyKind kind : {PolicyKind::kBlock, PolicyKind::kArkv}) {
+    Way way = {.policy = kind, .budget = SizeSpec{.percent = 50}, .type = tensor::KvType::kQ4};
+    const auto engine = LoadWith(way);
+    const auto tokens = Text(*engine, 700);
+    const auto expected = AllLogits(*engine, tokens, {700});
+    EXPECT_EQ(AllLogits(*engine, tokens, {490, 1, 40, 95}), expected);
+    way.prefill_chunk = 37;
+    EXPECT_EQ(AllLogits(*LoadWith(way), tokens, {700}), expected);
+  }
 }
 
 TEST_P(KvScored, IsLikeFullUntilTheBudgetIsUsedUp) {
   const auto engine = LoadSome();
   const auto full = LoadWith({.budget = std::nullopt});
-  const auto tokens = Text(*engine, kBudgetTokens + 1);
+  const auto tokens = Text(*engine, TokensLikeFull() + 1);
   const auto some = AllLogits(*engine, tokens, {512});
   const auto all = AllLogits(*full, tokens, {512});
   const size_t vocab_size = all.size() / tokens.size();
-  const size_t n_same = kBudgetTokens * vocab_size;
+  const size_t n_same = TokensLikeFull() * vocab_size;
   EXPECT_TRUE(std::equal(some.begin(), some.begin() + static_cast<ptrdiff_t>(n_same), all.begin()));
   EXPECT_FALSE(std::equal(some.begin(), some.end(), all.begin()));
 }
@@ -98,7 +106,7 @@ TEST_P(KvScored, NeverPassesItsBudget) {
   const auto full = LoadWith({.budget = std::nullopt});
   const auto whole = full->NewSession();
   const uint64_t whole_bytes = full->ledger().of(memory::Account::kKv).high_water_bytes;
-  for (const uint32_t percent : {13U, 25U, 50U}) {
+  for (const uint32_t percent : {16U, 25U, 50U}) {
     const auto engine = LoadSome({.budget = SizeSpec{.percent = static_cast<double>(percent)}});
     const auto tokens = Text(*engine, 1000);
     (void)AllLogits(*engine, tokens, {900, 1});
@@ -130,7 +138,8 @@ TEST_P(KvScored, ABatchSaysWhatASessionSays) {
   ExpectBatchSaysWhatSessionsSay(*engine, *alone);
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, KvScored, testing::Values(PolicyKind::kBlock, PolicyKind::kSnap),
+INSTANTIATE_TEST_SUITE_P(Kinds, KvScored,
+                         testing::Values(PolicyKind::kBlock, PolicyKind::kSnap, PolicyKind::kArkv),
                          [](const auto& kind) { return std::string(NameOf(kind.param)); });
 
 // Windows, sinks, groups of heads, latents.
@@ -147,11 +156,12 @@ TEST(KvScoredModels, ScoresGiveTheSameBitsOnEveryArchitecture) {
     for (uint32_t i = 0; i < 640; ++i) {
       tokens.push_back(static_cast<TokenId>(i * i * 31 % spec.vocab_size));
     }
-    for (const PolicyKind kind : {PolicyKind::kBlock, PolicyKind::kSnap}) {
+    for (const PolicyKind kind : {PolicyKind::kBlock, PolicyKind::kSnap, PolicyKind::kArkv}) {
       if (kind == PolicyKind::kSnap && spec.window() > 0) {
         continue;
       }
       Way way = {.model = file, .policy = kind, .budget = SizeSpec{.percent = 50}};
+      way.type = kind == PolicyKind::kArkv ? tensor::KvType::kQ8 : tensor::KvType::kF16;
       const auto expected = AllLogits(*LoadWith(way), tokens, {640});
       way.prefill_chunk = 37;
       way.n_threads = 2;
@@ -190,6 +200,42 @@ TEST(KvScoredOptions, SnapWantsKeysThatCanMoveOneByOne) {
   options.n_ctx = 512;  // which the window never cuts
   EXPECT_TRUE(Engine::Load(options, {}));
   std::filesystem::remove(file);
+}
+
+TEST(KvScoredOptions, ArkvWantsATypeToQuantizeTo) {
+  const auto load = [](const kv::Precision& precision, double percent) {
+    return Engine::Load(
+        {.n_ctx = kContext,
+         .kv = precision,
+         .kv_policy = {.kind = PolicyKind::kArkv, .budget = SizeSpec{.percent = percent}}},
+        {});
+  };
+  for (const tensor::KvType type : {tensor::KvType::kF16, tensor::KvType::kBF16}) {
+    const auto engine = load({.type = type, .layers = {}}, 50);
+    ASSERT_FALSE(engine);
+    EXPECT_EQ(engine.error().kind, ErrorKind::kUsage);
+    EXPECT_NE(engine.error().message.find("--kv-policy can't be arkv where keys and values are in "
+                                          "16 bits throughout"),
+              std::string::npos);
+  }
+  // One layer is enough.
+  EXPECT_TRUE(load({.layers = {{.first = 3, .last = 3, .type = tensor::KvType::kQ8}}}, 50));
+  const auto low = load({.type = tensor::KvType::kQ8, .layers = {}}, 14);
+  ASSERT_FALSE(low);
+  EXPECT_NE(low.error().message.find("--kv-budget is too low: a sequence needs 306 KiB (of 2.00 "
+                                     "MiB for 1024 tokens)"),
+            std::string::npos)
+      << low.error().message;
+}
+
+// With room for everything nothing is quantized, and every bit is that of f16.
+TEST(KvScoredOptions, ArkvWithRoomForAllIsLikeFull) {
+  const auto engine = LoadWith({.policy = PolicyKind::kArkv,
+                                .budget = SizeSpec{.percent = 110},
+                                .type = tensor::KvType::kQ8});
+  const auto full = LoadWith({.budget = std::nullopt});
+  const auto tokens = Text(*engine, 700);
+  EXPECT_EQ(AllLogits(*engine, tokens, {512}), AllLogits(*full, tokens, {512}));
 }
 
 TEST(KvScoredOptions, ABudgetHasRoomForTheQueries) {

@@ -71,8 +71,7 @@ void AddKvOptions(CommandLine& line, KvOptions& kv) {
                 return {};
               });
   line.Flag("--kv-rotate", "turn quantized keys, so that no channel stands out", kv.rotate);
-  line.Option("--kv-policy", "NAME",
-              "which keys and values stay: full (default), window, block, snap",
+  line.Option("--kv-policy", "NAME", "which stay: full (default), window, block, snap, arkv",
               [&kv](const std::string& value) -> Result<> {
                 auto kind = kv::policy::ParsePolicy(value);
                 if (!kind) {

@@ -263,6 +263,10 @@ TEST(RunCommand, KeysAndValuesHaveTheTypeThatIsAsked) {
                           "--kv-reference", "100"}),
             0);
   EXPECT_EQ(windowed.script.loaded.kv_policy.Text(), "window 25% reference 100");
+  EXPECT_EQ(windowed.Run(
+                {"run", "-p", "x", "--kv-policy", "arkv", "--kv-budget", "25%", "--kv-type", "q4"}),
+            0);
+  EXPECT_EQ(windowed.script.loaded.kv_policy.Text(), "arkv 25%");
 
   const auto refused = [](std::vector<std::string> options) {
     Program program;
@@ -271,7 +275,7 @@ TEST(RunCommand, KeysAndValuesHaveTheTypeThatIsAsked) {
     return program.err.str();
   };
   EXPECT_THAT(refused({"--kv-policy", "snip"}),
-              HasSubstr("\"snip\" is not one of full, window, block, snap"));
+              HasSubstr("\"snip\" is not one of full, window, block, snap, arkv"));
   EXPECT_THAT(refused({"--kv-policy", "window"}),
               HasSubstr("--kv-budget is wanted by the policy window: 25%"));
   EXPECT_THAT(refused({"--kv-budget", "25%"}), HasSubstr("goes with a policy"));

@@ -17,7 +17,7 @@
 #include "kernels/kernels.h"
 #include "kernels/team.h"
 #include "kv/block_pool.h"
-#include "kv/policy/eviction.h"
+#include "kv/policy/policy_options.h"
 #include "memory/ledger.h"
 #include "memory/trace/recorder.h"
 #include "model/model.h"
@@ -48,11 +48,9 @@ struct EngineState {
   KvDiskOptions kv_disk;
   std::function<void(std::string_view)> on_note;
 
-  // Beside the blocks of its slots: a sequence's open ones and those of its queries.
+  // As kv::policy::BlocksBeside.
   [[nodiscard]] uint32_t BlocksBeside(const std::optional<kv::policy::Eviction>& policy) const {
-    const kv::BlockLayout& layout = kv_pool->layout();
-    const bool is_scored = policy && policy->is_scored();
-    return layout.n_open_blocks() + (is_scored ? layout.n_query_blocks() : 0);
+    return static_cast<uint32_t>(kv::policy::BlocksBeside(kv_pool->layout(), policy));
   }
   // The most that a sequence has, these included.
   [[nodiscard]] uint64_t BlocksOfSequence() const {

@@ -57,6 +57,8 @@ Result<FittedModel> OpenWithChunk(const formats::Catalogue& catalogue, kernels::
     return tl::unexpected(eviction.error().ForCommandLine());
   }
   needs->eviction = *eviction;
+  const kv::BlockLayout layout = (*model)->KvLayout();
+  needs->kv_beside = kv::policy::BlocksBeside(layout, needs->eviction) * layout.block_bytes();
   needs->scorer_slots = ScorerSlots(needs->eviction, options.batches, n_ctx);
   if (needs->scorer_slots > 0) {
     needs->scorer = (*model)->ScorerBytes(needs->scorer_slots);
@@ -65,7 +67,7 @@ Result<FittedModel> OpenWithChunk(const formats::Catalogue& catalogue, kernels::
     needs->index += options.packed->memory_bytes();
   }
   if (options.kv_disk_bytes > 0) {
-    const uint64_t block_bytes = (*model)->KvLayout().block_bytes();
+    const uint64_t block_bytes = layout.block_bytes();
     needs->disk = kv::BlockStore::TableBytes(options.kv_disk_bytes, block_bytes) +
                   kv::BlockStore::BufferBytes(block_bytes);
   }

@@ -48,19 +48,13 @@ uint64_t BlocksKept(const LineNeeds& needs) {
   return needs.eviction ? std::min<uint64_t>(n_whole, needs.eviction->budget()) : n_whole;
 }
 
-// Of a sequence, beside those.
-uint64_t BytesBeside(const LineNeeds& needs) {
-  const bool is_scored = needs.eviction && needs.eviction->is_scored();
-  return needs.model.kv_open + (is_scored ? needs.model.kv_queries : 0);
-}
-
 MemoryPlan PlanFor(const LineNeeds& needs, Residence residence) {
   const model::WeightBytes& weights = ResidentWeights(needs.model, residence);
   const uint64_t n_blocks = needs.n_parallel * BlocksKept(needs);
   return {.dense = weights.weights,
           .vocab = weights.vocab + needs.tokenizer_bytes,
           .experts = weights.experts,
-          .kv = n_blocks * needs.model.kv_block + needs.n_parallel * BytesBeside(needs),
+          .kv = n_blocks * needs.model.kv_block + needs.n_parallel * needs.kv_beside,
           .scratch = needs.model.scratch + needs.scorer + kRounding,
           .requests = needs.batches ? prefix::PrefixTree::BytesFor(n_blocks) : 0,
           .disk = needs.disk};

@@ -23,6 +23,7 @@ struct HeadShape {
 constexpr HeadShape kHeads[] = {{40, 40},   {64, 64},   {80, 80}, {96, 96}, {112, 112}, {128, 128},
                                 {192, 128}, {256, 256}, {16, 24}, {33, 17}, {576, 512}};
 constexpr uint16_t kF16Nan = 0x7E00;
+constexpr size_t kF16Offset = 64;
 constexpr size_t kGap = 3;  // floats between the rows of one token and the next one's
 
 // Keys, values, queries and everything else of one call.
@@ -113,8 +114,9 @@ class Problem {
     args.v_stride = args.k_stride;
   }
 
-  // Quantizes all blocks but the last, which the tokens are in, as a sequence has them.
-  void Quantize(Random& random, tensor::KvType type, bool values_in_keys) {
+  // Quantizes all blocks but the last, which the tokens are in, as a sequence has them; and but
+  // some others, one in `n_to_one`, of which the F16 form is elsewhere.
+  void Quantize(Random& random, tensor::KvType type, bool values_in_keys, uint32_t n_to_one) {
     using tensor::KvScaling;
     const tensor::KvPanel keys = {
         type, values_in_keys ? KvScaling::kPerToken : KvScaling::kPerChannel, args.head_dim_k};
@@ -128,18 +130,15 @@ class Problem {
     for (size_t b = 0; b < blocks_.size(); ++b) {
       Buffer rows = F16Rows(random, args.head_dim_k);
       Buffer value_rows = F16Rows(random, args.head_dim_v);
-      if (b + 1 == blocks_.size()) {
-        args.open = {.idx = static_cast<uint32_t>(b),
-                     .keys = panels.emplace_back(std::move(rows)).data(),
-                     .values = values_in_keys ? panels.back().data() : nullptr,
-                     .value_stride = size_t{args.head_dim_k} * 2};
-        if (!values_in_keys) {
-          args.open.values = panels.emplace_back(std::move(value_rows)).data();
-          args.open.value_stride = size_t{args.head_dim_v} * 2;
-        }
+      if (b + 1 == blocks_.size() || (n_to_one > 0 && random.OneIn(n_to_one))) {
+        f16_keys_.push_back(panels.emplace_back(BehindGap(rows)).data());
+        f16_values_.push_back(values_in_keys ? f16_keys_.back()
+                                             : panels.emplace_back(BehindGap(value_rows)).data());
         blocks.push_back(nullptr);
-        break;
+        continue;
       }
+      f16_keys_.push_back(nullptr);
+      f16_values_.push_back(nullptr);
       std::byte* panel = panels.emplace_back(args.k_offset + keys.bytes() + values.bytes()).data();
       QuantizePanel(keys, rows.as<uint16_t>(), panel + args.k_offset);
       if (!values_in_keys) {
@@ -150,6 +149,14 @@ class Problem {
     memory_ = std::move(panels);
     blocks_ = std::move(blocks);
     args.blocks = blocks_.data();
+    const uint32_t first = n_to_one > 0 ? 0 : static_cast<uint32_t>(blocks_.size() - 1);
+    args.f16 = {.first = first,
+                .n = static_cast<uint32_t>(blocks_.size()) - first,
+                .keys = f16_keys_.data() + first,
+                .values = f16_values_.data() + first,
+                .k_offset = kF16Offset,
+                .v_offset = kF16Offset,
+                .value_stride = size_t{values_in_keys ? args.head_dim_k : args.head_dim_v} * 2};
   }
 
   void UseSinks() { args.sinks = sinks_.data(); }
@@ -190,6 +197,11 @@ class Problem {
     }
     return rows;
   }
+  static Buffer BehindGap(const Buffer& rows) {
+    Buffer behind(kF16Offset + rows.size());
+    std::memcpy(behind.data() + kF16Offset, rows.data(), rows.size());
+    return behind;
+  }
   static bool Sees(const VisibleSlots& v, uint32_t slot) {
     return slot >= v.begin && slot < v.end &&
            (v.mask == nullptr || (v.mask[slot / 32] >> (slot % 32) & 1) != 0);
@@ -205,6 +217,7 @@ class Problem {
   std::vector<std::vector<uint32_t>> masks_;
   std::vector<Buffer> memory_;
   std::vector<const std::byte*> blocks_;
+  std::vector<const std::byte*> f16_keys_, f16_values_;
 
  public:
   AttentionArgs args;  // without `visible`, `out` and `workspace`
@@ -330,7 +343,7 @@ TEST_P(AttentionEquality, BlocksInBFloat16) {
 
 // Few rows, which read codes, and many, which read floats; heads that do not fill a group; whatever
 // hides slots or bends scores.
-TEST_P(AttentionEquality, QuantizedBlocksBehindAnOpenOne) {
+TEST_P(AttentionEquality, QuantizedBlocksBesideOthersInF16) {
   Random random(19);
   for (const tensor::KvType type : {tensor::KvType::kQ8, tensor::KvType::kQ4}) {
     for (int i = 0; i < 160; ++i) {
@@ -351,7 +364,7 @@ TEST_P(AttentionEquality, QuantizedBlocksBehindAnOpenOne) {
       if (random.OneIn(3)) {
         problem.UseSinks();
       }
-      problem.Quantize(random, type, values_in_keys);
+      problem.Quantize(random, type, values_in_keys, random.Below(4));
       Check(problem, std::string(NameOf(type)) + ", case " + std::to_string(i) + ", head " +
                          std::to_string(head.k) + "/" + std::to_string(head.v));
     }

@@ -58,14 +58,26 @@ struct VisibleSlots {
   const uint32_t* mask = nullptr;
 };
 
-// A block that is being filled has its keys and values in F16 where the others are quantized.
-struct OpenBlock {
-  static constexpr uint32_t kNone = ~0U;
-
-  uint32_t idx = kNone;
-  const std::byte* keys = nullptr;  // of slot 0; the next one's are head_dim_k elements behind
-  const std::byte* values = nullptr;
+// Blocks whose keys and values are in F16 where the others are quantized: of those from `first` on,
+// for which there are entries, those whose entries are not null.
+struct F16Blocks {
+  uint32_t first = 0;
+  uint32_t n = 0;
+  const std::byte* const* keys = nullptr;    // [n]; the key of slot 0 is k_offset bytes behind, the
+  const std::byte* const* values = nullptr;  // next one's head_dim_k elements; [n], null as keys
+  size_t k_offset = 0;
+  size_t v_offset = 0;
   size_t value_stride = 0;  // bytes from a slot's value to the next one's
+
+  [[nodiscard]] bool Has(uint32_t block) const {
+    return block >= first && block - first < n && keys[block - first] != nullptr;
+  }
+  [[nodiscard]] const std::byte* KeysOf(uint32_t block) const {
+    return keys[block - first] + k_offset;
+  }
+  [[nodiscard]] const std::byte* ValuesOf(uint32_t block) const {
+    return values[block - first] + v_offset;
+  }
 };
 
 // Attention of some tokens of one sequence over one KV head: `n_group` query heads share its keys
@@ -94,7 +106,7 @@ struct AttentionArgs {
   size_t v_offset = 0;
   size_t k_stride = 0;
   size_t v_stride = 0;
-  OpenBlock open;                         // instead of that of its index
+  F16Blocks f16;                          // instead of those of their indices
   const VisibleSlots* visible = nullptr;  // [n_tokens]
 
   float* out = nullptr;  // token t: [n_group][head_dim_v] at out + t * out_stride

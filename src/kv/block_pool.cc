@@ -28,6 +28,7 @@ BlockLayout::BlockLayout(std::vector<Layer> layers) : layers_(std::move(layers))
   }
   PlaceOpenBlocks();
   PlaceQueryBlocks();
+  PlaceOriginals();
 }
 
 void BlockLayout::PlaceOpenBlocks() {
@@ -53,6 +54,33 @@ void BlockLayout::PlaceQueryBlocks() {
     sizes.insert(sizes.end(), layer.n_heads, OpenBytes(layer.head_dim_k));
   }
   n_query_blocks_ = PlaceInBlocks(sizes, query_places_);
+}
+
+// Rows that would lie before their codes where these are larger, as with very short heads, go to
+// the place: so codes can be made of rows in this order, one head behind the other.
+void BlockLayout::PlaceOriginals() {
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    first_original_.push_back(original_places_.size());
+    const Layer& layer = layers_[i];
+    const KvPanel panels[] = {k_panel(i), v_panel(i)};
+    uint64_t in_block = layer_offsets_[i];
+    uint64_t beside = 0;
+    bool fits = true;
+    const uint64_t end = in_block + layer.n_kv_heads * (panels[0].bytes() + panels[1].bytes());
+    for (const KvPanel& panel : panels) {
+      const uint64_t bytes = OpenBytes(panel.dim);
+      for (uint32_t head = 0; panel.dim > 0 && head < layer.n_kv_heads; ++head) {
+        fits = fits && bytes >= panel.bytes() && in_block + bytes <= end;
+        uint64_t& at = fits ? in_block : beside;
+        original_places_.push_back({.in_block = fits, .offset = at});
+        at += bytes;
+      }
+    }
+    n_quantized_layers_ += is_quantized(i) ? 1U : 0U;
+    original_bytes_ = std::max(original_bytes_, is_quantized(i) ? beside : 0);
+    whole_block_bytes_ += AlignUp(
+        layer.n_kv_heads * (OpenBytes(panels[0].dim) + OpenBytes(panels[1].dim)), kLayerAlignment);
+  }
 }
 
 // A block is as large as the largest of them: that is more than it needs itself only where a model

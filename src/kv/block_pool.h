@@ -70,6 +70,33 @@ class BlockLayout {
   [[nodiscard]] Place queries(size_t layer_idx, uint32_t head) const {
     return query_places_[first_query_[layer_idx] + head];
   }
+  // Where the 32 rows of F16 of a head's keys or values are that a quantized layer keeps whole
+  // (kv/originals.h): so far into the block, in the part that would have the layer's codes, or so
+  // far into a place of original_bytes() beside it. Keys of all heads come before their values, and
+  // what is in the block comes first; a row there never lies before its codes.
+  struct OriginalPlace {
+    bool in_block = false;
+    uint64_t offset = 0;
+  };
+  [[nodiscard]] OriginalPlace original_k(size_t layer_idx, uint32_t kv_head) const {
+    return original_places_[first_original_[layer_idx] + kv_head];
+  }
+  [[nodiscard]] OriginalPlace original_v(size_t layer_idx, uint32_t kv_head) const {
+    const Layer& some = layers_[layer_idx];
+    return original_k(layer_idx, kv_head + (some.values_in_keys ? 0 : some.n_kv_heads));
+  }
+  [[nodiscard]] uint64_t original_bytes() const { return original_bytes_; }
+  // Such places in a block; 0: one is larger than a block.
+  [[nodiscard]] uint32_t originals_per_block() const {
+    return original_bytes_ == 0 ? 0 : static_cast<uint32_t>(block_bytes_ / original_bytes_);
+  }
+  [[nodiscard]] uint32_t n_quantized_layers() const { return n_quantized_layers_; }
+  // Blocks with places for n of the blocks of each quantized layer. There is one in a block.
+  [[nodiscard]] uint64_t BlocksForOriginals(uint64_t n) const {
+    return (n * n_quantized_layers_ + originals_per_block() - 1) / originals_per_block();
+  }
+  // What block_bytes() would be with 16 bits in every layer.
+  [[nodiscard]] uint64_t whole_block_bytes() const { return whole_block_bytes_; }
   // Blocks that a sequence of so many tokens has, open ones included.
   [[nodiscard]] uint64_t BlocksOfSequence(uint64_t n_tokens) const {
     return (n_tokens + kBlockTokens - 1) / kBlockTokens + (n_tokens > 0 ? n_open_blocks_ : 0);
@@ -78,6 +105,7 @@ class BlockLayout {
  private:
   void PlaceOpenBlocks();
   void PlaceQueryBlocks();
+  void PlaceOriginals();
   // One behind another, each whole in one block; how many blocks that takes.
   uint32_t PlaceInBlocks(std::span<const uint64_t> sizes, std::vector<Place>& places);
 
@@ -90,6 +118,11 @@ class BlockLayout {
   std::vector<size_t> first_query_;  // by layer, into query_places_
   std::vector<Place> query_places_;
   uint32_t n_query_blocks_ = 0;
+  std::vector<size_t> first_original_;  // by layer, into original_places_
+  std::vector<OriginalPlace> original_places_;
+  uint64_t original_bytes_ = 0;
+  uint32_t n_quantized_layers_ = 0;
+  uint64_t whole_block_bytes_ = 0;
 };
 
 // Reference-counted blocks. Beside the sequences that refer to a block a cache may keep it: then it

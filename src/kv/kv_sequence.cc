@@ -18,8 +18,10 @@ class KvSequence::Saved final : public StateSnapshot {
         blocks_(parts.blocks.begin(), parts.blocks.end()),
         positions_(parts.positions.begin(), parts.positions.end()),
         open_blocks_(parts.open_blocks.begin(), parts.open_blocks.end()),
+        originals_(parts.originals.begin(), parts.originals.end()),
         open_idx_(parts.open_idx),
         n_dropped_(parts.n_dropped),
+        n_rounds_(parts.n_rounds),
         moved_(parts.moved) {
     ForEachBlock([this](BlockId block) { pool_.AddReference(block); });
   }
@@ -30,7 +32,14 @@ class KvSequence::Saved final : public StateSnapshot {
   }
 
   [[nodiscard]] Parts parts() const {
-    return {blocks_, positions_, open_blocks_, open_idx_, n_dropped_, moved_};
+    return {.blocks = blocks_,
+            .positions = positions_,
+            .open_blocks = open_blocks_,
+            .originals = originals_,
+            .open_idx = open_idx_,
+            .n_dropped = n_dropped_,
+            .n_rounds = n_rounds_,
+            .moved = moved_};
   }
 
  private:
@@ -44,8 +53,10 @@ class KvSequence::Saved final : public StateSnapshot {
   std::vector<BlockId> blocks_;
   std::vector<uint32_t> positions_;
   std::vector<BlockId> open_blocks_;
+  std::vector<uint32_t> originals_;
   uint32_t open_idx_;
   uint32_t n_dropped_;
+  uint32_t n_rounds_;
   std::optional<Moved> moved_;
 };
 
@@ -70,12 +81,22 @@ void KvSequence::LimitTo(const policy::Eviction& eviction, policy::SlotScorer* s
     block_scores_.emplace(eviction.budget());
   } else if (eviction.kind() == policy::PolicyKind::kSnap) {
     gatherer_.emplace(eviction.budget());
+  } else if (eviction.kind() == policy::PolicyKind::kArkv) {
+    block_scores_.emplace(eviction.budget());
+    originals_.emplace(layout(), eviction.n_originals(), eviction.budget());
+    choice_.emplace(layout().n_layers(), eviction.budget(), eviction.n_originals());
+    original_memory_.reserve(originals_->n_memory_blocks());
   }
 }
 
 uint32_t KvSequence::DroppedOf(uint32_t n_tokens) const {
   const auto n_begun = static_cast<uint32_t>(BlockPool::BlocksFor(n_tokens));
   return eviction_ ? eviction_->Dropped(n_begun) * kBlockTokens : 0;
+}
+
+uint32_t KvSequence::RoundsOf(uint32_t n_tokens) const {
+  const auto n_begun = static_cast<uint32_t>(BlockPool::BlocksFor(n_tokens));
+  return eviction_ ? eviction_->Rounds(n_begun) : 0;
 }
 
 // What is left of the last block goes with the blocks that were there when it was begun; blocks are
@@ -106,7 +127,7 @@ bool KvSequence::Evict(uint32_t n_blocks) {
       break;
     }
     case policy::PolicyKind::kBlock: {
-      block_scores_->Clear();
+      block_scores_->Clear(blocks_.size());
       scorer_->Score(*this, [this](size_t /*layer*/, std::span<const float> scores) {
         block_scores_->AddLayer(scores);
       });
@@ -116,6 +137,8 @@ bool KvSequence::Evict(uint32_t n_blocks) {
     }
     case policy::PolicyKind::kSnap:
       return GatherSlots(n_blocks);
+    case policy::PolicyKind::kArkv:
+      return QuantizeSome(n_blocks);
   }
   return true;
 }
@@ -134,10 +157,38 @@ bool KvSequence::GatherSlots(uint32_t n_gone) {
   return true;
 }
 
-uint64_t KvSequence::BlocksToGather(uint32_t n) const {
+bool KvSequence::QuantizeSome(uint32_t n_gone) {
+  block_scores_->Clear(blocks_.size());
+  choice_->Clear();
+  scorer_->ScoreAndWeigh(*this, [this](size_t layer, std::span<const float> scores, float weight) {
+    block_scores_->AddLayer(scores);
+    choice_->AddLayer(layer, block_scores_->layer(), weight);
+  });
+  const auto gone = block_scores_->Lowest(n_gone);
+  const size_t n_kept = layout().n_quantized_layers() * (eviction_->n_kept_originals() - 1);
+  const auto chosen = choice_->ToQuantize(*originals_, blocks_.size(), gone, n_kept);
+  for (const policy::LayerBlock& one : chosen) {
+    if (!pool_.IsWritableFrom(blocks_[one.block], 0) && !Unshare(one.block)) {
+      return false;
+    }
+  }
+  scorer_->Quantize(*this, chosen);
+  for (const policy::LayerBlock& one : chosen) {
+    originals_->Remove(one.layer_idx, one.block);
+  }
+  DropBlocks([&](uint32_t i) { return std::ranges::binary_search(gone, i); });
+  return true;
+}
+
+uint64_t KvSequence::BlocksToRewrite(uint32_t n) const {
+  if ((!gatherer_ && !originals_) || RoundsOf(n_tokens() + n) == n_rounds_) {
+    return 0;
+  }
   const uint32_t n_gone = (DroppedOf(n_tokens() + n) - n_dropped_) / kBlockTokens;
+  // What is gathered lies behind the first block; what is quantized can be any but that.
+  const size_t end = originals_ ? blocks_.size() : blocks_.size() - 1 - n_gone;
   uint64_t n_shared = 0;
-  for (size_t i = 1; gatherer_ && n_gone > 0 && i + 1 + n_gone < blocks_.size(); ++i) {
+  for (size_t i = 1; i < end; ++i) {
     n_shared += pool_.IsWritableFrom(blocks_[i], 0) ? 0U : 1U;
   }
   return n_shared;
@@ -151,6 +202,9 @@ void KvSequence::DropBlocks(const Goes& goes) {
     if (goes(i)) {
       pool_.DropReference(blocks_[i]);
       n_dropped_ += kBlockTokens;
+      if (originals_) {
+        originals_->RemoveBlock(i);
+      }
       continue;
     }
     if (i == old_open_idx) {
@@ -159,6 +213,9 @@ void KvSequence::DropBlocks(const Goes& goes) {
     if (i != n_left) {
       blocks_[n_left] = blocks_[i];
       block_table_[n_left] = block_table_[i];
+      if (originals_) {
+        originals_->MoveBlock(i, n_left);
+      }
       std::copy_n(positions_.data() + size_t{i} * kBlockTokens, kBlockTokens,
                   positions_.data() + size_t{n_left} * kBlockTokens);
     }
@@ -205,10 +262,11 @@ AppendOutcome KvSequence::Append(uint32_t n, uint32_t first_position) {
     return AppendOutcome::kNoRoom;
   }
   Invariant(n <= AppendRoom(), "tokens are appended as far as the budget has room");
-  if (const uint32_t n_more = DroppedOf(n_tokens() + n) - n_dropped_; n_more > 0) {
-    if (!Evict(n_more / kBlockTokens)) {
+  if (const uint32_t n_rounds = RoundsOf(n_tokens() + n); n_rounds > n_rounds_) {
+    if (!Evict((DroppedOf(n_tokens() + n) - n_dropped_) / kBlockTokens)) {
       return AppendOutcome::kNoRoom;
     }
+    n_rounds_ = n_rounds;
   }
   const auto old_slots = static_cast<uint32_t>(positions_.size());
   if (!UnshareLastBlock() || !UnshareMovedBlocks() || !OwnOpenBlocks()) {
@@ -222,6 +280,10 @@ AppendOutcome KvSequence::Append(uint32_t n, uint32_t first_position) {
       return AppendOutcome::kNoRoom;
     }
     PushBlock(*block);
+    if (originals_) {
+      originals_->Add(static_cast<uint32_t>(blocks_.size() - 1));
+      originals_->Point(static_cast<uint32_t>(blocks_.size() - 1), pool_.Data(*block));
+    }
   }
   const uint32_t n_before = is_compact() ? n_dropped_ : 0;
   for (uint32_t i = 0; i < n; ++i) {
@@ -242,7 +304,7 @@ uint64_t KvSequence::BlocksToAppend(uint32_t n) const {
   return (n_blocks > blocks_.size() ? n_blocks - blocks_.size() : 0) +
          (moves ? SharedBlocksBehind((n_dropped - n_dropped_) / kBlockTokens) : 0U) +
          (SharesPartOfABlock() ? 1 : 0) + (LacksOpenBlocks() ? n_blocks_beside() : 0) +
-         BlocksToGather(n);
+         BlocksToRewrite(n);
 }
 
 bool KvSequence::LacksOpenBlocks() const {
@@ -270,10 +332,25 @@ bool KvSequence::OwnOpenBlocks() {
   DropOpenBlocks();
   open_blocks_ = std::move(own);
   open_idx_ = open_idx;
+  PointToOriginals();
   return true;
 }
 
+void KvSequence::PointToOriginals() {
+  if (!originals_) {
+    return;
+  }
+  original_memory_.clear();
+  for (size_t i = 0; i < originals_->n_memory_blocks(); ++i) {
+    original_memory_.push_back(pool_.Data(open_blocks_[i]));
+  }
+  originals_->SetMemory(original_memory_);
+}
+
 uint32_t KvSequence::PassTokens(uint32_t first, uint32_t n) const {
+  if (originals_) {
+    return n;
+  }
   const uint32_t end = first + n;
   const uint32_t last_full = end / kBlockTokens * kBlockTokens;
   const bool is_two_parts = first % kBlockTokens != 0 && last_full > first && last_full < end;
@@ -281,7 +358,7 @@ uint32_t KvSequence::PassTokens(uint32_t first, uint32_t n) const {
 }
 
 void KvSequence::BeginPass(uint32_t first, uint32_t n) {
-  if (pool_.layout().n_open_blocks() == 0) {
+  if (pool_.layout().n_open_blocks() == 0 || originals_) {
     return;
   }
   Invariant(first + n <= positions_.size() && n == PassTokens(first, n),
@@ -304,6 +381,9 @@ bool KvSequence::Unshare(size_t idx) {
   pool_.DropReference(blocks_[idx]);
   blocks_[idx] = *copy;
   block_table_[idx] = pool_.Data(*copy);
+  if (originals_) {
+    originals_->Point(static_cast<uint32_t>(idx), pool_.Data(*copy));
+  }
   return true;
 }
 
@@ -316,6 +396,7 @@ void KvSequence::Truncate(uint32_t n) {
   positions_.resize(n_slots);
   DropBlocksFrom(BlockPool::BlocksFor(n_slots));
   n_dropped_ = n - n_slots;
+  n_rounds_ = RoundsOf(n);
   if (moved_) {
     moved_->end = std::min(moved_->end, n_slots);
     moved_ = moved_->end <= moved_->first ? std::nullopt : moved_;
@@ -332,11 +413,12 @@ uint32_t KvSequence::Keepable(uint32_t n) const {
   n = std::min(n, n_tokens());
   const auto whole_or_open = [this](uint32_t end) {
     const uint32_t slot = end <= n_sink_tokens() ? end : SlotOf(end);
-    const bool goes_on = pool_.layout().n_open_blocks() == 0 || slot / kBlockTokens == open_idx_;
+    const bool goes_on = pool_.layout().n_open_blocks() == 0 || originals_.has_value() ||
+                         slot / kBlockTokens == open_idx_;
     return goes_on ? end : end / kBlockTokens * kBlockTokens;
   };
   n = whole_or_open(n);
-  return DroppedOf(n) == n_dropped_ ? n : whole_or_open(std::min(n, n_sink_tokens()));
+  return RoundsOf(n) == n_rounds_ ? n : whole_or_open(std::min(n, n_sink_tokens()));
 }
 
 std::unique_ptr<SequenceState> KvSequence::Fork() const {
@@ -357,7 +439,7 @@ std::unique_ptr<KvSequence> KvSequence::OfBlocks(BlockPool& pool, uint32_t max_t
   auto sequence = std::make_unique<KvSequence>(pool, max_tokens, n_tokens);
   std::vector<uint32_t> positions(n_tokens);
   std::iota(positions.begin(), positions.end(), 0U);
-  sequence->Adopt({.blocks = blocks, .positions = positions, .open_blocks = {}});
+  sequence->Adopt({.blocks = blocks, .positions = positions, .open_blocks = {}, .originals = {}});
   return sequence;
 }
 
@@ -394,7 +476,17 @@ void KvSequence::Adopt(const Parts& parts) {
   open_blocks_.assign(parts.open_blocks.begin(), parts.open_blocks.end());
   open_idx_ = parts.open_idx;
   n_dropped_ = parts.n_dropped;
+  n_rounds_ = parts.n_rounds;
   moved_ = parts.moved;
+  if (originals_) {
+    originals_->Restore(parts.originals);
+    if (!open_blocks_.empty()) {
+      PointToOriginals();
+    }
+    for (size_t i = 0; i < blocks_.size(); ++i) {
+      originals_->Point(static_cast<uint32_t>(i), pool_.Data(blocks_[i]));
+    }
+  }
 }
 
 void KvSequence::PushBlock(BlockId block) {
@@ -405,6 +497,9 @@ void KvSequence::PushBlock(BlockId block) {
 void KvSequence::DropBlocksFrom(size_t first) {
   for (size_t i = first; i < blocks_.size(); ++i) {
     pool_.DropReference(blocks_[i]);
+    if (originals_) {
+      originals_->RemoveBlock(static_cast<uint32_t>(i));
+    }
   }
   blocks_.resize(first);
   block_table_.resize(first);

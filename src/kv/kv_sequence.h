@@ -9,8 +9,10 @@
 #include <vector>
 
 #include "kv/block_pool.h"
+#include "kv/originals.h"
 #include "kv/policy/block_choice.h"
 #include "kv/policy/eviction.h"
+#include "kv/policy/original_choice.h"
 #include "kv/policy/slot_choice.h"
 #include "kv/policy/slot_scorer.h"
 #include "kv/sequence_state.h"
@@ -24,6 +26,9 @@ namespace plimsoll::kv {
 // Where layers are quantized (BlockLayout), those of the last block are in the open blocks while it
 // is being filled, in 16 bits; each pass says which tokens it computes (BeginPass). What was
 // quantized cannot be continued in its middle: see Keepable.
+//
+// Or, with a policy that keeps originals (policy::PolicyKind::kArkv), every block is in 16 bits
+// from its first token on, and the sequence decides later in which layers it is quantized.
 //
 // With a budget (LimitTo) some tokens have no slot any more: whole blocks of them are gone, and the
 // slots behind these have moved down. Tokens are counted with those that are gone, slots without.
@@ -121,16 +126,16 @@ class KvSequence final : public SequenceState {
   // none is.
   [[nodiscard]] uint32_t open_idx() const { return open_idx_; }
   // Whether the query of a token in this slot is kept for the scorer. The same slots are asked
-  // about from one eviction to the next: those of the block that makes the sequence full.
+  // about from one eviction to the next: those of the block behind which room must be made.
   [[nodiscard]] bool KeepsQueryOf(uint32_t slot) const {
-    return scorer_ != nullptr && slot / kBlockTokens == eviction_->budget() - 1;
+    return scorer_ != nullptr && eviction_->Room((n_dropped_ + slot) / kBlockTokens + 1) == 0;
   }
   // A head's queries of that block.
   [[nodiscard]] std::byte* Queries(size_t layer_idx, uint32_t head) const {
     const BlockLayout::Place place = layout().queries(layer_idx, head);
-    return At({.block = layout().n_open_blocks() + place.block, .offset = place.offset});
+    return At({.block = n_f16_blocks() + place.block, .offset = place.offset});
   }
-  // Beside the blocks of its slots: the open ones, then those of its queries.
+  // Beside the blocks of its slots: the open ones or those of originals, then those of its queries.
   [[nodiscard]] std::span<const BlockId> open_blocks() const { return open_blocks_; }
   // A head's keys or values of that block.
   [[nodiscard]] std::byte* OpenKeys(size_t layer_idx, uint32_t kv_head) const {
@@ -138,6 +143,16 @@ class KvSequence final : public SequenceState {
   }
   [[nodiscard]] std::byte* OpenValues(size_t layer_idx, uint32_t kv_head) const {
     return At(layout().open_v(layer_idx, kv_head));
+  }
+  // Null: there are none, and what is full is quantized.
+  [[nodiscard]] const Originals* originals() const { return originals_ ? &*originals_ : nullptr; }
+  // A head's keys or values of an original.
+  [[nodiscard]] std::byte* OriginalKeys(size_t layer_idx, uint32_t kv_head, uint32_t block) const {
+    return AtOriginal(layer_idx, block, layout().original_k(layer_idx, kv_head));
+  }
+  [[nodiscard]] std::byte* OriginalValues(size_t layer_idx, uint32_t kv_head,
+                                          uint32_t block) const {
+    return AtOriginal(layer_idx, block, layout().original_v(layer_idx, kv_head));
   }
 
  private:
@@ -152,26 +167,38 @@ class KvSequence final : public SequenceState {
     std::span<const BlockId> blocks;
     std::span<const uint32_t> positions;
     std::span<const BlockId> open_blocks;
+    std::span<const uint32_t> originals = {};
     uint32_t open_idx = kNoBlock;
     uint32_t n_dropped = 0;
+    uint32_t n_rounds = 0;
     std::optional<Moved> moved = std::nullopt;
   };
   [[nodiscard]] Parts parts() const {
-    return {blocks_, positions_, open_blocks_, open_idx_, n_dropped_, moved_};
+    return {.blocks = blocks_,
+            .positions = positions_,
+            .open_blocks = open_blocks_,
+            .originals = originals_ ? originals_->places() : std::span<const uint32_t>(),
+            .open_idx = open_idx_,
+            .n_dropped = n_dropped_,
+            .n_rounds = n_rounds_,
+            .moved = moved_};
   }
   [[nodiscard]] bool is_compact() const {
     return eviction_ && eviction_->positions() == policy::Positions::kCompact;
   }
-  // What a sequence of so many tokens has dropped.
+  // What a sequence of so many tokens has dropped, and how often it made room.
   [[nodiscard]] uint32_t DroppedOf(uint32_t n_tokens) const;
+  [[nodiscard]] uint32_t RoundsOf(uint32_t n_tokens) const;
   // Makes room by so many blocks; every slot is computed. False, and nothing changed, when the pool
   // has no block for a copy.
   [[nodiscard]] bool Evict(uint32_t n_blocks);
   // Has every head keep the slots that get most attention in all but n_gone of the blocks between
   // the first and the newest.
   [[nodiscard]] bool GatherSlots(uint32_t n_gone);
-  // Copies that GatherSlots makes when n tokens are appended: of blocks that others use too.
-  [[nodiscard]] uint64_t BlocksToGather(uint32_t n) const;
+  // Drops so many blocks, and has every layer quantize the originals that get least attention.
+  [[nodiscard]] bool QuantizeSome(uint32_t n_gone);
+  // Copies that these make at most when n tokens are appended: of blocks that others use too.
+  [[nodiscard]] uint64_t BlocksToRewrite(uint32_t n) const;
   // Those of whose index goes(index) is true.
   template <class Goes>
   void DropBlocks(const Goes& goes);
@@ -190,8 +217,20 @@ class KvSequence final : public SequenceState {
   [[nodiscard]] bool OwnOpenBlocks();
   [[nodiscard]] bool LacksOpenBlocks() const;
   [[nodiscard]] uint32_t n_blocks_beside() const {
-    return layout().n_open_blocks() + (scorer_ == nullptr ? 0 : layout().n_query_blocks());
+    return n_f16_blocks() + (scorer_ == nullptr ? 0 : layout().n_query_blocks());
   }
+  // Of these, those of keys and values.
+  [[nodiscard]] uint32_t n_f16_blocks() const {
+    return originals_ ? originals_->n_memory_blocks() : layout().n_open_blocks();
+  }
+  [[nodiscard]] std::byte* AtOriginal(size_t layer_idx, uint32_t block,
+                                      BlockLayout::OriginalPlace place) const {
+    return (place.in_block ? originals_->in_blocks(layer_idx)
+                           : originals_->beside(layer_idx))[block] +
+           place.offset;
+  }
+  // Of open_blocks_, which have changed.
+  void PointToOriginals();
   [[nodiscard]] std::byte* At(BlockLayout::Place place) const {
     return pool_.Data(open_blocks_[place.block]) + place.offset;
   }
@@ -208,9 +247,13 @@ class KvSequence final : public SequenceState {
   uint32_t open_idx_ = kNoBlock;
   std::optional<policy::Eviction> eviction_;
   policy::SlotScorer* scorer_ = nullptr;
-  std::optional<policy::BlockScores> block_scores_;  // of kBlock
+  std::optional<policy::BlockScores> block_scores_;  // of kBlock and kArkv
   std::optional<policy::SlotGatherer> gatherer_;     // of kSnap
+  std::optional<Originals> originals_;               // of kArkv
+  std::optional<policy::OriginalChoice> choice_;     // of kArkv
+  std::vector<std::byte*> original_memory_;          // of kArkv: where its open blocks are
   uint32_t n_dropped_ = 0;                           // whole blocks
+  uint32_t n_rounds_ = 0;                            // how often room was made
   std::optional<Moved> moved_;
 };
 

@@ -523,8 +523,16 @@ TEST(BlockLayout, QueriesLieInBlocksOfTheirOwn) {
   }
 }
 
+// Nothing is asked of it that only kArkv needs.
+class PlainScorer : public policy::SlotScorer {
+ public:
+  void ScoreAndWeigh(const KvSequence& /*sequence*/, const WeighedLayerFn& /*on_layer*/) override {}
+  void Quantize(const KvSequence& /*sequence*/,
+                std::span<const policy::LayerBlock> /*originals*/) override {}
+};
+
 // As if attention looked at every 32 positions with a weight of their own.
-class FakeScorer final : public policy::SlotScorer {
+class FakeScorer final : public PlainScorer {
  public:
   void Score(const KvSequence& sequence, const LayerFn& on_layer) override {
     ++n_calls;
@@ -683,7 +691,7 @@ uint32_t TokenAt(const KvSequence& sequence, uint32_t slot) {
 }
 float Liking(uint32_t token) { return static_cast<float>(token * 7919 % 1009); }
 
-class TokenScorer final : public policy::SlotScorer {
+class TokenScorer final : public PlainScorer {
  public:
   void Score(const KvSequence& sequence, const LayerFn& on_layer) override {
     std::vector<float> scores;

@@ -43,13 +43,11 @@ class AttendStage {
     }
   }
 
-  // Whether tokens can be in one tile: where the cache is quantized, those of one block, which is
-  // the one that all of them see in F16.
+  // Whether tokens can be in one tile.
   [[nodiscard]] bool GoTogether(size_t i, size_t j) const {
     const ChunkToken& a = step_.tokens[rows_.first + i];
     const ChunkToken& b = step_.tokens[rows_.first + j];
-    return a.sequence == b.sequence &&
-           (!kv_.is_quantized() || a.slot / kv::kBlockTokens == b.slot / kv::kBlockTokens);
+    return a.sequence == b.sequence && kv_.SeeTheSame(a, b);
   }
 
   // The costly tiles come first: a thread ends with the cheapest of its run, which are also what
@@ -102,7 +100,9 @@ class AttendStage {
     args.v_offset = layout.v_offset(layer_idx_, kv_head);
     args.k_stride = layout.k_stride(layer_idx_);
     args.v_stride = layout.v_stride(layer_idx_);
-    args.open = kv_.OpenBlockOf(rows_.first + tile.first, kv_head);
+    const LayerKv::OpenBlock open = kv_.OpenBlockOf(rows_.first + tile.first, kv_head);
+    args.f16 = sequence.originals() == nullptr ? open.AsBlocks()
+                                               : OriginalBlocksOf(sequence, layer_idx_, kv_head);
     args.visible = step_.scratch.visible.data() + tile.first;
     args.out = rows_.out + tile.first * rows_.out_stride + head * p_.head_dim_v;
     args.out_stride = rows_.out_stride;

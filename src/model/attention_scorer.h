@@ -1,6 +1,7 @@
 // How much the newest tokens of a sequence attend to each of those before them.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -12,6 +13,7 @@
 #include "kv/policy/slot_scorer.h"
 #include "memory/buffer.h"
 #include "model/hyper_params.h"
+#include "model/query_moments.h"
 #include "model/weights.h"
 
 namespace plimsoll::model {
@@ -20,8 +22,12 @@ namespace plimsoll::model {
 // (arXiv:2404.14469), with the newest block's 32 queries as its observation window: a slot's score
 // is the sum of the weights that they give it in attention, its own layer's scale, window and sinks
 // included, then the mean over the query heads of a KV head, then the largest of the three slots
-// before it, its own and the three behind it, as far as positions follow one another. The
-// arithmetic is in docs/numerics.md.
+// before it, its own and the three behind it, as far as positions follow one another.
+//
+// ScoreAndWeigh goes by ARKV (2026) instead: a query head's score of a slot is the mean of the
+// queries' weights and a multiple of their variance (QueryMoments), then the mean of those of the
+// two slots to each side, as far as positions follow one another, and of the heads. The arithmetic
+// of both is in docs/numerics.md.
 class AttentionScorer final : public kv::policy::SlotScorer {
  public:
   // Of the model; all of it outlives the scorer.
@@ -30,6 +36,7 @@ class AttentionScorer final : public kv::policy::SlotScorer {
     std::span<const LayerWeights> layers;
     const kernels::KernelSet& kernels;
     kernels::Team& team;
+    bool quantizes = false;  // some layer's cache is quantized: ScoreAndWeigh can be asked for
   };
 
   // What it takes of the ledger, for sequences of so many slots.
@@ -41,26 +48,46 @@ class AttentionScorer final : public kv::policy::SlotScorer {
 
   [[nodiscard]] uint64_t max_slots() const { return max_slots_; }
   void Score(const kv::KvSequence& sequence, const LayerFn& on_layer) override;
+  void ScoreAndWeigh(const kv::KvSequence& sequence, const WeighedLayerFn& on_layer) override;
+  void Quantize(const kv::KvSequence& sequence,
+                std::span<const kv::policy::LayerBlock> originals) override;
 
  private:
   struct ThreadScratch {
-    std::span<float> queries;  // [kBlockTokens][head_dim_k] of a head
+    std::span<float> queries;  // [kBlockTokens][head_dim_k] of a head; also a panel's rows
     std::byte* workspace = nullptr;
+    // Where caches are quantized: of a query, and of QueryMoments.
+    std::span<float> row;    // [n_slots]
+    std::span<float> first;  // [n_slots]
+    std::span<double> sums;  // [n_slots][QueryMoments::kSums]
   };
   struct Scratch {
-    std::span<float> weights;  // [n_heads][n_slots]
-    std::span<float> scores;   // [n_kv_heads][n_slots]
+    std::span<float> weights;            // [n_heads][n_slots]
+    std::span<float> scores;             // [n_kv_heads][n_slots]
+    std::span<AttentionSpread> spreads;  // [n_heads]
     std::span<ThreadScratch> threads;
+  };
+  // A query head of a layer, and what attention is called with for its queries.
+  struct Head {
+    uint32_t layer_idx = 0;
+    uint32_t head = 0;
+    std::array<kernels::VisibleSlots, kv::kBlockTokens> visible = {};
+    kernels::AttentionArgs args = {};  // of the first query
   };
 
   AttentionScorer(const Parts& parts, memory::Buffer memory, uint64_t max_slots);
 
   [[nodiscard]] static Scratch Lay(const Parts& parts, uint64_t max_slots, memory::Carver& carver);
-  // A query head's weights of all slots.
+  void Begin(const kv::KvSequence& sequence, const ThreadScratch& own, Head& head) const;
+  // A query head's weights of all slots, summed over the queries.
   void WeighHead(const kv::KvSequence& sequence, uint32_t layer_idx, uint32_t head,
                  size_t thread) const;
-  // From its query heads' weights to a KV head's scores.
-  void ScoreHead(const kv::KvSequence& sequence, uint32_t layer_idx, uint32_t kv_head) const;
+  // Its scores by ARKV, and its spread.
+  void SpreadHead(const kv::KvSequence& sequence, uint32_t layer_idx, uint32_t head,
+                  size_t thread) const;
+  // The mean of its query heads' weights or scores.
+  [[nodiscard]] std::span<const float> MeanOfHeads(const kv::KvSequence& sequence,
+                                                   uint32_t layer_idx, uint32_t kv_head) const;
 
   Parts parts_;
   uint64_t max_slots_;

@@ -77,7 +77,8 @@ class AttentionScorerTest : public testing::TestWithParam<KvType> {
   [[nodiscard]] const kv::BlockLayout& layout() const { return pool_.layout(); }
   std::unique_ptr<AttentionScorer> MakeScorer(const kernels::KernelSet& kernels) {
     auto scorer = AttentionScorer::Create(
-        {.hp = hp_, .layers = layers_, .kernels = kernels, .team = team_}, kSlots, ledger_);
+        {.hp = hp_, .layers = layers_, .kernels = kernels, .team = team_, .quantizes = true},
+        kSlots, ledger_);
     EXPECT_TRUE(scorer);
     return std::move(*scorer);
   }
@@ -124,12 +125,12 @@ class AttentionScorerTest : public testing::TestWithParam<KvType> {
     return GetParam() == KvType::kBF16 ? kernels::BF16ToFloat(bits) : kernels::F16ToFloat(bits);
   }
 
-  // A query head's weights, plainly.
-  [[nodiscard]] std::vector<double> Weights(uint32_t layer, uint32_t head) const {
+  // A query head's weights of each query, plainly.
+  [[nodiscard]] std::vector<std::vector<double>> Rows(uint32_t layer, uint32_t head) const {
     const LayerParams& p = hp_.layers[layer];
     const auto positions = sequence_.positions();
     const auto* queries = reinterpret_cast<const uint16_t*>(sequence_.Queries(layer, head));
-    std::vector<double> weights(kSlots);
+    std::vector<std::vector<double>> rows;
     for (uint32_t t = 0; t < kBlockTokens; ++t) {
       const uint32_t own = kSlots - kBlockTokens + t;
       std::vector<double> e(kSlots);
@@ -146,11 +147,67 @@ class AttentionScorerTest : public testing::TestWithParam<KvType> {
         e[s] = std::exp(dot / std::sqrt(static_cast<double>(p.head_dim_k)));
         sum += e[s];
       }
+      for (double& weight : e) {
+        weight /= sum;
+      }
+      rows.push_back(std::move(e));
+    }
+    return rows;
+  }
+  // Summed over the queries.
+  [[nodiscard]] std::vector<double> Weights(uint32_t layer, uint32_t head) const {
+    std::vector<double> weights(kSlots);
+    for (const auto& row : Rows(layer, head)) {
       for (uint32_t s = 0; s < kSlots; ++s) {
-        weights[s] += e[s] / sum;
+        weights[s] += row[s];
       }
     }
     return weights;
+  }
+
+  // ARKV's scores of a KV head, plainly, and what its query heads add to the layer's spread.
+  [[nodiscard]] std::vector<double> SpreadScores(uint32_t layer, uint32_t kv_head,
+                                                 AttentionSpread& spread) const {
+    const LayerParams& p = hp_.layers[layer];
+    const uint32_t group = p.n_heads / p.n_kv_heads;
+    std::vector<double> heavy(kSlots);
+    for (uint32_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
+      const auto rows = Rows(layer, head);
+      for (uint32_t s = 0; s < kSlots; ++s) {
+        double mean = 0;
+        for (const auto& row : rows) {
+          mean += row[s] / kBlockTokens;
+        }
+        double m2 = 0;
+        double m4 = 0;
+        for (const auto& row : rows) {
+          m2 += std::pow(row[s] - mean, 2) / kBlockTokens;
+          m4 += std::pow(row[s] - mean, 4) / kBlockTokens;
+        }
+        heavy[s] += (mean + 263.8 * m2) / group;
+        if (s >= kSlots - kBlockTokens) {
+          continue;
+        }
+        for (const auto& row : rows) {
+          spread.entropy -= row[s] * std::log(row[s] + 1e-10);
+        }
+        spread.variance += m2;
+        spread.kurtosis += m2 > 0 ? m4 / (m2 * m2) : 0;
+      }
+    }
+    std::vector<double> pooled(kSlots);
+    const auto positions = sequence_.positions();
+    for (uint32_t slot = 0; slot < kSlots; ++slot) {
+      double n = 0;
+      for (uint32_t s = slot < 2 ? 0 : slot - 2; s <= std::min(slot + 2, kSlots - 1); ++s) {
+        if (positions[s] + slot == positions[slot] + s) {
+          pooled[slot] += heavy[s];
+          ++n;
+        }
+      }
+      pooled[slot] /= n;
+    }
+    return pooled;
   }
 
   [[nodiscard]] double ExpectedScore(uint32_t layer, uint32_t kv_head, uint32_t slot) const {
@@ -204,9 +261,30 @@ TEST_P(AttentionScorerTest, ScoresAreThoseOfAPlainComputation) {
   EXPECT_EQ(n_layers, 2U);
 }
 
+TEST_P(AttentionScorerTest, SpreadsAreThoseOfAPlainComputation) {
+  scorer_->ScoreAndWeigh(sequence_, [&](size_t layer, std::span<const float> scores, float weight) {
+    AttentionSpread spread;
+    const auto layer_idx = static_cast<uint32_t>(layer);
+    for (uint32_t kv_head = 0; kv_head < hp_.layers[layer].n_kv_heads; ++kv_head) {
+      const auto expected = SpreadScores(layer_idx, kv_head, spread);
+      for (uint32_t s = 0; s < kSlots; ++s) {
+        ASSERT_NEAR(scores[kv_head * kSlots + s], expected[s], 1e-4 * (expected[s] + 0.01))
+            << layer << " " << s;
+      }
+    }
+    EXPECT_NEAR(weight, spread.Weight(), 1e-3 * spread.Weight());
+    EXPECT_GT(weight, 0.0F);
+  });
+}
+
 TEST_P(AttentionScorerTest, EverySetGivesTheSameBits) {
   const auto all = [&](kv::policy::SlotScorer& scorer) {
     std::vector<float> scores;
+    scorer.ScoreAndWeigh(sequence_,
+                         [&](size_t /*layer*/, std::span<const float> of_layer, float weight) {
+                           scores.insert(scores.end(), of_layer.begin(), of_layer.end());
+                           scores.push_back(weight);
+                         });
     scorer.Score(sequence_, [&](size_t /*layer*/, std::span<const float> of_layer) {
       scores.insert(scores.end(), of_layer.begin(), of_layer.end());
     });
@@ -233,6 +311,95 @@ TEST_P(AttentionScorerTest, ItsScratchIsCharged) {
       kSlots, small);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().kind, ErrorKind::kDoesNotFit);
+}
+
+// What is quantized has the codes of its 16 bits, wherever these were; the others stay whole.
+TEST(AttentionScorerOriginals, AreQuantizedWhereTheyAre) {
+  const HyperParams hp = TwoLayers();
+  const std::vector<LayerWeights> layers(2);
+  kernels::Team team(2);
+  for (const KvType type : {KvType::kQ8, KvType::kQ4}) {
+    memory::Ledger ledger(4 * kMiB);
+    // Four times the layers, so that a block has room for one of them in 16 bits.
+    std::vector<kv::BlockLayout::Layer> many;
+    for (int i = 0; i < 4; ++i) {
+      for (const LayerParams& p : hp.layers) {
+        many.push_back({.n_kv_heads = p.n_kv_heads,
+                        .head_dim_k = p.head_dim_k,
+                        .head_dim_v = p.head_dim_v,
+                        .type = type,
+                        .n_heads = p.n_heads});
+      }
+    }
+    kv::BlockPool pool(ledger, kv::BlockLayout(many));
+    const kv::BlockLayout& layout = pool.layout();
+    const auto scorer = AttentionScorer::Create({.hp = hp,
+                                                 .layers = layers,
+                                                 .kernels = *kernels::SelectKernelSet().value(),
+                                                 .team = team,
+                                                 .quantizes = true},
+                                                kSlots, ledger)
+                            .value();
+    const kv::policy::Eviction eviction(kv::policy::PolicyKind::kArkv, kBlocks, {}, 3);
+    ASSERT_TRUE(pool.Promise(kBlocks + layout.BlocksForOriginals(3) + layout.n_query_blocks()));
+    kv::KvSequence sequence(pool, 4096);
+    sequence.LimitTo(eviction, scorer.get());
+    ASSERT_EQ(sequence.Append(3 * kBlockTokens, 0), kv::AppendOutcome::kAppended);
+    uint64_t n_drawn = 0;
+    const auto fill = [&](std::byte* at, uint32_t dim) {
+      std::vector<uint16_t> rows(size_t{kBlockTokens} * dim);
+      for (uint16_t& x : rows) {
+        const auto bits = static_cast<int32_t>(Philox(9, n_drawn++, 0)[0]);
+        x = kernels::FloatToF16(static_cast<float>(bits) * 0x1p-31F);
+      }
+      std::memcpy(at, rows.data(), rows.size() * sizeof(uint16_t));
+      return rows;
+    };
+    std::vector<std::vector<uint16_t>> keys, values;
+    const auto for_each = [&](const auto& f) {
+      for (uint32_t layer = 0; layer < many.size(); ++layer) {
+        for (uint32_t head = 0; head < many[layer].n_kv_heads; ++head) {
+          for (uint32_t block = 0; block < 3; ++block) {
+            f(layer, head, block);
+          }
+        }
+      }
+    };
+    for_each([&](uint32_t layer, uint32_t head, uint32_t block) {
+      keys.push_back(fill(sequence.OriginalKeys(layer, head, block), many[layer].head_dim_k));
+      values.push_back(fill(sequence.OriginalValues(layer, head, block), many[layer].head_dim_v));
+    });
+    std::vector<kv::policy::LayerBlock> chosen;
+    const auto is_chosen = [](uint32_t layer, uint32_t block) { return (layer + block) % 3 == 1; };
+    for (uint32_t layer = 0; layer < many.size(); ++layer) {
+      for (uint32_t block = 0; block < 3; ++block) {
+        if (is_chosen(layer, block)) {
+          chosen.push_back({.layer_idx = layer, .block = block});
+        }
+      }
+    }
+    scorer->Quantize(sequence, chosen);
+    size_t i = 0;
+    for_each([&](uint32_t layer, uint32_t head, uint32_t block) {
+      const std::byte* data = sequence.block_table()[block];
+      const auto expect = [&](const tensor::KvPanel& panel, const std::vector<uint16_t>& rows,
+                              uint64_t offset, const std::byte* whole) {
+        if (!is_chosen(layer, block)) {
+          EXPECT_EQ(std::memcmp(whole, rows.data(), rows.size() * sizeof(uint16_t)), 0);
+          return;
+        }
+        std::vector<std::byte> codes(panel.bytes());
+        kernels::QuantizePanel(panel, rows.data(), codes.data());
+        EXPECT_EQ(std::memcmp(data + offset, codes.data(), codes.size()), 0)
+            << layer << " " << head << " " << block;
+      };
+      expect(layout.k_panel(layer), keys[i], layout.k_offset(layer, head),
+             sequence.OriginalKeys(layer, head, block));
+      expect(layout.v_panel(layer), values[i], layout.v_offset(layer, head),
+             sequence.OriginalValues(layer, head, block));
+      ++i;
+    });
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, AttentionScorerTest,

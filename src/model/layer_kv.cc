@@ -71,7 +71,7 @@ void LayerKv::QuantizeFullBlocks() const {
   });
 }
 
-kernels::OpenBlock LayerKv::OpenBlockOf(size_t token, uint32_t kv_head) const {
+LayerKv::OpenBlock LayerKv::OpenBlockOf(size_t token, uint32_t kv_head) const {
   if (!is_quantized_) {
     return {};
   }
@@ -82,6 +82,34 @@ kernels::OpenBlock LayerKv::OpenBlockOf(size_t token, uint32_t kv_head) const {
           .value_stride = value_dim * sizeof(uint16_t)};
 }
 
+bool LayerKv::SeeTheSame(const ChunkToken& a, const ChunkToken& b) const {
+  return !is_quantized_ || a.sequence->originals() != nullptr ||
+         a.slot / kBlockTokens == b.slot / kBlockTokens;
+}
+
+kernels::F16Blocks OriginalBlocksOf(const kv::KvSequence& sequence, uint32_t layer_idx,
+                                    uint32_t kv_head) {
+  const kv::BlockLayout& layout = sequence.layout();
+  const kv::Originals* originals = sequence.originals();
+  if (originals == nullptr || !layout.is_quantized(layer_idx)) {
+    return {};
+  }
+  const kv::BlockLayout::Layer& layer = layout.layer(layer_idx);
+  const auto table = [&](const kv::BlockLayout::OriginalPlace& place) {
+    return place.in_block ? originals->in_blocks(layer_idx) : originals->beside(layer_idx);
+  };
+  const auto keys = layout.original_k(layer_idx, kv_head);
+  const auto values = layout.original_v(layer_idx, kv_head);
+  const uint32_t value_dim = layer.values_in_keys ? layer.head_dim_k : layer.head_dim_v;
+  return {.first = 0,
+          .n = static_cast<uint32_t>(sequence.blocks().size()),
+          .keys = table(keys),
+          .values = table(values),
+          .k_offset = keys.offset,
+          .v_offset = values.offset,
+          .value_stride = value_dim * sizeof(uint16_t)};
+}
+
 bool LayerKv::IsInOpenBlock(const ChunkToken& token) const {
   return token.sequence->open_idx() == token.slot / kBlockTokens;
 }
@@ -89,6 +117,10 @@ bool LayerKv::IsInOpenBlock(const ChunkToken& token) const {
 // In scratch memory a block lies where its first token's row begins, as the chunk has its tokens.
 uint16_t* LayerKv::OpenKeys(size_t token, uint32_t kv_head) const {
   const ChunkToken& at = step_.tokens[token];
+  if (at.sequence->originals() != nullptr) {
+    return reinterpret_cast<uint16_t*>(
+        at.sequence->OriginalKeys(layer_idx_, kv_head, at.slot / kBlockTokens));
+  }
   if (IsInOpenBlock(at)) {
     return reinterpret_cast<uint16_t*>(at.sequence->OpenKeys(layer_idx_, kv_head));
   }
@@ -102,6 +134,10 @@ uint16_t* LayerKv::OpenValues(size_t token, uint32_t kv_head) const {
     return OpenKeys(token, kv_head);
   }
   const ChunkToken& at = step_.tokens[token];
+  if (at.sequence->originals() != nullptr) {
+    return reinterpret_cast<uint16_t*>(
+        at.sequence->OriginalValues(layer_idx_, kv_head, at.slot / kBlockTokens));
+  }
   if (IsInOpenBlock(at)) {
     return reinterpret_cast<uint16_t*>(at.sequence->OpenValues(layer_idx_, kv_head));
   }

@@ -13,7 +13,8 @@ namespace plimsoll::model {
 // places in F16: of the block that a pass leaves in part to the sequence's open blocks, of blocks
 // that a pass fills from their first slot on to scratch memory that every layer uses anew. A block
 // that is full is quantized from there; tokens see their own block in F16 and those before it
-// quantized, however the tokens are cut into passes.
+// quantized, however the tokens are cut into passes. Of a sequence that has originals
+// (kv/originals.h) they go to the places of these, and nothing is quantized here.
 class LayerKv {
  public:
   LayerKv(const Step& step, uint32_t layer_idx);
@@ -25,8 +26,26 @@ class LayerKv {
   void QuantizeFullBlocks() const;
 
   [[nodiscard]] bool is_quantized() const { return is_quantized_; }
-  // The block that a token is in, of a quantized layer; else none.
-  [[nodiscard]] kernels::OpenBlock OpenBlockOf(size_t token, uint32_t kv_head) const;
+  // The block that a token is in, of a quantized layer: its keys and values in F16.
+  struct OpenBlock {
+    uint32_t idx = 0;
+    const std::byte* keys = nullptr;
+    const std::byte* values = nullptr;
+    size_t value_stride = 0;
+
+    // While this lives.
+    [[nodiscard]] kernels::F16Blocks AsBlocks() const {
+      return {.first = idx,
+              .n = keys == nullptr ? 0U : 1U,
+              .keys = &keys,
+              .values = &values,
+              .value_stride = value_stride};
+    }
+  };
+  // Of a layer in 16 bits none.
+  [[nodiscard]] OpenBlock OpenBlockOf(size_t token, uint32_t kv_head) const;
+  // Whether tokens of one sequence see the same blocks in F16.
+  [[nodiscard]] bool SeeTheSame(const ChunkToken& a, const ChunkToken& b) const;
 
  private:
   // A head's F16 rows of the block that a token is in.
@@ -41,5 +60,10 @@ class LayerKv {
   const kv::BlockLayout::Layer& layer_;
   bool is_quantized_;
 };
+
+// The blocks that a layer of the sequence has in F16, while it does not change; none where all or
+// nothing is quantized.
+[[nodiscard]] kernels::F16Blocks OriginalBlocksOf(const kv::KvSequence& sequence,
+                                                  uint32_t layer_idx, uint32_t kv_head);
 
 }  // namespace plimsoll::model

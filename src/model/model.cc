@@ -172,9 +172,7 @@ ModelNeeds Model::Needs() const {
           .weights_paged = resident(Residence::kPaged),
           .weights_streamed = resident(Residence::kStreamed),
           .scratch = counting.used(),
-          .kv_block = layout.block_bytes(),
-          .kv_open = layout.n_open_blocks() * layout.block_bytes(),
-          .kv_queries = layout.n_query_blocks() * layout.block_bytes()};
+          .kv_block = layout.block_bytes()};
 }
 
 std::span<const std::byte> Model::LargestWeights() const {
@@ -274,7 +272,8 @@ std::span<const uint32_t> Model::BeginSequences(std::span<const ChunkToken> toke
     kv::KvSequence* sequence = tokens[i].sequence;
     const size_t first = i;
     for (; i < tokens.size() && tokens[i].sequence == sequence; ++i) {
-      if (tokens[i].slot % kv::kBlockTokens == kv::kBlockTokens - 1) {
+      if (sequence->originals() == nullptr &&
+          tokens[i].slot % kv::kBlockTokens == kv::kBlockTokens - 1) {
         scratch_.last_of_blocks[n_last++] = static_cast<uint32_t>(i);
       }
     }

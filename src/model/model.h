@@ -56,10 +56,6 @@ struct ModelNeeds {
   WeightBytes weights_streamed;  // when dense matrices are not
   uint64_t scratch = 0;
   uint64_t kv_block = 0;  // per kv::kBlockTokens tokens of context
-  // Per sequence, by kv/block_pool.h: its open blocks, and where its policy is scored those of its
-  // queries.
-  uint64_t kv_open = 0;
-  uint64_t kv_queries = 0;
 };
 
 // Where keys and values lie.
@@ -133,7 +129,7 @@ class Model {
         kernels::Team& team, const ModelOptions& options);
 
   [[nodiscard]] AttentionScorer::Parts ScorerParts() const {
-    return {hp_, weights_.layers, *options_.kernels, team_};
+    return {hp_, weights_.layers, *options_.kernels, team_, KvLayout().n_quantized_layers() > 0};
   }
   void Declare();
   // Tells the sequences which of their tokens these are; the last ones of blocks.

@@ -40,7 +40,8 @@ struct Step {
   RoutingReport* report = nullptr;      // null: nobody watches the routers
   PagedExperts* experts = nullptr;      // null: all are resident
   StreamedWeights* streamed = nullptr;  // null: no dense matrix is
-  // Indices of the tokens that are the last of their blocks, where layers are quantized.
+  // Indices of the tokens that are the last of their blocks, where layers are quantized and
+  // sequences have no originals.
   std::span<const uint32_t> last_of_blocks = {};
 
   [[nodiscard]] size_t n() const { return tokens.size(); }

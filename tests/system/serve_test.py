@@ -137,13 +137,25 @@ class Serve(unittest.TestCase):
             self.assertEqual((status, answer["error"]["param"]), (400, "kv_reference"))
             counted = re.findall(r'requests_by_kv_policy_total\{.*policy="(\w+)"\} (\d+)',
                                  server.get("/metrics")[1])
-            self.assertEqual(dict(counted), {"full": "2", "window": "1", "block": "1", "snap": "1"})
+            self.assertEqual(dict(counted), {"full": "2", "window": "1", "block": "1", "snap": "1", "arkv": "0"})
         with Server("-c", "512", "--kv-policy", "window", "--kv-budget", "50%",
                     "--parallel", "2") as server:
             self.assertEqual(ask(server, plain)[0], some)
             self.assertEqual(ask(server, {**plain, "kv_policy": "full"})[0], full)
+            arkv = {**window, "kv_policy": "arkv"}
+            status, answer = server.post("/v1/completions", arkv)  # nothing is quantized here
+            self.assertEqual((status, answer["error"]["param"]), (400, "kv_policy"))
+            self.assertIn("has to be q8 or q4", answer["error"]["message"])
         with Server("-c", "512", "--kv-policy", "snap", "--kv-budget", "50%") as server:
             self.assertEqual(ask(server, plain)[0], scored["snap"][0])
+        with Server("-c", "512", "--kv-type", "q8") as server:
+            some, usage = ask(server, arkv)
+            self.assertEqual(usage["plimsoll"], {"kv_type": "q8", "kv_policy": "arkv 50%"})
+            self.assertRegex(server.get("/metrics")[1], r'requests_by_kv_policy_total\{.*policy="arkv"\} 1\b')
+        with Server("-c", "512", "--kv-type", "q8", "--kv-policy", "arkv", "--kv-budget", "50%") as server:
+            self.assertEqual(ask(server, plain)[0], some)
+            (model,) = json.loads(server.get("/v1/engine/memory")[1])["models"]
+            self.assertEqual(model["kv_policy"], "arkv 50%")
         done = subprocess.run([PLIMSOLL, "run", "--raw", "-p", text, "-c", "512", "--kv-policy", "window",
                                "--kv-budget", "50%", "--kv-reference", "prompt"], capture_output=True,
                               stdin=subprocess.DEVNULL, text=True, env=environment(), timeout=60)

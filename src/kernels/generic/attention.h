@@ -168,8 +168,10 @@ struct BlockAhead {
 
   BlockAhead() = default;
   BlockAhead(const AttentionArgs& args, uint32_t block) {
-    if (block == args.open.idx) {
-      return;  // it was written a moment ago
+    if (args.f16.Has(block)) {
+      keys = Ahead(args.f16.KeysOf(block), 0, kKvBlockTokens * args.head_dim_k * sizeof(uint16_t));
+      values = Ahead(args.f16.ValuesOf(block), 0, kKvBlockTokens * args.f16.value_stride);
+      return;
     }
     const std::byte* data = args.blocks[block];
     if (IsQuantized(args.type)) {
@@ -260,9 +262,10 @@ template <class V>
 inline void MergeBlock(const AttentionArgs& args, uint32_t idx, Batch& batch, size_t n,
                        const BlockAhead& ahead) {
   float* wide = Workspace(args).wide;
-  const bool is_open = idx == args.open.idx;
-  const std::byte* block = is_open ? nullptr : args.blocks[idx];
-  switch (is_open ? tensor::KvType::kF16 : args.type) {
+  const F16Blocks& f16 = args.f16;
+  const bool is_f16 = f16.Has(idx);
+  const std::byte* block = is_f16 ? nullptr : args.blocks[idx];
+  switch (is_f16 ? tensor::KvType::kF16 : args.type) {
     case tensor::KvType::kQ8:
       return MergePanels<V, false>(args, block, batch, n, ahead);
     case tensor::KvType::kQ4:
@@ -274,11 +277,10 @@ inline void MergeBlock(const AttentionArgs& args, uint32_t idx, Batch& batch, si
     case tensor::KvType::kF16:
       break;
   }
-  const OpenBlock& open = args.open;
-  const F16Slots<V> keys = {is_open ? open.keys : block + args.k_offset,
-                            is_open ? args.head_dim_k * sizeof(uint16_t) : args.k_stride};
-  const F16Slots<V> values = {is_open ? open.values : block + args.v_offset,
-                              is_open ? open.value_stride : args.v_stride};
+  const F16Slots<V> keys = {is_f16 ? f16.KeysOf(idx) : block + args.k_offset,
+                            is_f16 ? args.head_dim_k * sizeof(uint16_t) : args.k_stride};
+  const F16Slots<V> values = {is_f16 ? f16.ValuesOf(idx) : block + args.v_offset,
+                              is_f16 ? f16.value_stride : args.v_stride};
   MergeSlots<V>(args, keys, values, batch, n, wide, ahead);
 }
 

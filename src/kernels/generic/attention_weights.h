@@ -14,8 +14,8 @@ namespace {
 template <class V, class F>
 inline void WithKeys(const AttentionArgs& args, uint32_t idx, const F& f) {
   const uint32_t dim = args.head_dim_k;
-  if (idx == args.open.idx) {
-    return f(F16Slots<V>{args.open.keys, dim * sizeof(uint16_t)});
+  if (args.f16.Has(idx)) {
+    return f(F16Slots<V>{args.f16.KeysOf(idx), dim * sizeof(uint16_t)});
   }
   const std::byte* keys = args.blocks[idx] + args.k_offset;
   float* room = Workspace(args).key_scales;

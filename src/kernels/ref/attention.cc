@@ -116,8 +116,8 @@ class Head {
 
   // Element j of the key of slot i.
   float Key(uint32_t block, uint32_t i, uint32_t j) const {
-    if (block == args_.open.idx) {
-      return LoadHalf(args_.open.keys, uint64_t{i} * args_.head_dim_k + j, false);
+    if (args_.f16.Has(block)) {
+      return LoadHalf(args_.f16.KeysOf(block), uint64_t{i} * args_.head_dim_k + j, false);
     }
     const std::byte* keys = args_.blocks[block] + args_.k_offset;
     if (IsQuantized(args_.type)) {
@@ -127,8 +127,8 @@ class Head {
   }
 
   float Value(uint32_t block, uint32_t i, uint32_t j) const {
-    if (block == args_.open.idx) {
-      return LoadHalf(args_.open.values + i * args_.open.value_stride, j, false);
+    if (args_.f16.Has(block)) {
+      return LoadHalf(args_.f16.ValuesOf(block) + i * args_.f16.value_stride, j, false);
     }
     const std::byte* data = args_.blocks[block];
     if (IsQuantized(args_.type)) {

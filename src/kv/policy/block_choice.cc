@@ -8,12 +8,19 @@
 
 namespace plimsoll::kv::policy {
 
-BlockScores::BlockScores(size_t n_blocks)
-    : scores_(n_blocks), layer_(n_blocks), order_(n_blocks - 2) {
-  Invariant(n_blocks > 2, "a block stands between the first and the newest");
+BlockScores::BlockScores(size_t max_blocks) {
+  scores_.reserve(max_blocks);
+  layer_.reserve(max_blocks);
+  order_.reserve(max_blocks);
+  Clear(max_blocks);
 }
 
-void BlockScores::Clear() { std::ranges::fill(scores_, 0.0F); }
+void BlockScores::Clear(size_t n_blocks) {
+  Invariant(n_blocks > 2, "a block stands between the first and the newest");
+  scores_.assign(n_blocks, 0.0F);
+  layer_.assign(n_blocks, 0.0F);
+  order_.resize(n_blocks - 2);
+}
 
 void BlockScores::AddLayer(std::span<const float> scores) {
   const size_t n_blocks = scores_.size();

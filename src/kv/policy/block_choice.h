@@ -13,14 +13,16 @@ namespace plimsoll::kv::policy {
 // is worth the mean of what its tokens get. The first block and the newest one always stay.
 class BlockScores {
  public:
-  // For sequences of so many blocks, at least three.
-  explicit BlockScores(size_t n_blocks);
+  // For sequences of at most so many blocks, and of as many until Clear says otherwise.
+  explicit BlockScores(size_t max_blocks);
 
-  // Forgets all layers.
-  void Clear();
+  // Forgets all layers, for a sequence of so many blocks, at least three.
+  void Clear(size_t n_blocks);
   // The scores of one layer's slots: [n_kv_heads][n_blocks * kBlockTokens]. Each layer's blocks
   // that may go share one vote among them.
   void AddLayer(std::span<const float> scores);
+  // What the blocks of the layer that was added last get.
+  [[nodiscard]] std::span<const float> layer() const { return layer_; }
   // The n blocks that get least, ascending; of equal ones the older goes. n is at most all but two.
   // Valid until the next call.
   [[nodiscard]] std::span<const uint32_t> Lowest(size_t n);

@@ -33,7 +33,7 @@ TEST(BlockScores, OfEqualOnesTheOlderGoes) {
   BlockScores scores(6);
   scores.AddLayer(SlotsOf({1, 1, 1, 1, 1, 1}));
   EXPECT_THAT(scores.Lowest(2), ElementsAre(1, 2));
-  scores.Clear();
+  scores.Clear(6);
   EXPECT_THAT(scores.Lowest(2), ElementsAre(1, 2));
 }
 

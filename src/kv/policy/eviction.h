@@ -12,9 +12,10 @@ enum class PolicyKind : uint8_t {
   kWindow,  // the first tokens and the newest
   kBlock,   // these, and the blocks between them that get most attention
   kSnap,    // these, and of each head the tokens between them that get most attention
+  kArkv,    // as kBlock, but some of them quantized: in each layer those that get least
 };
 
-inline constexpr size_t kNPolicyKinds = 4;
+inline constexpr size_t kNPolicyKinds = 5;
 
 // At which positions tokens stand whose predecessors are gone.
 enum class Positions : uint8_t {
@@ -25,7 +26,7 @@ enum class Positions : uint8_t {
 // What goes is decided by attention: a sequence keeps the queries of the last block that its budget
 // has, beside its slots.
 [[nodiscard]] constexpr bool IsScored(PolicyKind kind) {
-  return kind == PolicyKind::kBlock || kind == PolicyKind::kSnap;
+  return kind == PolicyKind::kBlock || kind == PolicyKind::kSnap || kind == PolicyKind::kArkv;
 }
 
 // What goes for kWindow alone.
@@ -48,25 +49,37 @@ struct WindowOptions {
 //
 // kSnap: the slots of each head to which they attend least (kv/policy/slot_choice.h).
 //
+// kArkv: those that kBlock would drop, and beside that each layer quantizes some of the others
+// (kv/policy/original_choice.h). A block is an original when it is begun, for which there is room
+// `n_originals` times; when these are used up, half of those that can go are quantized. Such rounds
+// come before the budget is used up, and as often then.
+//
 // What a sequence has is decided by its tokens and how many blocks it has begun, and by nothing
 // else: not by how its tokens came, nor by what happened to it in between.
 class Eviction {
  public:
+  // The first block, one that is chosen and one that is begun.
+  static constexpr uint32_t kLeastOriginals = 3;
   // Beside the sinks a full block and one that is begun.
   [[nodiscard]] static constexpr uint32_t LeastBudget(uint32_t n_sinks = 1) { return n_sinks + 2; }
 
   // Any kind but kFull. `budget`: blocks that the sequence may have, at least LeastBudget.
-  constexpr Eviction(PolicyKind kind, uint32_t budget, const WindowOptions& window = {})
+  // `n_originals`: of kArkv, at least kLeastOriginals and at most the budget.
+  constexpr Eviction(PolicyKind kind, uint32_t budget, const WindowOptions& window = {},
+                     uint32_t n_originals = 0)
       : kind_(kind),
         window_(window),
         budget_(std::max(budget, LeastBudget(window.n_sinks))),
-        stride_(std::max(1U, (budget_ - window.n_sinks) / 4)) {}
+        n_originals_(n_originals),
+        first_round_(n_originals > 0 ? n_originals : budget_),
+        stride_(std::max(
+            1U, n_originals > 0 ? (n_originals - 1) / 2 : (budget_ - window.n_sinks) / 4)) {}
 
   // What holds for a sequence whose first prompt has so many blocks, for which there is room.
   [[nodiscard]] constexpr Eviction For(uint32_t n_prompt_blocks) const {
     WindowOptions window = window_;
     window.n_sinks = window.keeps_prompt ? std::max(1U, n_prompt_blocks) : window.n_sinks;
-    return Eviction(kind_, budget_, window);
+    return Eviction(kind_, budget_, window, n_originals_);
   }
   [[nodiscard]] constexpr bool HasRoomFor(uint32_t n_prompt_blocks) const {
     return For(n_prompt_blocks).budget() == budget_;
@@ -78,21 +91,39 @@ class Eviction {
   [[nodiscard]] constexpr bool keeps_prompt() const { return window_.keeps_prompt; }
   [[nodiscard]] constexpr uint32_t budget() const { return budget_; }
   [[nodiscard]] constexpr bool is_scored() const { return IsScored(kind_); }
-  // Of a sequence that has begun so many blocks, the number of those that are gone.
+  // Blocks that a layer has in 16 bits where others are quantized, on average over such layers.
+  [[nodiscard]] constexpr uint32_t n_originals() const { return n_originals_; }
+  // Those that stay so in a round.
+  [[nodiscard]] constexpr uint32_t n_kept_originals() const { return n_originals_ - stride_; }
+  // How often room was made in a sequence that has begun so many blocks.
+  [[nodiscard]] constexpr uint32_t Rounds(uint32_t n_begun) const {
+    return n_begun <= first_round_ ? 0 : (n_begun - first_round_ + stride_ - 1) / stride_;
+  }
+  // The number of its blocks that are gone.
   [[nodiscard]] constexpr uint32_t Dropped(uint32_t n_begun) const {
-    return n_begun <= budget_ ? 0 : (n_begun - budget_ + stride_ - 1) / stride_ * stride_;
+    const uint32_t end = NextRound(n_begun);
+    return end <= budget_ ? 0 : end - budget_;
   }
   [[nodiscard]] constexpr uint32_t Kept(uint32_t n_begun) const {
     return n_begun - Dropped(n_begun);
   }
-  // How many blocks can be begun behind so many before any other goes.
-  [[nodiscard]] constexpr uint32_t Room(uint32_t n_begun) const { return budget_ - Kept(n_begun); }
+  // How many blocks can be begun behind so many before room must be made.
+  [[nodiscard]] constexpr uint32_t Room(uint32_t n_begun) const {
+    return NextRound(n_begun) - n_begun;
+  }
 
  private:
+  // The number of blocks behind which room must be made next.
+  [[nodiscard]] constexpr uint32_t NextRound(uint32_t n_begun) const {
+    return first_round_ + Rounds(n_begun) * stride_;
+  }
+
   PolicyKind kind_;
   WindowOptions window_;
   uint32_t budget_;
-  uint32_t stride_;
+  uint32_t n_originals_;
+  uint32_t first_round_;  // the number of blocks behind which room must be made first
+  uint32_t stride_;       // and from then on
 };
 
 }  // namespace plimsoll::kv::policy

@@ -1,5 +1,7 @@
 #include "kv/policy/eviction.h"
 
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 namespace plimsoll::kv::policy {
@@ -81,6 +83,39 @@ TEST(Eviction, APromptIsAReferenceWhereItFits) {
   const Eviction plain(PolicyKind::kWindow, 10, {.n_sinks = 4});
   EXPECT_EQ(plain.For(9).n_sinks(), 4U);
   EXPECT_TRUE(plain.HasRoomFor(9));
+}
+
+// Originals are used up first, then the budget; half of what can go makes room at a time.
+TEST(Eviction, MakesRoomForOriginalsBeforeItDropsAnything) {
+  const Eviction arkv(PolicyKind::kArkv, 12, {}, 5);  // two at a time
+  EXPECT_EQ(arkv.n_kept_originals(), 3U);
+  EXPECT_EQ(arkv.Rounds(5), 0U);
+  EXPECT_EQ(arkv.Room(3), 2U);
+  EXPECT_EQ(arkv.Room(5), 0U);
+  EXPECT_EQ(arkv.Rounds(6), 1U);
+  EXPECT_EQ(arkv.Rounds(7), 1U);
+  EXPECT_EQ(arkv.Rounds(8), 2U);
+  EXPECT_EQ(arkv.Dropped(11), 0U);  // three rounds: 11 blocks
+  EXPECT_EQ(arkv.Dropped(12), 1U);  // the fourth makes room up to 13
+  EXPECT_EQ(arkv.Dropped(14), 3U);
+}
+
+TEST(Eviction, HasNeverMoreOriginalsOrBlocksThanItMay) {
+  for (uint32_t budget = 4; budget < 60; ++budget) {
+    for (uint32_t n = Eviction::kLeastOriginals; n <= budget; ++n) {
+      const Eviction arkv(PolicyKind::kArkv, budget, {}, n);
+      uint32_t n_originals = 0;
+      for (uint32_t begun = 1; begun < 300; ++begun) {
+        n_originals =
+            arkv.Rounds(begun) > arkv.Rounds(begun - 1) ? arkv.n_kept_originals() : n_originals;
+        ASSERT_LE(++n_originals, n);
+        ASSERT_LE(arkv.Kept(begun), budget);
+        ASSERT_GE(arkv.Dropped(begun), arkv.Dropped(begun - 1));
+        ASSERT_LE(1 + arkv.Dropped(begun), std::max(2U, begun) - 1);
+        ASSERT_EQ(arkv.Room(begun) == 0, arkv.Rounds(begun + 1) > arkv.Rounds(begun));
+      }
+    }
+  }
 }
 
 }  // namespace

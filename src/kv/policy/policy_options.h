@@ -27,8 +27,8 @@ struct Reference {
 
 struct PolicyOptions {
   PolicyKind kind = PolicyKind::kFull;
-  // Of a sequence: bytes, or a share of what one of the whole context takes. Every policy but
-  // kFull wants one.
+  // Of a sequence: bytes, or a share of what one of the whole context takes; of kArkv, in 16 bits.
+  // Every policy but kFull wants one.
   std::optional<SizeSpec> budget;
   Reference reference;  // of kWindow, as the next
   Positions positions = Positions::kKept;
@@ -63,12 +63,18 @@ using PolicyResult = tl::expected<T, PolicyProblem>;
 // What the options ask to evict; nothing for kFull. A problem as Check, with what would do for a
 // budget that is too small, also for the reference, and where keys that would have to move to other
 // positions cannot: quantized ones would be rounded to a few bits anew each time, those that are
-// turned (Precision::rotate) have RoPE's pairs no more.
+// turned (Precision::rotate) have RoPE's pairs no more; and for kArkv without a layer that is
+// quantized.
 [[nodiscard]] PolicyResult<std::optional<Eviction>> MakeEviction(const PolicyOptions& options,
                                                                  const BlockLayout& layout,
                                                                  uint32_t n_ctx);
 // The same for a sequence whose first prompt has so many tokens. A problem where these are to stay
 // and leave no room for a window.
 [[nodiscard]] PolicyResult<Eviction> ForPrompt(const Eviction& eviction, uint64_t n_prompt);
+
+// Blocks that a sequence has beside those of its slots: open ones or those of originals, and those
+// of queries.
+[[nodiscard]] uint64_t BlocksBeside(const BlockLayout& layout,
+                                    const std::optional<Eviction>& eviction);
 
 }  // namespace plimsoll::kv::policy

@@ -5,6 +5,8 @@
 #include <functional>
 #include <span>
 
+#include "kv/policy/original_choice.h"
+
 namespace plimsoll::kv {
 class KvSequence;
 }  // namespace plimsoll::kv
@@ -22,6 +24,15 @@ class SlotScorer {
   // How much the queries of the newest block attend to each slot of a sequence that is full (its
   // blocks are those of its budget, every slot is computed), layer by layer.
   virtual void Score(const KvSequence& sequence, const LayerFn& on_layer) = 0;
+
+  // The same, with what the layer weighs among all.
+  using WeighedLayerFn =
+      std::function<void(size_t layer_idx, std::span<const float> scores, float weight)>;
+  // ARKV's scores of a sequence whose every slot is computed, and what its layers should have of
+  // the originals.
+  virtual void ScoreAndWeigh(const KvSequence& sequence, const WeighedLayerFn& on_layer) = 0;
+  // Quantizes originals where they are: nobody else uses these blocks.
+  virtual void Quantize(const KvSequence& sequence, std::span<const LayerBlock> originals) = 0;
 };
 
 }  // namespace plimsoll::kv::policy

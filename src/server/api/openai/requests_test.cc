@@ -65,6 +65,7 @@ TEST(ChatRequest, SaysWhichKeysAndValuesStay) {
   };
   EXPECT_EQ(policy(R"("kv_policy":"full")"), "full");
   EXPECT_EQ(policy(R"("kv_policy":"window","kv_budget":"25%")"), "window 25%");
+  EXPECT_EQ(policy(R"("kv_policy":"arkv","kv_budget":"25%")"), "arkv 25%");
   EXPECT_EQ(policy(R"("kv_policy":"window","kv_budget":1048576,"kv_reference":64)"),
             "window 1.00 MiB reference 64");
   EXPECT_EQ(policy(R"("kv_policy":"window","kv_budget":"2G","kv_reference":"prompt",)"
