@@ -128,7 +128,7 @@ void Prefill(State& state, const KernelSet& set, Shape shape, uint32_t tile) {
   Random random(5);
   // Rows of as many heads as a model has lie between a token's queries and the next one's.
   const size_t stride = size_t{std::max(16U, shape.n_group)} * shape.head_dim;
-  const auto q = kernels::testing::RandomFloats(random, kChunk * stride);
+  const auto q = kernels::testing::OrdinaryFloats(random, kChunk * stride);
   std::vector<float> out(q.size());
   std::vector<VisibleSlots> visible;
   double ops = 0;
@@ -158,7 +158,7 @@ void Decode(State& state, const KernelSet& set, Shape shape, size_t n_threads) {
   const size_t n_layers = (kStreamBytes + layer_bytes - 1) / layer_bytes;
   const Cache cache(shape, n_layers);
   Random random(6);
-  const auto q = kernels::testing::RandomFloats(random, size_t{shape.n_group} * shape.head_dim);
+  const auto q = kernels::testing::OrdinaryFloats(random, size_t{shape.n_group} * shape.head_dim);
   const VisibleSlots visible = {.begin = 0, .end = shape.n_slots};
   const auto run = [&](size_t thread) {
     std::vector<float> out(q.size());

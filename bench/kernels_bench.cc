@@ -87,7 +87,7 @@ void MatMul(State& state, const KernelSet& set, DType dtype, Layout layout, size
 void Pack(State& state, const KernelSet& set, kernels::ActivationFormat format) {
   constexpr uint64_t kLength = 4096;
   Random random(3);
-  const auto x = kernels::testing::RandomFloats(random, kLength);
+  const auto x = kernels::testing::OrdinaryFloats(random, kLength);
   const Buffer out(kernels::ActivationRowBytes(format, kLength));
   for (auto _ : state) {
     set.pack_activation(format, x.data(), kLength, out.data());
@@ -112,7 +112,7 @@ using VectorFunction = std::function<void(const float* x, float* y, uint64_t n)>
 void OnVector(State& state, const VectorFunction& function) {
   constexpr uint64_t kLength = 4096;
   Random random(5);
-  const auto x = kernels::testing::RandomFloats(random, kLength);
+  const auto x = kernels::testing::OrdinaryFloats(random, kLength);
   std::vector<float> y(kLength, 0.5F);
   for (auto _ : state) {
     function(x.data(), y.data(), kLength);

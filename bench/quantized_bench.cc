@@ -26,6 +26,7 @@
 namespace plimsoll::bench {
 namespace {
 
+using kernels::ActivationFormat;
 using kernels::Activations;
 using kernels::KernelSet;
 using kernels::testing::Buffer;
@@ -149,11 +150,22 @@ void Run(const Options& options) {
       const double peak = 2 * machine.int8_dots;  // an addition is an operation too
       const Buffer workspace(set.matmul_workspace_bytes(options.k));
       Random random(2);
-      auto x = kernels::testing::RandomActivations(random, set, dtype, options.k, options.tokens);
-      Activations few = x.activations;
+      const ActivationFormat format = kernels::ActivationFormatFor(dtype);
+      const size_t stride = kernels::ActivationRowBytes(format, options.k);
+      const Buffer packed(stride * options.tokens);
+      for (size_t i = 0; i < options.tokens; ++i) {
+        const auto row = kernels::testing::OrdinaryFloats(random, options.k);
+        set.pack_activation(format, row.data(), options.k, packed.data() + i * stride);
+      }
+      const Activations x = {.format = format,
+                             .k = options.k,
+                             .n_rows = options.tokens,
+                             .row_stride = stride,
+                             .data = packed.data()};
+      Activations few = x;
       few.n_rows = options.decode_tokens;
       const double decode = Decode(set, w, few, workspace.data());
-      const double prefill = Prefill(set, w, x.activations, workspace.data());
+      const double prefill = Prefill(set, w, x, workspace.data());
       fmt::print(
           "{:7} {:7} decode {:6.2f} GB/s of {:5.2f} ({:3.0f} %)   prefill {:7.1f} GOPS of {:6.1f} "
           "({:3.0f} %)\n",

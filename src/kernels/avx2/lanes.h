@@ -26,6 +26,8 @@ struct Avx2Lanes {
   static constexpr size_t kTileGroups = 2;
   static constexpr size_t kTileTokens = 4;
 
+  // A chain is of 16-bit halves, and begins with zero.
+  static constexpr bool kChainsSums = false;
   // How many slices of weights up to `max_weight` may pass through Chain before Flush: each adds
   // two products with activations of magnitude at most 127 to a 16-bit sum.
   static constexpr size_t ChainLength(int max_weight) {

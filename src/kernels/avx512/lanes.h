@@ -26,6 +26,8 @@ struct Avx512Lanes {
   static constexpr size_t kTileGroups = 2;
   static constexpr size_t kTileTokens = 6;
 
+  // A chain can begin with any sum: each link adds whole products.
+  static constexpr bool kChainsSums = true;
   // How many slices of weights up to `max_weight` may pass through Chain before Flush.
   static constexpr size_t ChainLength(int /*max_weight*/) { return 64; }
 

@@ -12,6 +12,8 @@
 
 #include <immintrin.h>
 
+#include "kernels/cpu.h"
+#include "kernels/generic/prefetcher.h"
 #include "kernels/kernels.h"
 
 namespace plimsoll::kernels {
@@ -48,6 +50,14 @@ struct ElementsBF16 {
   static constexpr size_t kBytes = 2;
   static V Load(const std::byte* p) { return V::LoadBF16(p); }
   static V LoadPart(const std::byte* p, size_t n) { return V::LoadBF16Part(p, n); }
+};
+
+// What of a matrix that is streamed is asked for before it is read.
+enum class Ask : uint8_t {
+  kNothing,
+  kLines,  // of the next tile or panel, a line each row and chunk: the hardware foresees neither
+           // short native rows nor that part of a panel is left to a second pass
+  kLeads,  // prefetcher.h
 };
 
 struct Product {
@@ -130,10 +140,8 @@ class TileRows {
 };
 
 // Adds a panel of n chunks of rows [first, first + kRows) of a tile and of kTokens tokens to
-// acc[token * stride + row], straight from the matrix. With kAhead, what lies `ahead` bytes
-// on is asked for meanwhile, the next tile or panel: the hardware foresees neither short native
-// rows nor that part of a panel is left to a second pass.
-template <class V, class Elements, size_t kRows, size_t kTokens, bool kAhead>
+// acc[token * stride + row], straight from the matrix.
+template <class V, class Elements, size_t kRows, size_t kTokens, Ask kAsk>
 inline void StreamRows(const TileRows& tile, uint32_t first, uint64_t begin, uint64_t n,
                        size_t ahead, const float* const* tokens, size_t stride, V* acc) {
   const std::byte* w[kRows];
@@ -150,10 +158,16 @@ inline void StreamRows(const TileRows& tile, uint32_t first, uint64_t begin, uin
   }
   const size_t chunk_bytes = tile.chunk_bytes();
   for (uint64_t chunk = 0; chunk < n; ++chunk) {
+    if constexpr (kAsk == Ask::kLeads) {
+      const auto at = reinterpret_cast<uintptr_t>(w[0] + chunk * chunk_bytes);
+      for (size_t i = 0; i < kTileRows * kStripes * Elements::kBytes; i += kLeadStep) {
+        AskFor(LeadOf(at + i));
+      }
+    }
     for (size_t r = 0; r < kRows; ++r) {
       const std::byte* at = w[r] + chunk * chunk_bytes;
-      if constexpr (kAhead) {
-        _mm_prefetch(reinterpret_cast<const char*>(at + ahead), _MM_HINT_T1);
+      if constexpr (kAsk == Ask::kLines) {
+        AskFor(reinterpret_cast<uintptr_t>(at) + ahead);
       }
       const V weight = Elements::Load(at);
       for (size_t t = 0; t < kTokens; ++t) {
@@ -170,11 +184,13 @@ inline void StreamRows(const TileRows& tile, uint32_t first, uint64_t begin, uin
 
 // kTiles tiles from row r on and kTokens tokens from token t on. Two tiles of rows16 share a panel
 // of activations: a whole row of them would not stay in the first-level cache.
-template <class V, class Elements, size_t kTiles, size_t kTokens, bool kNative>
+template <class V, class Elements, size_t kTiles, size_t kTokens, Ask kAsk>
 inline void StreamTiles(const Product& p, uint64_t r, size_t t) {
   constexpr size_t kFit = V::kAccumulators / kTokens;
   constexpr uint32_t kRows = kFit < kTileRows ? kFit : kTileRows;
   static_assert(kTileRows % kRows == 0);
+  constexpr bool kPasses = kRows < kTileRows;
+  constexpr Ask kAskOfPass = kAsk == Ask::kNothing && kPasses ? Ask::kLines : kAsk;
   constexpr size_t kAll = kTiles * kTileRows;
   const float* tokens[kTokens];
   for (size_t i = 0; i < kTokens; ++i) {
@@ -190,10 +206,11 @@ inline void StreamTiles(const Product& p, uint64_t r, size_t t) {
     const uint64_t left = p.k - begin < kPanelLength ? p.k - begin : kPanelLength;
     const uint64_t n = left / kStripes;
     for (size_t tile = 0; tile < kTiles; ++tile) {
-      const size_t ahead = kNative ? kTileRows * p.row_bytes : n * tiles[tile].chunk_bytes();
+      const bool native = p.layout == tensor::Layout::kNative;
+      const size_t ahead = native ? kTileRows * p.row_bytes : n * tiles[tile].chunk_bytes();
       for (uint32_t i = 0; i < kTileRows; i += kRows) {
-        StreamRows<V, Elements, kRows, kTokens, kNative || (kRows < kTileRows)>(
-            tiles[tile], i, begin, n, ahead, tokens, kAll, acc + tile * kTileRows + i);
+        StreamRows<V, Elements, kRows, kTokens, kAskOfPass>(tiles[tile], i, begin, n, ahead, tokens,
+                                                            kAll, acc + tile * kTileRows + i);
       }
     }
   }
@@ -214,29 +231,37 @@ inline void StreamTiles(const Product& p, uint64_t r, size_t t) {
   }
 }
 
-template <class V, class Elements, size_t kTiles, bool kNative>
+template <class V, class Elements, size_t kTiles, Ask kAsk>
 inline void FewTokens(const Product& p, uint64_t r) {
   constexpr size_t kTokens = V::kAccumulators >= 24 ? 3 : 2;
   size_t t = 0;
   for (; t + kTokens <= p.x->n_rows; t += kTokens) {
-    StreamTiles<V, Elements, kTiles, kTokens, kNative>(p, r, t);
+    StreamTiles<V, Elements, kTiles, kTokens, kAsk>(p, r, t);
   }
   for (; t < p.x->n_rows; ++t) {
-    StreamTiles<V, Elements, kTiles, 1, kNative>(p, r, t);
+    StreamTiles<V, Elements, kTiles, 1, kAsk>(p, r, t);
+  }
+}
+
+template <class V, class Elements, Ask kAsk>
+inline void FewTokensOfRows16(const Product& p) {
+  for (uint64_t r = p.row_begin; r < p.row_end; r += kGroupRows) {
+    if (p.row_end - r > kTileRows) {
+      FewTokens<V, Elements, 2, kAsk>(p, r);
+    } else {
+      FewTokens<V, Elements, 1, kAsk>(p, r);
+    }
   }
 }
 
 template <class V, class Elements>
 inline void FewTokens(const Product& p) {
-  const size_t together = p.layout == tensor::Layout::kRows16 ? 2 * kTileRows : kTileRows;
-  for (uint64_t r = p.row_begin; r < p.row_end; r += together) {
-    if (p.layout == tensor::Layout::kNative) {
-      FewTokens<V, Elements, 1, true>(p, r);
-    } else if (p.row_end - r > kTileRows) {
-      FewTokens<V, Elements, 2, false>(p, r);
-    } else {
-      FewTokens<V, Elements, 1, false>(p, r);
-    }
+  if (p.layout == tensor::Layout::kRows16) {
+    return CpuLosesStreamsAtPages() ? FewTokensOfRows16<V, Elements, Ask::kLeads>(p)
+                                    : FewTokensOfRows16<V, Elements, Ask::kNothing>(p);
+  }
+  for (uint64_t r = p.row_begin; r < p.row_end; r += kTileRows) {
+    FewTokens<V, Elements, 1, Ask::kLines>(p, r);
   }
 }
 

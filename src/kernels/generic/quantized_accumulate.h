@@ -58,7 +58,18 @@ template <class V, class Type, size_t kSlices, size_t kGroups, size_t kTokens, c
   }
 }
 
-// The float step of a block of 32, once its integer sums are whole. d and m: scales and minima.
+// What the products of unsigned weights, which stand for w + kZero, have too much: taken off where
+// their sum begins.
+template <class V, class Type>
+[[gnu::always_inline]] inline typename V::Int SumStart(const BlockQ8x32& x) {
+  if constexpr (Type::kZero != 0) {
+    return V::Set(-Type::kZero * x.sum);
+  } else {
+    return V::Zero();
+  }
+}
+
+// The float step of a block of 32, once its integer sums are exact. d and m: scales and minima.
 template <class V, class Type, size_t kGroups, size_t kTokens>
 [[gnu::always_inline]] inline void Finish32(const typename V::Float (&d)[kGroups],
                                             const typename V::Float (&m)[kGroups],
@@ -73,11 +84,7 @@ template <class V, class Type, size_t kGroups, size_t kTokens>
     const Int sum = V::Set(x[t]->sum);
 #pragma GCC unroll 2
     for (size_t r = 0; r < kGroups; ++r) {
-      Int exact = isum[r][t];
-      if constexpr (Type::kZero != 0) {
-        exact = V::Sub(exact, V::Mul(sum, V::Set(Type::kZero)));
-      }
-      acc[r][t] = V::Fma(V::FloatMul(d[r], da), V::ToFloat(exact), acc[r][t]);
+      acc[r][t] = V::Fma(V::FloatMul(d[r], da), V::ToFloat(isum[r][t]), acc[r][t]);
       if constexpr (Type::kHasMin) {
         acc[r][t] = V::Fma(V::FloatMul(m[r], da), V::ToFloat(sum), acc[r][t]);
       }
@@ -100,13 +107,27 @@ template <class V, class Type, size_t kGroups, size_t kTokens>
     q[t] = x[t]->q;
 #pragma GCC unroll 2
     for (size_t r = 0; r < kGroups; ++r) {
-      isum[r][t] = V::Zero();
+      isum[r][t] = SumStart<V, Type>(*x[t]);
     }
   }
-  DotSlices<V, Type, kSlices32, kGroups, kTokens>(
-      w, q, [&](size_t r, size_t t, Int partial) __attribute__((always_inline)) {
-        isum[r][t] = V::Flush(isum[r][t], partial);
-      });
+  if constexpr (V::kChainsSums && !Type::kSigned) {
+#pragma GCC unroll 8
+    for (size_t i = 0; i < kSlices32; ++i) {
+#pragma GCC unroll 8
+      for (size_t t = 0; t < kTokens; ++t) {
+        const Int activations = V::Broadcast(q[t] + 4 * i);
+#pragma GCC unroll 2
+        for (size_t r = 0; r < kGroups; ++r) {
+          isum[r][t] = V::Chain(isum[r][t], w[r][i], activations);
+        }
+      }
+    }
+  } else {
+    DotSlices<V, Type, kSlices32, kGroups, kTokens>(
+        w, q, [&](size_t r, size_t t, Int partial) __attribute__((always_inline)) {
+          isum[r][t] = V::Flush(isum[r][t], partial);
+        });
+  }
   Finish32<V, Type, kGroups, kTokens>(d, m, x, isum, acc);
 }
 

@@ -62,7 +62,8 @@ template <class V, class Type, class Blocks>
     Float d;
     Float m;
     Type::ReadScales(rows, &d, &m);
-    const Int isum[1][1] = {{DotPieces<V, Type>(pieces, row[0][b].q)}};
+    const Int start = SumStart<V, Type>(row[0][b]);
+    const Int isum[1][1] = {{V::Add(start, DotPieces<V, Type>(pieces, row[0][b].q))}};
     Finish32<V, Type, 1, 1>({d}, {m}, {row[0] + b}, isum, acc);
   }
   V::StoreFloats(product.y, acc[0][0], group.n_rows);

@@ -4,9 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include <immintrin.h>
-
 #include "kernels/cpu.h"
+#include "kernels/generic/prefetcher.h"
 #include "tensor/matrix.h"
 #include "tensor/rows16.h"
 
@@ -157,13 +156,6 @@ void WithBlocksOf(const RowGroup& group, const F& f) {
   }
 }
 
-// Memory that will be read soon, and how to ask for it. Nothing when both are null.
-struct Upcoming {
-  const std::byte* begin = nullptr;
-  const std::byte* end = nullptr;
-  bool by_leads = false;  // Prefetcher
-};
-
 // What to prefetch while the group at `row` is computed: as many bytes as it has, so far on that
 // they arrive in time. `row_end`: of the rows that are wanted.
 template <class V, class Type>
@@ -190,46 +182,6 @@ Upcoming AheadOf(const tensor::Matrix& w, uint64_t row, uint64_t row_end) {
   const uint64_t next = row + (native ? V::kLanes : tensor::kRowsPerGroup);
   return next < row_end ? rows(next) : Upcoming{};
 }
-
-// Asks for what will be needed soon, a step at a time, so that memory is busy while the current
-// group is computed from the caches: line by line; or, by leads, as a stream is read, for the first
-// kibibyte of a page some pages on, from where the processor goes on by itself. It then has as
-// many reads under way as if several streams were read, where line by line each request holds one
-// of the few miss buffers of the level 1 cache.
-class Prefetcher {
- public:
-  explicit Prefetcher(Upcoming upcoming)
-      : next_(reinterpret_cast<uintptr_t>(upcoming.begin)),
-        end_(reinterpret_cast<uintptr_t>(upcoming.end)),
-        by_leads_(upcoming.by_leads) {}
-
-  void Step(size_t bytes) {
-    const uintptr_t stop = next_ + bytes < end_ ? next_ + bytes : end_;
-    if (by_leads_) {
-      for (; next_ < stop; next_ += kLeadStep) {
-        const uintptr_t in_page = next_ % kPage;
-        Ask(next_ - in_page + kPagesAhead * kPage + in_page / (kLeadStep / kLine));
-      }
-    } else {
-      for (; next_ < stop; next_ += kLine) {
-        Ask(next_);
-      }
-    }
-  }
-
- private:
-  static constexpr uintptr_t kLine = 64;
-  static constexpr uintptr_t kPage = 4096;
-  static constexpr uintptr_t kPagesAhead = 6;
-  static constexpr uintptr_t kLeadStep = 4 * kLine;
-
-  static void Ask(uintptr_t at) { _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T1); }
-
-  // As numbers: they may run past the end of what they point into, and are never read through.
-  uintptr_t next_;
-  uintptr_t end_;
-  bool by_leads_;
-};
 
 }  // namespace
 }  // namespace plimsoll::kernels

@@ -1,0 +1,70 @@
+// Asking for memory before it is read.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include <immintrin.h>
+
+namespace plimsoll::kernels {
+namespace {
+
+inline constexpr uintptr_t kLineBytes = 64;
+
+// Into the second level: the first has no room. Addresses are numbers since nothing is read; they
+// may run past the end of what they point into.
+inline void AskFor(uintptr_t at) { _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T1); }
+
+// Leading a stream, where the processor loses it at the end of each page (CpuLosesStreamsAtPages):
+// while it is read, one line is asked for every kLeadStep bytes, of the first kibibyte of a page
+// some pages on, from where the processor goes on by itself. It then has as many reads under way as
+// if several streams were read, where line by line each request holds one of the few miss buffers
+// of the level 1 cache.
+inline constexpr uintptr_t kLeadStep = 4 * kLineBytes;
+
+// What to ask for when the kLeadStep bytes at `at` are read.
+inline uintptr_t LeadOf(uintptr_t at) {
+  constexpr uintptr_t kPage = 4096;
+  constexpr uintptr_t kPagesAhead = 6;
+  const uintptr_t in_page = at % kPage;
+  return at - in_page + kPagesAhead * kPage + in_page / (kLeadStep / kLineBytes);
+}
+
+// Memory that will be read soon. Nothing when both are null.
+struct Upcoming {
+  const std::byte* begin = nullptr;
+  const std::byte* end = nullptr;
+  bool by_leads = false;  // it is the stream that is read now
+};
+
+// Asks for it a step at a time, so that memory is busy while the present is computed from the
+// caches: line by line, or by leads.
+class Prefetcher {
+ public:
+  explicit Prefetcher(Upcoming upcoming)
+      : next_(reinterpret_cast<uintptr_t>(upcoming.begin)),
+        end_(reinterpret_cast<uintptr_t>(upcoming.end)),
+        by_leads_(upcoming.by_leads) {}
+
+  // While so many bytes of the present are used.
+  void Step(size_t bytes) {
+    const uintptr_t stop = next_ + bytes < end_ ? next_ + bytes : end_;
+    if (by_leads_) {
+      for (; next_ < stop; next_ += kLeadStep) {
+        AskFor(LeadOf(next_));
+      }
+    } else {
+      for (; next_ < stop; next_ += kLineBytes) {
+        AskFor(next_);
+      }
+    }
+  }
+
+ private:
+  uintptr_t next_;
+  uintptr_t end_;
+  bool by_leads_;
+};
+
+}  // namespace
+}  // namespace plimsoll::kernels
