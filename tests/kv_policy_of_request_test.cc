@@ -39,8 +39,9 @@ std::unique_ptr<Engine> LoadWith(const PolicyOptions& policy, uint32_t n_paralle
 }
 
 // With a batcher and no request yet.
-uint64_t BytesTaken(const PolicyOptions& policy, uint32_t n_parallel) {
-  const auto engine = LoadWith(policy, n_parallel);
+uint64_t BytesTaken(const PolicyOptions& policy, uint32_t n_parallel,
+                    tensor::KvType type = tensor::KvType::kF16) {
+  const auto engine = LoadWith(policy, n_parallel, std::nullopt, type);
   const auto batcher = engine->NewBatcher({.n_parallel = n_parallel});
   EXPECT_TRUE(batcher);
   return engine->ledger().reserved_bytes;
@@ -153,20 +154,29 @@ TEST(KvPolicyOfARequest, ArkvGoesWhereKeysAreQuantized) {
     }));
   }
   EXPECT_NE(expected[0], expected[1]);
-  for (const PolicyOptions& own : {PolicyOptions{}, arkv(60)}) {
-    const auto engine = LoadWith(own, 3, std::nullopt, kQ8);
-    const auto batcher = engine->NewBatcher({.n_parallel = 3}).value();
-    std::vector<std::shared_ptr<Heard>> heard;
-    for (const PolicyOptions& asked : {arkv(25), PolicyOptions{}, arkv(50)}) {
-      heard.push_back(std::make_shared<Heard>());
-      batcher->Add(heard.size(), Request(*engine, 300, asked), heard.back(), batch::Clock::now());
+  uint64_t n_preempted = 0;
+  for (const PolicyOptions& own : {PolicyOptions{}, arkv(50)}) {
+    for (const uint32_t n_reserved : {1U, 3U}) {
+      // With room for one sequence, and no more in the line, some give their memory up for others.
+      const auto engine =
+          LoadWith(own, n_reserved, SizeSpec{.bytes = BytesTaken(own, n_reserved, kQ8)}, kQ8);
+      const auto batcher = engine->NewBatcher({.n_parallel = n_reserved}).value();
+      std::vector<std::shared_ptr<Heard>> heard;
+      for (const PolicyOptions& asked : {arkv(25), PolicyOptions{}, arkv(50)}) {
+        heard.push_back(std::make_shared<Heard>());
+        const auto request = Request(*engine, 300, asked);
+        ASSERT_TRUE(batcher->EvictionOf(request)) << own.Text() << " " << heard.size();
+        batcher->Add(heard.size(), request, heard.back(), batch::Clock::now());
+      }
+      batch::Finish(*batcher);
+      for (size_t i = 0; i < heard.size(); ++i) {
+        EXPECT_EQ(heard[i]->text, expected[i]) << own.Text() << " " << n_reserved << " " << i;
+      }
+      EXPECT_EQ(batcher->totals().n_started_under[static_cast<size_t>(PolicyKind::kArkv)], 2U);
+      n_preempted += batcher->totals().n_preempted;
     }
-    batch::Finish(*batcher);
-    for (size_t i = 0; i < heard.size(); ++i) {
-      EXPECT_EQ(heard[i]->text, expected[i]) << own.Text() << " " << i;
-    }
-    EXPECT_EQ(batcher->totals().n_started_under[static_cast<size_t>(PolicyKind::kArkv)], 2U);
   }
+  EXPECT_GT(n_preempted, 0U);
   const auto engine = LoadWith({}, 1);
   const auto batcher = engine->NewBatcher({.n_parallel = 1}).value();
   const auto refused = batcher->EvictionOf(Request(*engine, 300, arkv(50)));

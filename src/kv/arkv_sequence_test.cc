@@ -321,6 +321,23 @@ TEST_F(ArkvSequenceTest, ForksAndSnapshotsKeepWhatTheyHad) {
   }
 }
 
+// Who reads a long prompt takes blocks for all of it at first, though it has fewer until later.
+TEST_F(ArkvSequenceTest, WhatIsReservedIsThere) {
+  const auto sequence = NewSequence();
+  EXPECT_EQ(sequence->BlocksToReserve(3 * kBlockTokens), 3U);
+  EXPECT_EQ(sequence->BlocksToReserve(1000), kBudget);
+  sequence->Reserve(1000);
+  EXPECT_EQ(sequence->BlocksToReserve(1000), 0U);
+  EXPECT_EQ(sequence->BlocksToAppend(1), n_beside_);
+  ASSERT_EQ(sequence->Append(1, 0), AppendOutcome::kAppended);
+  EXPECT_EQ(pool_.n_free(), 0U);  // another may have what was left
+  Compute(*sequence, 0, 1);
+  Grow(*sequence, 999);
+  ExpectSound(*sequence);
+  sequence->Truncate(0);
+  EXPECT_EQ(pool_.n_free(), kBudget + n_beside_);
+}
+
 // A block that somebody else has too is copied before a layer of it is quantized.
 TEST_F(ArkvSequenceTest, NoRoomForCopiesChangesNothing) {
   const auto sequence = NewSequence();

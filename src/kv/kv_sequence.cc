@@ -70,6 +70,7 @@ KvSequence::KvSequence(BlockPool& pool, uint32_t max_tokens, uint32_t n_expected
 KvSequence::~KvSequence() {
   DropBlocksFrom(0);
   DropOpenBlocks();
+  std::ranges::for_each(reserved_, [this](BlockId block) { pool_.DropReference(block); });
 }
 
 void KvSequence::LimitTo(const policy::Eviction& eviction, policy::SlotScorer* scorer) {
@@ -274,7 +275,7 @@ AppendOutcome KvSequence::Append(uint32_t n, uint32_t first_position) {
   }
   const size_t old_blocks = blocks_.size();
   while (blocks_.size() < BlockPool::BlocksFor(uint64_t{old_slots} + n)) {
-    const auto block = pool_.Allocate();
+    const auto block = TakeBlock();
     if (!block) {
       DropBlocksFrom(old_blocks);
       return AppendOutcome::kNoRoom;
@@ -301,10 +302,35 @@ uint64_t KvSequence::BlocksToAppend(uint32_t n) const {
   const uint32_t n_dropped = DroppedOf(n_tokens() + n);
   const uint64_t n_blocks = BlockPool::BlocksFor(uint64_t{n_tokens()} + n - n_dropped);
   const bool moves = is_compact() && (n_dropped > n_dropped_ || moved_);
-  return (n_blocks > blocks_.size() ? n_blocks - blocks_.size() : 0) +
+  const uint64_t n_at_hand = blocks_.size() + reserved_.size();
+  return (n_blocks > n_at_hand ? n_blocks - n_at_hand : 0) +
          (moves ? SharedBlocksBehind((n_dropped - n_dropped_) / kBlockTokens) : 0U) +
          (SharesPartOfABlock() ? 1 : 0) + (LacksOpenBlocks() ? n_blocks_beside() : 0) +
          BlocksToRewrite(n);
+}
+
+uint64_t KvSequence::BlocksToReserve(uint32_t n_tokens) const {
+  const uint64_t n_at_hand = blocks_.size() + reserved_.size();
+  const uint64_t n_most =
+      originals_ ? std::min<uint64_t>(BlockPool::BlocksFor(n_tokens), eviction_->budget()) : 0;
+  return n_most > n_at_hand ? n_most - n_at_hand : 0;
+}
+
+void KvSequence::Reserve(uint32_t n_tokens) {
+  for (uint64_t n = BlocksToReserve(n_tokens); n > 0; --n) {
+    const auto block = pool_.Allocate();
+    Invariant(block.has_value(), "what is reserved is there");
+    reserved_.push_back(*block);
+  }
+}
+
+std::optional<BlockId> KvSequence::TakeBlock() {
+  if (reserved_.empty()) {
+    return pool_.Allocate();
+  }
+  const BlockId block = reserved_.back();
+  reserved_.pop_back();
+  return block;
 }
 
 bool KvSequence::LacksOpenBlocks() const {

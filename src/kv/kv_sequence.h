@@ -93,6 +93,11 @@ class KvSequence final : public SequenceState {
                                                             uint32_t n_tokens);
   // Blocks that Append(n) would take from the pool.
   [[nodiscard]] uint64_t BlocksToAppend(uint32_t n) const;
+  // Takes blocks from the pool ahead, so that Append finds those of the slots of n_tokens tokens
+  // there, where it appends them in several calls and has fewer of them until then (originals). The
+  // pool has BlocksToReserve of them free.
+  void Reserve(uint32_t n_tokens);
+  [[nodiscard]] uint64_t BlocksToReserve(uint32_t n_tokens) const;
   [[nodiscard]] std::unique_ptr<StateSnapshot> Snapshot() const override;
   void Restore(const StateSnapshot& snapshot) override;
   [[nodiscard]] uint64_t Bytes(uint32_t n_tokens) const override {
@@ -234,6 +239,8 @@ class KvSequence final : public SequenceState {
   [[nodiscard]] std::byte* At(BlockLayout::Place place) const {
     return pool_.Data(open_blocks_[place.block]) + place.offset;
   }
+  // One that was reserved, else the pool's.
+  [[nodiscard]] std::optional<BlockId> TakeBlock();
   void PushBlock(BlockId block);
   void DropBlocksFrom(size_t first);
   void DropOpenBlocks();
@@ -241,6 +248,7 @@ class KvSequence final : public SequenceState {
   BlockPool& pool_;
   uint32_t max_tokens_;
   std::vector<BlockId> blocks_;
+  std::vector<BlockId> reserved_;              // for blocks that are yet to come
   std::vector<const std::byte*> block_table_;  // Data() of blocks_
   std::vector<uint32_t> positions_;            // one a slot
   std::vector<BlockId> open_blocks_;           // n_blocks_beside(), or none yet

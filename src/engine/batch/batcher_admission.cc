@@ -176,8 +176,13 @@ bool Batcher::Admit(Sequence& sequence, Clock::time_point now) {
   if (!FitsBesideRunning(sequence, n_found)) {
     return false;
   }
-  const uint32_t n_missing =
-      std::min(static_cast<uint32_t>(sequence.tokens.size()) - n_found, kv->AppendRoom());
+  const auto n_all = static_cast<uint32_t>(sequence.tokens.size());
+  const uint32_t n_missing = std::min(n_all - n_found, kv->AppendRoom());
+  // What is left of the tokens then takes no more than it gives up, or what is reserved.
+  if (!Provide(kv->BlocksToReserve(n_all), &sequence)) {
+    return false;
+  }
+  kv->Reserve(n_all);
   if (!Provide(kv->BlocksToAppend(n_missing), &sequence) ||
       kv->Append(n_missing, n_found) != kv::AppendOutcome::kAppended) {
     return false;
