@@ -91,6 +91,7 @@ std::vector<Asked> AllKinds() {
           {Window(25), 100},
           {{.kind = PolicyKind::kBlock, .budget = SizeSpec{.percent = 40}}, 300},
           {{.kind = PolicyKind::kSnap, .budget = SizeSpec{.percent = 30}}, 300},
+          {{.kind = PolicyKind::kEpisode, .budget = SizeSpec{.percent = 30}}, 300},
           {{.kind = PolicyKind::kWindow,
             .budget = SizeSpec{.percent = 25},
             .positions = kv::policy::Positions::kCompact},

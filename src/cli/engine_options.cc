@@ -71,7 +71,8 @@ void AddKvOptions(CommandLine& line, KvOptions& kv) {
                 return {};
               });
   line.Flag("--kv-rotate", "turn quantized keys, so that no channel stands out", kv.rotate);
-  line.Option("--kv-policy", "NAME", "which stay: full (default), window, block, snap, arkv",
+  line.Option("--kv-policy", "NAME",
+              "which stay: full (default), window, block, snap, arkv, episode",
               [&kv](const std::string& value) -> Result<> {
                 auto kind = kv::policy::ParsePolicy(value);
                 if (!kind) {

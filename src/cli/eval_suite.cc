@@ -60,7 +60,7 @@ void Declare(CommandLine& line, SuiteFlags& flags) {
   line.Topic("Ways to keep keys and values (every combination is a row; full f16 is the first)");
   line.Option("--kv-type", "TYPE,...", "f16, bf16, q8, q4 (default f16)",
               SetList(flags.types, kv::ParseKvType));
-  line.Option("--kv-policy", "NAME,...", "full (default), window, block, snap, arkv",
+  line.Option("--kv-policy", "NAME,...", "full (default), window, block, snap, arkv, episode",
               SetList(flags.policies, kv::policy::ParsePolicy));
   line.Option("--kv-budget", "SIZE,...", "of every policy but full: 25% (of the context)",
               SetList(flags.budgets, ParseSize));

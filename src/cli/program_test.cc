@@ -275,7 +275,7 @@ TEST(RunCommand, KeysAndValuesHaveTheTypeThatIsAsked) {
     return program.err.str();
   };
   EXPECT_THAT(refused({"--kv-policy", "snip"}),
-              HasSubstr("\"snip\" is not one of full, window, block, snap, arkv"));
+              HasSubstr("\"snip\" is not one of full, window, block, snap, arkv, episode"));
   EXPECT_THAT(refused({"--kv-policy", "window"}),
               HasSubstr("--kv-budget is wanted by the policy window: 25%"));
   EXPECT_THAT(refused({"--kv-budget", "25%"}), HasSubstr("goes with a policy"));

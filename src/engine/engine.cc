@@ -358,8 +358,8 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options,
   }
   state->kv_pool = std::make_unique<kv::BlockPool>(*state->ledger, state->model->KvLayout());
   state->eviction = fitted->needs.eviction;
-  if (const uint64_t n_slots = fitted->needs.scorer_slots; n_slots > 0) {
-    auto scorer = state->model->MakeScorer(*state->ledger, n_slots);
+  if (const auto& room = fitted->needs.scorer_room; room.max_slots > 0) {
+    auto scorer = state->model->MakeScorer(*state->ledger, room);
     if (!scorer) {
       return Forward(scorer);
     }

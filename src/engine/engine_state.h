@@ -59,7 +59,9 @@ struct EngineState {
     return n_kept + BlocksBeside(eviction);
   }
   [[nodiscard]] bool CanScore(const kv::policy::Eviction& policy) const {
-    return scorer != nullptr && policy.budget() * kv::kBlockTokens <= scorer->max_slots();
+    return scorer != nullptr &&
+           policy.scored_blocks() * kv::kBlockTokens <= scorer->room().max_slots &&
+           (scorer->room().merges || policy.kind() != kv::policy::PolicyKind::kEpisode);
   }
   // Null where a policy needs none.
   [[nodiscard]] kv::policy::SlotScorer* ScorerFor(const kv::policy::Eviction& policy) const {

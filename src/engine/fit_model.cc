@@ -59,9 +59,9 @@ Result<FittedModel> OpenWithChunk(const formats::Catalogue& catalogue, kernels::
   needs->eviction = *eviction;
   const kv::BlockLayout layout = (*model)->KvLayout();
   needs->kv_beside = kv::policy::BlocksBeside(layout, needs->eviction) * layout.block_bytes();
-  needs->scorer_slots = ScorerSlots(needs->eviction, options.batches, n_ctx);
-  if (needs->scorer_slots > 0) {
-    needs->scorer = (*model)->ScorerBytes(needs->scorer_slots);
+  needs->scorer_room = ScorerRoomFor(needs->eviction, options.batches, n_ctx);
+  if (needs->scorer_room.max_slots > 0) {
+    needs->scorer = (*model)->ScorerBytes(needs->scorer_room);
   }
   if (options.packed != nullptr && !needs->experts.empty()) {
     needs->index += options.packed->memory_bytes();

@@ -11,22 +11,26 @@ kv::policy::PolicyResult<std::optional<kv::policy::Eviction>> EvictionFor(
   const auto has_window = [n_ctx](const model::LayerParams& layer) {
     return layer.window != 0 && layer.window < n_ctx;
   };
-  if (options.kind == PolicyKind::kSnap &&
-      std::ranges::any_of(model.hyper_params().layers, has_window)) {
+  if (GathersSlots(options.kind) && std::ranges::any_of(model.hyper_params().layers, has_window)) {
     return tl::unexpected(kv::policy::PolicyProblem{
         .option = "policy",
-        .text = "can't be snap for a model whose layers have a sliding window. Take block, or a "
-                "context as short as that"});
+        .text = fmt::format("can't be {} for a model whose layers have a sliding window. Take "
+                            "block, or a context as short as that",
+                            NameOf(options.kind))});
   }
   return kv::policy::MakeEviction(options, model.KvLayout(), n_ctx);
 }
 
-uint64_t ScorerSlots(const std::optional<kv::policy::Eviction>& eviction, bool batches,
-                     uint32_t n_ctx) {
+model::ScorerRoom ScorerRoomFor(const std::optional<kv::policy::Eviction>& eviction, bool batches,
+                                uint32_t n_ctx) {
   if (batches) {
-    return kv::BlockPool::BlocksFor(n_ctx) * kv::kBlockTokens;
+    return {.max_slots = kv::BlockPool::BlocksFor(n_ctx) * kv::kBlockTokens, .merges = true};
   }
-  return eviction && eviction->is_scored() ? uint64_t{eviction->budget()} * kv::kBlockTokens : 0;
+  if (!eviction || !eviction->is_scored()) {
+    return {};
+  }
+  return {.max_slots = eviction->scored_blocks() * kv::kBlockTokens,
+          .merges = eviction->kind() == PolicyKind::kEpisode};
 }
 
 }  // namespace plimsoll::engine

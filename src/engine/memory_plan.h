@@ -69,7 +69,7 @@ struct LineNeeds {
   uint32_t n_parallel = 1;                       // contexts of that length at a time
   std::optional<kv::policy::Eviction> eviction;  // none: a sequence keeps everything
   uint64_t kv_beside = 0;                        // of a sequence, beside the blocks of its slots
-  uint64_t scorer_slots = 0;                     // of a sequence that is scored; 0: none is
+  model::ScorerRoom scorer_room;                 // no slots: no sequence is scored
   uint64_t scorer = 0;                           // scratch of the scorer that it needs
   std::vector<ExpertClass> experts;
   bool batches = false;         // sequences are a batcher's: their prefixes have nodes, and

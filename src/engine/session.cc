@@ -6,6 +6,8 @@
 
 #include "engine/continuation.h"
 #include "engine/model_identity.h"
+#include "engine/patch_look.h"
+#include "kv/policy/episodes.h"
 #include "kv/session_file.h"
 #include "sampling/draw_allowed.h"
 
@@ -44,7 +46,7 @@ class EngineSession final : public Session {
     if (auto checked = CheckTokens(tokens, tokens_.size() + tokens.size()); !checked) {
       return checked;
     }
-    if (auto limited = Limit(0); !limited) {
+    if (auto limited = Limit({}); !limited) {
       return limited;
     }
     for (size_t done = 0; done < tokens.size();) {
@@ -73,7 +75,7 @@ class EngineSession final : public Session {
     if (auto checked = CheckTokens(tokens, tokens_.size() + tokens.size()); !checked) {
       return Forward(checked);
     }
-    if (auto limited = Limit(tokens.size()); !limited) {
+    if (auto limited = Limit(tokens); !limited) {
       return Forward(limited);
     }
     if (auto prefilled = Prefill(tokens, [] { return true; }); !prefilled) {
@@ -104,9 +106,10 @@ class EngineSession final : public Session {
   }
   // The first tokens of `prompt` whose keys and values are there, at least one fewer than it has.
   [[nodiscard]] uint32_t Reusable(std::span<const TokenId> prompt) const;
-  // Of an empty sequence: what stays of it, whose first prompt has so many tokens; 0: of a text
-  // that is no prompt.
-  [[nodiscard]] Result<> Limit(size_t n_prompt);
+  // Where what stays is decided by a prompt's episode: forgets what was decided by another.
+  void LookWith(std::span<const TokenId> prompt);
+  // Of an empty sequence: what stays of it, by its first prompt; empty: of a text that is none.
+  [[nodiscard]] Result<> Limit(std::span<const TokenId> prompt);
   // One forward pass over at most a chunk. When it fails the sequence is as before, or, where
   // blocks went to make room for it, as short as Keepable says.
   [[nodiscard]] Result<> Step(std::span<const TokenId> tokens, std::span<const uint32_t> wanted,
@@ -128,7 +131,8 @@ class EngineSession final : public Session {
   EngineState& state_;
   kv::KvSequence kv_;
   std::vector<TokenId> tokens_;
-  size_t n_first_prompt_ = 0;  // tokens of the prompt that stays, where one does
+  size_t n_first_prompt_ = 0;   // tokens of the prompt that stays, where one does
+  std::vector<TokenId> patch_;  // by which it is decided what stays, where one does
   std::vector<model::ChunkToken> chunk_;
   std::vector<float> logits_;
   std::vector<float> raw_;  // the same of one draw with a filter
@@ -161,22 +165,38 @@ uint32_t EngineSession::Reusable(std::span<const TokenId> prompt) const {
   return kv_.Keepable(static_cast<uint32_t>(std::min(common, prompt.size() - 1)));
 }
 
-Result<> EngineSession::Limit(size_t n_prompt) {
+void EngineSession::LookWith(std::span<const TokenId> prompt) {
+  if (!state_.eviction || state_.eviction->kind() != kv::policy::PolicyKind::kEpisode) {
+    return;
+  }
+  auto patch = kv::policy::PatchPrompt(prompt);
+  if (patch != patch_ && kv_.n_dropped() > 0) {
+    Truncate(0);
+  }
+  patch_ = std::move(patch);
+}
+
+Result<> EngineSession::Limit(std::span<const TokenId> prompt) {
   if (!state_.eviction || !tokens_.empty()) {
     return {};
   }
-  const auto eviction = kv::policy::ForPrompt(*state_.eviction, n_prompt);
+  LookWith(prompt);
+  const auto eviction = kv::policy::ForPrompt(*state_.eviction, prompt.size());
   if (!eviction) {
     return tl::unexpected(eviction.error().ForCommandLine());
   }
   kv_.LimitTo(*eviction, state_.ScorerFor(*eviction));
-  n_first_prompt_ = eviction->keeps_prompt() ? n_prompt : 0;
+  n_first_prompt_ = eviction->keeps_prompt() ? prompt.size() : 0;
   return {};
 }
 
 Result<> EngineSession::Step(std::span<const TokenId> tokens, std::span<const uint32_t> wanted,
                              const model::LogitsFn& on_logits) {
   const auto first = static_cast<uint32_t>(tokens_.size());
+  if (auto looked = LookIfWanted(*state_.model, kv_, patch_, static_cast<uint32_t>(tokens.size()));
+      !looked) {
+    return looked;
+  }
   const auto outcome = kv_.Append(static_cast<uint32_t>(tokens.size()), first);
   Invariant(outcome == kv::AppendOutcome::kAppended, "a session's whole context is promised");
   chunk_.clear();
@@ -232,9 +252,12 @@ Result<GenerateStats> EngineSession::Generate(std::span<const TokenId> prompt,
   }
   GenerateStats stats;
   stats.n_prompt = static_cast<uint32_t>(prompt.size());
+  if (!tokens_.empty()) {
+    LookWith(prompt);
+  }
   stats.n_prompt_reused = Reusable(prompt);
   Truncate(stats.n_prompt_reused);
-  if (auto limited = Limit(prompt.size()); !limited) {
+  if (auto limited = Limit(prompt); !limited) {
     return Forward(limited);
   }
 

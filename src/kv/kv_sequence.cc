@@ -80,7 +80,7 @@ void KvSequence::LimitTo(const policy::Eviction& eviction, policy::SlotScorer* s
   scorer_ = scorer;
   if (eviction.kind() == policy::PolicyKind::kBlock) {
     block_scores_.emplace(eviction.budget());
-  } else if (eviction.kind() == policy::PolicyKind::kSnap) {
+  } else if (GathersSlots(eviction.kind())) {
     gatherer_.emplace(eviction.budget());
   } else if (eviction.kind() == policy::PolicyKind::kArkv) {
     block_scores_.emplace(eviction.budget());
@@ -137,11 +137,58 @@ bool KvSequence::Evict(uint32_t n_blocks) {
       break;
     }
     case policy::PolicyKind::kSnap:
+    case policy::PolicyKind::kEpisode:
       return GatherSlots(n_blocks);
     case policy::PolicyKind::kArkv:
       return QuantizeSome(n_blocks);
   }
   return true;
+}
+
+void KvSequence::MergeScores() {
+  const std::span<float> merged = scorer_->merged_scores();
+  const size_t n_all = positions_.size();
+  const size_t n_slots = n_all - kBlockTokens;
+  size_t at = 0;
+  scorer_->Score(*this, [&](size_t /*layer*/, std::span<const float> scores) {
+    for (; !scores.empty(); scores = scores.subspan(n_all), at += n_slots) {
+      // A model's NaN is above nothing.
+      const auto of_head = merged.subspan(at, n_slots);
+      std::ranges::transform(of_head, scores.first(n_slots), of_head.begin(),
+                             [](float a, float b) { return std::max(a, b); });
+    }
+  });
+}
+
+bool KvSequence::WantsLook(uint32_t n) const {
+  return eviction_ && eviction_->kind() == policy::PolicyKind::kEpisode && !is_looked_at_ &&
+         DroppedOf(n_tokens() + n) > n_dropped_;
+}
+
+bool KvSequence::BeginLook() {
+  if (!OwnOpenBlocks()) {
+    return false;
+  }
+  const BlockId block = open_blocks_.back();
+  pool_.AddReference(block);
+  PushBlock(block);
+  const uint32_t first_position = n_tokens();
+  for (uint32_t i = 0; i < kBlockTokens; ++i) {
+    positions_.push_back(first_position + i);
+  }
+  return true;
+}
+
+void KvSequence::EndLook(bool is_computed) {
+  if (is_computed) {
+    if (!is_looked_at_) {
+      std::ranges::fill(scorer_->merged_scores(), 0.0F);
+    }
+    MergeScores();
+  }
+  is_looked_at_ = is_computed;
+  positions_.resize(positions_.size() - kBlockTokens);
+  DropBlocksFrom(blocks_.size() - 1);
 }
 
 bool KvSequence::GatherSlots(uint32_t n_gone) {
@@ -151,9 +198,18 @@ bool KvSequence::GatherSlots(uint32_t n_gone) {
       return false;
     }
   }
-  scorer_->Score(*this, [&](size_t layer_idx, std::span<const float> scores) {
-    gatherer_->Gather(*this, layer_idx, scores, n_kept);
-  });
+  if (std::exchange(is_looked_at_, false)) {
+    std::span<const float> merged = scorer_->merged_scores();
+    for (size_t i = 0; i < layout().n_layers(); ++i) {
+      const size_t n = layout().layer(i).n_kv_heads * positions_.size();
+      gatherer_->Gather(*this, i, merged.first(n), n_kept);
+      merged = merged.subspan(n);
+    }
+  } else {
+    scorer_->Score(*this, [&](size_t layer_idx, std::span<const float> scores) {
+      gatherer_->Gather(*this, layer_idx, scores, n_kept);
+    });
+  }
   DropBlocks([&](uint32_t i) { return i > n_kept && i <= n_kept + n_gone; });
   return true;
 }
@@ -418,6 +474,7 @@ void KvSequence::Truncate(uint32_t n) {
     return;
   }
   Invariant(n == Keepable(n), "a sequence ends where it can go on");
+  is_looked_at_ = false;
   const uint32_t n_slots = n <= n_sink_tokens() ? n : SlotOf(n);
   positions_.resize(n_slots);
   DropBlocksFrom(BlockPool::BlocksFor(n_slots));
@@ -504,6 +561,7 @@ void KvSequence::Adopt(const Parts& parts) {
   n_dropped_ = parts.n_dropped;
   n_rounds_ = parts.n_rounds;
   moved_ = parts.moved;
+  is_looked_at_ = false;
   if (originals_) {
     originals_->Restore(parts.originals);
     if (!open_blocks_.empty()) {

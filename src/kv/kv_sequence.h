@@ -35,6 +35,9 @@ namespace plimsoll::kv {
 // Where positions are compact (policy::Positions) a slot is its token's position; keys whose
 // positions have changed are still those of the old ones until who computes them turns them
 // (TakeMoved).
+//
+// What goes may be decided by tokens that are none of the sequence's (policy::kEpisode): who
+// computes has them look at it first, a block at a time (BeginLook).
 class KvSequence final : public SequenceState {
  public:
   // `pool` outlives the sequence. The tables have room for `max_tokens` from the start, so that a
@@ -81,6 +84,17 @@ class KvSequence final : public SequenceState {
   [[nodiscard]] AppendOutcome Append(uint32_t n, uint32_t first_position) override;
   // n is Keepable.
   void Truncate(uint32_t n) override;
+  // Whether appending n tokens makes something go that a patch prompt decides, and none has looked
+  // yet.
+  [[nodiscard]] bool WantsLook(uint32_t n) const;
+  // Room for kBlockTokens further tokens behind the newest, in slots and at positions as if they
+  // were appended: to be computed, and forgotten again. False, and nothing changed, when others use
+  // blocks that it needs for itself, and the pool has none. Nobody else is looked at before what
+  // goes is gone.
+  [[nodiscard]] bool BeginLook();
+  // Without them again. If they were computed, what they look at counts when something goes next,
+  // together with what others did since something went; if not, nothing that looked since counts.
+  void EndLook(bool is_computed);
   // The most of the first n tokens that Truncate can keep: where layers are quantized, whole blocks
   // and what is in the open ones; with a budget, those that have all that a sequence of so many
   // tokens would have.
@@ -131,16 +145,22 @@ class KvSequence final : public SequenceState {
   // none is.
   [[nodiscard]] uint32_t open_idx() const { return open_idx_; }
   // Whether the query of a token in this slot is kept for the scorer. The same slots are asked
-  // about from one eviction to the next: those of the block behind which room must be made.
+  // about from one eviction to the next: those of the block behind which room must be made, and of
+  // one that looks.
   [[nodiscard]] bool KeepsQueryOf(uint32_t slot) const {
-    return scorer_ != nullptr && eviction_->Room((n_dropped_ + slot) / kBlockTokens + 1) == 0;
+    const auto is_last = [&](uint32_t block) {
+      return block == eviction_->budget() ||
+             eviction_->Room(n_dropped_ / kBlockTokens + block + 1) == 0;
+    };
+    return scorer_ != nullptr && is_last(slot / kBlockTokens);
   }
   // A head's queries of that block.
   [[nodiscard]] std::byte* Queries(size_t layer_idx, uint32_t head) const {
     const BlockLayout::Place place = layout().queries(layer_idx, head);
     return At({.block = n_f16_blocks() + place.block, .offset = place.offset});
   }
-  // Beside the blocks of its slots: the open ones or those of originals, then those of its queries.
+  // Beside the blocks of its slots: the open ones or those of originals, those of its queries, and
+  // the one that looks.
   [[nodiscard]] std::span<const BlockId> open_blocks() const { return open_blocks_; }
   // A head's keys or values of that block.
   [[nodiscard]] std::byte* OpenKeys(size_t layer_idx, uint32_t kv_head) const {
@@ -197,6 +217,8 @@ class KvSequence final : public SequenceState {
   // Makes room by so many blocks; every slot is computed. False, and nothing changed, when the pool
   // has no block for a copy.
   [[nodiscard]] bool Evict(uint32_t n_blocks);
+  // For each slot the most that a block that looked gave it.
+  void MergeScores();
   // Has every head keep the slots that get most attention in all but n_gone of the blocks between
   // the first and the newest.
   [[nodiscard]] bool GatherSlots(uint32_t n_gone);
@@ -222,7 +244,8 @@ class KvSequence final : public SequenceState {
   [[nodiscard]] bool OwnOpenBlocks();
   [[nodiscard]] bool LacksOpenBlocks() const;
   [[nodiscard]] uint32_t n_blocks_beside() const {
-    return n_f16_blocks() + (scorer_ == nullptr ? 0 : layout().n_query_blocks());
+    return n_f16_blocks() + (scorer_ == nullptr ? 0 : layout().n_query_blocks()) +
+           (eviction_ ? eviction_->n_look_blocks() : 0);
   }
   // Of these, those of keys and values.
   [[nodiscard]] uint32_t n_f16_blocks() const {
@@ -256,12 +279,14 @@ class KvSequence final : public SequenceState {
   std::optional<policy::Eviction> eviction_;
   policy::SlotScorer* scorer_ = nullptr;
   std::optional<policy::BlockScores> block_scores_;  // of kBlock and kArkv
-  std::optional<policy::SlotGatherer> gatherer_;     // of kSnap
+  std::optional<policy::SlotGatherer> gatherer_;     // of kSnap and kEpisode
   std::optional<Originals> originals_;               // of kArkv
   std::optional<policy::OriginalChoice> choice_;     // of kArkv
   std::vector<std::byte*> original_memory_;          // of kArkv: where its open blocks are
-  uint32_t n_dropped_ = 0;                           // whole blocks
-  uint32_t n_rounds_ = 0;                            // how often room was made
+  // What was seen by blocks that looked is in the scorer's merged scores.
+  bool is_looked_at_ = false;
+  uint32_t n_dropped_ = 0;  // whole blocks
+  uint32_t n_rounds_ = 0;   // how often room was made
   std::optional<Moved> moved_;
 };
 

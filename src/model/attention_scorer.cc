@@ -57,23 +57,26 @@ void MeanOfRuns(std::span<const float> x, std::span<const uint32_t> positions,
 
 }  // namespace
 
-AttentionScorer::Scratch AttentionScorer::Lay(const Parts& parts, uint64_t max_slots,
+AttentionScorer::Scratch AttentionScorer::Lay(const Parts& parts, const ScorerRoom& room,
                                               memory::Carver& carver) {
   uint64_t n_heads = 0;
   uint64_t n_kv_heads = 0;
+  uint64_t n_all_kv_heads = 0;
   uint64_t head_dim = 0;
   size_t workspace_bytes = 0;
   for (const LayerParams& layer : parts.hp.layers) {
     n_heads = std::max<uint64_t>(n_heads, layer.n_heads);
     n_kv_heads = std::max<uint64_t>(n_kv_heads, layer.n_kv_heads);
+    n_all_kv_heads += layer.n_kv_heads;
     head_dim = std::max<uint64_t>({head_dim, layer.head_dim_k, layer.head_dim_v});
     workspace_bytes = std::max(workspace_bytes, parts.kernels.attention_workspace_bytes(
                                                     layer.head_dim_k, layer.head_dim_v));
   }
   Scratch s;
-  s.weights = carver.Take<float>(n_heads * max_slots);
-  s.scores = carver.Take<float>(n_kv_heads * max_slots);
-  const uint64_t spread_slots = parts.quantizes ? max_slots : 0;
+  s.weights = carver.Take<float>(n_heads * room.max_slots);
+  s.scores = carver.Take<float>(n_kv_heads * room.max_slots);
+  s.merged = carver.Take<float>(room.merges ? n_all_kv_heads * room.max_slots : 0);
+  const uint64_t spread_slots = parts.quantizes ? room.max_slots : 0;
   s.spreads = carver.Take<AttentionSpread>(parts.quantizes ? n_heads : 0);
   s.threads = carver.Take<ThreadScratch>(parts.team.n_threads());
   for (size_t i = 0; i < parts.team.n_threads(); ++i) {
@@ -89,33 +92,33 @@ AttentionScorer::Scratch AttentionScorer::Lay(const Parts& parts, uint64_t max_s
   return s;
 }
 
-uint64_t AttentionScorer::Bytes(const Parts& parts, uint64_t max_slots) {
+uint64_t AttentionScorer::Bytes(const Parts& parts, const ScorerRoom& room) {
   memory::Carver counting;
-  (void)Lay(parts, max_slots, counting);
+  (void)Lay(parts, room, counting);
   return counting.used();
 }
 
 Result<std::unique_ptr<AttentionScorer>> AttentionScorer::Create(const Parts& parts,
-                                                                 uint64_t max_slots,
+                                                                 const ScorerRoom& room,
                                                                  memory::Ledger& ledger) {
-  auto memory = memory::Buffer::Allocate(ledger, memory::Account::kScratch, Bytes(parts, max_slots),
-                                         fmt::format("scores of {} keys and values", max_slots));
+  auto memory =
+      memory::Buffer::Allocate(ledger, memory::Account::kScratch, Bytes(parts, room),
+                               fmt::format("scores of {} keys and values", room.max_slots));
   if (!memory) {
     return Forward(memory);
   }
-  return std::unique_ptr<AttentionScorer>(
-      new AttentionScorer(parts, std::move(*memory), max_slots));
+  return std::unique_ptr<AttentionScorer>(new AttentionScorer(parts, std::move(*memory), room));
 }
 
-AttentionScorer::AttentionScorer(const Parts& parts, memory::Buffer memory, uint64_t max_slots)
-    : parts_(parts), max_slots_(max_slots), memory_(std::move(memory)) {
+AttentionScorer::AttentionScorer(const Parts& parts, memory::Buffer memory, const ScorerRoom& room)
+    : parts_(parts), room_(room), memory_(std::move(memory)) {
   memory::Carver carver(memory_.span());
-  scratch_ = Lay(parts_, max_slots, carver);
+  scratch_ = Lay(parts_, room, carver);
 }
 
 void AttentionScorer::Score(const kv::KvSequence& sequence, const LayerFn& on_layer) {
   const size_t n_slots = sequence.positions().size();
-  Invariant(n_slots <= max_slots_, "scores were made room for");
+  Invariant(n_slots <= room_.max_slots, "scores were made room for");
   for (uint32_t i = 0; i < parts_.hp.n_layers; ++i) {
     const LayerParams& p = parts_.hp.layers[i];
     parts_.team.Run(p.n_heads, [&](size_t head, size_t thread) {
@@ -132,7 +135,7 @@ void AttentionScorer::Score(const kv::KvSequence& sequence, const LayerFn& on_la
 void AttentionScorer::ScoreAndWeigh(const kv::KvSequence& sequence,
                                     const WeighedLayerFn& on_layer) {
   const size_t n_slots = sequence.positions().size();
-  Invariant(n_slots <= max_slots_ && parts_.quantizes, "scores were made room for");
+  Invariant(n_slots <= room_.max_slots && parts_.quantizes, "scores were made room for");
   for (uint32_t i = 0; i < parts_.hp.n_layers; ++i) {
     const LayerParams& p = parts_.hp.layers[i];
     parts_.team.Run(p.n_heads, [&](size_t head, size_t thread) {

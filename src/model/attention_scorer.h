@@ -18,6 +18,11 @@
 
 namespace plimsoll::model {
 
+struct ScorerRoom {
+  uint64_t max_slots = 0;  // of a sequence
+  bool merges = false;     // scores of all layers can be kept together
+};
+
 // After Li et al., "SnapKV: LLM Knows What You are Looking for Before Generation", 2024
 // (arXiv:2404.14469), with the newest block's 32 queries as its observation window: a slot's score
 // is the sum of the weights that they give it in attention, its own layer's scale, window and sinks
@@ -39,18 +44,19 @@ class AttentionScorer final : public kv::policy::SlotScorer {
     bool quantizes = false;  // some layer's cache is quantized: ScoreAndWeigh can be asked for
   };
 
-  // What it takes of the ledger, for sequences of so many slots.
-  [[nodiscard]] static uint64_t Bytes(const Parts& parts, uint64_t max_slots);
+  // What it takes of the ledger.
+  [[nodiscard]] static uint64_t Bytes(const Parts& parts, const ScorerRoom& room);
   // kDoesNotFit when the line has no room for that.
   [[nodiscard]] static Result<std::unique_ptr<AttentionScorer>> Create(const Parts& parts,
-                                                                       uint64_t max_slots,
+                                                                       const ScorerRoom& room,
                                                                        memory::Ledger& ledger);
 
-  [[nodiscard]] uint64_t max_slots() const { return max_slots_; }
+  [[nodiscard]] const ScorerRoom& room() const { return room_; }
   void Score(const kv::KvSequence& sequence, const LayerFn& on_layer) override;
   void ScoreAndWeigh(const kv::KvSequence& sequence, const WeighedLayerFn& on_layer) override;
   void Quantize(const kv::KvSequence& sequence,
                 std::span<const kv::policy::LayerBlock> originals) override;
+  [[nodiscard]] std::span<float> merged_scores() override { return scratch_.merged; }
 
  private:
   struct ThreadScratch {
@@ -64,6 +70,7 @@ class AttentionScorer final : public kv::policy::SlotScorer {
   struct Scratch {
     std::span<float> weights;            // [n_heads][n_slots]
     std::span<float> scores;             // [n_kv_heads][n_slots]
+    std::span<float> merged;             // [n_layers][n_kv_heads][n_slots]
     std::span<AttentionSpread> spreads;  // [n_heads]
     std::span<ThreadScratch> threads;
   };
@@ -75,9 +82,10 @@ class AttentionScorer final : public kv::policy::SlotScorer {
     kernels::AttentionArgs args = {};  // of the first query
   };
 
-  AttentionScorer(const Parts& parts, memory::Buffer memory, uint64_t max_slots);
+  AttentionScorer(const Parts& parts, memory::Buffer memory, const ScorerRoom& room);
 
-  [[nodiscard]] static Scratch Lay(const Parts& parts, uint64_t max_slots, memory::Carver& carver);
+  [[nodiscard]] static Scratch Lay(const Parts& parts, const ScorerRoom& room,
+                                   memory::Carver& carver);
   void Begin(const kv::KvSequence& sequence, const ThreadScratch& own, Head& head) const;
   // A query head's weights of all slots, summed over the queries.
   void WeighHead(const kv::KvSequence& sequence, uint32_t layer_idx, uint32_t head,
@@ -90,7 +98,7 @@ class AttentionScorer final : public kv::policy::SlotScorer {
                                                    uint32_t layer_idx, uint32_t kv_head) const;
 
   Parts parts_;
-  uint64_t max_slots_;
+  ScorerRoom room_;
   memory::Buffer memory_;
   Scratch scratch_;
 };

@@ -78,7 +78,7 @@ class AttentionScorerTest : public testing::TestWithParam<KvType> {
   std::unique_ptr<AttentionScorer> MakeScorer(const kernels::KernelSet& kernels) {
     auto scorer = AttentionScorer::Create(
         {.hp = hp_, .layers = layers_, .kernels = kernels, .team = team_, .quantizes = true},
-        kSlots, ledger_);
+        {.max_slots = kSlots}, ledger_);
     EXPECT_TRUE(scorer);
     return std::move(*scorer);
   }
@@ -304,11 +304,11 @@ TEST_P(AttentionScorerTest, ItsScratchIsCharged) {
                                            .layers = layers_,
                                            .kernels = *kernels::SelectKernelSet().value(),
                                            .team = team_},
-                                          kSlots));
+                                          {.max_slots = kSlots}));
   memory::Ledger small(kKiB);
   const auto refused = AttentionScorer::Create(
       {.hp = hp_, .layers = layers_, .kernels = *kernels::SelectKernelSet().value(), .team = team_},
-      kSlots, small);
+      {.max_slots = kSlots}, small);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().kind, ErrorKind::kDoesNotFit);
 }
@@ -338,7 +338,7 @@ TEST(AttentionScorerOriginals, AreQuantizedWhereTheyAre) {
                                                  .kernels = *kernels::SelectKernelSet().value(),
                                                  .team = team,
                                                  .quantizes = true},
-                                                kSlots, ledger)
+                                                {.max_slots = kSlots}, ledger)
                             .value();
     const kv::policy::Eviction eviction(kv::policy::PolicyKind::kArkv, kBlocks, {}, 3);
     ASSERT_TRUE(pool.Promise(kBlocks + layout.BlocksForOriginals(3) + layout.n_query_blocks()));

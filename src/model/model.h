@@ -102,14 +102,14 @@ class Model {
   // Where a model that was loaded without its dense matrices gets them; outlives the model.
   void StreamWeights(StreamedWeights& streamed) { streamed_ = &streamed; }
 
-  // For sequences of so many slots: what a scorer of them takes, and, after Load, one; the model
-  // outlives it. kDoesNotFit as the ledger.
-  [[nodiscard]] uint64_t ScorerBytes(uint64_t max_slots) const {
-    return AttentionScorer::Bytes(ScorerParts(), max_slots);
+  // What a scorer with this room takes, and, after Load, one; the model outlives it. kDoesNotFit as
+  // the ledger.
+  [[nodiscard]] uint64_t ScorerBytes(const ScorerRoom& room) const {
+    return AttentionScorer::Bytes(ScorerParts(), room);
   }
   [[nodiscard]] Result<std::unique_ptr<AttentionScorer>> MakeScorer(memory::Ledger& ledger,
-                                                                    uint64_t max_slots) const {
-    return AttentionScorer::Create(ScorerParts(), max_slots, ledger);
+                                                                    const ScorerRoom& room) const {
+    return AttentionScorer::Create(ScorerParts(), room, ledger);
   }
 
   // From now on `observer`, which outlives the model, hears of every routed layer.

@@ -130,14 +130,14 @@ class Serve(unittest.TestCase):
             again, usage = ask(server, plain)  # still shared
             self.assertEqual(again, full)
             self.assertGreater(usage["prompt_tokens_details"]["cached_tokens"], 100)
-            scored = {kind: ask(server, {**window, "kv_policy": kind}) for kind in ("block", "snap")}
+            scored = {kind: ask(server, {**window, "kv_policy": kind}) for kind in ("block", "snap", "episode")}
             for kind, (_, usage) in scored.items():
                 self.assertEqual(usage["plimsoll"], {"kv_policy": f"{kind} 50%"})
             status, answer = server.post("/v1/completions", reference)
             self.assertEqual((status, answer["error"]["param"]), (400, "kv_reference"))
             counted = re.findall(r'requests_by_kv_policy_total\{.*policy="(\w+)"\} (\d+)',
                                  server.get("/metrics")[1])
-            self.assertEqual(dict(counted), {"full": "2", "window": "1", "block": "1", "snap": "1", "arkv": "0"})
+            self.assertEqual(dict(counted), {"full": "2", "window": "1", "block": "1", "snap": "1", "arkv": "0", "episode": "1"})
         with Server("-c", "512", "--kv-policy", "window", "--kv-budget", "50%",
                     "--parallel", "2") as server:
             self.assertEqual(ask(server, plain)[0], some)
@@ -146,8 +146,9 @@ class Serve(unittest.TestCase):
             status, answer = server.post("/v1/completions", arkv)  # nothing is quantized here
             self.assertEqual((status, answer["error"]["param"]), (400, "kv_policy"))
             self.assertIn("has to be q8 or q4", answer["error"]["message"])
-        with Server("-c", "512", "--kv-policy", "snap", "--kv-budget", "50%") as server:
-            self.assertEqual(ask(server, plain)[0], scored["snap"][0])
+        for kind in ("snap", "episode"):
+            with Server("-c", "512", "--kv-policy", kind, "--kv-budget", "50%") as server:
+                self.assertEqual(ask(server, plain)[0], scored[kind][0])
         with Server("-c", "512", "--kv-type", "q8") as server:
             some, usage = ask(server, arkv)
             self.assertEqual(usage["plimsoll"], {"kv_type": "q8", "kv_policy": "arkv 50%"})

@@ -8,6 +8,8 @@
 #include "engine/batch/sequence_lists.h"
 #include "engine/kv_eviction.h"
 #include "engine/model_identity.h"
+#include "engine/patch_look.h"
+#include "kv/policy/episodes.h"
 
 namespace plimsoll::engine::batch {
 namespace {
@@ -183,6 +185,9 @@ void Batcher::Add(RequestId id, GenerationRequest request, std::shared_ptr<Gener
   sequence->request = std::move(request);
   sequence->sink = std::move(sink);
   sequence->tokens = sequence->request.prompt;
+  if (sequence->eviction && sequence->eviction->kind() == kv::policy::PolicyKind::kEpisode) {
+    sequence->patch = kv::policy::PatchPrompt(sequence->tokens);
+  }
   sequence->arrived = arrived;
   sequence->answer.emplace(*state_.tokenizer, sequence->tokens.back(), sequence->request.options);
   InsertById(waiting_, std::move(sequence));
@@ -313,21 +318,23 @@ void Batcher::PlanPrompts(uint32_t budget) {
   for (size_t i = 0; i < reading.size() && budget > 0; ++i) {
     const auto n_left = static_cast<uint32_t>(reading.size() - i);
     const uint32_t share = std::max(budget / n_left, 1U);
-    const uint32_t n = PromptPart(*reading[i], std::min(reading[i]->n_pending(), share));
+    const auto n = PromptPart(*reading[i], std::min(reading[i]->n_pending(), share));
+    if (!n) {
+      continue;
+    }
     plan_.push_back({.sequence = reading[i],
-                     .n = n,
-                     .wants_logits = n == reading[i]->n_pending(),
+                     .n = *n,
+                     .wants_logits = *n == reading[i]->n_pending(),
                      .drawn = {}});
-    budget -= n;
+    budget -= *n;
   }
 }
 
-uint32_t Batcher::PromptPart(Sequence& sequence, uint32_t n) {
+std::optional<uint32_t> Batcher::PromptPart(Sequence& sequence, uint32_t n) {
   kv::KvSequence& kv = *sequence.kv;
-  if (sequence.n_computed == kv.n_tokens()) {
-    const uint32_t n_more = std::min(sequence.n_pending(), kv.AppendRoom());
-    const auto outcome = kv.Append(n_more, sequence.n_computed);
-    Invariant(outcome == kv::AppendOutcome::kAppended, "a full sequence takes what it gives up");
+  if (sequence.n_computed == kv.n_tokens() &&
+      !Append(sequence, std::min(sequence.n_pending(), kv.AppendRoom()))) {
+    return std::nullopt;
   }
   return kv.PassTokens(sequence.n_computed, std::min(n, kv.n_tokens() - sequence.n_computed));
 }
@@ -349,8 +356,18 @@ bool Batcher::Extend(Sequence& sequence) {
     }
     return false;
   }
-  const auto outcome = sequence.kv->Append(1, sequence.n_computed);
-  Invariant(outcome == kv::AppendOutcome::kAppended, "the blocks of a step are provided first");
+  return Append(sequence, 1);
+}
+
+bool Batcher::Append(Sequence& sequence, uint32_t n) {
+  auto looked = LookIfWanted(*state_.model, *sequence.kv, sequence.patch, n);
+  if (!looked) {
+    FailSequence(sequence, std::move(looked).error());
+    return false;
+  }
+  const auto outcome = sequence.kv->Append(n, sequence.n_computed);
+  Invariant(outcome == kv::AppendOutcome::kAppended,
+            "blocks are provided first, and a full sequence takes what it gives up");
   return true;
 }
 

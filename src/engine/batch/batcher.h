@@ -158,8 +158,12 @@ class Batcher {
   // Those whose readers have taken what there is.
   [[nodiscard]] std::vector<Sequence*> AnsweringNow(Clock::time_point now);
   // Of the next n tokens of a prompt, those that can be computed now: all, or as many as its budget
-  // lets in at a time.
-  [[nodiscard]] uint32_t PromptPart(Sequence& sequence, uint32_t n);
+  // lets in at a time. Nothing when what was to make room for them could not be computed, and it
+  // has failed.
+  [[nodiscard]] std::optional<uint32_t> PromptPart(Sequence& sequence, uint32_t n);
+  // Room for n tokens, whose blocks were provided. False when its patch prompt could not be
+  // computed, and it has failed.
+  [[nodiscard]] bool Append(Sequence& sequence, uint32_t n);
   // Makes room for the next token of a sequence that is answering; false when there is none, and it
   // waits again or has failed.
   [[nodiscard]] bool Extend(Sequence& sequence);

@@ -26,6 +26,7 @@ struct Sequence {
   std::vector<TokenId> tokens;                   // the prompt and what was drawn since
   std::optional<Continuation> answer;            // refers to `request`
   std::optional<kv::policy::Eviction> eviction;  // none: it keeps everything
+  std::vector<TokenId> patch;                    // by which it is decided what goes, where one does
   std::unique_ptr<kv::KvSequence> kv;            // null while it waits
   // Its blocks on their way back from a disk; null: none are. It writes to `kv`, and goes first.
   std::unique_ptr<kv::BlockStore::Restore> restore;

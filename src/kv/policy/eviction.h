@@ -8,14 +8,15 @@
 namespace plimsoll::kv::policy {
 
 enum class PolicyKind : uint8_t {
-  kFull,    // everything stays
-  kWindow,  // the first tokens and the newest
-  kBlock,   // these, and the blocks between them that get most attention
-  kSnap,    // these, and of each head the tokens between them that get most attention
-  kArkv,    // as kBlock, but some of them quantized: in each layer those that get least
+  kFull,     // everything stays
+  kWindow,   // the first tokens and the newest
+  kBlock,    // these, and the blocks between them that get most attention
+  kSnap,     // these, and of each head the tokens between them that get most attention
+  kArkv,     // as kBlock, but some of them quantized: in each layer those that get least
+  kEpisode,  // as kSnap, but it is the attention of a patch prompt that counts
 };
 
-inline constexpr size_t kNPolicyKinds = 5;
+inline constexpr size_t kNPolicyKinds = 6;
 
 // At which positions tokens stand whose predecessors are gone.
 enum class Positions : uint8_t {
@@ -23,10 +24,16 @@ enum class Positions : uint8_t {
   kCompact,  // one behind another, as StreamingLLM has them: no position is beyond the budget
 };
 
-// What goes is decided by attention: a sequence keeps the queries of the last block that its budget
-// has, beside its slots.
+// What goes is decided by attention: a sequence keeps the queries of a block, beside its slots.
 [[nodiscard]] constexpr bool IsScored(PolicyKind kind) {
-  return kind == PolicyKind::kBlock || kind == PolicyKind::kSnap || kind == PolicyKind::kArkv;
+  return kind == PolicyKind::kBlock || kind == PolicyKind::kSnap || kind == PolicyKind::kArkv ||
+         kind == PolicyKind::kEpisode;
+}
+
+// Heads keep slots of their own: keys and values are moved one by one, away from where a sliding
+// window would look for them.
+[[nodiscard]] constexpr bool GathersSlots(PolicyKind kind) {
+  return kind == PolicyKind::kSnap || kind == PolicyKind::kEpisode;
 }
 
 // What goes for kWindow alone.
@@ -54,8 +61,12 @@ struct WindowOptions {
 // `n_originals` times; when these are used up, half of those that can go are quantized. Such rounds
 // come before the budget is used up, and as often then.
 //
-// What a sequence has is decided by its tokens and how many blocks it has begun, and by nothing
-// else: not by how its tokens came, nor by what happened to it in between.
+// kEpisode: as kSnap, by the queries of a patch prompt, which is computed behind the newest block,
+// a block of it at a time, whenever something is to go (kv/policy/episodes.h); where there is none,
+// by those of the newest block.
+//
+// What a sequence has is decided by its tokens, its patch prompt and how many blocks it has begun,
+// and by nothing else: not by how its tokens came, nor by what happened to it in between.
 class Eviction {
  public:
   // The first block, one that is chosen and one that is begun.
@@ -91,6 +102,14 @@ class Eviction {
   [[nodiscard]] constexpr bool keeps_prompt() const { return window_.keeps_prompt; }
   [[nodiscard]] constexpr uint32_t budget() const { return budget_; }
   [[nodiscard]] constexpr bool is_scored() const { return IsScored(kind_); }
+  // Blocks that are scored together: all that a sequence may have, and a block that looks at them.
+  [[nodiscard]] constexpr uint64_t scored_blocks() const {
+    return uint64_t{budget_} + n_look_blocks();
+  }
+  // Beside these, where a patch prompt is computed.
+  [[nodiscard]] constexpr uint32_t n_look_blocks() const {
+    return kind_ == PolicyKind::kEpisode ? 1 : 0;
+  }
   // Blocks that a layer has in 16 bits where others are quantized, on average over such layers.
   [[nodiscard]] constexpr uint32_t n_originals() const { return n_originals_; }
   // Those that stay so in a round.

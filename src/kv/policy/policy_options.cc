@@ -75,19 +75,20 @@ PolicyResult<Eviction> MakeArkv(const PolicyOptions& options, const BlockLayout&
 }  // namespace
 
 std::string_view NameOf(PolicyKind kind) {
-  constexpr std::array<std::string_view, kNPolicyKinds> kNames = {"full", "window", "block", "snap",
-                                                                  "arkv"};
+  constexpr std::array<std::string_view, kNPolicyKinds> kNames = {"full", "window", "block",
+                                                                  "snap", "arkv",   "episode"};
   return kNames[static_cast<size_t>(kind)];
 }
 
 Result<PolicyKind> ParsePolicy(std::string_view text) {
   for (const PolicyKind kind : {PolicyKind::kFull, PolicyKind::kWindow, PolicyKind::kBlock,
-                                PolicyKind::kSnap, PolicyKind::kArkv}) {
+                                PolicyKind::kSnap, PolicyKind::kArkv, PolicyKind::kEpisode}) {
     if (text == NameOf(kind)) {
       return kind;
     }
   }
-  return Fail(ErrorKind::kUsage, "\"{}\" is not one of full, window, block, snap, arkv", text);
+  return Fail(ErrorKind::kUsage, "\"{}\" is not one of full, window, block, snap, arkv, episode",
+              text);
 }
 
 std::string PolicyOptions::Text() const {
@@ -160,10 +161,11 @@ PolicyResult<std::optional<Eviction>> MakeEviction(const PolicyOptions& options,
   if (!options.is_lossy()) {
     return std::nullopt;
   }
-  if (options.kind == PolicyKind::kSnap && layout.n_open_blocks() > 0) {
+  if (GathersSlots(options.kind) && layout.n_open_blocks() > 0) {
     return Refuse("policy",
-                  "can't be snap where keys are quantized: it keeps tokens one by one, and their "
-                  "scales are shared by 32. Take block, or f16");
+                  fmt::format("can't be {} where keys are quantized: it keeps tokens one by one, "
+                              "and their scales are shared by 32. Take block, or f16",
+                              NameOf(options.kind)));
   }
   if (options.kind == PolicyKind::kArkv) {
     return MakeArkv(options, layout, n_ctx);
@@ -178,8 +180,7 @@ PolicyResult<std::optional<Eviction>> MakeEviction(const PolicyOptions& options,
       options.budget->Resolve(n_whole * layout.block_bytes()) / layout.block_bytes(), n_whole);
   const auto n_sinks = static_cast<uint32_t>(
       std::max<uint64_t>(1, BlockPool::BlocksFor(std::min(options.reference.n_tokens, n_ctx))));
-  const uint64_t n_beside =
-      layout.n_open_blocks() + (IsScored(options.kind) ? layout.n_query_blocks() : 0);
+  const uint64_t n_beside = BlocksBeside(layout, Eviction(options.kind, 0));
   const uint64_t n_least = Eviction::LeastBudget(n_sinks) + n_beside;
   if (n_blocks < n_least) {
     return tl::unexpected(
@@ -195,7 +196,8 @@ uint64_t BlocksBeside(const BlockLayout& layout, const std::optional<Eviction>& 
   const bool has_originals = eviction && eviction->n_originals() > 0;
   return (has_originals ? layout.BlocksForOriginals(eviction->n_originals())
                         : layout.n_open_blocks()) +
-         (eviction && eviction->is_scored() ? layout.n_query_blocks() : 0);
+         (eviction && eviction->is_scored() ? layout.n_query_blocks() : 0) +
+         (eviction ? eviction->n_look_blocks() : 0);
 }
 
 PolicyResult<Eviction> ForPrompt(const Eviction& eviction, uint64_t n_prompt) {

@@ -33,6 +33,10 @@ class SlotScorer {
   virtual void ScoreAndWeigh(const KvSequence& sequence, const WeighedLayerFn& on_layer) = 0;
   // Quantizes originals where they are: nobody else uses these blocks.
   virtual void Quantize(const KvSequence& sequence, std::span<const LayerBlock> originals) = 0;
+
+  // Room for scores that were merged of several calls: [n_layers][n_kv_heads][n_slots]. It has what
+  // was left in it; empty where it was not reserved.
+  [[nodiscard]] virtual std::span<float> merged_scores() { return {}; }
 };
 
 }  // namespace plimsoll::kv::policy
