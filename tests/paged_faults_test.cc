@@ -12,6 +12,7 @@
 #include "engine/engine.h"
 #include "engine/expert_paging.h"
 #include "engine/fit_model.h"
+#include "engine/patch_look.h"
 #include "engine/weight_streaming.h"
 #include "io/faulty_backend.h"
 #include "tests/loaded_model.h"
@@ -98,6 +99,45 @@ class FailingModel {
     return logits;
   }
 
+  // Those of a token behind three blocks, of which one goes as a patch prompt decides. If the disk
+  // is to fail while that is computed, it is computed again when the disk is sound.
+  std::vector<float> LogitsBehindALook(bool fails) {
+    constexpr uint32_t kBudget = 3;
+    EXPECT_TRUE(pool_->Promise(kBudget + pool_->layout().n_query_blocks() + 1));
+    auto scorer =
+        model_->MakeScorer(ledger_, {.max_slots = 4 * kv::kBlockTokens, .merges = true}).value();
+    kv::KvSequence sequence(*pool_, 256);
+    sequence.LimitTo({kv::policy::PolicyKind::kEpisode, kBudget}, scorer.get());
+    std::vector<TokenId> tokens;
+    for (int i = 0; i < 161; ++i) {
+      tokens.push_back(100 + i * i % 700);
+    }
+    for (uint32_t i = 0; i < kBudget; ++i) {
+      const auto chunk = LoadedModel::Append(
+          sequence, std::span(tokens).subspan(i * kv::kBlockTokens, kv::kBlockTokens));
+      EXPECT_TRUE(model_->Forward({.tokens = chunk}, {}));
+    }
+    const auto patch = std::span(tokens).subspan(96, 64);
+    if (fails) {
+      disk_->Change({.error_every = 1});
+      const auto looked = engine::LookIfWanted(*model_, sequence, patch, 1);
+      EXPECT_FALSE(looked);
+      EXPECT_EQ(sequence.n_tokens(), 96U);
+      EXPECT_EQ(sequence.blocks().size(), kBudget);
+      EXPECT_TRUE(sequence.WantsLook(1));
+      disk_->Change({});
+    }
+    EXPECT_TRUE(engine::LookIfWanted(*model_, sequence, patch, 1));
+    EXPECT_FALSE(sequence.WantsLook(1));
+    const auto chunk = LoadedModel::Append(sequence, std::span(tokens).last(1));
+    const uint32_t wanted = 0;
+    std::vector<float> logits;
+    EXPECT_TRUE(model_->Forward(
+        {.tokens = chunk, .wanted_logits = {&wanted, 1}},
+        [&](uint32_t /*token*/, std::span<float> row) { logits.assign(row.begin(), row.end()); }));
+    return logits;
+  }
+
   [[nodiscard]] io::FaultyBackend& disk() { return *disk_; }
   [[nodiscard]] const memory::Pager& pager() const { return *paging_->pager; }
 
@@ -150,6 +190,13 @@ TEST_F(PagedFaultsTest, ALastingErrorAtTheNthReadIsNamedAndAHealedDiskServesAgai
     ASSERT_TRUE(healed) << healed.error().message;
     EXPECT_TRUE(AsExpected(*healed)) << n;
   }
+}
+
+TEST_F(PagedFaultsTest, APatchPromptThatCannotBeReadForChangesNothing) {
+  FailingModel sound({});
+  const auto expected = sound.LogitsBehindALook(false);
+  FailingModel failing({});
+  EXPECT_EQ(failing.LogitsBehindALook(true), expected);
 }
 
 // A read ahead that nobody comes to use may fail unnoticed.
