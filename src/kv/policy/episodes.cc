@@ -172,23 +172,28 @@ bool Episodes::Assign() {
 
 // One that no segment belongs to stays where it is.
 void Episodes::MoveCentroids() {
+  const auto centroid_of = [this](uint32_t episode) {
+    return std::span(centroids_).subspan(episode * kBuckets, kBuckets);
+  };
   for (uint32_t e = 0; e < size(); ++e) {
-    const auto centroid = std::span(centroids_).subspan(e * kBuckets, kBuckets);
-    if (std::ranges::find(episode_of_, e) == episode_of_.end()) {
-      continue;
+    if (std::ranges::find(episode_of_, e) != episode_of_.end()) {
+      std::ranges::fill(centroid_of(e), 0.0);
     }
-    std::ranges::fill(centroid, 0.0);
-    for (size_t i = 0; i < n_segments(); ++i) {
-      for (const Entry& entry : VectorOf(i)) {
-        centroid[entry.bucket] += episode_of_[i] == e ? entry.weight : 0;
-      }
+  }
+  for (size_t i = 0; i < n_segments(); ++i) {
+    const auto centroid = centroid_of(episode_of_[i]);
+    for (const Entry& entry : VectorOf(i)) {
+      centroid[entry.bucket] += entry.weight;
     }
+  }
+  for (uint32_t e = 0; e < size(); ++e) {
     double squares = 0;
-    for (const double x : centroid) {
+    for (const double x : centroid_of(e)) {
       squares += x * x;
     }
-    for (double& x : centroid) {
-      x = squares > 0 ? x / std::sqrt(squares) : 0;
+    const double length = std::sqrt(squares);
+    for (double& x : centroid_of(e)) {
+      x = length > 0 ? x / length : 0;
     }
   }
 }

@@ -23,7 +23,7 @@ class Episodes {
   static constexpr size_t kSegmentTokens = 64;
   static constexpr size_t kMost = 4;
   // Of a longer text as many segments, evenly spread, speak for all of it.
-  static constexpr size_t kMostSegments = 1024;
+  static constexpr size_t kMostSegments = 512;
   static constexpr size_t kBuckets = 4096;
 
   // Of the whole segments of `text`; what is left at its end belongs to none.
