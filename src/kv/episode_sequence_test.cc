@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "kv/kv_sequence.h"
+#include "kv/marked_tokens.h"
 
 namespace plimsoll::kv {
 namespace {
@@ -43,16 +44,7 @@ class EpisodeSequenceTest : public testing::Test {
     std::vector<float> merged = std::vector<float>(kBudget * kBlockTokens, 1e9F);
   };
 
-  static uint32_t TokenAt(const KvSequence& sequence, uint32_t slot) {
-    uint32_t token = 0;
-    std::memcpy(&token, sequence.MutableBlock(slot) + slot % kBlockTokens * 8, sizeof(token));
-    return token;
-  }
-
-  EpisodeSequenceTest()
-      : pool_(ledger_,
-              BlockLayout({{.n_kv_heads = 1, .head_dim_k = 4, .head_dim_v = 4, .n_heads = 2}})),
-        sequence_(pool_, 8000) {
+  EpisodeSequenceTest() : pool_(ledger_, MarkedLayout()), sequence_(pool_, 8000) {
     EXPECT_TRUE(pool_.Promise(kBudget + 2));
     sequence_.LimitTo({policy::PolicyKind::kEpisode, kBudget}, &scorer_);
   }
@@ -88,43 +80,19 @@ class EpisodeSequenceTest : public testing::Test {
         ASSERT_FALSE(sequence_.WantsLook(part));
       }
       ASSERT_EQ(sequence_.Append(part, first), AppendOutcome::kAppended);
-      for (uint32_t token = first; token < first + part; ++token) {
-        const uint32_t slot = sequence_.SlotOf(token);
-        std::memcpy(sequence_.MutableBlock(slot) + slot % kBlockTokens * 8, &token, sizeof(token));
-      }
+      Mark(sequence_, first);
       n -= part;
     }
   }
-  [[nodiscard]] std::vector<uint32_t> Tokens() const {
-    std::vector<uint32_t> tokens;
-    for (uint32_t slot = 0; slot < sequence_.positions().size(); ++slot) {
-      tokens.push_back(TokenAt(sequence_, slot));
-    }
-    return tokens;
-  }
-  // What a sequence of n tokens has, plainly.
+  [[nodiscard]] std::vector<uint32_t> Tokens() const { return TokensOf(sequence_); }
   static std::vector<uint32_t> Expected(uint32_t n) {
-    const auto worth = [](uint32_t token) {
+    return BestTokens(n, kBudget, [](uint32_t token) {
       float most = 0;
       for (uint32_t looker = 0; looker < kLookers; ++looker) {
         most = std::max(most, Scorer::Liking(token, looker));
       }
       return most;
-    };
-    std::vector<uint32_t> tokens;
-    for (uint32_t token = 0; token < n; ++token) {
-      if (tokens.size() == kBudget * kBlockTokens) {
-        auto begin = tokens.begin() + kBlockTokens;
-        auto end = tokens.end() - kBlockTokens;
-        std::sort(begin, end, [&](uint32_t a, uint32_t b) {
-          return worth(a) != worth(b) ? worth(a) > worth(b) : a > b;
-        });
-        tokens.erase(end - 2 * kBlockTokens, end);
-        std::sort(tokens.begin(), tokens.end());
-      }
-      tokens.push_back(token);
-    }
-    return tokens;
+    });
   }
 
   memory::Ledger ledger_{kMiB};

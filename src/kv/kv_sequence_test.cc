@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "base/bytes.h"
+#include "kv/marked_tokens.h"
 #include "kv/precision.h"
 
 namespace plimsoll::kv {
@@ -683,12 +684,6 @@ TEST_F(ScoredSequenceTest, ForksAndSnapshotsHaveTheirOwnQueries) {
   ExpectSound(*sequence);
 }
 
-// Of a model with one head, whose keys say which token's they are.
-uint32_t TokenAt(const KvSequence& sequence, uint32_t slot) {
-  uint32_t token = 0;
-  std::memcpy(&token, sequence.MutableBlock(slot) + slot % kBlockTokens * 8, sizeof(token));
-  return token;
-}
 float Liking(uint32_t token) { return static_cast<float>(token * 7919 % 1009); }
 
 class TokenScorer final : public PlainScorer {
@@ -706,10 +701,7 @@ class SnapSequenceTest : public testing::Test {
  protected:
   static constexpr uint32_t kBudget = 9;  // two blocks' worth goes at a time
 
-  SnapSequenceTest()
-      : pool_(ledger_,
-              BlockLayout({{.n_kv_heads = 1, .head_dim_k = 4, .head_dim_v = 4, .n_heads = 2}})),
-        sequence_(pool_, 2000) {
+  SnapSequenceTest() : pool_(ledger_, MarkedLayout()), sequence_(pool_, 2000) {
     EXPECT_TRUE(pool_.Promise(kBudget + 1));
     sequence_.LimitTo({policy::PolicyKind::kSnap, kBudget}, &scorer_);
   }
@@ -719,37 +711,12 @@ class SnapSequenceTest : public testing::Test {
       const uint32_t first = sequence_.n_tokens();
       const uint32_t part = std::min(n, sequence_.AppendRoom());
       ASSERT_EQ(sequence_.Append(part, first), AppendOutcome::kAppended);
-      for (uint32_t token = first; token < first + part; ++token) {
-        const uint32_t slot = sequence_.SlotOf(token);
-        std::memcpy(sequence_.MutableBlock(slot) + slot % kBlockTokens * 8, &token, sizeof(token));
-      }
+      Mark(sequence_, first);
       n -= part;
     }
   }
-  [[nodiscard]] std::vector<uint32_t> Tokens() const {
-    std::vector<uint32_t> tokens;
-    for (uint32_t slot = 0; slot < sequence_.positions().size(); ++slot) {
-      tokens.push_back(TokenAt(sequence_, slot));
-    }
-    return tokens;
-  }
-  // What a sequence of n tokens has, plainly.
-  static std::vector<uint32_t> Expected(uint32_t n) {
-    std::vector<uint32_t> tokens;
-    for (uint32_t token = 0; token < n; ++token) {
-      if (tokens.size() == kBudget * kBlockTokens) {
-        auto begin = tokens.begin() + kBlockTokens;
-        auto end = tokens.end() - kBlockTokens;
-        std::sort(begin, end, [](uint32_t a, uint32_t b) {
-          return Liking(a) != Liking(b) ? Liking(a) > Liking(b) : a > b;
-        });
-        tokens.erase(end - 2 * kBlockTokens, end);
-        std::sort(tokens.begin(), tokens.end());
-      }
-      tokens.push_back(token);
-    }
-    return tokens;
-  }
+  [[nodiscard]] std::vector<uint32_t> Tokens() const { return TokensOf(sequence_); }
+  static std::vector<uint32_t> Expected(uint32_t n) { return BestTokens(n, kBudget, Liking); }
 
   memory::Ledger ledger_{kMiB};
   BlockPool pool_;
