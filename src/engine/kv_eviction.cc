@@ -6,12 +6,19 @@ namespace plimsoll::engine {
 
 using kv::policy::PolicyKind;
 
+namespace {
+
+bool HasSlidingWindow(const model::Model& model, uint32_t n_ctx) {
+  return std::ranges::any_of(model.hyper_params().layers, [n_ctx](const model::LayerParams& layer) {
+    return layer.window != 0 && layer.window < n_ctx;
+  });
+}
+
+}  // namespace
+
 kv::policy::PolicyResult<std::optional<kv::policy::Eviction>> EvictionFor(
     const kv::policy::PolicyOptions& options, const model::Model& model, uint32_t n_ctx) {
-  const auto has_window = [n_ctx](const model::LayerParams& layer) {
-    return layer.window != 0 && layer.window < n_ctx;
-  };
-  if (GathersSlots(options.kind) && std::ranges::any_of(model.hyper_params().layers, has_window)) {
+  if (GathersSlots(options.kind) && HasSlidingWindow(model, n_ctx)) {
     return tl::unexpected(kv::policy::PolicyProblem{
         .option = "policy",
         .text = fmt::format("can't be {} for a model whose layers have a sliding window. Take "
@@ -22,9 +29,12 @@ kv::policy::PolicyResult<std::optional<kv::policy::Eviction>> EvictionFor(
 }
 
 model::ScorerRoom ScorerRoomFor(const std::optional<kv::policy::Eviction>& eviction, bool batches,
-                                uint32_t n_ctx) {
+                                const model::Model& model, uint32_t n_ctx) {
   if (batches) {
-    return {.max_slots = kv::BlockPool::BlocksFor(n_ctx) * kv::kBlockTokens, .merges = true};
+    // kEpisode is refused, of any request, where heads can't have tokens of their own.
+    const bool may_gather =
+        model.KvLayout().n_open_blocks() == 0 && !HasSlidingWindow(model, n_ctx);
+    return {.max_slots = kv::BlockPool::BlocksFor(n_ctx) * kv::kBlockTokens, .merges = may_gather};
   }
   if (!eviction || !eviction->is_scored()) {
     return {};

@@ -18,6 +18,7 @@ namespace plimsoll::engine {
 // For the longest sequence that may have to be scored: one under the engine's own policy, or, where
 // requests may ask for policies of their own (`batches`), any. No slots: there is none.
 [[nodiscard]] model::ScorerRoom ScorerRoomFor(const std::optional<kv::policy::Eviction>& eviction,
-                                              bool batches, uint32_t n_ctx);
+                                              bool batches, const model::Model& model,
+                                              uint32_t n_ctx);
 
 }  // namespace plimsoll::engine
