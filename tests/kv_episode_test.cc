@@ -113,7 +113,8 @@ TEST(KvEpisode, WithoutAPromptItIsSnap) {
   EXPECT_EQ(AllLogits(*episode, tokens, {500, 1, 90}), AllLogits(*snap, tokens, {700}));
 }
 
-// At every moment of reading a prompt of fifty times what is kept, and of answering.
+// A session promises all its blocks at its start, so this is about what it promises and that it
+// does with that; EpisodeSequenceTest counts block by block.
 TEST(KvEpisode, NeverPassesItsBudgetAtFiftyTimes) {
   constexpr uint32_t kContext = 5120;
   const auto engine = LoadWith({.n_ctx = kContext, .n_threads = 2, .budget = {.percent = 3.125}});

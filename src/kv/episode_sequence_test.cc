@@ -44,7 +44,7 @@ class EpisodeSequenceTest : public testing::Test {
     std::vector<float> merged = std::vector<float>(kBudget * kBlockTokens, 1e9F);
   };
 
-  EpisodeSequenceTest() : pool_(ledger_, MarkedLayout()), sequence_(pool_, 8000) {
+  EpisodeSequenceTest() : pool_(ledger_, MarkedLayout()), sequence_(pool_, 16000) {
     EXPECT_TRUE(pool_.Promise(kBudget + 2));
     sequence_.LimitTo({policy::PolicyKind::kEpisode, kBudget}, &scorer_);
   }
@@ -110,7 +110,7 @@ TEST_F(EpisodeSequenceTest, KeepsWhatAnyOfThoseThatLookLikesMost) {
 
 // Fifty times what it may have, token by token.
 TEST_F(EpisodeSequenceTest, NeverHasMoreThanItsBudgetAndABlockThatLooks) {
-  while (sequence_.n_tokens() < 50 * kBudget * kBlockTokens / 2) {
+  while (sequence_.n_tokens() < 50 * kBudget * kBlockTokens) {
     Grow(1);
     ASSERT_LE(sequence_.blocks().size(), kBudget);
     ASSERT_LE(pool_.n_blocks() - pool_.n_free(), kBudget + 2);
