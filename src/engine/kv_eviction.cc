@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kv/policy/policy_type.h"
+
 namespace plimsoll::engine {
 
 using kv::policy::PolicyKind;
@@ -18,7 +20,7 @@ bool HasSlidingWindow(const model::Model& model, uint32_t n_ctx) {
 
 kv::policy::PolicyResult<std::optional<kv::policy::Eviction>> EvictionFor(
     const kv::policy::PolicyOptions& options, const model::Model& model, uint32_t n_ctx) {
-  if (GathersSlots(options.kind) && HasSlidingWindow(model, n_ctx)) {
+  if (TypeOf(options.kind).gathers_slots && HasSlidingWindow(model, n_ctx)) {
     return tl::unexpected(kv::policy::PolicyProblem{
         .option = "policy",
         .text = fmt::format("can't be {} for a model whose layers have a sliding window. Take "

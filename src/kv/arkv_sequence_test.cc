@@ -109,7 +109,8 @@ class ArkvSequenceTest : public testing::Test {
  protected:
   static constexpr uint32_t kBudget = 12;
   static constexpr uint32_t kOriginals = 5;  // of which two make room at a time
-  static constexpr policy::Eviction kEviction{policy::PolicyKind::kArkv, kBudget, {}, kOriginals};
+  static constexpr policy::Eviction kEviction{
+      policy::PolicyKind::kArkv, kBudget, {.n_originals = kOriginals}};
 
   ArkvSequenceTest() : pool_(ledger_, ArkvLayout()) {
     n_beside_ = static_cast<uint32_t>(policy::BlocksBeside(layout(), kEviction));

@@ -78,14 +78,11 @@ void KvSequence::LimitTo(const policy::Eviction& eviction, policy::SlotScorer* s
   Invariant(eviction.is_scored() == (scorer != nullptr), "a policy has a scorer if it needs one");
   eviction_ = eviction;
   scorer_ = scorer;
-  if (eviction.kind() == policy::PolicyKind::kBlock) {
-    block_scores_.emplace(eviction.budget());
-  } else if (GathersSlots(eviction.kind())) {
-    gatherer_.emplace(eviction.budget());
-  } else if (eviction.kind() == policy::PolicyKind::kArkv) {
-    block_scores_.emplace(eviction.budget());
+  policy_ = policy::MakePolicy(eviction, layout(), scorer);
+  choice_.gone.reserve(eviction.budget());
+  choice_.rewritten.reserve(eviction.budget());
+  if (eviction.n_originals() > 0) {
     originals_.emplace(layout(), eviction.n_originals(), eviction.budget());
-    choice_.emplace(layout().n_layers(), eviction.budget(), eviction.n_originals());
     original_memory_.reserve(originals_->n_memory_blocks());
   }
 }
@@ -121,7 +118,7 @@ AppendOutcome KvSequence::Append(uint32_t n, uint32_t first_position) {
   }
   Invariant(n <= AppendRoom(), "tokens are appended as far as the budget has room");
   if (const uint32_t n_rounds = RoundsOf(n_tokens() + n); n_rounds > n_rounds_) {
-    if (!Evict((DroppedOf(n_tokens() + n) - n_dropped_) / kBlockTokens)) {
+    if (!MakeRoom((DroppedOf(n_tokens() + n) - n_dropped_) / kBlockTokens)) {
       return AppendOutcome::kNoRoom;
     }
     n_rounds_ = n_rounds;
@@ -275,7 +272,9 @@ void KvSequence::Truncate(uint32_t n) {
     return;
   }
   Invariant(n == Keepable(n), "a sequence ends where it can go on");
-  is_looked_at_ = false;
+  if (policy_ != nullptr) {
+    policy_->ForgetLooks();
+  }
   const uint32_t n_slots = n <= n_sink_tokens() ? n : SlotOf(n);
   positions_.resize(n_slots);
   DropBlocksFrom(BlockPool::BlocksFor(n_slots));
@@ -362,7 +361,9 @@ void KvSequence::Adopt(const Parts& parts) {
   n_dropped_ = parts.n_dropped;
   n_rounds_ = parts.n_rounds;
   moved_ = parts.moved;
-  is_looked_at_ = false;
+  if (policy_ != nullptr) {
+    policy_->ForgetLooks();
+  }
   if (originals_) {
     originals_->Restore(parts.originals);
     if (!open_blocks_.empty()) {

@@ -10,10 +10,8 @@
 
 #include "kv/block_pool.h"
 #include "kv/originals.h"
-#include "kv/policy/block_choice.h"
 #include "kv/policy/eviction.h"
-#include "kv/policy/original_choice.h"
-#include "kv/policy/slot_choice.h"
+#include "kv/policy/policy.h"
 #include "kv/policy/slot_scorer.h"
 #include "kv/sequence_state.h"
 
@@ -27,8 +25,8 @@ namespace plimsoll::kv {
 // is being filled, in 16 bits; each pass says which tokens it computes (BeginPass). What was
 // quantized cannot be continued in its middle: see Keepable.
 //
-// Or, with a policy that keeps originals (policy::PolicyKind::kArkv), every block is in 16 bits
-// from its first token on, and the sequence decides later in which layers it is quantized.
+// Or, under terms with originals (policy::Eviction), every block is in 16 bits from its first token
+// on, and the policy decides later in which layers it is quantized.
 //
 // With a budget (LimitTo) some tokens have no slot any more: whole blocks of them are gone, and the
 // slots behind these have moved down. Tokens are counted with those that are gone, slots without.
@@ -36,8 +34,8 @@ namespace plimsoll::kv {
 // positions have changed are still those of the old ones until who computes them turns them
 // (TakeMoved).
 //
-// What goes may be decided by tokens that are none of the sequence's (policy::kEpisode): who
-// computes has them look at it first, a block at a time (BeginLook).
+// What goes its policy decides (policy::Policy), perhaps by tokens that are none of the sequence's:
+// who computes has them look at it first, a block at a time (BeginLook).
 class KvSequence final : public SequenceState {
  public:
   // `pool` outlives the sequence. The tables have room for `max_tokens` from the start, so that a
@@ -86,7 +84,9 @@ class KvSequence final : public SequenceState {
   void Truncate(uint32_t n) override;
   // Whether appending n tokens makes something go that a patch prompt decides, and none has looked
   // yet.
-  [[nodiscard]] bool WantsLook(uint32_t n) const;
+  [[nodiscard]] bool WantsLook(uint32_t n) const {
+    return policy_ != nullptr && policy_->WantsLook() && DroppedOf(n_tokens() + n) > n_dropped_;
+  }
   // Room for kBlockTokens further tokens behind the newest, in slots and at positions as if they
   // were appended: to be computed, and forgotten again. False, and nothing changed, when others use
   // blocks that it needs for itself, and the pool has none. Nobody else is looked at before what
@@ -131,7 +131,7 @@ class KvSequence final : public SequenceState {
   void ReplaceBlock(size_t idx, BlockId block);
 
   [[nodiscard]] const BlockLayout& layout() const { return pool_.layout(); }
-  // Logical position of each slot, ascending. Where heads keep slots of their own (kSnap), those of
+  // Logical position of each slot, ascending. Where heads keep slots of their own (snap), those of
   // blocks that slots were gathered in have the positions that they had when the sequence was first
   // full.
   [[nodiscard]] std::span<const uint32_t> positions() const { return positions_; }
@@ -171,6 +171,8 @@ class KvSequence final : public SequenceState {
   }
   // Null: there are none, and what is full is quantized.
   [[nodiscard]] const Originals* originals() const { return originals_ ? &*originals_ : nullptr; }
+  // One that is quantized by now, where it is.
+  void RemoveOriginal(size_t layer_idx, uint32_t block) { originals_->Remove(layer_idx, block); }
   // A head's keys or values of an original.
   [[nodiscard]] std::byte* OriginalKeys(size_t layer_idx, uint32_t kv_head, uint32_t block) const {
     return AtOriginal(layer_idx, block, layout().original_k(layer_idx, kv_head));
@@ -214,21 +216,13 @@ class KvSequence final : public SequenceState {
   // What a sequence of so many tokens has dropped, and how often it made room.
   [[nodiscard]] uint32_t DroppedOf(uint32_t n_tokens) const;
   [[nodiscard]] uint32_t RoundsOf(uint32_t n_tokens) const;
-  // Makes room by so many blocks; every slot is computed. False, and nothing changed, when the pool
-  // has no block for a copy.
-  [[nodiscard]] bool Evict(uint32_t n_blocks);
-  // For each slot the most that a block that looked gave it.
-  void MergeScores();
-  // Has every head keep the slots that get most attention in all but n_gone of the blocks between
-  // the first and the newest.
-  [[nodiscard]] bool GatherSlots(uint32_t n_gone);
-  // Drops so many blocks, and has every layer quantize the originals that get least attention.
-  [[nodiscard]] bool QuantizeSome(uint32_t n_gone);
-  // Copies that these make at most when n tokens are appended: of blocks that others use too.
+  // Makes room by so many blocks, as the policy says; every slot is computed. False, and nothing
+  // changed, when the pool has no block for a copy.
+  [[nodiscard]] bool MakeRoom(uint32_t n_blocks);
+  // Copies that this makes at most when n tokens are appended: of blocks that others use too.
   [[nodiscard]] uint64_t BlocksToRewrite(uint32_t n) const;
-  // Those of whose index goes(index) is true.
-  template <class Goes>
-  void DropBlocks(const Goes& goes);
+  // Blocks by their index, ascending.
+  void DropBlocks(std::span<const uint32_t> gone);
   // Where positions are compact, after so many tokens before those were dropped.
   void MoveBehindSinks(uint32_t distance);
   void Adopt(const Parts& parts);
@@ -244,10 +238,9 @@ class KvSequence final : public SequenceState {
   [[nodiscard]] bool OwnOpenBlocks();
   [[nodiscard]] bool LacksOpenBlocks() const;
   [[nodiscard]] uint32_t n_blocks_beside() const {
-    return n_f16_blocks() + (scorer_ == nullptr ? 0 : layout().n_query_blocks()) +
-           (eviction_ ? eviction_->n_look_blocks() : 0);
+    return static_cast<uint32_t>(policy::BesideSlots(layout(), eviction_).total());
   }
-  // Of these, those of keys and values.
+  // Of these, the first: those of keys and values.
   [[nodiscard]] uint32_t n_f16_blocks() const {
     return originals_ ? originals_->n_memory_blocks() : layout().n_open_blocks();
   }
@@ -278,15 +271,12 @@ class KvSequence final : public SequenceState {
   uint32_t open_idx_ = kNoBlock;
   std::optional<policy::Eviction> eviction_;
   policy::SlotScorer* scorer_ = nullptr;
-  std::optional<policy::BlockScores> block_scores_;  // of kBlock and kArkv
-  std::optional<policy::SlotGatherer> gatherer_;     // of kSnap and kEpisode
-  std::optional<Originals> originals_;               // of kArkv
-  std::optional<policy::OriginalChoice> choice_;     // of kArkv
-  std::vector<std::byte*> original_memory_;          // of kArkv: where its open blocks are
-  // What was seen by blocks that looked is in the scorer's merged scores.
-  bool is_looked_at_ = false;
-  uint32_t n_dropped_ = 0;  // whole blocks
-  uint32_t n_rounds_ = 0;   // how often room was made
+  std::unique_ptr<policy::Policy> policy_;  // null where there is no eviction_
+  policy::Choice choice_;
+  std::optional<Originals> originals_;       // where eviction_ has any
+  std::vector<std::byte*> original_memory_;  // where its open blocks are
+  uint32_t n_dropped_ = 0;                   // whole blocks
+  uint32_t n_rounds_ = 0;                    // how often room was made
   std::optional<Moved> moved_;
 };
 

@@ -340,7 +340,7 @@ TEST(AttentionScorerOriginals, AreQuantizedWhereTheyAre) {
                                                  .quantizes = true},
                                                 {.max_slots = kSlots}, ledger)
                             .value();
-    const kv::policy::Eviction eviction(kv::policy::PolicyKind::kArkv, kBlocks, {}, 3);
+    const kv::policy::Eviction eviction(kv::policy::PolicyKind::kArkv, kBlocks, {.n_originals = 3});
     ASSERT_TRUE(pool.Promise(kBlocks + layout.BlocksForOriginals(3) + layout.n_query_blocks()));
     kv::KvSequence sequence(pool, 4096);
     sequence.LimitTo(eviction, scorer.get());

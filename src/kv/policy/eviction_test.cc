@@ -87,7 +87,7 @@ TEST(Eviction, APromptIsAReferenceWhereItFits) {
 
 // Originals are used up first, then the budget; half of what can go makes room at a time.
 TEST(Eviction, MakesRoomForOriginalsBeforeItDropsAnything) {
-  const Eviction arkv(PolicyKind::kArkv, 12, {}, 5);  // two at a time
+  const Eviction arkv(PolicyKind::kArkv, 12, {.n_originals = 5});  // two at a time
   EXPECT_EQ(arkv.n_kept_originals(), 3U);
   EXPECT_EQ(arkv.Rounds(5), 0U);
   EXPECT_EQ(arkv.Room(3), 2U);
@@ -103,7 +103,7 @@ TEST(Eviction, MakesRoomForOriginalsBeforeItDropsAnything) {
 TEST(Eviction, HasNeverMoreOriginalsOrBlocksThanItMay) {
   for (uint32_t budget = 4; budget < 60; ++budget) {
     for (uint32_t n = Eviction::kLeastOriginals; n <= budget; ++n) {
-      const Eviction arkv(PolicyKind::kArkv, budget, {}, n);
+      const Eviction arkv(PolicyKind::kArkv, budget, {.n_originals = n});
       uint32_t n_originals = 0;
       for (uint32_t begun = 1; begun < 300; ++begun) {
         n_originals =

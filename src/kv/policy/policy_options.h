@@ -61,20 +61,13 @@ using PolicyResult = tl::expected<T, PolicyProblem>;
 // A policy without a budget, a budget without a policy, and what is another policy's.
 [[nodiscard]] PolicyResult<void> Check(const PolicyOptions& options);
 // What the options ask to evict; nothing for kFull. A problem as Check, with what would do for a
-// budget that is too small, also for the reference, and where keys that would have to move to other
-// positions cannot: quantized ones would be rounded to a few bits anew each time, those that are
-// turned (Precision::rotate) have RoPE's pairs no more; and for kArkv without a layer that is
-// quantized.
+// budget that is too small, also for the reference, and where the policy can't be with such a
+// layout.
 [[nodiscard]] PolicyResult<std::optional<Eviction>> MakeEviction(const PolicyOptions& options,
                                                                  const BlockLayout& layout,
                                                                  uint32_t n_ctx);
 // The same for a sequence whose first prompt has so many tokens. A problem where these are to stay
 // and leave no room for a window.
 [[nodiscard]] PolicyResult<Eviction> ForPrompt(const Eviction& eviction, uint64_t n_prompt);
-
-// Blocks that a sequence has beside those of its slots: open ones or those of originals, and those
-// of queries.
-[[nodiscard]] uint64_t BlocksBeside(const BlockLayout& layout,
-                                    const std::optional<Eviction>& eviction);
 
 }  // namespace plimsoll::kv::policy

@@ -34,6 +34,16 @@ SlotGatherer::SlotGatherer(size_t n_blocks) : order_((n_blocks - 2) * kBlockToke
   Invariant(n_blocks > 2, "a block stands between the first and the newest");
 }
 
+void SlotGatherer::Choose(size_t n_blocks, uint32_t n_gone, Choice& choice) {
+  const auto n_kept = static_cast<uint32_t>(n_blocks) - 2 - n_gone;
+  for (uint32_t i = 1; i <= n_kept; ++i) {
+    choice.rewritten.push_back(i);
+  }
+  for (uint32_t i = 0; i < n_gone; ++i) {
+    choice.gone.push_back(n_kept + 1 + i);
+  }
+}
+
 void SlotGatherer::Gather(const KvSequence& sequence, size_t layer_idx,
                           std::span<const float> scores, size_t n_kept) {
   const BlockLayout& layout = sequence.layout();

@@ -6,9 +6,7 @@
 #include <span>
 #include <vector>
 
-namespace plimsoll::kv {
-class KvSequence;
-}  // namespace plimsoll::kv
+#include "kv/policy/policy.h"
 
 namespace plimsoll::kv::policy {
 
@@ -20,6 +18,8 @@ class SlotGatherer {
   // For sequences of so many blocks, at least three.
   explicit SlotGatherer(size_t n_blocks);
 
+  // Of n_blocks blocks n_gone are to go: behind those that the slots that stay are gathered in.
+  static void Choose(size_t n_blocks, uint32_t n_gone, Choice& choice);
   // Of one layer, which is in 16 bits: blocks 1 to n_kept have the chosen slots then, what is in
   // those behind them up to the newest is of no use any more. `scores`: [n_kv_heads][slots].
   void Gather(const KvSequence& sequence, size_t layer_idx, std::span<const float> scores,
