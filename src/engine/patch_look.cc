@@ -32,20 +32,21 @@ Result<> Compute(model::Model& model, kv::KvSequence& sequence, std::span<const 
 
 }  // namespace
 
-Result<> LookIfWanted(model::Model& model, kv::KvSequence& sequence, std::span<const TokenId> patch,
-                      uint32_t n) {
+Result<uint32_t> LookIfWanted(model::Model& model, kv::KvSequence& sequence,
+                              std::span<const TokenId> patch, uint32_t n) {
   if (patch.empty() || !sequence.WantsLook(n)) {
-    return {};
+    return 0;
   }
+  const auto n_patch = static_cast<uint32_t>(patch.size());
   for (; !patch.empty(); patch = patch.subspan(kBlockTokens)) {
     Invariant(sequence.BeginLook(), "the block that looks is reserved with the sequence");
     auto computed = Compute(model, sequence, patch.first(kBlockTokens));
     sequence.EndLook(computed.has_value());
     if (!computed) {
-      return computed;
+      return Forward(computed);
     }
   }
-  return {};
+  return n_patch;
 }
 
 }  // namespace plimsoll::engine

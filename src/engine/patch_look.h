@@ -12,10 +12,10 @@
 namespace plimsoll::engine {
 
 // Before n tokens are appended to `sequence`: where that makes something go that a patch prompt
-// decides (kv::policy::kEpisode), `patch`, whole blocks of tokens, is computed behind the newest
-// token, block by block, and forgotten again. Nothing where there is none. An error as
-// Model::Forward; the sequence is as it was in any case.
-[[nodiscard]] Result<> LookIfWanted(model::Model& model, kv::KvSequence& sequence,
-                                    std::span<const TokenId> patch, uint32_t n);
+// decides (kv::policy::Eviction::has_patch), `patch`, whole blocks of tokens, is computed behind
+// the newest token, block by block, and forgotten again. Nothing where there is none. How many
+// tokens were computed; an error as Model::Forward. The sequence is as it was in any case.
+[[nodiscard]] Result<uint32_t> LookIfWanted(model::Model& model, kv::KvSequence& sequence,
+                                            std::span<const TokenId> patch, uint32_t n);
 
 }  // namespace plimsoll::engine

@@ -46,7 +46,7 @@ class EngineSession final : public Session {
     if (auto checked = CheckTokens(tokens, tokens_.size() + tokens.size()); !checked) {
       return checked;
     }
-    if (auto limited = Limit({}); !limited) {
+    if (auto limited = LimitFor({}); !limited) {
       return limited;
     }
     for (size_t done = 0; done < tokens.size();) {
@@ -75,7 +75,7 @@ class EngineSession final : public Session {
     if (auto checked = CheckTokens(tokens, tokens_.size() + tokens.size()); !checked) {
       return Forward(checked);
     }
-    if (auto limited = Limit(tokens); !limited) {
+    if (auto limited = LimitFor(tokens); !limited) {
       return Forward(limited);
     }
     if (auto prefilled = Prefill(tokens, [] { return true; }); !prefilled) {
@@ -110,6 +110,13 @@ class EngineSession final : public Session {
   void LookWith(std::span<const TokenId> prompt);
   // Of an empty sequence: what stays of it, by its first prompt; empty: of a text that is none.
   [[nodiscard]] Result<> Limit(std::span<const TokenId> prompt);
+  // Both, of an empty sequence; nothing of another.
+  [[nodiscard]] Result<> LimitFor(std::span<const TokenId> prompt) {
+    if (tokens_.empty()) {
+      LookWith(prompt);
+    }
+    return Limit(prompt);
+  }
   // One forward pass over at most a chunk. When it fails the sequence is as before, or, where
   // blocks went to make room for it, as short as Keepable says.
   [[nodiscard]] Result<> Step(std::span<const TokenId> tokens, std::span<const uint32_t> wanted,
@@ -166,7 +173,7 @@ uint32_t EngineSession::Reusable(std::span<const TokenId> prompt) const {
 }
 
 void EngineSession::LookWith(std::span<const TokenId> prompt) {
-  if (!state_.eviction || state_.eviction->kind() != kv::policy::PolicyKind::kEpisode) {
+  if (!state_.eviction || !state_.eviction->has_patch()) {
     return;
   }
   auto patch = kv::policy::PatchPrompt(prompt);
@@ -180,7 +187,6 @@ Result<> EngineSession::Limit(std::span<const TokenId> prompt) {
   if (!state_.eviction || !tokens_.empty()) {
     return {};
   }
-  LookWith(prompt);
   const auto eviction = kv::policy::ForPrompt(*state_.eviction, prompt.size());
   if (!eviction) {
     return tl::unexpected(eviction.error().ForCommandLine());
@@ -195,7 +201,7 @@ Result<> EngineSession::Step(std::span<const TokenId> tokens, std::span<const ui
   const auto first = static_cast<uint32_t>(tokens_.size());
   if (auto looked = LookIfWanted(*state_.model, kv_, patch_, static_cast<uint32_t>(tokens.size()));
       !looked) {
-    return looked;
+    return Forward(looked);
   }
   const auto outcome = kv_.Append(static_cast<uint32_t>(tokens.size()), first);
   Invariant(outcome == kv::AppendOutcome::kAppended, "a session's whole context is promised");
@@ -252,9 +258,7 @@ Result<GenerateStats> EngineSession::Generate(std::span<const TokenId> prompt,
   }
   GenerateStats stats;
   stats.n_prompt = static_cast<uint32_t>(prompt.size());
-  if (!tokens_.empty()) {
-    LookWith(prompt);
-  }
+  LookWith(prompt);
   stats.n_prompt_reused = Reusable(prompt);
   Truncate(stats.n_prompt_reused);
   if (auto limited = Limit(prompt); !limited) {

@@ -365,6 +365,7 @@ bool Batcher::Append(Sequence& sequence, uint32_t n) {
     FailSequence(sequence, std::move(looked).error());
     return false;
   }
+  totals_.computed_tokens += *looked;
   const auto outcome = sequence.kv->Append(n, sequence.n_computed);
   Invariant(outcome == kv::AppendOutcome::kAppended,
             "blocks are provided first, and a full sequence takes what it gives up");

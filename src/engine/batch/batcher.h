@@ -49,7 +49,8 @@ struct BatchTotals {
   uint64_t n_failed = 0;
   uint64_t prompt_tokens = 0;
   uint64_t prompt_tokens_reused = 0;
-  uint64_t computed_tokens = 0;  // by all passes, also those of sequences computed anew
+  // By all passes, also those of sequences computed anew and of patch prompts.
+  uint64_t computed_tokens = 0;
   uint64_t prefix_lookups = 0;   // requests that were started, and
   uint64_t prefix_hits = 0;      // of these, those a part of whose prompt was there
   uint64_t restored_tokens = 0;  // whose keys and values came from a disk
