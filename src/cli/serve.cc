@@ -88,7 +88,7 @@ void Declare(CommandLine& line, ServeFlags& flags) {
   line.Text("--prefix-log", "FILE", "what leaves the prefix cache, for plimsoll trace check",
             flags.prefix_log);
   line.Option("--kv-disk", "SIZE",
-              "keep keys and values on a disk too, also for the next run: 20G (default: none)",
+              "keep those under policy full on a disk too, also for the next run: 20G (default: none)",
               [&flags](const std::string& value) -> Result<> {
                 auto size = ParseSize(value);
                 if (!size) {
@@ -125,10 +125,6 @@ Result<> SettleKvDisk(ServeFlags& flags) {
   }
   if (flags.kv_disk->bytes > 0 && flags.no_prefix_cache) {
     return Fail(ErrorKind::kUsage, "--kv-disk keeps what --no-prefix-cache does without");
-  }
-  if (flags.kv_disk->bytes > 0 && flags.engine.kv.policy.is_lossy()) {
-    return Fail(ErrorKind::kUsage,
-                "--kv-disk keeps shared prefixes, which --kv-policy does without");
   }
   engine::KvDiskOptions& disk = flags.engine.engine.kv_disk;
   disk.folder = flags.kv_disk_dir;

@@ -98,11 +98,19 @@ class KvDisk(unittest.TestCase):
         for secret in (b"alpha", b"mine", b"fox"):
             self.assertNotIn(secret, everything)
 
+    def test_under_a_window_it_serves_those_who_keep_everything(self):
+        for run in range(2):
+            with self.server("--kv-policy", "window", "--kv-budget", "50%") as server:
+                for policy, is_there in [({}, False), ({"kv_policy": "full"}, run == 1)]:
+                    usage, _, _ = ask(server, question(1), **policy)
+                    self.assertEqual(usage["prompt_tokens_details"]["cached_tokens"] > 64, is_there, policy)
+                server.process.send_signal(signal.SIGTERM)
+                self.assertEqual(server.wait()[0], 0)
+
     def test_what_is_wrong_with_the_options_is_said(self):
         for args, said in [(["--kv-disk-dir", self.folder], "needs --kv-disk"),
                            (["--kv-disk", "10%", "--kv-disk-dir", self.folder], "not a share"),
                            (["--kv-disk", "1M", "--no-prefix-cache"], "--no-prefix-cache"),
-                           (["--kv-disk", "1M", "--kv-policy", "window", "--kv-budget", "50%"], "--kv-policy"),
                            (["--kv-disk", "4K", "--kv-disk-dir", self.folder], "blocks of keys and values"),
                            (["--kv-disk", "1M", "--kv-disk-dir", "/proc/nowhere"], "cannot make the folder")]:
             done = subprocess.run([serve_test.PLIMSOLL, "serve", "--port", "0", *args], capture_output=True, text=True,

@@ -42,13 +42,14 @@ class KvDisk : public testing::Test {
   };
   Run Start(uint64_t disk_bytes, uint32_t n_ctx = 512,
             std::optional<SizeSpec> memory = std::nullopt, fs::path log = {},
-            uint32_t n_parallel = 1) const {
+            uint32_t n_parallel = 1, const kv::policy::PolicyOptions& policy = {}) const {
     auto engine = Engine::Load({.memory = memory,
                                 .n_ctx = n_ctx,
                                 .n_parallel = n_parallel,
                                 .n_threads = 1,
                                 .prefill_chunk = 64,
                                 .batches = true,
+                                .kv_policy = policy,
                                 .kv_disk = {.folder = folder_, .bytes = disk_bytes}},
                                {});
     EXPECT_TRUE(engine) << engine.error().message;
@@ -69,8 +70,10 @@ class KvDisk : public testing::Test {
     }
   }
   static std::shared_ptr<Heard> Add(Batcher& batcher, RequestId id, std::vector<TokenId> prompt,
-                                    uint32_t n_predict, const std::string& owner = "") {
+                                    uint32_t n_predict, const std::string& owner = "",
+                                    std::optional<kv::policy::PolicyOptions> policy = {}) {
     GenerationRequest request;
+    request.kv_policy = policy;
     request.prompt = std::move(prompt);
     request.options.n_predict = n_predict;
     request.options.ignore_end = true;
@@ -80,10 +83,11 @@ class KvDisk : public testing::Test {
     return heard;
   }
   // One request by itself: its text, and how much of its prompt was there.
-  static std::pair<std::string, uint32_t> Ask(Batcher& batcher, const std::vector<TokenId>& prompt,
-                                              const std::string& owner = "") {
+  static std::pair<std::string, uint32_t> Ask(
+      Batcher& batcher, const std::vector<TokenId>& prompt, const std::string& owner = "",
+      std::optional<kv::policy::PolicyOptions> policy = {}) {
     static_cast<void>(batcher.Step(Clock::now()));
-    const auto heard = Add(batcher, 1, prompt, 24, owner);
+    const auto heard = Add(batcher, 1, prompt, 24, owner, policy);
     FinishAll(batcher);
     EXPECT_EQ(heard->n_ends, 1);
     EXPECT_FALSE(heard->end.error);
@@ -134,6 +138,29 @@ TEST_F(KvDisk, WhatAnotherOwnerSaidIsNotThere) {
   EXPECT_EQ(Ask(*run.batcher, prompt, "").second, 0U);
   EXPECT_EQ(Ask(*run.batcher, prompt, "a:salt").second, 0U);
   EXPECT_EQ(Ask(*run.batcher, prompt, "a").second, 96U);
+}
+
+// A server under a policy: of requests that keep everything there is something on the disk, of the
+// others nothing.
+TEST_F(KvDisk, UnderAPolicyItIsForThoseWhoKeepEverything) {
+  const kv::policy::PolicyOptions window = {.kind = kv::policy::PolicyKind::kWindow,
+                                            .budget = SizeSpec{.percent = 50}};
+  const kv::policy::PolicyOptions full;
+  std::vector<TokenId> prompt;
+  std::pair<std::string, uint32_t> said;
+  std::pair<std::string, uint32_t> in_full;
+  {
+    const Run run = Start(64 * kMiB, 512, {}, {}, 1, window);
+    prompt = DrawPrompt(*run.engine, 6, 200);
+    said = Ask(*run.batcher, prompt);
+    EXPECT_EQ(run.batcher->store_stats()->n_blocks, 0U);
+    in_full = Ask(*run.batcher, prompt, "", full);
+    EXPECT_EQ(in_full.second, 0U);
+    EXPECT_EQ(run.batcher->store_stats()->n_blocks, (200 + 23) / 32U);
+  }
+  const Run run = Start(64 * kMiB, 512, {}, {}, 1, window);
+  EXPECT_EQ(Ask(*run.batcher, prompt), said);
+  EXPECT_EQ(Ask(*run.batcher, prompt, "", full), std::pair(in_full.first, 192U));
 }
 
 TEST_F(KvDisk, DamagedBlocksAreComputedAgain) {
