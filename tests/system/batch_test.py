@@ -84,6 +84,39 @@ class Batch(unittest.TestCase):
         print(f"{self.n} requests, {seconds:.1f} s undisturbed, {n_kills} kills", file=sys.stderr)
         self.assertGreater(n_kills, 1)
 
+    def test_a_line_may_name_a_policy_of_its_own(self):
+        text = "The code of the red lamp is 4711. " + "Ada walked to the river. " * 60 + "The code of the red lamp is"
+        ways = [{}, {"kv_policy": "window", "kv_budget": "25%"}, {"kv_policy": "snap", "kv_budget": "40%"},
+                {"kv_policy": "episode", "kv_budget": "40%"}, {"kv_policy": "full"}]
+        input = self.path("policies.jsonl")
+        with open(input, "w") as file:
+            for i, way in enumerate(ways):
+                body = {"prompt": text, "max_tokens": 40, "temperature": 0, "ignore_eos": True, **way}
+                file.write(json.dumps({"custom_id": f"way-{i}", "method": "POST", "url": "/v1/completions", "body": body}) + "\n")
+        output = self.path("policies-out.jsonl")
+        done = subprocess.run([PLIMSOLL, "batch", "-i", input, "-o", output, "-c", "1024"], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with open(output) as file:
+            answers = {line["custom_id"]: line["response"] for line in map(json.loads, file)}
+        self.assertEqual({answer["status_code"] for answer in answers.values()}, {200})
+        told = [answers[f"way-{i}"]["body"]["usage"].get("plimsoll", {}).get("kv_policy") for i in range(len(ways))]
+        self.assertEqual(told, [None, "window 25%", "snap 40%", "episode 40%", None])
+        said = [answers[f"way-{i}"]["body"]["choices"][0]["text"] for i in range(len(ways))]
+        self.assertEqual(said[0], said[4])
+        self.assertNotEqual(said[0], said[1])
+        # A line whose policy can't be is refused by itself; which member, it says.
+        with open(input, "w") as file:
+            for i, way in enumerate([{"kv_policy": "window"}, {"kv_policy": "arkv", "kv_budget": "50%"}, {}]):
+                body = {"prompt": text, "max_tokens": 4, **way}
+                file.write(json.dumps({"custom_id": f"way-{i}", "method": "POST", "url": "/v1/completions", "body": body}) + "\n")
+        output = self.path("refused-out.jsonl")
+        done = subprocess.run([PLIMSOLL, "batch", "-i", input, "-o", output, "-c", "1024"], capture_output=True, text=True)
+        with open(output) as file:
+            answers = {line["custom_id"]: line["response"] for line in map(json.loads, file)}
+        self.assertEqual([answers[f"way-{i}"]["status_code"] for i in range(3)], [400, 400, 200], done.stderr)
+        self.assertEqual(answers["way-0"]["body"]["error"]["param"], "kv_budget")
+        self.assertEqual(answers["way-1"]["body"]["error"]["param"], "kv_policy")
+
     def test_ctrl_c_ends_it_cleanly(self):
         output = self.path("out.jsonl")
         process = self.start(output)
