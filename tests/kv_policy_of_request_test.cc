@@ -6,6 +6,7 @@
 
 #include "engine/batch/batch_test_tools.h"
 #include "engine/engine.h"
+#include "engine/planner.h"
 
 namespace plimsoll::engine {
 namespace {
@@ -38,13 +39,14 @@ std::unique_ptr<Engine> LoadWith(const PolicyOptions& policy, uint32_t n_paralle
   return std::move(*engine);
 }
 
-// With a batcher and no request yet.
+// With a batcher and no request yet, and the room that is kept for a scorer of requests' policies.
 uint64_t BytesTaken(const PolicyOptions& policy, uint32_t n_parallel,
                     tensor::KvType type = tensor::KvType::kF16) {
   const auto engine = LoadWith(policy, n_parallel, std::nullopt, type);
   const auto batcher = engine->NewBatcher({.n_parallel = n_parallel});
   EXPECT_TRUE(batcher);
-  return engine->ledger().reserved_bytes;
+  const memory::LedgerSnapshot ledger = engine->ledger();
+  return ledger.reserved_bytes + ledger.of(memory::Account::kScratch).kept_bytes();
 }
 
 std::vector<TokenId> Text(const Engine& engine, size_t n_tokens) {
@@ -184,6 +186,92 @@ TEST(KvPolicyOfARequest, ArkvGoesWhereKeysAreQuantized) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().option, "policy");
   EXPECT_NE(refused.error().text.find("has to be q8 or q4"), std::string::npos);
+}
+
+// The scratch memory of policies that look at attention: a server has it from the first request
+// that names one, and takes it from experts where these are paged.
+TEST(KvPolicyOfARequest, TakesItsScratchMemoryWhenTheFirstBegins) {
+  constexpr uint32_t kLonger = 4096;
+  const EngineOptions options = {.n_ctx = kLonger,
+                                 .n_parallel = 1,
+                                 .n_threads = 1,
+                                 .prefill_chunk = kShortestChunk,
+                                 .batches = true};
+  const PolicyOptions snap = {.kind = PolicyKind::kSnap, .budget = SizeSpec{.percent = 12}};
+  const PolicyOptions block = {.kind = PolicyKind::kBlock, .budget = SizeSpec{.percent = 12}};
+  const auto planner = Planner::Open(options).value();
+  const uint64_t all = planner->landmarks().all;
+  const uint64_t some = (planner->landmarks().cycle + all) / 2;
+  std::string expected;
+  for (const uint64_t line : {uint64_t{kGiB}, some, all}) {
+    EngineOptions at_line = options;
+    at_line.memory = SizeSpec{.bytes = line};
+    const auto engine = Engine::Load(at_line, {}).value();
+    const auto batcher = engine->NewBatcher({.n_parallel = 1}).value();
+    EXPECT_EQ(engine->paging().has_value(), line == some);
+    RequestId id = 0;
+    const auto ask = [&](const std::optional<PolicyOptions>& policy) {
+      const auto heard = std::make_shared<Heard>();
+      batcher->Add(++id, Request(*engine, 700, policy), heard, batch::Clock::now());
+      batch::Finish(*batcher);
+      return heard;
+    };
+    const auto taken = [&](memory::Account account) { return engine->ledger().of(account).bytes; };
+    const uint64_t before = taken(memory::Account::kScratch);
+    const uint64_t experts = taken(memory::Account::kExperts);
+    EXPECT_FALSE(ask(std::nullopt)->end.error);
+    EXPECT_FALSE(ask(Window(12))->end.error);
+    EXPECT_EQ(taken(memory::Account::kScratch), before);
+    const auto heard = ask(snap);
+    if (line == all) {  // it has no room beside what has to be there
+      ASSERT_TRUE(heard->end.error);
+      EXPECT_EQ(heard->end.error->kind, ErrorKind::kDoesNotFit);
+      EXPECT_NE(heard->end.error->message.find("looks at attention"), std::string::npos);
+      EXPECT_EQ(taken(memory::Account::kScratch), before);
+      EXPECT_FALSE(ask(std::nullopt)->end.error);
+      continue;
+    }
+    ASSERT_FALSE(heard->end.error) << heard->end.error->message;
+    expected = expected.empty() ? heard->text : expected;
+    EXPECT_EQ(heard->text, expected);
+    const uint64_t with = taken(memory::Account::kScratch);
+    EXPECT_GT(with, before);
+    EXPECT_EQ(taken(memory::Account::kExperts) < experts, line == some);
+    EXPECT_FALSE(ask(block)->end.error);
+    EXPECT_EQ(taken(memory::Account::kScratch), with);
+    EXPECT_LE(engine->ledger().high_water_bytes, line);
+  }
+}
+
+// Where the cache of many requests may grow into all of the line, that room stays free for it.
+TEST(KvPolicyOfARequest, FindsItsScratchMemoryHoweverLateItComes) {
+  const auto roomy = LoadWith({}, 1);
+  const uint64_t room = [&] {
+    const auto batcher = roomy->NewBatcher({.n_parallel = 1}).value();
+    return roomy->ledger().of(memory::Account::kScratch).kept_bytes();
+  }();
+  EXPECT_GT(room, 0U);
+  const auto engine =
+      LoadWith({}, 1, SizeSpec{.bytes = roomy->ledger().reserved_bytes + room + 4 * kMiB});
+  const auto batcher = engine->NewBatcher({.n_parallel = 1}).value();
+  std::vector<std::shared_ptr<Heard>> heard;
+  for (RequestId id = 1; id <= 8; ++id) {
+    heard.push_back(std::make_shared<Heard>());
+    auto request = Request(*engine, 600, std::nullopt);
+    request.prefix_owner = std::to_string(id);
+    batcher->Add(id, std::move(request), heard.back(), batch::Clock::now());
+  }
+  batch::Finish(*batcher);
+  EXPECT_LT(engine->ledger().budget_bytes - engine->ledger().reserved_bytes, room + kMiB);
+  heard.push_back(std::make_shared<Heard>());
+  batcher->Add(9,
+               Request(*engine, 300,
+                       PolicyOptions{.kind = PolicyKind::kSnap, .budget = SizeSpec{.percent = 30}}),
+               heard.back(), batch::Clock::now());
+  batch::Finish(*batcher);
+  for (const auto& one : heard) {
+    EXPECT_FALSE(one->end.error) << one->end.error->message;
+  }
 }
 
 TEST(KvPolicyOfARequest, OnlyWhatKeepsEverythingIsShared) {

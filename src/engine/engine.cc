@@ -8,6 +8,8 @@
 #include "engine/bundled_model.h"
 #include "engine/engine_state.h"
 #include "engine/fit_model.h"
+#include "engine/line_sharing.h"
+#include "engine/request_scorer.h"
 #include "engine/session.h"
 #include "engine/vocabulary_from_metadata.h"
 #include "io/machine.h"
@@ -37,22 +39,6 @@ ModelSummary Summarize(const formats::Catalogue& catalogue, uint32_t n_ctx,
 uint64_t ResolveLine(const std::optional<SizeSpec>& memory, uint64_t model_bytes,
                      const io::MemoryFacts& facts, uint64_t held_bytes) {
   return memory ? memory->Resolve(model_bytes) : io::DefaultMemoryLine(facts, held_bytes);
-}
-
-// kDoesNotFit for a line above what the control group lets the process have: it would be killed on
-// the way there.
-Result<> CheckGroupAllows(uint64_t line, const io::MemoryFacts& facts) {
-  const uint64_t whole_pages = line / (4 * kKiB) * (4 * kKiB);  // as the kernel counts limits
-  if (facts.cgroup_limit && whole_pages + io::kCgroupReserve > *facts.cgroup_limit) {
-    const uint64_t most = *facts.cgroup_limit - std::min(*facts.cgroup_limit, io::kCgroupReserve);
-    return Fail(
-        ErrorKind::kDoesNotFit,
-        "a line of {} is too high: the control group has a limit of {}, of which {} are kept "
-        "for what is not under the line\nlower it with --memory {}M, or raise the limit",
-        FormatBytes(line), FormatBytes(*facts.cgroup_limit), FormatBytes(io::kCgroupReserve),
-        most / kMiB);
-  }
-  return {};
 }
 
 Result<uint64_t> DrawLine(const EngineOptions& options, uint64_t model_bytes) {
@@ -131,74 +117,6 @@ Result<> RecordTrace(EngineState& state, const std::filesystem::path& path) {
   return {};
 }
 
-// Dense weights first: each byte of them that is kept is one that no token has to read. `left` is
-// what they and the experts may take together.
-Result<> ShareLine(EngineState& state, uint64_t left) {
-  const uint64_t least = state.paging == nullptr ? 0 : LeastBytes(state.paging->shares);
-  uint64_t kept = 0;
-  const auto resize_experts = [&]() -> Result<> {
-    return state.paging == nullptr ? Result<>() : state.paging->Resize(left - kept);
-  };
-  if (state.streaming == nullptr) {
-    return resize_experts();
-  }
-  memory::PageStream& stream = *state.streaming->stream;
-  kept = std::min(state.streaming->total_bytes, left - least);
-  // Whichever shrinks goes first: the other one grows into what it leaves.
-  if (kept < stream.kept_bytes()) {
-    auto keeps = stream.Keep(kept);
-    return keeps ? resize_experts() : keeps;
-  }
-  auto resized = resize_experts();
-  return resized ? stream.Keep(kept) : resized;
-}
-
-// What of the line can move: experts and dense weights that need not be in memory. Everything else
-// cannot leave.
-struct Movable {
-  uint64_t bytes = 0;
-  uint64_t needed = 0;  // of these, without which nothing runs
-  uint64_t others = 0;  // beside them, and beside what floors keep
-
-  [[nodiscard]] uint64_t least_line() const { return others + needed; }
-};
-
-Movable MovableOf(const EngineState& state) {
-  const memory::LedgerSnapshot ledger = state.ledger->Snapshot();
-  Movable movable;
-  if (state.paging != nullptr) {
-    movable.bytes += ledger.of(memory::Account::kExperts).bytes;
-    movable.needed += LeastBytes(state.paging->shares);
-  }
-  if (state.streaming != nullptr) {
-    movable.bytes += state.streaming->stream->kept_bytes();
-  }
-  movable.others = ledger.reserved_bytes + ledger.kept_bytes - movable.bytes;
-  return movable;
-}
-
-Result<> MoveLine(EngineState& state, uint64_t line) {
-  const Movable movable = MovableOf(state);
-  if (line < movable.least_line()) {
-    return Fail(ErrorKind::kDoesNotFit, "a line of {} is too low: {} cannot leave memory{}",
-                FormatBytes(line), FormatBytes(movable.least_line()),
-                movable.bytes == 0 ? "; start again with this line to page the weights" : "");
-  }
-  const bool rises = line > state.ledger->budget_bytes();
-  if (rises) {
-    if (auto allowed = CheckGroupAllows(line, io::ReadMemoryFacts()); !allowed) {
-      return allowed;
-    }
-  }
-  // A line that rises makes room first, one that falls when the room is empty.
-  Invariant(!rises || state.ledger->SetBudget(line), "a higher line holds what the lower one did");
-  if (auto shared = ShareLine(state, line - movable.others); !shared) {
-    return shared;
-  }
-  Invariant(rises || state.ledger->SetBudget(line), "what was evicted is given back");
-  return {};
-}
-
 class LoadedEngine final : public Engine {
  public:
   explicit LoadedEngine(std::unique_ptr<EngineState> state) : state_(std::move(state)) {}
@@ -248,7 +166,11 @@ class LoadedEngine final : public Engine {
   }
   [[nodiscard]] Result<std::unique_ptr<batch::Batcher>> NewBatcher(
       const batch::BatchOptions& options) override {
-    return batch::Batcher::Create(*state_, options);
+    auto batcher = batch::Batcher::Create(*state_, options);
+    if (batcher) {
+      KeepRoomForRequestScorer(*state_);
+    }
+    return batcher;
   }
   [[nodiscard]] Result<> FinishTrace() override {
     return state_->recorder == nullptr ? Result<>() : state_->recorder->Finish();

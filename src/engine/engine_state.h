@@ -43,7 +43,9 @@ struct EngineState {
   std::unique_ptr<model::Model> model;
   std::unique_ptr<kv::BlockPool> kv_pool;
   std::optional<kv::policy::Eviction> eviction;    // none: sequences keep everything
-  std::unique_ptr<model::AttentionScorer> scorer;  // null: no policy needs one
+  std::unique_ptr<model::AttentionScorer> scorer;  // null: that needs none
+  // Of requests under policies of their own; null: none has needed it yet (request_scorer.h).
+  std::unique_ptr<model::AttentionScorer> request_scorer;
   ModelSummary summary;
   KvDiskOptions kv_disk;
   std::function<void(std::string_view)> on_note;
@@ -58,14 +60,19 @@ struct EngineState {
     const uint64_t n_kept = eviction ? std::min<uint64_t>(n_whole, eviction->budget()) : n_whole;
     return n_kept + BlocksBeside(eviction);
   }
-  [[nodiscard]] bool CanScore(const kv::policy::Eviction& policy) const {
-    return scorer != nullptr &&
-           policy.scored_blocks() * kv::kBlockTokens <= scorer->room().max_slots &&
-           (scorer->room().merges || policy.kind() != kv::policy::PolicyKind::kEpisode);
-  }
-  // Null where a policy needs none.
+  // Null where a policy needs none, and where none has room for it.
   [[nodiscard]] kv::policy::SlotScorer* ScorerFor(const kv::policy::Eviction& policy) const {
-    return policy.is_scored() ? scorer.get() : nullptr;
+    const auto can_score = [&](const std::unique_ptr<model::AttentionScorer>& one) {
+      return one != nullptr && policy.scored_blocks() * kv::kBlockTokens <= one->room().max_slots &&
+             (one->room().merges || !policy.has_patch());
+    };
+    if (!policy.is_scored()) {
+      return nullptr;
+    }
+    if (can_score(scorer)) {
+      return scorer.get();
+    }
+    return can_score(request_scorer) ? request_scorer.get() : nullptr;
   }
 };
 

@@ -59,7 +59,7 @@ Result<FittedModel> OpenWithChunk(const formats::Catalogue& catalogue, kernels::
   needs->eviction = *eviction;
   const kv::BlockLayout layout = (*model)->KvLayout();
   needs->kv_beside = kv::policy::BlocksBeside(layout, needs->eviction) * layout.block_bytes();
-  needs->scorer_room = ScorerRoomFor(needs->eviction, options.batches, **model, n_ctx);
+  needs->scorer_room = ScorerRoomFor(needs->eviction);
   if (needs->scorer_room.max_slots > 0) {
     needs->scorer = (*model)->ScorerBytes(needs->scorer_room);
   }

@@ -5,9 +5,6 @@
 #include "kv/policy/policy_type.h"
 
 namespace plimsoll::engine {
-
-using kv::policy::PolicyKind;
-
 namespace {
 
 bool HasSlidingWindow(const model::Model& model, uint32_t n_ctx) {
@@ -30,19 +27,18 @@ kv::policy::PolicyResult<std::optional<kv::policy::Eviction>> EvictionFor(
   return kv::policy::MakeEviction(options, model.KvLayout(), n_ctx);
 }
 
-model::ScorerRoom ScorerRoomFor(const std::optional<kv::policy::Eviction>& eviction, bool batches,
-                                const model::Model& model, uint32_t n_ctx) {
-  if (batches) {
-    // kEpisode is refused, of any request, where heads can't have tokens of their own.
-    const bool may_gather =
-        model.KvLayout().n_open_blocks() == 0 && !HasSlidingWindow(model, n_ctx);
-    return {.max_slots = kv::BlockPool::BlocksFor(n_ctx) * kv::kBlockTokens, .merges = may_gather};
-  }
+model::ScorerRoom ScorerRoomFor(const std::optional<kv::policy::Eviction>& eviction) {
   if (!eviction || !eviction->is_scored()) {
     return {};
   }
   return {.max_slots = eviction->scored_blocks() * kv::kBlockTokens,
-          .merges = eviction->kind() == PolicyKind::kEpisode};
+          .merges = eviction->has_patch()};
+}
+
+model::ScorerRoom RequestScorerRoom(const model::Model& model, uint32_t n_ctx) {
+  // A patch prompt's policy is refused, of any request, where heads can't have tokens of their own.
+  const bool may_gather = model.KvLayout().n_open_blocks() == 0 && !HasSlidingWindow(model, n_ctx);
+  return {.max_slots = kv::BlockPool::BlocksFor(n_ctx) * kv::kBlockTokens, .merges = may_gather};
 }
 
 }  // namespace plimsoll::engine

@@ -87,10 +87,9 @@ TEST(Planner, PlansWhatAServerKeeps) {
   const auto planner = Planner::Open(options).value();
   const auto tokenizer = LoadTokenizer(std::nullopt).value();
   const auto all = planner->At(planner->landmarks().all).value();
-  EXPECT_GT(all.needs.scorer, 0U);  // a request may ask for a policy that looks at attention
+  EXPECT_EQ(all.needs.scorer, 0U);  // requests' own policies take theirs when they come
   EXPECT_EQ(planner->landmarks().all - alone->landmarks().all,
-            sampling::ConstrainedMemoryOf(*tokenizer).total() + all.division.parts.requests +
-                all.needs.scorer);
+            sampling::ConstrainedMemoryOf(*tokenizer).total() + all.division.parts.requests);
   for (const uint64_t line : {planner->landmarks().least, planner->landmarks().all_chunk}) {
     const MemoryPlan parts = planner->At(line)->division.parts;
     EXPECT_GT(parts.requests, 0U);

@@ -149,10 +149,6 @@ kv::policy::PolicyResult<std::optional<kv::policy::Eviction>> Batcher::EvictionO
     }
     eviction = *for_prompt;
   }
-  if (eviction && eviction->is_scored() && !state_.CanScore(*eviction)) {
-    return tl::unexpected(kv::policy::PolicyProblem{
-        .option = "policy", .text = "looks at attention, for which nothing is reserved here"});
-  }
   if (request.kv_policy && !HasRoomFor(request, eviction)) {
     return tl::unexpected(kv::policy::PolicyProblem{
         .option = eviction ? "budget" : "policy",
@@ -185,7 +181,7 @@ void Batcher::Add(RequestId id, GenerationRequest request, std::shared_ptr<Gener
   sequence->request = std::move(request);
   sequence->sink = std::move(sink);
   sequence->tokens = sequence->request.prompt;
-  if (sequence->eviction && sequence->eviction->kind() == kv::policy::PolicyKind::kEpisode) {
+  if (sequence->eviction && sequence->eviction->has_patch()) {
     sequence->patch = kv::policy::PatchPrompt(sequence->tokens);
   }
   sequence->arrived = arrived;

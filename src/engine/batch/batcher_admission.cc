@@ -7,6 +7,7 @@
 #include "engine/batch/batcher.h"
 #include "engine/batch/sequence_lists.h"
 #include "engine/order/occupancy.h"
+#include "engine/request_scorer.h"
 
 namespace plimsoll::engine::batch {
 namespace {
@@ -45,6 +46,10 @@ void Batcher::AdmitWaiting(Clock::time_point now) {
       return;
     }
     if (ShouldWaitForPrefix(*sequence)) {
+      continue;
+    }
+    if (auto scored = ProvideScorer(state_, sequence->eviction); !scored) {
+      FailSequence(*sequence, std::move(scored).error());
       continue;
     }
     if (!Admit(*sequence, now)) {
