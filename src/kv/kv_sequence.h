@@ -238,7 +238,7 @@ class KvSequence final : public SequenceState {
   [[nodiscard]] bool OwnOpenBlocks();
   [[nodiscard]] bool LacksOpenBlocks() const;
   [[nodiscard]] uint32_t n_blocks_beside() const {
-    return static_cast<uint32_t>(policy::BesideSlots(layout(), eviction_).total());
+    return static_cast<uint32_t>(policy::BlocksBeside(layout(), eviction_));
   }
   // Of these, the first: those of keys and values.
   [[nodiscard]] uint32_t n_f16_blocks() const {

@@ -8,12 +8,12 @@ namespace plimsoll::kv::policy {
 bool Eviction::is_scored() const { return TypeOf(kind_).is_scored; }
 bool Eviction::has_patch() const { return TypeOf(kind_).has_patch; }
 
-BlocksBesideSlots BesideSlots(const BlockLayout& layout, const std::optional<Eviction>& eviction) {
+uint64_t BlocksBeside(const BlockLayout& layout, const std::optional<Eviction>& eviction) {
   const bool has_originals = eviction && eviction->n_originals() > 0;
-  return {.n_f16 = has_originals ? layout.BlocksForOriginals(eviction->n_originals())
-                                 : layout.n_open_blocks(),
-          .n_queries = eviction && eviction->is_scored() ? layout.n_query_blocks() : 0U,
-          .n_patch = eviction && eviction->has_patch() ? 1U : 0U};
+  return (has_originals ? layout.BlocksForOriginals(eviction->n_originals())
+                        : layout.n_open_blocks()) +
+         (eviction && eviction->is_scored() ? layout.n_query_blocks() : 0) +
+         (eviction && eviction->has_patch() ? 1 : 0);
 }
 
 }  // namespace plimsoll::kv::policy

@@ -117,18 +117,7 @@ class Eviction {
 // Blocks that a sequence has beside those of its slots: of keys and values in 16 bits (the open
 // ones, or those of originals), then those of queries, then the one in which a patch prompt is
 // computed.
-struct BlocksBesideSlots {
-  uint64_t n_f16 = 0;
-  uint64_t n_queries = 0;
-  uint64_t n_patch = 0;
-
-  [[nodiscard]] uint64_t total() const { return n_f16 + n_queries + n_patch; }
-};
-[[nodiscard]] BlocksBesideSlots BesideSlots(const BlockLayout& layout,
-                                            const std::optional<Eviction>& eviction);
-[[nodiscard]] inline uint64_t BlocksBeside(const BlockLayout& layout,
-                                           const std::optional<Eviction>& eviction) {
-  return BesideSlots(layout, eviction).total();
-}
+[[nodiscard]] uint64_t BlocksBeside(const BlockLayout& layout,
+                                    const std::optional<Eviction>& eviction);
 
 }  // namespace plimsoll::kv::policy

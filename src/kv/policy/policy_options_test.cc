@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "kv/policy/policy_type.h"
+
 namespace plimsoll::kv::policy {
 namespace {
 
@@ -13,6 +15,21 @@ BlockLayout LayersOf(size_t n, KvType type) {
 }
 
 PolicyOptions Arkv(const SizeSpec& budget) { return {.kind = PolicyKind::kArkv, .budget = budget}; }
+
+TEST(PolicyTypes, EachIsFoundByItsName) {
+  for (size_t i = 0; i < kNPolicyKinds; ++i) {
+    const auto kind = static_cast<PolicyKind>(i);
+    EXPECT_EQ(ParsePolicy(NameOf(kind)).value(), kind);
+    const PolicyType& type = TypeOf(kind);
+    EXPECT_EQ(type.plan != nullptr, kind != PolicyKind::kFull) << type.name;
+    EXPECT_EQ(type.make != nullptr, kind != PolicyKind::kFull) << type.name;
+    EXPECT_TRUE(type.is_scored || !type.has_patch) << type.name;
+  }
+  const auto unknown = ParsePolicy("best");
+  ASSERT_FALSE(unknown);
+  EXPECT_EQ(unknown.error().message,
+            "\"best\" is not one of full, window, block, snap, arkv, episode");
+}
 
 TEST(ArkvBudget, IsNeverPassedAndLeavesNoBlockUnused) {
   constexpr uint32_t kContext = 4096;
