@@ -8,13 +8,16 @@
 // blocks of all heads together exceed the caches; `kv` is bytes of keys and values a second. The
 // same with q8/ and q4/ before the group: over quantized blocks.
 #include <algorithm>
+#include <cstring>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include <benchmark/benchmark.h>
 
+#include "kernels/half.h"
 #include "kernels/kernels.h"
+#include "kernels/kv_panels.h"
 #include "kernels/peak_loops.h"
 #include "kernels/test_data.h"
 #include "memory/buffer.h"
@@ -43,12 +46,7 @@ class Memory {
   explicit Memory(size_t bytes)
       : ledger_(bytes + (1 << 20)),
         buffer_(memory::Buffer::Allocate(ledger_, memory::Account::kScratch, bytes, "bench")) {
-    Random random(4);
-    const size_t few = std::min<size_t>(bytes / 2, 1 << 20);
-    auto* halves = reinterpret_cast<uint16_t*>(data());
-    for (size_t i = 0; i < bytes / 2; ++i) {
-      halves[i] = i < few ? kernels::testing::AnyF16(random) : halves[i - few];
-    }
+    std::memset(data(), 1, bytes);
   }
   [[nodiscard]] std::byte* data() { return buffer_.value().data(); }
 
@@ -81,12 +79,14 @@ struct Shape {
   uint32_t n_slots;
   tensor::KvType type = tensor::KvType::kF16;
 
-  [[nodiscard]] size_t k_bytes() const {
-    return tensor::KvPanel{type, tensor::KvScaling::kPerChannel, head_dim}.bytes();
+  [[nodiscard]] tensor::KvPanel k_panel() const {
+    return {type, tensor::KvContent::kKeys, head_dim};
   }
-  [[nodiscard]] size_t v_bytes() const {
-    return tensor::KvPanel{type, tensor::KvScaling::kPerToken, head_dim}.bytes();
+  [[nodiscard]] tensor::KvPanel v_panel() const {
+    return {type, tensor::KvContent::kValues, head_dim};
   }
+  [[nodiscard]] size_t k_bytes() const { return k_panel().bytes(); }
+  [[nodiscard]] size_t v_bytes() const { return v_panel().bytes(); }
   [[nodiscard]] size_t block_bytes() const { return (k_bytes() + v_bytes()) * n_kv_heads; }
   [[nodiscard]] size_t n_blocks() const { return n_slots / kKvBlockTokens; }
 };
@@ -99,6 +99,7 @@ class Cache {
     for (size_t b = 0; b < shape.n_blocks(); ++b) {
       blocks_.push_back(memory_.data() + b * n_layers * shape.block_bytes());
     }
+    Fill();
   }
 
   [[nodiscard]] size_t bytes() const { return bytes_; }
@@ -117,6 +118,36 @@ class Cache {
   }
 
  private:
+  // With keys and values of ordinary size, a few of them again and again: what rare numbers cost a
+  // processor is not asked here.
+  void Fill() {
+    constexpr size_t kFew = 64;
+    Random random(4);
+    std::vector<std::vector<std::byte>> panels;
+    for (size_t i = 0; i < 2 * kFew; ++i) {
+      const bool is_values = i >= kFew;
+      const auto floats =
+          kernels::testing::OrdinaryFloats(random, size_t{kKvBlockTokens} * shape_.head_dim);
+      std::vector<uint16_t> rows(floats.size());
+      std::ranges::transform(floats, rows.begin(), kernels::FloatToF16);
+      auto& panel = panels.emplace_back(is_values ? shape_.v_bytes() : shape_.k_bytes());
+      if (IsQuantized(shape_.type)) {
+        kernels::QuantizePanel(is_values ? shape_.v_panel() : shape_.k_panel(), rows.data(),
+                               panel.data());
+      } else {
+        std::memcpy(panel.data(), rows.data(), panel.size());
+      }
+    }
+    size_t n = 0;
+    for (std::byte* at = memory_.data(); at < memory_.data() + bytes_; at += shape_.block_bytes()) {
+      std::byte* values = at + shape_.n_kv_heads * shape_.k_bytes();
+      for (uint32_t head = 0; head < shape_.n_kv_heads; ++head, ++n) {
+        std::ranges::copy(panels[n % kFew], at + head * shape_.k_bytes());
+        std::ranges::copy(panels[kFew + n % kFew], values + head * shape_.v_bytes());
+      }
+    }
+  }
+
   Shape shape_;
   size_t bytes_;
   Memory memory_;
@@ -146,7 +177,7 @@ void Prefill(State& state, const KernelSet& set, Shape shape, uint32_t tile) {
       args.q_stride = args.out_stride = stride;
       args.visible = visible.data() + t;
       args.workspace = workspace.data();
-      set.attention(args);
+      set.attention(&args, 1);
     }
     benchmark::ClobberMemory();
   }
@@ -158,22 +189,28 @@ void Decode(State& state, const KernelSet& set, Shape shape, size_t n_threads) {
   const size_t n_layers = (kStreamBytes + layer_bytes - 1) / layer_bytes;
   const Cache cache(shape, n_layers);
   Random random(6);
-  const auto q = kernels::testing::OrdinaryFloats(random, size_t{shape.n_group} * shape.head_dim);
+  const size_t row = size_t{shape.n_group} * shape.head_dim;
+  const auto q = kernels::testing::OrdinaryFloats(random, row * shape.n_kv_heads);
   const VisibleSlots visible = {.begin = 0, .end = shape.n_slots};
   const auto run = [&](size_t thread) {
     std::vector<float> out(q.size());
     const Buffer workspace(set.attention_workspace_bytes(shape.head_dim, shape.head_dim));
+    const auto of_thread = static_cast<uint32_t>(shape.n_kv_heads / n_threads);
+    const uint32_t n_together = std::clamp(of_thread / 2, 1U, 8U);
     for (size_t layer = 0; layer < n_layers; ++layer) {
-      for (uint32_t head = 0; head < shape.n_kv_heads; ++head) {
-        if (head % n_threads != thread) {
+      for (uint32_t first = 0; first < shape.n_kv_heads; first += n_together) {
+        if (first / n_together % n_threads != thread) {
           continue;
         }
-        auto args = cache.Args(layer, head);
-        args.q = q.data();
-        args.out = out.data();
-        args.visible = &visible;
-        args.workspace = workspace.data();
-        set.attention(args);
+        std::vector<kernels::AttentionArgs> heads;
+        for (uint32_t head = first; head < first + n_together; ++head) {
+          auto& args = heads.emplace_back(cache.Args(layer, head));
+          args.q = q.data() + head * row;
+          args.out = out.data() + head * row;
+          args.visible = &visible;
+          args.workspace = workspace.data();
+        }
+        set.attention(heads.data(), heads.size());
         benchmark::ClobberMemory();
       }
     }

@@ -2,11 +2,14 @@
 // in m sequential steps is off by at most about m * 2^-24 times the sum of their magnitudes.
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "kernels/activation.h"
+#include "kernels/half.h"
+#include "kernels/kv_panels.h"
 #include "kernels/ref/ref.h"
 #include "kernels/ref/unpack.h"
 #include "kernels/test_data.h"
@@ -225,7 +228,7 @@ TEST(Accuracy, Attention) {
       visible.mask = mask.data();
       args.logit_softcap = 2;
     }
-    ref::Attention(args);
+    ref::Attention(&args, 1);
     for (uint32_t h = 0; h < kGroup; ++h) {
       double sum = extras ? std::exp(AsDouble(sinks[h])) : 0;
       std::vector<double> want(kDim);
@@ -252,6 +255,115 @@ TEST(Accuracy, Attention) {
         ASSERT_NEAR(AsDouble(out[h * kDim + d]), want[d] / sum, 200 * kHalfUlp);
       }
     }
+  }
+}
+
+// One token over panels of keys, one channel in eight of which is large, and values.
+class PanelsOfHead {
+ public:
+  static constexpr uint32_t kDim = 64;
+  static constexpr uint32_t kBlocks = 8;
+
+  explicit PanelsOfHead(tensor::KvType type)
+      : keys_{type, tensor::KvContent::kKeys, kDim},
+        values_{type, tensor::KvContent::kValues, kDim} {
+    Random random(23);
+    for (float& x : q_) {
+      x = random.Symmetric();
+    }
+    for (size_t i = 0; i < rows_.size(); ++i) {
+      rows_[i] = FloatToF16(random.Symmetric() * (i % 8 == 3 && i < kElements ? 8.0F : 1.0F));
+    }
+    for (uint32_t b = 0; b < kBlocks; ++b) {
+      auto& panels = panels_.emplace_back(keys_.bytes() + values_.bytes());
+      QuantizePanel(keys_, &rows_[Row(b, 0)], panels.data());
+      QuantizePanel(values_, &rows_[kElements + Row(b, 0)], panels.data() + keys_.bytes());
+    }
+  }
+
+  [[nodiscard]] std::vector<double> ByRef() const {
+    std::vector<const std::byte*> blocks;
+    std::ranges::transform(panels_, std::back_inserter(blocks),
+                           [](const Buffer& panels) { return panels.data(); });
+    const VisibleSlots visible = {.begin = 0, .end = kBlocks * kKvBlockTokens};
+    std::vector<float> out(kDim);
+    AttentionArgs args;
+    args.n_group = 1;
+    args.head_dim_k = args.head_dim_v = kDim;
+    args.q = q_.data();
+    args.scale = 1;
+    args.type = keys_.type;
+    args.blocks = blocks.data();
+    args.v_offset = keys_.bytes();
+    args.visible = &visible;
+    args.out = out.data();
+    ref::Attention(&args, 1);
+    return {out.begin(), out.end()};
+  }
+  // In double, over what the codes stand for.
+  [[nodiscard]] std::vector<double> OverElements() const {
+    return InDouble([this](bool is_value, uint32_t slot, uint32_t d) {
+      const std::byte* panels = panels_[slot / kKvBlockTokens].data();
+      const uint32_t i = slot % kKvBlockTokens;
+      return AsDouble(is_value ? PanelElement(values_, panels + keys_.bytes(), i, d)
+                               : PanelElement(keys_, panels, i, d));
+    });
+  }
+  // In double, over what was quantized.
+  [[nodiscard]] std::vector<double> OverOriginals() const {
+    return InDouble([this](bool is_value, uint32_t slot, uint32_t d) {
+      const size_t row = Row(slot / kKvBlockTokens, slot % kKvBlockTokens);
+      return AsDouble(F16ToFloat(rows_[(is_value ? kElements : 0) + row + d]));
+    });
+  }
+
+ private:
+  static constexpr size_t kElements = size_t{kBlocks} * kKvBlockTokens * kDim;  // of keys
+  static size_t Row(uint32_t block, uint32_t i) {
+    return (size_t{block} * kKvBlockTokens + i) * kDim;
+  }
+
+  template <class F>
+  [[nodiscard]] std::vector<double> InDouble(const F& element) const {
+    std::vector<double> out(kDim);
+    double sum = 0;
+    for (uint32_t slot = 0; slot < kBlocks * kKvBlockTokens; ++slot) {
+      double score = 0;
+      for (uint32_t d = 0; d < kDim; ++d) {
+        score += AsDouble(q_[d]) * element(false, slot, d);
+      }
+      const double weight = std::exp(score);
+      sum += weight;
+      for (uint32_t d = 0; d < kDim; ++d) {
+        out[d] += weight * element(true, slot, d);
+      }
+    }
+    std::ranges::for_each(out, [sum](double& x) { x /= sum; });
+    return out;
+  }
+
+  tensor::KvPanel keys_;
+  tensor::KvPanel values_;
+  std::vector<float> q_ = std::vector<float>(kDim);
+  std::vector<uint16_t> rows_ = std::vector<uint16_t>(2 * kElements);
+  std::vector<Buffer> panels_;
+};
+
+double Distance(const std::vector<double>& a, const std::vector<double>& b) {
+  double squares = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    squares += (a[i] - b[i]) * (a[i] - b[i]);
+  }
+  return std::sqrt(squares);
+}
+
+TEST(Accuracy, PanelsAsIntegersCostNothingBesideTheirCodes) {
+  for (const auto type : {tensor::KvType::kQ8, tensor::KvType::kQ4}) {
+    const PanelsOfHead head(type);
+    const double of_codes = Distance(head.OverElements(), head.OverOriginals());
+    const double of_integers = Distance(head.ByRef(), head.OverElements());
+    EXPECT_GT(of_codes, 1e-3);
+    EXPECT_LT(of_integers, of_codes / 50) << NameOf(type) << " " << of_codes;
   }
 }
 

@@ -117,10 +117,10 @@ class Problem {
   // Quantizes all blocks but the last, which the tokens are in, as a sequence has them; and but
   // some others, one in `n_to_one`, of which the F16 form is elsewhere.
   void Quantize(Random& random, tensor::KvType type, bool values_in_keys, uint32_t n_to_one) {
-    using tensor::KvScaling;
-    const tensor::KvPanel keys = {
-        type, values_in_keys ? KvScaling::kPerToken : KvScaling::kPerChannel, args.head_dim_k};
-    const tensor::KvPanel values = {type, KvScaling::kPerToken, args.head_dim_v};
+    using tensor::KvContent;
+    const tensor::KvPanel keys = {type, values_in_keys ? KvContent::kLatents : KvContent::kKeys,
+                                  args.head_dim_k};
+    const tensor::KvPanel values = {type, KvContent::kValues, args.head_dim_v};
     args.type = type;
     args.values_in_keys = values_in_keys;
     args.k_offset = 32;
@@ -164,7 +164,7 @@ class Problem {
   // In one call, or in one for each token.
   [[nodiscard]] Buffer Run(const KernelSet& set) const { return Run(set, args.n_tokens); }
   [[nodiscard]] Buffer Run(const KernelSet& set, uint32_t tokens_per_call) const {
-    Buffer out(args.n_tokens * args.out_stride * sizeof(float));
+    Buffer out = Out();
     const Buffer workspace(set.attention_workspace_bytes(args.head_dim_k, args.head_dim_v));
     for (uint32_t t = 0; t < args.n_tokens; t += tokens_per_call) {
       AttentionArgs call = args;
@@ -173,9 +173,21 @@ class Problem {
       call.out = out.as<float>() + t * args.out_stride;
       call.visible = visible.data() + t;
       call.workspace = workspace.data();
-      set.attention(call);
+      set.attention(&call, 1);
     }
     return out;
+  }
+
+  // The call of all tokens, with a place for what they get.
+  [[nodiscard]] AttentionArgs CallInto(const Buffer& out, const Buffer& workspace) const {
+    AttentionArgs call = args;
+    call.visible = visible.data();
+    call.out = out.as<float>();
+    call.workspace = workspace.data();
+    return call;
+  }
+  [[nodiscard]] Buffer Out() const {
+    return Buffer(args.n_tokens * args.out_stride * sizeof(float));
   }
 
   // What attention weighs the slots with, in whole blocks.
@@ -416,6 +428,39 @@ TEST_P(AttentionEquality, LaterTokensDoNotMatter) {
       problem.Poison(50 - left);
       ExpectSame(problem.Run(*GetParam()), want, (kTokens - left) * problem.args.out_stride,
                  "all but the last " + std::to_string(left));
+    }
+  }
+}
+
+// Few rows and more than go together, in F16 and quantized, of heads that see different slots.
+TEST_P(AttentionEquality, HeadsTogetherGetWhatEachGets) {
+  Random random(21);
+  for (int i = 0; i < 20; ++i) {
+    const uint32_t n_heads = random.Between(2, 9);
+    const uint32_t n_tokens = random.OneIn(2) ? 1 : random.Between(2, 9);
+    const HeadShape shape = {64, 48};
+    std::vector<Problem> problems;
+    std::vector<Buffer> outs;
+    std::vector<AttentionArgs> calls;
+    const Buffer workspace(GetParam()->attention_workspace_bytes(shape.k, shape.v));
+    problems.reserve(n_heads);
+    for (uint32_t h = 0; h < n_heads; ++h) {
+      Problem& problem = problems.emplace_back(random, shape, n_tokens, random.Between(1, 5),
+                                               random.Between(n_tokens, 150));
+      problem.args.scale = 0.125F;
+      problem.MakeCausal(random.OneIn(2) ? 0 : random.Between(1, 70));
+      if (random.OneIn(2)) {
+        problem.Quantize(random, tensor::KvType::kQ8, false, random.Below(4));
+      }
+      if (random.OneIn(3)) {
+        problem.UseSinks();
+      }
+      calls.push_back(problem.CallInto(outs.emplace_back(problem.Out()), workspace));
+    }
+    GetParam()->attention(calls.data(), calls.size());
+    for (uint32_t h = 0; h < n_heads; ++h) {
+      ExpectSame(outs[h], problems[h].Run(ref::kKernelSet), outs[h].size() / sizeof(float),
+                 "case " + std::to_string(i) + ", head " + std::to_string(h));
     }
   }
 }

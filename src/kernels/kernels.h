@@ -50,6 +50,11 @@ inline constexpr uint32_t kKvBlockTokens = tensor::kKvPanelTokens;
 // with fewer does more work than it needs to.
 inline constexpr uint32_t kAttentionTileRows = 64;
 
+// Over quantized keys and values apart, what codes are multiplied by is rounded to integers of so
+// many bits beside the sign. Heads of up to kMaxPanelDim channels then have sums of 32 bits.
+inline constexpr uint32_t kFactorBits = 14;
+inline constexpr uint32_t kMaxPanelDim = 1024;
+
 // Slots [begin, end) are visible to a token, less those whose bit in `mask` is 0. mask[i] belongs
 // to slots 32 i .. 32 i + 31 (not relative to begin); null: all.
 struct VisibleSlots {
@@ -136,7 +141,10 @@ struct KernelSet {
   // out[0..k) = row r of w as floats.
   void (*dequantize_row)(const tensor::Matrix& w, uint64_t r, float* out);
 
-  void (*attention)(const AttentionArgs& args);
+  // Several heads of the same tokens: what one gets does not depend on the others. They go through
+  // a sequence together, up to kAttentionTileRows rows of them, block by block, so that heads whose
+  // keys lie beside one another are read as one stream.
+  void (*attention)(const AttentionArgs* heads, size_t n_heads);
   // What attention weighs the slots with, summed over its tokens and over their heads within each:
   // adds it to sums[slot]. There is room for whole blocks; values and `out` play no part.
   void (*attention_weights)(const AttentionArgs& args, float* sums);

@@ -11,8 +11,8 @@
 namespace plimsoll::kernels {
 namespace {
 
+using tensor::KvContent;
 using tensor::KvPanel;
-using tensor::KvScaling;
 using tensor::KvType;
 
 constexpr uint32_t kTokens = tensor::kKvPanelTokens;
@@ -52,35 +52,35 @@ struct Lane {
   }
 };
 
-// Where a quantized panel's parts are.
-struct Places {
-  std::byte* scales;
-  std::byte* minima;
-  std::byte* codes;
-
-  Places(const KvPanel& panel, std::byte* out)
-      : scales(out),
-        minima(out + panel.n_scales() * sizeof(uint16_t)),
-        codes(out + panel.codes_offset()) {}
-
-  static void Put(std::byte* halves, size_t i, uint16_t bits) {
-    std::memcpy(halves + i * sizeof(bits), &bits, sizeof(bits));
+// A quantized panel that is being written.
+class Writer {
+ public:
+  Writer(const KvPanel& panel, std::byte* out) : panel_(panel), out_(out) {
+    std::memset(out + panel.codes_offset(), 0, panel.bytes() - panel.codes_offset());
   }
+
+  void PutScale(uint32_t token, uint32_t channel, uint16_t bits) {
+    PutHalf(panel_.ScaleAt(token, channel), bits);
+  }
+  void PutMinimum(uint32_t channel, uint16_t bits) {
+    PutHalf(panel_.n_scales() + panel_.ScaleAt(0, channel), bits);
+  }
+  void PutCode(uint32_t token, uint32_t channel, int code) {
+    const KvPanel::Place place = panel_.CodeAt(token, channel);
+    const int in_byte = place.is_high ? code << 4 : code;
+    out_[panel_.codes_offset() + place.byte] |= static_cast<std::byte>(in_byte);
+  }
+
+ private:
+  void PutHalf(size_t i, uint16_t bits) {
+    std::memcpy(out_ + i * sizeof(bits), &bits, sizeof(bits));
+  }
+
+  const KvPanel& panel_;
+  std::byte* out_;
 };
 
-void PutBytes(const int* codes, std::byte* out) {
-  for (uint32_t i = 0; i < kLane; ++i) {
-    out[i] = static_cast<std::byte>(codes[i]);
-  }
-}
-
-void PutNibbles(const int* codes, std::byte* out) {
-  for (uint32_t i = 0; i < kLane / 2; ++i) {
-    out[i] = static_cast<std::byte>(codes[i] | codes[i + kLane / 2] << 4);
-  }
-}
-
-void QuantizeChannels(const KvPanel& panel, const uint16_t* rows, const Places& places) {
+void QuantizeChannels(const KvPanel& panel, const uint16_t* rows, Writer& writer) {
   const bool is_q8 = panel.type == KvType::kQ8;
   for (uint32_t first = 0; first < panel.padded_dim(); first += kLane) {
     const Lane lane(rows, panel.dim, first);
@@ -99,23 +99,17 @@ void QuantizeChannels(const KvPanel& panel, const uint16_t* rows, const Places& 
       const Scale scale =
           MakeScale(is_q8 ? std::max(-low[i], high[i]) / 127.0F : (high[i] - low[i]) / 15.0F);
       inverse[i] = scale.inverse;
-      Places::Put(places.scales, first + i, scale.bits);
+      writer.PutScale(0, first + i, scale.bits);
       if (!is_q8) {
-        Places::Put(places.minima, first + i, FloatToF16(low[i]));
+        writer.PutMinimum(first + i, FloatToF16(low[i]));
       }
     }
     for (uint32_t t = 0; t < kTokens; ++t) {
-      std::array<int, kLane> codes;
-      if (is_q8) {
-        for (uint32_t i = 0; i < kLane; ++i) {
-          codes[i] = NearestCode(lane.x[t][i] * inverse[i], -127, 127);
-        }
-        PutBytes(codes.data(), places.codes + t * panel.stride() + first);
-      } else {
-        for (uint32_t i = 0; i < kLane; ++i) {
-          codes[i] = NearestCode((lane.x[t][i] - low[i]) * inverse[i], 0, 15);
-        }
-        PutNibbles(codes.data(), places.codes + t * panel.stride() + first / 2);
+      for (uint32_t i = 0; i < kLane; ++i) {
+        const float x = lane.x[t][i];
+        writer.PutCode(t, first + i,
+                       is_q8 ? NearestCode(x * inverse[i], -127, 127)
+                             : NearestCode((x - low[i]) * inverse[i], 0, 15));
       }
     }
   }
@@ -132,7 +126,7 @@ float LargestOf(const Lane& a, const Lane& b, uint32_t token) {
   return largest;
 }
 
-void QuantizeTokens(const KvPanel& panel, const uint16_t* rows, const Places& places) {
+void QuantizeTokens(const KvPanel& panel, const uint16_t* rows, Writer& writer) {
   const bool is_q8 = panel.type == KvType::kQ8;
   for (uint32_t group = 0; group < panel.n_groups(); ++group) {
     const uint32_t first = group * tensor::kKvGroup;
@@ -141,22 +135,16 @@ void QuantizeTokens(const KvPanel& panel, const uint16_t* rows, const Places& pl
     for (uint32_t t = 0; t < kTokens; ++t) {
       const float largest = LargestOf(lanes[0], lanes[1], t);
       const Scale scale = MakeScale(is_q8 ? std::fabs(largest) / 127.0F : largest / -8.0F);
-      Places::Put(places.scales, t * panel.n_groups() + group, scale.bits);
-      std::byte* row = places.codes + t * panel.stride();
+      writer.PutScale(t, first, scale.bits);
       for (uint32_t half = 0; half < kLanesOfGroup; ++half) {
         const uint32_t at = first + half * kLane;
         if (at >= panel.padded_dim()) {
           break;
         }
-        std::array<int, kLane> codes;
         for (uint32_t i = 0; i < kLane; ++i) {
           const float x = lanes[half].x[t][i] * scale.inverse;
-          codes[i] = is_q8 ? NearestCode(x, -127, 127) : NearestCode(x + 8.0F, 0, 15);
-        }
-        if (is_q8) {
-          PutBytes(codes.data(), row + at);
-        } else {
-          PutNibbles(codes.data(), row + at / 2);
+          writer.PutCode(t, at + i,
+                         is_q8 ? NearestCode(x, -127, 127) : NearestCode(x + 8.0F, 0, 15));
         }
       }
     }
@@ -172,34 +160,35 @@ uint16_t HalfAt(const std::byte* halves, size_t i) {
 }  // namespace
 
 void QuantizePanel(const KvPanel& panel, const uint16_t* rows, std::byte* out) {
-  const Places places(panel, out);
-  if (panel.scaling == KvScaling::kPerChannel) {
-    QuantizeChannels(panel, rows, places);
+  Writer writer(panel, out);
+  if (panel.content == KvContent::kKeys) {
+    QuantizeChannels(panel, rows, writer);
   } else {
-    QuantizeTokens(panel, rows, places);
+    QuantizeTokens(panel, rows, writer);
   }
 }
 
-float PanelElement(const KvPanel& panel, const std::byte* data, uint32_t token, uint32_t channel) {
-  const std::byte* row = data + panel.codes_offset() + token * panel.stride();
-  if (panel.type == KvType::kF16) {
-    return F16ToFloat(HalfAt(row, channel));
-  }
-  if (panel.type == KvType::kBF16) {
-    return BF16ToFloat(HalfAt(row, channel));
-  }
-  const bool by_channel = panel.scaling == KvScaling::kPerChannel;
-  const size_t at = by_channel ? channel : token * panel.n_groups() + channel / tensor::kKvGroup;
-  const float scale = F16ToFloat(HalfAt(data, at));
+int PanelCode(const KvPanel& panel, const std::byte* data, uint32_t token, uint32_t channel) {
+  const KvPanel::Place place = panel.CodeAt(token, channel);
+  const auto byte = static_cast<uint8_t>(data[panel.codes_offset() + place.byte]);
   if (panel.type == KvType::kQ8) {
-    return static_cast<float>(static_cast<int8_t>(row[channel])) * scale;
+    return static_cast<int8_t>(byte);
   }
-  const uint32_t in_lane = channel % kLane;
-  const auto pair = static_cast<uint32_t>(row[channel / kLane * (kLane / 2) + in_lane % 8]);
-  const auto code = static_cast<float>(in_lane < 8 ? pair & 0xFU : pair >> 4);
-  const float minimum =
-      by_channel ? F16ToFloat(HalfAt(data, panel.n_scales() + at)) : -8.0F * scale;
-  return std::fma(code, scale, minimum);
+  const int code = place.is_high ? byte >> 4 : byte & 0xF;
+  return panel.has_minima() ? code : code - 8;
+}
+
+float PanelScale(const KvPanel& panel, const std::byte* data, uint32_t token, uint32_t channel) {
+  return F16ToFloat(HalfAt(data, panel.ScaleAt(token, channel)));
+}
+
+float PanelMinimum(const KvPanel& panel, const std::byte* data, uint32_t channel) {
+  return panel.has_minima() ? F16ToFloat(HalfAt(data, panel.n_scales() + channel)) : 0.0F;
+}
+
+float PanelElement(const KvPanel& panel, const std::byte* data, uint32_t token, uint32_t channel) {
+  return std::fma(static_cast<float>(PanelCode(panel, data, token, channel)),
+                  PanelScale(panel, data, token, channel), PanelMinimum(panel, data, channel));
 }
 
 void Hadamard(float* x, uint32_t n) {

@@ -13,7 +13,14 @@ namespace plimsoll::kernels {
 // panel.bytes() bytes at `out`.
 void QuantizePanel(const tensor::KvPanel& panel, const uint16_t* rows, std::byte* out);
 
-// An element of a panel as attention reads it.
+// Of a quantized panel: a code as what it counts, with its sign; its scale; what is added, 0 where
+// there are no minima; and the element that they stand for.
+[[nodiscard]] int PanelCode(const tensor::KvPanel& panel, const std::byte* data, uint32_t token,
+                            uint32_t channel);
+[[nodiscard]] float PanelScale(const tensor::KvPanel& panel, const std::byte* data, uint32_t token,
+                               uint32_t channel);
+[[nodiscard]] float PanelMinimum(const tensor::KvPanel& panel, const std::byte* data,
+                                 uint32_t channel);
 [[nodiscard]] float PanelElement(const tensor::KvPanel& panel, const std::byte* data,
                                  uint32_t token, uint32_t channel);
 

@@ -8,8 +8,8 @@
 namespace plimsoll::kv {
 namespace {
 
+using tensor::KvContent;
 using tensor::KvPanel;
-using tensor::KvScaling;
 using tensor::KvType;
 
 constexpr uint64_t kLayerAlignment = 64;
@@ -104,14 +104,14 @@ uint32_t BlockLayout::PlaceInBlocks(std::span<const uint64_t> sizes, std::vector
 KvPanel BlockLayout::k_panel(size_t layer_idx) const {
   const Layer& layer = layers_[layer_idx];
   return {.type = layer.type,
-          .scaling = layer.values_in_keys ? KvScaling::kPerToken : KvScaling::kPerChannel,
+          .content = layer.values_in_keys ? KvContent::kLatents : KvContent::kKeys,
           .dim = layer.head_dim_k};
 }
 
 KvPanel BlockLayout::v_panel(size_t layer_idx) const {
   const Layer& layer = layers_[layer_idx];
   return {.type = layer.type,
-          .scaling = KvScaling::kPerToken,
+          .content = KvContent::kValues,
           .dim = layer.values_in_keys ? 0 : layer.head_dim_v};
 }
 

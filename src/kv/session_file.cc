@@ -17,7 +17,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "numbers are stored as they are");
 
 // Raised when the same layers lie in a block in another way, or mean something else.
-constexpr uint32_t kBlockFormat = 1;
+constexpr uint32_t kBlockFormat = 2;
 
 constexpr uint64_t kPage = io::kIoAlignment;
 constexpr uint64_t kChecksumBytes = sizeof(uint64_t);

@@ -1,6 +1,7 @@
 #include "model/attend.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "base/checked.h"
@@ -9,7 +10,8 @@
 namespace plimsoll::model {
 namespace {
 
-// How the work is cut: a task is a tile of tokens, one KV head, and some of its query heads.
+// How the work is cut: a task is a tile of tokens, one KV head and some of its query heads, or
+// several KV heads when these have few rows.
 class AttendStage {
  public:
   AttendStage(const Step& step, uint32_t layer_idx, const AttendRows& rows)
@@ -22,14 +24,15 @@ class AttendStage {
     FindVisible();
     CutTiles();
     CutGroup();
+    JoinHeads();
   }
 
   void Run() const {
-    const size_t tile_tasks = p_.n_kv_heads * n_parts_;
+    const size_t tile_tasks = CeilDiv(p_.n_kv_heads, n_together_) * n_parts_;
     step_.team.Run(n_tiles_ * tile_tasks, [&](size_t task, size_t thread) {
       const size_t part = task % tile_tasks;
       RunTask(step_.scratch.attention_tiles[task / tile_tasks],
-              static_cast<uint32_t>(part / n_parts_),
+              static_cast<uint32_t>(part / n_parts_) * n_together_,
               static_cast<uint32_t>(part % n_parts_) * part_heads_, thread);
     });
   }
@@ -79,8 +82,31 @@ class AttendStage {
     n_parts_ = CeilDiv(group_, part_heads_);
   }
 
-  void RunTask(const AttentionTile& tile, uint32_t kv_head, uint32_t first_head,
+  // KV heads of few rows are read side by side, as they lie in a block, as long as every thread has
+  // some tasks.
+  void JoinHeads() {
+    size_t n_rows = 1;
+    for (const AttentionTile& tile : step_.scratch.attention_tiles.first(n_tiles_)) {
+      n_rows = std::max(n_rows, tile.n * part_heads_);
+    }
+    const uint64_t fit = kernels::kAttentionTileRows / n_rows;
+    const uint64_t spare = n_tiles_ * p_.n_kv_heads * n_parts_ / (2 * step_.team.n_threads());
+    const uint64_t most = n_parts_ > 1 ? 1 : std::min({fit, spare, uint64_t{p_.n_kv_heads}});
+    n_together_ = static_cast<uint32_t>(std::clamp<uint64_t>(most, 1, kMostTogether));
+  }
+
+  void RunTask(const AttentionTile& tile, uint32_t first_kv_head, uint32_t first_head,
                size_t thread) const {
+    std::array<kernels::AttentionArgs, kMostTogether> heads;
+    const uint32_t n = std::min(n_together_, p_.n_kv_heads - first_kv_head);
+    for (uint32_t i = 0; i < n; ++i) {
+      heads[i] = ArgsOf(tile, first_kv_head + i, first_head, thread);
+    }
+    step_.kernels.attention(heads.data(), n);
+  }
+
+  [[nodiscard]] kernels::AttentionArgs ArgsOf(const AttentionTile& tile, uint32_t kv_head,
+                                              uint32_t first_head, size_t thread) const {
     const kv::KvSequence& sequence = *step_.tokens[rows_.first + tile.first].sequence;
     const kv::BlockLayout& layout = sequence.layout();
     const size_t head = size_t{kv_head} * group_ + first_head;
@@ -107,8 +133,10 @@ class AttendStage {
     args.out = rows_.out + tile.first * rows_.out_stride + head * p_.head_dim_v;
     args.out_stride = rows_.out_stride;
     args.workspace = step_.scratch.threads[thread].workspace;
-    step_.kernels.attention(args);
+    return args;
   }
+
+  static constexpr uint32_t kMostTogether = 8;
 
   const Step& step_;
   uint32_t layer_idx_;
@@ -119,6 +147,7 @@ class AttendStage {
   size_t n_tiles_ = 0;
   uint32_t part_heads_ = 0;
   size_t n_parts_ = 0;
+  uint32_t n_together_ = 1;  // KV heads of a task
 };
 
 // Those of the block from which a sequence will be scored.

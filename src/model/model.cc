@@ -23,6 +23,10 @@ Result<> CheckPrecision(const kv::Precision& kv, const HyperParams& hp) {
       continue;
     }
     is_quantized = true;
+    if (!layer.is_latent() && layer.head_dim_k > kernels::kMaxPanelDim) {
+      return Fail(ErrorKind::kUsage, "keys of {} elements cannot be quantized: at most {} can",
+                  layer.head_dim_k, kernels::kMaxPanelDim);
+    }
     if (kv.rotate && (layer.is_latent() || !std::has_single_bit(layer.head_dim_k))) {
       return Fail(ErrorKind::kUsage,
                   "keys of {} elements{} cannot be rotated: only a power of two can\n"

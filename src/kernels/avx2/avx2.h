@@ -14,7 +14,7 @@ void MatMulFloat(const tensor::Matrix& w, uint64_t row_begin, uint64_t row_end,
                  const Activations& x, float* y, size_t y_stride, std::byte* workspace);
 size_t MatMulFloatWorkspaceBytes();
 
-void Attention(const AttentionArgs& args);
+void Attention(const AttentionArgs* heads, size_t n_heads);
 void AttentionWeights(const AttentionArgs& args, float* sums);
 size_t AttentionWorkspaceBytes(uint32_t head_dim_k, uint32_t head_dim_v);
 

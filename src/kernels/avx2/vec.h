@@ -52,7 +52,74 @@ inline void KeepInRegister(F32x8& a) { asm("" : "+x"(a.v)); }
 inline F32x8 operator*(F32x8 a, F32x8 b) { return {_mm256_mul_ps(a.v, b.v)}; }
 inline F32x8 Fma(F32x8 a, F32x8 b, F32x8 c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
 
+struct F32x16;
+
+// Sixteen 32-bit integers.
+struct I32x16 {
+  __m256i low;
+  __m256i high;
+
+  static I32x16 Set(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
+  [[nodiscard]] inline F32x16 ToFloats() const;
+};
+inline I32x16 operator+(I32x16 a, I32x16 b) {
+  return {_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)};
+}
+inline int32_t SumOf(I32x16 a) {
+  const __m256i eight = _mm256_add_epi32(a.low, a.high);
+  const __m128i four =
+      _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+  const __m128i two = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4E));
+  return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 0xB1)));
+}
+
+// Sixteen pairs of 16-bit integers.
+struct I16Pairs {
+  __m256i low;
+  __m256i high;
+
+  // p[0] and p[1] in every lane.
+  static I16Pairs SetPair(const int16_t* p) {
+    int32_t pair = 0;
+    std::memcpy(&pair, p, sizeof(pair));
+    return {_mm256_set1_epi32(pair), _mm256_set1_epi32(pair)};
+  }
+  static I16Pairs Set(int16_t x) { return {_mm256_set1_epi16(x), _mm256_set1_epi16(x)}; }
+  static I16Pairs Load(const int16_t* p) {
+    const auto* halves = reinterpret_cast<const __m256i*>(p);
+    return {_mm256_loadu_si256(halves), _mm256_loadu_si256(halves + 1)};
+  }
+  // 32 bytes with their signs.
+  static I16Pairs LoadI8(const void* p) {
+    const auto* halves = static_cast<const __m128i*>(p);
+    return {_mm256_cvtepi8_epi16(_mm_loadu_si128(halves)),
+            _mm256_cvtepi8_epi16(_mm_loadu_si128(halves + 1))};
+  }
+  static I16Pairs LoadU8(const void* p) {
+    const auto* halves = static_cast<const __m128i*>(p);
+    return {_mm256_cvtepu8_epi16(_mm_loadu_si128(halves)),
+            _mm256_cvtepu8_epi16(_mm_loadu_si128(halves + 1))};
+  }
+  // The low and the high halves of what were bytes.
+  [[nodiscard]] I16Pairs LowHalves() const {
+    const __m256i mask = _mm256_set1_epi16(0x0F);
+    return {_mm256_and_si256(low, mask), _mm256_and_si256(high, mask)};
+  }
+  [[nodiscard]] I16Pairs HighHalves() const {
+    return {_mm256_srli_epi16(low, 4), _mm256_srli_epi16(high, 4)};
+  }
+};
+// Adds the two products of each pair.
+inline I32x16 AddProducts(I32x16 sum, I16Pairs a, I16Pairs b) {
+  return {_mm256_add_epi32(sum.low, _mm256_madd_epi16(a.low, b.low)),
+          _mm256_add_epi32(sum.high, _mm256_madd_epi16(a.high, b.high))};
+}
+
 struct F32x16 {
+  using Integers = I32x16;
+  using Pairs = I16Pairs;
+  // How many vectors of integers a tile of attention has.
+  static constexpr size_t kTileIntegers = 4;
   // What a matrix tile counts in: half a vector.
   using Register = F32x8;
   static constexpr int kRegisterLanes = 8;
@@ -103,6 +170,11 @@ struct F32x16 {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), NarrowF16(low));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 8), NarrowF16(high));
   }
+  // The nearest integers, ties to even, which 16 bits have room for.
+  void StoreI16(int16_t* p) const {
+    const __m256i quarters = _mm256_packs_epi32(_mm256_cvtps_epi32(low), _mm256_cvtps_epi32(high));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(quarters, 0xD8));
+  }
   void StoreF16Part(uint16_t* p, size_t n) const {
     uint16_t all[16];
     StoreF16(all);
@@ -134,6 +206,10 @@ struct F32x16 {
   }
 };
 
+inline F32x16 I32x16::ToFloats() const {
+  return {_mm256_cvtepi32_ps(low), _mm256_cvtepi32_ps(high)};
+}
+
 // Lanes 0-7 (lane 0) or 8-15 (lane 8) of a.
 inline void SetRegister(F32x16& a, size_t lane, F32x8 x) { (lane == 0 ? a.low : a.high) = x.v; }
 
@@ -148,6 +224,10 @@ inline F32x16 operator*(F32x16 a, F32x16 b) {
 }
 inline F32x16 operator/(F32x16 a, F32x16 b) {
   return {_mm256_div_ps(a.low, b.low), _mm256_div_ps(a.high, b.high)};
+}
+inline F32x16 Abs(F32x16 a) {
+  const __m256 sign = _mm256_set1_ps(-0.0F);
+  return {_mm256_andnot_ps(sign, a.low), _mm256_andnot_ps(sign, a.high)};
 }
 inline F32x16 Negate(F32x16 a) {
   const __m256 sign = _mm256_set1_ps(-0.0F);

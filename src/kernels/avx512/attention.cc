@@ -6,7 +6,9 @@
 
 namespace plimsoll::kernels::avx512 {
 
-void Attention(const AttentionArgs& args) { AttentionOf<F32x16>(args); }
+void Attention(const AttentionArgs* heads, size_t n_heads) {
+  AttentionOf<F32x16>(heads, n_heads);
+}
 
 void AttentionWeights(const AttentionArgs& args, float* sums) {
   AttentionWeightsOf<F32x16>(args, sums);

@@ -13,7 +13,58 @@
 namespace plimsoll::kernels {
 namespace {
 
+struct F32x16;
+
+// Sixteen 32-bit integers.
+struct I32x16 {
+  __m512i v;
+
+  static I32x16 Set(int32_t x) { return {_mm512_set1_epi32(x)}; }
+  [[nodiscard]] inline F32x16 ToFloats() const;
+};
+inline I32x16 operator+(I32x16 a, I32x16 b) { return {_mm512_add_epi32(a.v, b.v)}; }
+inline int32_t SumOf(I32x16 a) { return _mm512_reduce_add_epi32(a.v); }
+
+// Sixteen pairs of 16-bit integers.
+struct I16Pairs {
+  __m512i v;
+
+  // p[0] and p[1] in every lane.
+  static I16Pairs SetPair(const int16_t* p) {
+    int32_t pair = 0;
+    __builtin_memcpy(&pair, p, sizeof(pair));
+    return {_mm512_set1_epi32(pair)};
+  }
+  static I16Pairs Set(int16_t x) { return {_mm512_set1_epi16(x)}; }
+  // By halves, as StoreI16 writes them: a load waits long for what several stores have written.
+  static I16Pairs Load(const int16_t* p) {
+    const auto* halves = reinterpret_cast<const __m256i*>(p);
+    return {_mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256(halves)),
+                               _mm256_loadu_si256(halves + 1), 1)};
+  }
+  // 32 bytes with their signs.
+  static I16Pairs LoadI8(const void* p) {
+    return {_mm512_cvtepi8_epi16(_mm256_loadu_si256(static_cast<const __m256i*>(p)))};
+  }
+  static I16Pairs LoadU8(const void* p) {
+    return {_mm512_cvtepu8_epi16(_mm256_loadu_si256(static_cast<const __m256i*>(p)))};
+  }
+  // The low and the high halves of what were bytes.
+  [[nodiscard]] I16Pairs LowHalves() const {
+    return {_mm512_and_si512(v, _mm512_set1_epi16(0x0F))};
+  }
+  [[nodiscard]] I16Pairs HighHalves() const { return {_mm512_srli_epi16(v, 4)}; }
+};
+// Adds the two products of each pair.
+inline I32x16 AddProducts(I32x16 sum, I16Pairs a, I16Pairs b) {
+  return {_mm512_dpwssd_epi32(sum.v, a.v, b.v)};
+}
+
 struct F32x16 {
+  using Integers = I32x16;
+  using Pairs = I16Pairs;
+  // How many vectors of integers a tile of attention has.
+  static constexpr size_t kTileIntegers = 8;
   // What a matrix tile counts in: here the whole vector.
   using Register = F32x16;
   static constexpr int kRegisterLanes = 16;
@@ -65,6 +116,11 @@ struct F32x16 {
   void StoreF16(uint16_t* p) const {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), NarrowF16(v));
   }
+  // The nearest integers, ties to even, which 16 bits have room for.
+  void StoreI16(int16_t* p) const {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                        _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(v)));
+  }
   void StoreF16Part(uint16_t* p, size_t n) const {
     _mm256_mask_storeu_epi16(p, FirstLanes(n), NarrowF16(v));
   }
@@ -81,12 +137,15 @@ struct F32x16 {
   }
 };
 
+inline F32x16 I32x16::ToFloats() const { return {_mm512_cvtepi32_ps(v)}; }
+
 inline void SetRegister(F32x16& a, size_t /*lane*/, F32x16 x) { a = x; }
 
 inline F32x16 operator+(F32x16 a, F32x16 b) { return {_mm512_add_ps(a.v, b.v)}; }
 inline F32x16 operator-(F32x16 a, F32x16 b) { return {_mm512_sub_ps(a.v, b.v)}; }
 inline F32x16 operator*(F32x16 a, F32x16 b) { return {_mm512_mul_ps(a.v, b.v)}; }
 inline F32x16 operator/(F32x16 a, F32x16 b) { return {_mm512_div_ps(a.v, b.v)}; }
+inline F32x16 Abs(F32x16 a) { return {_mm512_abs_ps(a.v)}; }
 inline F32x16 Negate(F32x16 a) { return {_mm512_xor_ps(a.v, _mm512_set1_ps(-0.0F))}; }
 inline F32x16 Max(F32x16 a, F32x16 b) { return {_mm512_max_ps(a.v, b.v)}; }
 inline F32x16 Min(F32x16 a, F32x16 b) { return {_mm512_min_ps(a.v, b.v)}; }

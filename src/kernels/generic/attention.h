@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/generic/attention_panels.h"
 #include "kernels/generic/attention_tiles.h"
 #include "kernels/generic/exp.h"
 #include "kernels/kernels.h"
@@ -161,6 +162,26 @@ inline void AddValuesOfBatch(const Slots& values, size_t dim, Batch& batch, size
   }
 }
 
+// The slots that any of the n active rows sees.
+inline uint32_t SeenByActive(const Batch& batch, size_t n) {
+  uint32_t visible = 0;
+  for (size_t r = 0; r < n; ++r) {
+    visible |= batch.active[r]->visible;
+  }
+  return visible;
+}
+
+// f<k>(r) for rows r to r + k, k being kMost as long as there are so many, then less.
+template <size_t kMost, class F>
+inline void ForTiles(size_t n, const F& f, size_t r = 0) {
+  for (; r + kMost <= n; r += kMost) {
+    f.template operator()<kMost>(r);
+  }
+  if constexpr (kMost > 1) {
+    ForTiles<kMost / 2>(n, f, r);
+  }
+}
+
 // What is asked for ahead of a block.
 struct BlockAhead {
   Ahead keys;
@@ -192,54 +213,95 @@ struct BlockAhead {
     size_t values;
 
     explicit PanelBytes(const AttentionArgs& args) {
+      using tensor::KvContent;
       const bool in_keys = args.values_in_keys;
-      const auto scaling = in_keys ? tensor::KvScaling::kPerToken : tensor::KvScaling::kPerChannel;
-      keys = tensor::KvPanel{args.type, scaling, args.head_dim_k}.bytes();
+      const KvContent content = in_keys ? KvContent::kLatents : KvContent::kKeys;
+      keys = tensor::KvPanel{args.type, content, args.head_dim_k}.bytes();
       values =
-          in_keys
-              ? 0
-              : tensor::KvPanel{args.type, tensor::KvScaling::kPerToken, args.head_dim_v}.bytes();
+          in_keys ? 0 : tensor::KvPanel{args.type, KvContent::kValues, args.head_dim_v}.bytes();
     }
   };
 };
 
 // The parts of a workspace, in floats.
 struct Workspace {
-  float* wide;          // a block's keys or values
-  float* key_scales;    // and minima
-  float* value_scales;  // and minima
+  float* wide;    // a block's keys or values
+  float* scales;  // of latents; and minima
+  FactorRoom factors;
 
   explicit Workspace(const AttentionArgs& args) : wide(reinterpret_cast<float*>(args.workspace)) {
     const size_t dim = args.head_dim_k > args.head_dim_v ? args.head_dim_k : args.head_dim_v;
-    key_scales = wide + kKvBlockTokens * WideStride(dim);
-    value_scales = key_scales + 2 * ScaleRoom(args.head_dim_k);
+    scales = wide + kKvBlockTokens * WideStride(dim);
+    factors.scaled = scales + 2 * ScaleRoom(args.head_dim_k);
+    factors.factors = reinterpret_cast<int16_t*>(factors.scaled + WideStride(args.head_dim_k));
+  }
+
+  static size_t BytesOf(uint32_t head_dim_k, uint32_t head_dim_v) {
+    const size_t dim = head_dim_k > head_dim_v ? head_dim_k : head_dim_v;
+    const size_t n_floats = kKvBlockTokens * WideStride(dim) + 2 * ScaleRoom(head_dim_k);
+    const size_t padded = WideStride(head_dim_k);
+    return (n_floats + padded) * sizeof(float) + kTileRows * padded * sizeof(int16_t);
   }
 };
+
+// The products of the n active rows with keys, in batch.scores.
+template <class V, class Slots>
+inline void ScoreActive(const AttentionArgs& args, const Slots& keys, Batch& batch, size_t n,
+                        Ahead ahead) {
+  const uint32_t dim = args.head_dim_k;
+  if (n <= kFewRows) {
+    ScoreBatch<V>(keys, dim, batch, n, ahead);
+  } else {
+    ScoreBatch<V>(Widen<V>(keys, SeenByActive(batch, n), dim, Workspace(args).wide), dim, batch, n,
+                  ahead);
+  }
+}
+template <class V, bool kIsQ4>
+inline void ScoreActive(const AttentionArgs& /*args*/, const PanelKeys<V, kIsQ4>& keys,
+                        Batch& batch, size_t n, Ahead ahead) {
+  ForTiles<PanelKeys<V, kIsQ4>::kTileRows>(n, [&]<size_t kRows>(size_t r) {
+    const float* q[kRows];
+    for (size_t i = 0; i < kRows; ++i) {
+      q[i] = batch.active[r + i]->q;
+    }
+    keys.template Score<kRows>(q, ahead, batch.scores + r);
+  });
+}
+
+// Adds values to the n active rows by their weights.
+template <class V, class Slots>
+inline void AddToActive(const AttentionArgs& args, const Slots& values, Batch& batch, size_t n,
+                        const float* corrections, Ahead ahead) {
+  const uint32_t dim = args.head_dim_v;
+  if (n <= kFewRows) {
+    AddValuesOfBatch<V>(values, dim, batch, n, corrections, ahead);
+  } else {
+    AddValuesOfBatch<V>(Widen<V>(values, SeenByActive(batch, n), dim, Workspace(args).wide), dim,
+                        batch, n, corrections, ahead);
+  }
+}
+template <class V, bool kIsQ4>
+inline void AddToActive(const AttentionArgs& /*args*/, const PanelValues<V, kIsQ4>& values,
+                        Batch& batch, size_t n, const float* corrections, Ahead ahead) {
+  ForTiles<PanelValues<V, kIsQ4>::kTileRows>(n, [&]<size_t kRows>(size_t r) {
+    float* out[kRows];
+    for (size_t i = 0; i < kRows; ++i) {
+      out[i] = batch.active[r + i]->out;
+    }
+    values.template Add<kRows>(batch.scores + r, corrections + r, ahead, out);
+  });
+}
 
 // Merges a block's keys and values into the n active rows.
 template <class V, class Keys, class Values>
 inline void MergeSlots(const AttentionArgs& args, const Keys& keys, const Values& values,
-                       Batch& batch, size_t n, float* wide, const BlockAhead& ahead) {
-  uint32_t visible = 0;
-  for (size_t r = 0; r < n; ++r) {
-    visible |= batch.active[r]->visible;
-  }
-  if (n <= kFewRows) {
-    ScoreBatch<V>(keys, args.head_dim_k, batch, n, ahead.keys);
-  } else {
-    ScoreBatch<V>(Widen<V>(keys, visible, args.head_dim_k, wide), args.head_dim_k, batch, n,
-                  ahead.keys);
-  }
+                       Batch& batch, size_t n, const BlockAhead& ahead) {
+  ScoreActive<V>(args, keys, batch, n, ahead.keys);
   float corrections[kBatchRows];
   for (size_t r = 0; r < n; ++r) {
     corrections[r] = MergeScores<V>(args, batch.active[r], batch.scores[r]);
   }
-  if (n <= kFewRows) {
-    AddValuesOfBatch<V>(values, args.head_dim_v, batch, n, corrections, ahead.values);
-  } else {
-    AddValuesOfBatch<V>(Widen<V>(values, visible, args.head_dim_v, wide), args.head_dim_v, batch, n,
-                        corrections, ahead.values);
-  }
+  AddToActive<V>(args, values, batch, n, corrections, ahead.values);
 }
 
 template <class V, bool kIsQ4>
@@ -248,20 +310,17 @@ inline void MergePanels(const AttentionArgs& args, const std::byte* block, Batch
   const Workspace work(args);
   const std::byte* keys = block + args.k_offset;
   if (args.values_in_keys) {
-    const auto both = OpenPanel<V, kIsQ4, true>(keys, args.head_dim_k, work.key_scales);
-    MergeSlots<V>(args, both, both, batch, n, work.wide, ahead);
+    const auto both = OpenLatents<V, kIsQ4>(keys, args.head_dim_k, work.scales);
+    MergeSlots<V>(args, both, both, batch, n, ahead);
   } else {
-    MergeSlots<V>(
-        args, OpenPanel<V, kIsQ4, false>(keys, args.head_dim_k, work.key_scales),
-        OpenPanel<V, kIsQ4, true>(block + args.v_offset, args.head_dim_v, work.value_scales), batch,
-        n, work.wide, ahead);
+    MergeSlots<V>(args, PanelKeys<V, kIsQ4>(keys, args.head_dim_k, work.factors),
+                  PanelValues<V, kIsQ4>(block + args.v_offset, args.head_dim_v), batch, n, ahead);
   }
 }
 
 template <class V>
 inline void MergeBlock(const AttentionArgs& args, uint32_t idx, Batch& batch, size_t n,
                        const BlockAhead& ahead) {
-  float* wide = Workspace(args).wide;
   const F16Blocks& f16 = args.f16;
   const bool is_f16 = f16.Has(idx);
   const std::byte* block = is_f16 ? nullptr : args.blocks[idx];
@@ -272,8 +331,7 @@ inline void MergeBlock(const AttentionArgs& args, uint32_t idx, Batch& batch, si
       return MergePanels<V, true>(args, block, batch, n, ahead);
     case tensor::KvType::kBF16:
       return MergeSlots<V>(args, BF16Slots<V>{block + args.k_offset, args.k_stride},
-                           BF16Slots<V>{block + args.v_offset, args.v_stride}, batch, n, wide,
-                           ahead);
+                           BF16Slots<V>{block + args.v_offset, args.v_stride}, batch, n, ahead);
     case tensor::KvType::kF16:
       break;
   }
@@ -281,7 +339,7 @@ inline void MergeBlock(const AttentionArgs& args, uint32_t idx, Batch& batch, si
                             is_f16 ? args.head_dim_k * sizeof(uint16_t) : args.k_stride};
   const F16Slots<V> values = {is_f16 ? f16.ValuesOf(idx) : block + args.v_offset,
                               is_f16 ? f16.value_stride : args.v_stride};
-  MergeSlots<V>(args, keys, values, batch, n, wide, ahead);
+  MergeSlots<V>(args, keys, values, batch, n, ahead);
 }
 
 template <class V>
@@ -315,21 +373,40 @@ inline void FinishRow(const AttentionArgs& args, const float* sink, Row row) {
   ScaleRow<V>(row.sum > 0 ? 1.0F / row.sum : 0.0F, args.head_dim_v, row.out);
 }
 
-inline void BeginRows(const AttentionArgs& args, size_t first, size_t n, Row* rows) {
-  for (size_t r = 0; r < n; ++r) {
-    const size_t token = (first + r) / args.n_group;
-    const size_t head = (first + r) % args.n_group;
-    rows[r].q = args.q + token * args.q_stride + head * args.head_dim_k;
-    rows[r].out = args.out + token * args.out_stride + head * args.head_dim_v;
-    rows[r].max = -__builtin_inff();
-    rows[r].sum = 0;
-    __builtin_memset(rows[r].out, 0, args.head_dim_v * sizeof(float));
+// Some rows of one head.
+struct Part {
+  const AttentionArgs* args;
+  size_t first;
+  size_t n;
+  Row* rows;
+
+  [[nodiscard]] size_t TokenOf(size_t r) const { return (first + r) / args->n_group; }
+  [[nodiscard]] size_t HeadOf(size_t r) const { return (first + r) % args->n_group; }
+  [[nodiscard]] size_t FirstToken() const { return TokenOf(0); }
+  [[nodiscard]] size_t LastToken() const { return TokenOf(n - 1); }
+  // A row that has seen nothing yet.
+  [[nodiscard]] Row RowAt(size_t r) const {
+    float* out = args->out;  // null where only weights are asked for
+    return {.q = args->q + TokenOf(r) * args->q_stride + HeadOf(r) * args->head_dim_k,
+            .out = out == nullptr
+                       ? nullptr
+                       : out + TokenOf(r) * args->out_stride + HeadOf(r) * args->head_dim_v,
+            .max = -__builtin_inff(),
+            .sum = 0,
+            .visible = 0};
+  }
+};
+
+inline void BeginRows(const Part& part) {
+  for (size_t r = 0; r < part.n; ++r) {
+    part.rows[r] = part.RowAt(r);
+    __builtin_memset(part.rows[r].out, 0, part.args->head_dim_v * sizeof(float));
   }
 }
 
-inline bool SeenByAny(const AttentionArgs& args, size_t first, size_t n, uint32_t block) {
-  for (size_t t = first / args.n_group; t <= (first + n - 1) / args.n_group; ++t) {
-    if (SlotsOf(args.visible[t], block) != 0) {
+inline bool SeenByAny(const Part& part, uint32_t block) {
+  for (size_t t = part.FirstToken(); t <= part.LastToken(); ++t) {
+    if (SlotsOf(part.args->visible[t], block) != 0) {
       return true;
     }
   }
@@ -337,54 +414,82 @@ inline bool SeenByAny(const AttentionArgs& args, size_t first, size_t n, uint32_
 }
 
 // Finds the rows that see anything of a block; returns how many.
-inline size_t Activate(const AttentionArgs& args, size_t first, size_t n, uint32_t block,
-                       Batch& batch) {
+inline size_t Activate(const Part& part, uint32_t block, Batch& batch) {
   size_t n_active = 0;
-  for (size_t r = 0; r < n; ++r) {
-    batch.rows[r].visible = SlotsOf(args.visible[(first + r) / args.n_group], block);
-    if (batch.rows[r].visible != 0) {
-      batch.active[n_active++] = &batch.rows[r];
+  for (size_t r = 0; r < part.n; ++r) {
+    Row& row = part.rows[r];
+    row.visible = SlotsOf(part.args->visible[part.TokenOf(r)], block);
+    if (row.visible != 0) {
+      batch.active[n_active++] = &row;
     }
   }
   return n_active;
 }
 
-// Rows [first, first + n), n <= kBatchRows, over all blocks that they see.
+// What of a block of these rows is to be asked for, while something before it is computed.
+inline BlockAhead AheadOf(const Part& part, uint32_t block, uint32_t end) {
+  return block * kKvBlockTokens < end && SeenByAny(part, block) ? BlockAhead(*part.args, block)
+                                                                : BlockAhead();
+}
+
+// These rows over all blocks that they see: of each block part by part, as it lies in memory.
 template <class V>
-inline void AttendRows(const AttentionArgs& args, size_t first, size_t n) {
-  Batch batch;
-  BeginRows(args, first, n, batch.rows);
+inline void AttendParts(const Part* parts, size_t n_parts, Batch& batch) {
   uint32_t begin = ~0U;
   uint32_t end = 0;
-  for (size_t t = first / args.n_group; t <= (first + n - 1) / args.n_group; ++t) {
-    begin = args.visible[t].begin < begin ? args.visible[t].begin : begin;
-    end = args.visible[t].end > end ? args.visible[t].end : end;
-  }
-  for (uint32_t block = begin / kKvBlockTokens; block * kKvBlockTokens < end; ++block) {
-    if (const size_t n_active = Activate(args, first, n, block, batch); n_active > 0) {
-      const uint32_t next = block + 1;
-      const bool goes_on = next * kKvBlockTokens < end && SeenByAny(args, first, n, next);
-      MergeBlock<V>(args, block, batch, n_active, goes_on ? BlockAhead(args, next) : BlockAhead());
+  for (size_t i = 0; i < n_parts; ++i) {
+    BeginRows(parts[i]);
+    for (size_t t = parts[i].FirstToken(); t <= parts[i].LastToken(); ++t) {
+      const VisibleSlots& visible = parts[i].args->visible[t];
+      begin = visible.begin < begin ? visible.begin : begin;
+      end = visible.end > end ? visible.end : end;
     }
   }
-  for (size_t r = 0; r < n; ++r) {
-    const float* sink = args.sinks == nullptr ? nullptr : args.sinks + (first + r) % args.n_group;
-    FinishRow<V>(args, sink, batch.rows[r]);
+  for (uint32_t block = begin / kKvBlockTokens; block * kKvBlockTokens < end; ++block) {
+    for (size_t i = 0; i < n_parts; ++i) {
+      if (const size_t n_active = Activate(parts[i], block, batch); n_active > 0) {
+        const bool is_last = i + 1 == n_parts;
+        MergeBlock<V>(*parts[i].args, block, batch, n_active,
+                      AheadOf(parts[is_last ? 0 : i + 1], is_last ? block + 1 : block, end));
+      }
+    }
+  }
+  for (size_t i = 0; i < n_parts; ++i) {
+    const AttentionArgs& args = *parts[i].args;
+    for (size_t r = 0; r < parts[i].n; ++r) {
+      const float* sink = args.sinks == nullptr ? nullptr : args.sinks + parts[i].HeadOf(r);
+      FinishRow<V>(args, sink, parts[i].rows[r]);
+    }
   }
 }
 
 template <class V>
-void AttentionOf(const AttentionArgs& args) {
-  const size_t n_rows = size_t{args.n_tokens} * args.n_group;
-  for (size_t r = 0; r < n_rows; r += kBatchRows) {
-    AttendRows<V>(args, r, n_rows - r < kBatchRows ? n_rows - r : kBatchRows);
+void AttentionOf(const AttentionArgs* heads, size_t n_heads) {
+  Batch batch;
+  Part parts[kBatchRows];
+  size_t n_parts = 0;
+  size_t n_rows = 0;
+  for (size_t i = 0; i < n_heads; ++i) {
+    const size_t of_head = size_t{heads[i].n_tokens} * heads[i].n_group;
+    for (size_t first = 0; first < of_head;) {
+      const size_t room = kBatchRows - n_rows;
+      const size_t n = of_head - first < room ? of_head - first : room;
+      parts[n_parts++] = {.args = heads + i, .first = first, .n = n, .rows = batch.rows + n_rows};
+      first += n;
+      n_rows += n;
+      if (n_rows == kBatchRows) {
+        AttendParts<V>(parts, n_parts, batch);
+        n_parts = n_rows = 0;
+      }
+    }
+  }
+  if (n_parts > 0) {
+    AttendParts<V>(parts, n_parts, batch);
   }
 }
 
 inline size_t AttentionWorkspaceBytesOf(uint32_t head_dim_k, uint32_t head_dim_v) {
-  const size_t dim = head_dim_k > head_dim_v ? head_dim_k : head_dim_v;
-  const size_t n_scales = 2 * (ScaleRoom(head_dim_k) + ScaleRoom(head_dim_v));
-  return (kKvBlockTokens * WideStride(dim) + n_scales) * sizeof(float);
+  return Workspace::BytesOf(head_dim_k, head_dim_v);
 }
 
 }  // namespace

@@ -89,15 +89,15 @@ struct BF16Slots {
   }
 };
 
-// The codes of a panel (tensor/kv_panel.h), with its scales and minima as floats: of each channel,
-// or of each group of a slot.
-template <class V, bool kIsQ4, bool kByToken>
-struct PanelSlots {
+// The codes of a panel of latents (tensor/kv_panel.h), with its scales as floats; kQ4: and what its
+// code 0 stands for.
+template <class V, bool kIsQ4>
+struct LatentSlots {
   const std::byte* codes;
   size_t stride;  // bytes from a slot to the next
   const float* scales;
-  const float* minima;  // of kIsQ4
-  size_t n_groups;      // of kByToken
+  const float* minima;
+  size_t n_groups;
 
   typename V::Register Load(size_t slot, size_t d) const {
     return Element<typename V::Register>(slot, d);
@@ -109,20 +109,13 @@ struct PanelSlots {
   template <class T>
   T Element(size_t slot, size_t d) const {
     const std::byte* row = codes + slot * stride;
+    const size_t group = slot * n_groups + d / tensor::kKvGroup;
     if constexpr (kIsQ4) {
       constexpr size_t kHalf = tensor::kKvLane / 2;
       const T code = T::LoadU4(row + d / tensor::kKvLane * kHalf, d % tensor::kKvLane);
-      return Fma(code, Of<T>(scales, slot, d), Of<T>(minima, slot, d));
+      return Fma(code, T::Set(scales[group]), T::Set(minima[group]));
     } else {
-      return T::LoadI8(row + d) * Of<T>(scales, slot, d);
-    }
-  }
-  template <class T>
-  T Of(const float* table, size_t slot, size_t d) const {
-    if constexpr (kByToken) {
-      return T::Set(table[slot * n_groups + d / tensor::kKvGroup]);
-    } else {
-      return T::Load(table + d);
+      return T::LoadI8(row + d) * T::Set(scales[group]);
     }
   }
 };
@@ -150,24 +143,22 @@ constexpr size_t ScaleRoom(size_t dim) {
   return (dim + tensor::kKvGroup - 1) / tensor::kKvGroup * tensor::kKvGroup;
 }
 
-// Opens the panel at `data`; its scales and minima go to `room`, 2 * ScaleRoom(dim) floats.
-template <class V, bool kIsQ4, bool kByToken>
-inline PanelSlots<V, kIsQ4, kByToken> OpenPanel(const std::byte* data, size_t dim, float* room) {
+// Opens the panel of latents at `data`; its scales and minima go to `room`, 2 * ScaleRoom(dim)
+// floats.
+template <class V, bool kIsQ4>
+inline LatentSlots<V, kIsQ4> OpenLatents(const std::byte* data, size_t dim, float* room) {
   const size_t padded = WideStride(dim);
   const size_t n_groups = (dim + tensor::kKvGroup - 1) / tensor::kKvGroup;
-  const size_t n_scales = kByToken ? kKvBlockTokens * n_groups : padded;
+  const size_t n_scales = kKvBlockTokens * n_groups;
   float* minima = room + ScaleRoom(dim);
   for (size_t i = 0; i < n_scales; i += kStripes) {
     const V scales = V::LoadF16(data + i * sizeof(uint16_t));
     scales.Store(room + i);
-    if constexpr (kIsQ4 && kByToken) {
+    if constexpr (kIsQ4) {
       (scales * V::Set(-8)).Store(minima + i);
-    } else if constexpr (kIsQ4) {
-      V::LoadF16(data + (n_scales + i) * sizeof(uint16_t)).Store(minima + i);
     }
   }
-  const size_t n_halves = kIsQ4 && !kByToken ? 2 * n_scales : n_scales;
-  return {data + n_halves * sizeof(uint16_t), kIsQ4 ? padded / 2 : padded, room, minima, n_groups};
+  return {data + n_scales * sizeof(uint16_t), kIsQ4 ? padded / 2 : padded, room, minima, n_groups};
 }
 
 // Writes the `visible` slots as floats to `wide`.

@@ -18,14 +18,14 @@ inline void WithKeys(const AttentionArgs& args, uint32_t idx, const F& f) {
     return f(F16Slots<V>{args.f16.KeysOf(idx), dim * sizeof(uint16_t)});
   }
   const std::byte* keys = args.blocks[idx] + args.k_offset;
-  float* room = Workspace(args).key_scales;
+  const Workspace work(args);
   switch (args.type) {
     case tensor::KvType::kQ8:
-      return args.values_in_keys ? f(OpenPanel<V, false, true>(keys, dim, room))
-                                 : f(OpenPanel<V, false, false>(keys, dim, room));
+      return args.values_in_keys ? f(OpenLatents<V, false>(keys, dim, work.scales))
+                                 : f(PanelKeys<V, false>(keys, dim, work.factors));
     case tensor::KvType::kQ4:
-      return args.values_in_keys ? f(OpenPanel<V, true, true>(keys, dim, room))
-                                 : f(OpenPanel<V, true, false>(keys, dim, room));
+      return args.values_in_keys ? f(OpenLatents<V, true>(keys, dim, work.scales))
+                                 : f(PanelKeys<V, true>(keys, dim, work.factors));
     case tensor::KvType::kBF16:
       return f(BF16Slots<V>{keys, args.k_stride});
     case tensor::KvType::kF16:
@@ -34,35 +34,19 @@ inline void WithKeys(const AttentionArgs& args, uint32_t idx, const F& f) {
   f(F16Slots<V>{keys, args.k_stride});
 }
 
-// The products of the n active rows with a block's keys, in batch.scores.
-template <class V>
-inline void ScoreBlock(const AttentionArgs& args, uint32_t idx, Batch& batch, size_t n) {
-  uint32_t visible = 0;
-  for (size_t r = 0; r < n; ++r) {
-    visible |= batch.active[r]->visible;
-  }
-  WithKeys<V>(args, idx, [&](const auto& keys) {
-    if (n <= kFewRows) {
-      ScoreBatch<V>(keys, args.head_dim_k, batch, n, Ahead());
-    } else {
-      ScoreBatch<V>(Widen<V>(keys, visible, args.head_dim_k, Workspace(args).wide), args.head_dim_k,
-                    batch, n, Ahead());
-    }
-  });
-}
-
 // f(block, row, its products with the block's keys) for every block and every row that sees
 // anything of it; rows in ascending order.
 template <class V, class F>
-inline void ForEachScores(const AttentionArgs& args, size_t first, size_t n, Batch& batch,
-                          const F& f) {
+inline void ForEachScores(const Part& part, Batch& batch, const F& f) {
+  const AttentionArgs& args = *part.args;
   uint32_t end = 0;
-  for (size_t t = first / args.n_group; t <= (first + n - 1) / args.n_group; ++t) {
+  for (size_t t = part.FirstToken(); t <= part.LastToken(); ++t) {
     end = args.visible[t].end > end ? args.visible[t].end : end;
   }
   for (uint32_t block = 0; block * kKvBlockTokens < end; ++block) {
-    if (const size_t n_active = Activate(args, first, n, block, batch); n_active > 0) {
-      ScoreBlock<V>(args, block, batch, n_active);
+    if (const size_t n_active = Activate(part, block, batch); n_active > 0) {
+      WithKeys<V>(args, block,
+                  [&](const auto& keys) { ScoreActive<V>(args, keys, batch, n_active, Ahead()); });
       for (size_t r = 0; r < n_active; ++r) {
         f(block, batch.active[r], batch.scores[r]);
       }
@@ -89,22 +73,17 @@ inline void AddWeights(const AttentionArgs& args, const Row& row, const float* s
 template <class V>
 inline void WeighRows(const AttentionArgs& args, size_t first, size_t n, float* sums) {
   Batch batch;
+  const Part part = {.args = &args, .first = first, .n = n, .rows = batch.rows};
   for (size_t r = 0; r < n; ++r) {
-    const size_t token = (first + r) / args.n_group;
-    const size_t head = (first + r) % args.n_group;
-    batch.rows[r] = {.q = args.q + token * args.q_stride + head * args.head_dim_k,
-                     .out = nullptr,
-                     .max = -__builtin_inff(),
-                     .sum = 0,
-                     .visible = 0};
+    batch.rows[r] = part.RowAt(r);
   }
-  ForEachScores<V>(args, first, n, batch, [&](uint32_t /*block*/, Row* row, float* scores) {
+  ForEachScores<V>(part, batch, [&](uint32_t /*block*/, Row* row, float* scores) {
     MergeScores<V>(args, row, scores);
   });
   for (size_t r = 0; args.sinks != nullptr && r < n; ++r) {
-    MergeSink<V>(args.sinks[(first + r) % args.n_group], &batch.rows[r]);
+    MergeSink<V>(args.sinks[part.HeadOf(r)], &batch.rows[r]);
   }
-  ForEachScores<V>(args, first, n, batch, [&](uint32_t block, const Row* row, float* scores) {
+  ForEachScores<V>(part, batch, [&](uint32_t block, const Row* row, float* scores) {
     AddWeights<V>(args, *row, scores, sums + size_t{block} * kKvBlockTokens);
   });
 }

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <span>
+#include <vector>
 
 #include "kernels/half.h"
 #include "kernels/kv_panels.h"
@@ -14,6 +16,27 @@ namespace plimsoll::kernels::ref {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+// Floats as integers of kFactorBits bits beside their sign, times a unit. A NaN counts as the
+// lowest.
+struct Factors {
+  std::vector<int64_t> x;
+  float unit = 0;
+
+  explicit Factors(const std::vector<float>& floats) : x(floats.size()) {
+    float max = 0;
+    for (const float f : floats) {
+      max = std::fabs(f) > max ? std::fabs(f) : max;
+    }
+    constexpr auto kLargest = static_cast<float>(1U << kFactorBits);
+    const float inverse = max > 0 ? kLargest / max : 0.0F;
+    unit = max * (1.0F / kLargest);
+    std::ranges::transform(floats, x.begin(), [&](float f) {
+      const float within = std::min(kLargest, std::max(-kLargest, f * inverse));
+      return static_cast<int64_t>(std::nearbyint(within));
+    });
+  }
+};
 
 float LoadHalf(const std::byte* p, uint64_t i, bool is_bf16) {
   uint16_t bits = 0;
@@ -45,7 +68,7 @@ class Head {
     for (uint32_t i = 0; i < kKvBlockTokens; ++i) {
       visible[i] = IsVisible(visible_, block * kKvBlockTokens + i);
       if (visible[i]) {
-        scores[i] = Score(block, i);
+        scores[i] = Finished(Product(block, i));
         max = std::max(max, scores[i]);
         any = true;
       }
@@ -70,7 +93,7 @@ class Head {
   void AddWeights(float* sums) const {
     for (uint32_t slot = visible_.begin; slot < visible_.end; ++slot) {
       if (IsVisible(visible_, slot)) {
-        const float score = Score(slot / kKvBlockTokens, slot % kKvBlockTokens);
+        const float score = Finished(Product(slot / kKvBlockTokens, slot % kKvBlockTokens));
         sums[slot] = sums[slot] + Exp(score - max_) * inverse();
       }
     }
@@ -79,14 +102,40 @@ class Head {
  private:
   [[nodiscard]] float inverse() const { return sum_ > 0 ? 1.0F / sum_ : 0.0F; }
 
-  float Score(uint32_t block, uint32_t i) const {
+  [[nodiscard]] float Finished(float product) const {
+    const float score = product * args_.scale;
+    const float cap = args_.logit_softcap;
+    return cap == 0 ? score : cap * Tanh(score / cap);
+  }
+
+  // The query with the key of slot i.
+  [[nodiscard]] float Product(uint32_t block, uint32_t i) const {
+    if (HasPanels(block)) {
+      return PanelProduct(args_.blocks[block] + args_.k_offset, i);
+    }
     Stripes dot;
     for (uint32_t j = 0; j < args_.head_dim_k; ++j) {
       dot.AddProduct(j, q_[j], Key(block, i, j));
     }
-    const float score = dot.Total() * args_.scale;
-    const float cap = args_.logit_softcap;
-    return cap == 0 ? score : cap * Tanh(score / cap);
+    return dot.Total();
+  }
+
+  [[nodiscard]] float PanelProduct(const std::byte* keys, uint32_t i) const {
+    const tensor::KvPanel panel = KeyPanel();
+    std::vector<float> scaled(args_.head_dim_k);
+    Stripes of_minima;
+    for (uint32_t j = 0; j < args_.head_dim_k; ++j) {
+      scaled[j] = q_[j] * PanelScale(panel, keys, i, j);
+      of_minima.AddProduct(j, q_[j], PanelMinimum(panel, keys, j));
+    }
+    const Factors factors(scaled);
+    int64_t sum = 0;
+    for (uint32_t j = 0; j < args_.head_dim_k; ++j) {
+      sum += factors.x[j] * PanelCode(panel, keys, i, j);
+    }
+    const auto whole = static_cast<float>(sum);
+    return panel.has_minima() ? std::fma(whole, factors.unit, of_minima.Total())
+                              : whole * factors.unit;
   }
 
   void Merge(uint32_t block, const std::array<bool, kKvBlockTokens>& visible,
@@ -100,12 +149,31 @@ class Head {
     }
     sum_ = std::fma(sum_, correction, block_sum.Total());
     Scale(correction);
-    for (uint32_t i = 0; i < kKvBlockTokens; ++i) {
+    if (HasPanels(block)) {
+      AddPanelValues(args_.blocks[block] + args_.v_offset, p);
+    }
+    for (uint32_t i = 0; i < kKvBlockTokens && !HasPanels(block); ++i) {
       if (visible[i]) {
         AddValue(block, i, p[i]);
       }
     }
     max_ = max;
+  }
+
+  void AddPanelValues(const std::byte* values, const std::array<float, kKvBlockTokens>& p) {
+    const tensor::KvPanel panel = ValuePanel();
+    for (uint32_t j = 0; j < args_.head_dim_v; ++j) {
+      std::vector<float> scaled(p.begin(), p.end());
+      for (uint32_t i = 0; i < kKvBlockTokens; ++i) {
+        scaled[i] = p[i] * PanelScale(panel, values, i, j);
+      }
+      const Factors factors(scaled);
+      int64_t sum = 0;
+      for (uint32_t i = 0; i < kKvBlockTokens; ++i) {
+        sum += factors.x[i] * PanelCode(panel, values, i, j);
+      }
+      out_[j] = std::fma(static_cast<float>(sum), factors.unit, out_[j]);
+    }
   }
 
   void AddValue(uint32_t block, uint32_t i, float p) {
@@ -114,8 +182,13 @@ class Head {
     }
   }
 
+  // Keys and values apart, quantized: taken as integers.
+  [[nodiscard]] bool HasPanels(uint32_t block) const {
+    return IsQuantized(args_.type) && !args_.values_in_keys && !args_.f16.Has(block);
+  }
+
   // Element j of the key of slot i.
-  float Key(uint32_t block, uint32_t i, uint32_t j) const {
+  [[nodiscard]] float Key(uint32_t block, uint32_t i, uint32_t j) const {
     if (args_.f16.Has(block)) {
       return LoadHalf(args_.f16.KeysOf(block), uint64_t{i} * args_.head_dim_k + j, false);
     }
@@ -126,26 +199,25 @@ class Head {
     return LoadHalf(keys + i * args_.k_stride, j, args_.type == tensor::KvType::kBF16);
   }
 
-  float Value(uint32_t block, uint32_t i, uint32_t j) const {
+  [[nodiscard]] float Value(uint32_t block, uint32_t i, uint32_t j) const {
     if (args_.f16.Has(block)) {
       return LoadHalf(args_.f16.ValuesOf(block) + i * args_.f16.value_stride, j, false);
     }
     const std::byte* data = args_.blocks[block];
     if (IsQuantized(args_.type)) {
-      return args_.values_in_keys ? PanelElement(KeyPanel(), data + args_.k_offset, i, j)
-                                  : PanelElement(ValuePanel(), data + args_.v_offset, i, j);
+      return PanelElement(KeyPanel(), data + args_.k_offset, i, j);
     }
     return LoadHalf(data + args_.v_offset + i * args_.v_stride, j,
                     args_.type == tensor::KvType::kBF16);
   }
 
-  tensor::KvPanel KeyPanel() const {
-    const auto scaling =
-        args_.values_in_keys ? tensor::KvScaling::kPerToken : tensor::KvScaling::kPerChannel;
-    return {args_.type, scaling, args_.head_dim_k};
+  [[nodiscard]] tensor::KvPanel KeyPanel() const {
+    return {args_.type,
+            args_.values_in_keys ? tensor::KvContent::kLatents : tensor::KvContent::kKeys,
+            args_.head_dim_k};
   }
-  tensor::KvPanel ValuePanel() const {
-    return {args_.type, tensor::KvScaling::kPerToken, args_.head_dim_v};
+  [[nodiscard]] tensor::KvPanel ValuePanel() const {
+    return {args_.type, tensor::KvContent::kValues, args_.head_dim_v};
   }
 
   void Scale(float factor) {
@@ -183,8 +255,10 @@ void ForEachHead(const AttentionArgs& args, const F& f) {
 
 }  // namespace
 
-void Attention(const AttentionArgs& args) {
-  ForEachHead(args, [](Head& head) { head.Finish(); });
+void Attention(const AttentionArgs* heads, size_t n_heads) {
+  for (const AttentionArgs& args : std::span(heads, n_heads)) {
+    ForEachHead(args, [](Head& head) { head.Finish(); });
+  }
 }
 
 void AttentionWeights(const AttentionArgs& args, float* sums) {

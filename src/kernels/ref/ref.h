@@ -17,7 +17,7 @@ void MatMul(const tensor::Matrix& w, uint64_t row_begin, uint64_t row_end, const
 size_t MatMulWorkspaceBytes(uint64_t k);
 void DequantizeRow(const tensor::Matrix& w, uint64_t r, float* out);
 
-void Attention(const AttentionArgs& args);
+void Attention(const AttentionArgs* heads, size_t n_heads);
 void AttentionWeights(const AttentionArgs& args, float* sums);
 size_t AttentionWorkspaceBytes(uint32_t head_dim_k, uint32_t head_dim_v);
 
