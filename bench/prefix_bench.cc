@@ -11,19 +11,20 @@ namespace plimsoll {
 namespace {
 
 using engine::prefix::DrawTraffic;
+using engine::prefix::PrefixEviction;
 using engine::prefix::PrefixTreeOptions;
 using engine::prefix::ReplayCost;
 using engine::prefix::ReplayTrace;
 using engine::prefix::SharedPrefixTraffic;
 
 ReplayCost Sum(uint32_t n_seeds, SharedPrefixTraffic traffic, uint32_t n_blocks,
-               PrefixTreeOptions::Order order) {
+               PrefixEviction order) {
   ReplayCost sum;
   for (uint32_t seed = 1; seed <= n_seeds; ++seed) {
     traffic.seed = seed;
     const auto requests = DrawTraffic(traffic);
     PrefixTreeOptions options;
-    options.order = order;
+    options.eviction = order;
     const ReplayCost cost = ReplayTrace(requests, n_blocks, options);
     sum.prompt_tokens += cost.prompt_tokens;
     sum.computed_tokens += cost.computed_tokens;
@@ -37,7 +38,7 @@ ReplayCost Sum(uint32_t n_seeds, SharedPrefixTraffic traffic, uint32_t n_blocks,
 }  // namespace plimsoll
 
 int main(int argc, char** argv) {
-  using plimsoll::engine::prefix::PrefixTreeOptions;
+  using plimsoll::engine::prefix::PrefixEviction;
   uint32_t n_seeds = 3;
   plimsoll::engine::prefix::SharedPrefixTraffic traffic = {.n_conversations = 600};
   CLI::App app("Eviction from the prefix cache, by price and by recency");
@@ -50,9 +51,8 @@ int main(int argc, char** argv) {
       "| Tokens of memory | Computed by recency | by price | Seconds by recency | by price |"
       " |\n|---:|---:|---:|---:|---:|---:|\n");
   for (const uint32_t n_blocks : {500U, 1000U, 2000U, 4000U, 8000U}) {
-    const auto recency =
-        plimsoll::Sum(n_seeds, traffic, n_blocks, PrefixTreeOptions::Order::kLeastRecent);
-    const auto price = plimsoll::Sum(n_seeds, traffic, n_blocks, PrefixTreeOptions::Order::kPrice);
+    const auto recency = plimsoll::Sum(n_seeds, traffic, n_blocks, PrefixEviction::kLeastRecent);
+    const auto price = plimsoll::Sum(n_seeds, traffic, n_blocks, PrefixEviction::kPrice);
     const auto share = [](const plimsoll::engine::prefix::ReplayCost& cost) {
       return 100 * static_cast<double>(cost.computed_tokens) /
              static_cast<double>(cost.prompt_tokens);

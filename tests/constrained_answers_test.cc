@@ -1,5 +1,6 @@
 // An answer that is held to a grammar is the same alone, in company, after it gave its memory up,
 // and whether masks are kept or not.
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <memory>
@@ -14,6 +15,7 @@
 #include "grammar/json_schema.h"
 #include "grammar/regex.h"
 #include "kv/block_pool.h"
+#include "sampling/constrained_memory.h"
 
 namespace plimsoll {
 namespace {
@@ -33,12 +35,15 @@ struct Answer final : engine::GenerationSink {
 };
 
 std::unique_ptr<engine::Engine> Load(uint32_t n_parallel,
-                                     std::optional<SizeSpec> memory = std::nullopt) {
+                                     std::optional<SizeSpec> memory = std::nullopt,
+                                     bool constrained = true) {
   auto loaded = engine::Engine::Load({.memory = memory,
                                       .n_ctx = 128,
                                       .n_parallel = n_parallel,
                                       .n_threads = 1,
-                                      .prefill_chunk = 64},
+                                      .prefill_chunk = 64,
+                                      .constrained = constrained,
+                                      .batches = true},
                                      {});
   EXPECT_TRUE(loaded) << (loaded ? "" : loaded.error().message);
   return std::move(*loaded);
@@ -162,20 +167,62 @@ TEST(ConstrainedAnswers, FailWhereEverythingAllowedIsForbidden) {
   EXPECT_NE(stats.error().message.find("logit_bias"), std::string::npos) << stats.error().message;
 }
 
+// A line that holds what there must be for one context, and not a byte more.
+std::unique_ptr<engine::Engine> LoadFull(bool constrained) {
+  auto loaded = Load(1, std::nullopt, constrained);
+  const memory::LedgerSnapshot least = loaded->ledger();
+  EXPECT_TRUE(loaded->SetLine(least.reserved_bytes + least.kept_bytes));
+  return loaded;
+}
+
 // The line holds one context.
 TEST(ConstrainedAnswers, AreTheSameAfterTheyGaveTheirMemoryUp) {
   const auto roomy = Load(1);
   const auto alone = Texts(*roomy, *roomy->NewBatcher({.n_parallel = 1}).value(), 1 << 24, false);
-  const auto fresh = Load(1);
-  const uint64_t least = fresh->ledger().reserved_bytes;
-  const uint64_t kv = [&] {
-    const auto session = fresh->NewSession().value();
-    return fresh->ledger().reserved_bytes - least;
-  }();
-  const auto tight = Load(1, SizeSpec{.bytes = least + kv});
+  const auto tight = LoadFull(true);
   const auto batcher = tight->NewBatcher({.n_parallel = 1}).value();
   EXPECT_EQ(Texts(*tight, *batcher, 1 << 24, true), alone);
   EXPECT_GT(batcher->totals().n_preempted, 0U);
+}
+
+TEST(ConstrainedAnswers, WaitWhereThereIsNoRoomForTheirPlaces) {
+  const auto roomy = Load(1);
+  const auto alone = Texts(*roomy, *roomy->NewBatcher({.n_parallel = 1}).value(), 1 << 24, false);
+  const auto full = LoadFull(true);
+  const auto batcher = full->NewBatcher({.n_parallel = 1}).value();
+  const uint64_t vocabulary = full->ledger().of(memory::Account::kVocab).bytes;
+  const Automata forms = Forms();
+  const auto masks = MasksFor(*full, 1 << 24);
+  std::vector<std::shared_ptr<Answer>> answers;
+  for (size_t i = 0; i < kNAnswers; ++i) {
+    answers.push_back(std::make_shared<Answer>());
+    auto request = RequestOf(*full, forms, masks, i);
+    request.prompt.resize(1);  // so that keys and values are not what is short
+    request.options.n_predict = 8;
+    batcher->Add(i + 1, std::move(request), answers.back(), engine::batch::Clock::now());
+  }
+  size_t most = 0;
+  while (batcher->Step(engine::batch::Clock::now()) != Batcher::Outcome::kIdle) {
+    most = std::max(most, batcher->running().size());
+    EXPECT_EQ(full->ledger().of(memory::Account::kVocab).bytes, vocabulary);
+  }
+  EXPECT_EQ(most, sampling::AnswersWithRoom(full->tokenizer().size(), 1));
+  for (const auto& answer : answers) {
+    EXPECT_FALSE(answer->end.error) << answer->end.error->message;
+    EXPECT_GT(answer->n_tokens, 0U);
+  }
+  EXPECT_EQ(Texts(*full, *batcher, 1 << 24, true), alone);
+}
+
+TEST(ConstrainedAnswers, FailWhereThereNeverIsRoom) {
+  const auto full = LoadFull(false);
+  const auto batcher = full->NewBatcher({.n_parallel = 1}).value();
+  const auto answer = std::make_shared<Answer>();
+  batcher->Add(1, RequestOf(*full, Forms(), MasksFor(*full, 1 << 24), 0), answer,
+               engine::batch::Clock::now());
+  RunAll(*batcher);
+  ASSERT_TRUE(answer->end.error);
+  EXPECT_EQ(answer->end.error->kind, ErrorKind::kDoesNotFit);
 }
 
 }  // namespace

@@ -261,8 +261,12 @@ Result<std::unique_ptr<Server>> Server::Create(ServedModel model) {
       !written) {
     return Forward(written);
   }
-  auto engine = engine::Engine::Load(
-      {.model = file, .n_ctx = model.n_kv_tokens, .n_threads = 1, .prefill_chunk = 512}, {});
+  auto engine = engine::Engine::Load({.model = file,
+                                      .n_ctx = model.n_kv_tokens,
+                                      .n_threads = 1,
+                                      .prefill_chunk = 512,
+                                      .batches = true},
+                                     {});
   std::error_code ignored;
   std::filesystem::remove(file, ignored);
   if (!engine) {
@@ -280,8 +284,9 @@ Result<ServeReport> Server::Serve(const Arrivals& arrivals, const ServeOptions& 
   if (!batcher) {
     return Forward(batcher);
   }
-  // The room is that of one context, whatever the machine has.
-  if (auto lowered = engine_->SetLine(engine_->ledger().reserved_bytes); !lowered) {
+  // The room is that of one context and its tables, whatever the machine has.
+  const memory::LedgerSnapshot least = engine_->ledger();
+  if (auto lowered = engine_->SetLine(least.reserved_bytes + least.kept_bytes); !lowered) {
     return Forward(lowered);
   }
   return Run(model_, **batcher, arrivals, options).Go();

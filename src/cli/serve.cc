@@ -85,6 +85,15 @@ void Declare(CommandLine& line, ServeFlags& flags) {
             "compute every prompt, also what another began with", flags.no_prefix_cache);
   line.Flag("--share-prefixes", "what one API key's prompts begin with, others find in memory too",
             flags.share_prefixes);
+  line.Option("--prefix-eviction", "HOW",
+              "what leaves the prefix cache first: price (what costs least to lose), or recency",
+              [&flags](const std::string& value) -> Result<> {
+                if (value != "price" && value != "recency") {
+                  return Fail(ErrorKind::kUsage, "\"{}\" is neither price nor recency", value);
+                }
+                flags.service.evict_by_recency = value == "recency";
+                return {};
+              });
   line.Text("--prefix-log", "FILE", "what leaves the prefix cache, for plimsoll trace check",
             flags.prefix_log);
   line.Option("--kv-disk", "SIZE",
@@ -149,6 +158,10 @@ Result<> Check(ServeFlags& flags, bool err_is_terminal) {
   }
   flags.service.prefix_cache = !flags.no_prefix_cache;
   flags.service.prefix_log = flags.prefix_log;
+  if (flags.service.evict_by_recency && !flags.prefix_log.empty()) {
+    return Fail(ErrorKind::kUsage,
+                "--prefix-log has prices, which --prefix-eviction recency has not");
+  }
   if (auto settled = SettleKvDisk(flags); !settled) {
     return settled;
   }

@@ -13,6 +13,7 @@
 #include "engine/session.h"
 #include "engine/vocabulary_from_metadata.h"
 #include "io/machine.h"
+#include "sampling/constrained_memory.h"
 
 namespace plimsoll::engine {
 namespace {
@@ -50,6 +51,22 @@ Result<uint64_t> DrawLine(const EngineOptions& options, uint64_t model_bytes) {
     }
   }
   return line;
+}
+
+// The tokenizer's, and where answers may be held to a form what that keeps, with room for the
+// places of some of them.
+void ReserveVocabulary(EngineState& state, const EngineOptions& options, uint64_t bytes) {
+  const auto reserve = [&](uint64_t n) {
+    auto reserved = state.ledger->Reserve(memory::Account::kVocab, n);
+    Invariant(reserved.has_value(), "a plan that fits grants the tokenizer");
+    return *std::move(reserved);
+  };
+  const uint64_t answer_bytes = sampling::AnswerBytes(state.tokenizer->size());
+  for (uint32_t i = 0; i < ConstrainedAnswers(*state.tokenizer, options); ++i) {
+    state.answer_rooms.push_back(reserve(answer_bytes));
+    bytes -= answer_bytes;
+  }
+  state.tokenizer_memory = reserve(bytes);
 }
 
 Result<> LoadWeights(EngineState& state, const LineDivision& division,
@@ -243,7 +260,7 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options,
     return tl::unexpected(drawn.error());
   }
   const uint64_t line = *drawn;
-  const uint64_t tokenizer_bytes = TokenizerMemory(*state->tokenizer, options.constrained);
+  const uint64_t tokenizer_bytes = TokenizerMemory(*state->tokenizer, options);
   auto fitted = OpenToFit(state->catalogue, *state->team,
                           {.n_ctx = options.n_ctx,
                            .n_parallel = options.n_parallel,
@@ -268,9 +285,7 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options,
   state->on_note = options.on_note;
   state->ledger = std::make_unique<memory::Ledger>(line);
   state->traffic = std::make_unique<io::Traffic>();
-  auto tokenizer_memory = state->ledger->Reserve(memory::Account::kVocab, tokenizer_bytes);
-  Invariant(tokenizer_memory.has_value(), "a plan that fits grants the tokenizer");
-  state->tokenizer_memory = std::move(*tokenizer_memory);
+  ReserveVocabulary(*state, options, tokenizer_bytes);
   // First, so that frames are made ready while weights are read.
   if (auto paged = PageWeights(*state, fitted->division, options); !paged) {
     return Forward(paged);

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "base/invariant.h"
 #include "engine/engine.h"
@@ -36,6 +37,8 @@ struct EngineState {
   std::unique_ptr<io::Traffic> traffic;
   std::unique_ptr<const text::Tokenizer> tokenizer;
   memory::Reservation tokenizer_memory;  // and that of constrained output
+  // For answers that are held to a form, of which none is being computed: each has one.
+  std::vector<memory::Reservation> answer_rooms;
   Result<std::unique_ptr<const text::ChatTemplate>> chat_template;
   std::unique_ptr<memory::trace::Recorder> recorder;  // null: no trace
   std::unique_ptr<ExpertPaging> paging;               // null: all experts are resident

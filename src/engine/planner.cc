@@ -14,7 +14,7 @@ namespace {
 
 constexpr uint64_t kNoLine = std::numeric_limits<uint64_t>::max();
 
-Result<uint64_t> TokenizerBytes(const formats::Catalogue& catalogue, bool constrained) {
+Result<uint64_t> TokenizerBytes(const formats::Catalogue& catalogue, const EngineOptions& options) {
   auto vocabulary = VocabularyFromMetadata(catalogue.metadata);
   if (!vocabulary) {
     return Forward(vocabulary);
@@ -23,7 +23,7 @@ Result<uint64_t> TokenizerBytes(const formats::Catalogue& catalogue, bool constr
   if (!tokenizer) {
     return tl::unexpected(tokenizer.error());
   }
-  return TokenizerMemory(**tokenizer, constrained);
+  return TokenizerMemory(**tokenizer, options);
 }
 
 ExpertWork WorkOf(const model::ExpertLayer& layer, uint32_t n_active) {
@@ -95,7 +95,7 @@ Result<std::unique_ptr<Planner>> Planner::Open(const EngineOptions& options) {
   planner->layers_ = std::move(*layers);
   planner->hp_ = fitted->model->hyper_params();
   planner->n_ctx_ = fitted->needs.n_ctx;
-  const auto tokenizer_bytes = TokenizerBytes(planner->catalogue_, options.constrained);
+  const auto tokenizer_bytes = TokenizerBytes(planner->catalogue_, options);
   if (!tokenizer_bytes) {
     return tl::unexpected(tokenizer_bytes.error());
   }

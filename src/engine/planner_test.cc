@@ -89,7 +89,9 @@ TEST(Planner, PlansWhatAServerKeeps) {
   const auto all = planner->At(planner->landmarks().all).value();
   EXPECT_EQ(all.needs.scorer, 0U);  // requests' own policies take theirs when they come
   EXPECT_EQ(planner->landmarks().all - alone->landmarks().all,
-            sampling::ConstrainedMemoryOf(*tokenizer).total() + all.division.parts.requests);
+            sampling::ConstrainedMemoryOf(*tokenizer)
+                    .total(sampling::AnswersWithRoom(tokenizer->size(), options.n_parallel)) +
+                all.division.parts.requests);
   for (const uint64_t line : {planner->landmarks().least, planner->landmarks().all_chunk}) {
     const MemoryPlan parts = planner->At(line)->division.parts;
     EXPECT_GT(parts.requests, 0U);

@@ -431,6 +431,7 @@ Result<std::shared_ptr<Service>> StartService(std::unique_ptr<Engine> engine,
                           .max_order_seconds = static_cast<double>(options.max_order_seconds),
                           .max_still_seconds = static_cast<double>(options.max_still_seconds),
                           .prefix_cache = options.prefix_cache,
+                          .evict_by_recency = options.evict_by_recency,
                           .prefix_log = options.prefix_log});
   if (!batcher) {
     return Forward(batcher);

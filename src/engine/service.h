@@ -33,6 +33,7 @@ struct ServiceOptions {
   uint32_t max_order_seconds = 300;  // after which a request goes first, whatever its order
   uint32_t max_still_seconds = 30;   // that an answer stands still for others ("expert-union")
   bool prefix_cache = true;          // keep keys and values for prompts that begin alike
+  bool evict_by_recency = false;     // of these what was used longest ago goes, not the cheapest
   std::filesystem::path prefix_log;  // where what is evicted is written down; "": nowhere
 };
 

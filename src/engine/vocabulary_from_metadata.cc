@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/checked.h"
+#include "engine/engine.h"
 #include "io/file.h"
 #include "sampling/constrained_memory.h"
 #include "text/tokenizer_json.h"
@@ -254,9 +255,19 @@ Result<VocabularySpec> VocabularyFromMetadata(const Metadata& metadata) {
   return FromGguf(metadata);
 }
 
-uint64_t TokenizerMemory(const text::Tokenizer& tokenizer, bool constrained) {
-  return tokenizer.Bytes() +
-         (constrained ? sampling::ConstrainedMemoryOf(tokenizer).total() : uint64_t{0});
+uint64_t TokenizerMemory(const text::Tokenizer& tokenizer, const EngineOptions& options) {
+  const uint32_t n_answers = ConstrainedAnswers(tokenizer, options);
+  return tokenizer.Bytes() + (options.constrained
+                                  ? sampling::ConstrainedMemoryOf(tokenizer).total(n_answers)
+                                  : uint64_t{0});
+}
+
+uint32_t ConstrainedAnswers(const text::Tokenizer& tokenizer, const EngineOptions& options) {
+  if (!options.constrained) {
+    return 0;
+  }
+  return options.batches ? sampling::AnswersWithRoom(tokenizer.size(), options.n_parallel)
+                         : options.n_parallel;
 }
 
 }  // namespace plimsoll::engine

@@ -6,35 +6,82 @@
 namespace plimsoll::grammar {
 namespace {
 
-constexpr uint64_t kMaxMatcherBytes = 1 << 20;
+bool IsFull(const Matcher& matcher) { return matcher.UsedBytes() > sampling::kMostPlaceBytes; }
 
 }  // namespace
 
 GrammarFilter::GrammarFilter(std::shared_ptr<const Automaton> automaton,
                              std::shared_ptr<TokenMasks> masks, std::string_view said,
                              bool at_start)
-    : masks_(std::move(masks)),
-      matcher_(std::move(automaton)),
-      state_(matcher_.Step(matcher_.start(), said)),
+    : automaton_(std::move(automaton)),
+      masks_(std::move(masks)),
+      said_(said),
       at_start_(at_start && masks_->vocabulary().drops_first_space()) {}
 
+void GrammarFilter::Begin() {
+  if (!matcher_) {
+    matcher_.emplace(automaton_);
+    state_ = matcher_->start();
+    GoTo(Follow(said_));
+  }
+}
+
+// kDead where nothing can follow, or where the place is too large.
+GrammarFilter::Place GrammarFilter::Follow(std::string_view bytes) {
+  Place place = {.beyond = std::nullopt, .state = state_};
+  for (const char byte : bytes) {
+    Matcher& matcher = place.beyond ? *place.beyond : *matcher_;
+    place.state = matcher.Step(place.state, static_cast<uint8_t>(byte));
+    if (place.state == Matcher::kDead || !IsFull(matcher)) {
+      continue;
+    }
+    if (place.beyond) {
+      place.state = place.beyond->Compact(place.state);
+    } else {
+      place.beyond = Matcher::Empty(automaton_);
+      place.beyond->Restart(*matcher_, place.state);
+      place.state = place.beyond->start();
+    }
+    if (IsFull(*place.beyond)) {
+      is_too_large_ = true;
+      place.state = Matcher::kDead;
+    }
+  }
+  return place;
+}
+
 // kDead for a token that cannot follow, and for all that are no text.
-Matcher::StateId GrammarFilter::After(TokenId token) {
+GrammarFilter::Place GrammarFilter::After(TokenId token) {
   std::string_view bytes = masks_->vocabulary().Bytes(token);
   if (at_start_ && bytes.starts_with(' ')) {
     bytes.remove_prefix(1);
   }
-  return bytes.empty() ? Matcher::kDead : matcher_.Step(state_, bytes);
+  return bytes.empty() ? Place() : Follow(bytes);
+}
+
+void GrammarFilter::GoTo(Place place) {
+  state_ = place.state;
+  if (place.beyond) {
+    matcher_ = *std::move(place.beyond);
+  }
 }
 
 bool GrammarFilter::Allows(TokenId token) {
-  return masks_->vocabulary().IsEnd(token) ? matcher_.IsWhole(state_)
-                                           : After(token) != Matcher::kDead;
+  Begin();
+  if (masks_->vocabulary().IsEnd(token)) {
+    return matcher_->IsWhole(state_);
+  }
+  const Place place = After(token);
+  if (place.beyond) {
+    state_ = matcher_->Compact(state_);
+  }
+  return place.state != Matcher::kDead;
 }
 
 Result<std::span<const uint64_t>> GrammarFilter::Mask() {
-  mask_ = masks_->Find(matcher_, state_, at_start_);
-  if (mask_ == nullptr) {
+  Begin();
+  mask_ = masks_->Find(*matcher_, state_, at_start_);
+  if (mask_ == nullptr || is_too_large_) {
     return Fail(ErrorKind::kUsage,
                 "the grammar is too ambiguous at this place of the answer: finding what can follow "
                 "takes too much work");
@@ -47,14 +94,12 @@ Result<std::span<const uint64_t>> GrammarFilter::Mask() {
 }
 
 void GrammarFilter::Accept(TokenId token) {
+  Begin();
   if (masks_->vocabulary().IsEnd(token)) {
     return;
   }
-  state_ = After(token);
+  GoTo(After(token));
   at_start_ = false;
-  if (matcher_.Bytes() > kMaxMatcherBytes) {
-    state_ = matcher_.Compact(state_);
-  }
 }
 
 }  // namespace plimsoll::grammar

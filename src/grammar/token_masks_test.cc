@@ -184,6 +184,45 @@ TEST(TokenMasks, KeepNoMoreThanTheirRoom) {
   EXPECT_GT(masks->totals().bytes, kRoom / 2);
 }
 
+// A text of which every byte is another place.
+TEST(GrammarFilter, StaysWithinItsRoom) {
+  const std::string word(60, 'x');
+  const auto tokenizer = WordTokenizer({word, word + word + word, "x\"", "xx\",\""});
+  const auto masks = MasksOf(*tokenizer);
+  const auto automaton =
+      std::make_shared<const Automaton>(Automaton::Compile(SmallJson(9000)).value());
+  GrammarFilter filter(automaton, masks, "[\"", true);
+  EXPECT_EQ(filter.bytes(), 0U);
+  for (uint32_t n = 0; n + 180 <= 9000; n += 180) {
+    ASSERT_TRUE(CheckMask(filter, *tokenizer)) << n;
+    filter.Accept(257);
+    ASSERT_LE(filter.bytes(), filter.max_bytes() / 2);  // and the rest for following a token
+  }
+  EXPECT_TRUE(CheckMask(filter, *tokenizer));
+  EXPECT_FALSE(filter.Allows('x')) << "there have been 9,000 of them";
+  Say(filter, "\"]");
+  EXPECT_TRUE(filter.Allows(static_cast<TokenId>(tokenizer->size()) - 1));
+}
+
+TEST(GrammarFilter, RefusesAPlaceThatIsTooLarge) {
+  const auto tokenizer = WordTokenizer({});
+  GrammarBuilder builder{{}};
+  const RuleId root = builder.Declare();
+  const RuleId inner = builder.Declare();
+  // After n bytes as many counts are possible, on as many stacks.
+  builder.Add(inner, {builder.Repeat(builder.Byte('a'), 1, 30)});
+  builder.Add(root, {builder.Repeat(GrammarBuilder::Reference(inner), 1, 2000)});
+  const auto automaton =
+      std::make_shared<const Automaton>(Automaton::Compile(builder.Finish(root)).value());
+  GrammarFilter filter(automaton, MasksOf(*tokenizer), "", true);
+  for (int i = 0; i < 400 && filter.Allows('a'); ++i) {
+    filter.Accept('a');
+    ASSERT_LE(filter.bytes(), filter.max_bytes());
+  }
+  const auto mask = filter.Mask();
+  EXPECT_TRUE(filter.Allows('a') || !mask.has_value());
+}
+
 TEST(GrammarFilter, EndsWhereTheTextIsWhole) {
   const auto tokenizer = WordTokenizer({});
   const TokenId mark = 256;

@@ -14,6 +14,11 @@ constexpr uint64_t kGrammarBytesAToken = 64;
 // vectors that double.
 constexpr uint64_t kWalkBytes = uint64_t{4} << 20;
 
+// Of answers that run at a time: as the rest, more where the vocabulary is large.
+constexpr uint32_t kLeastAnswers = 4;
+constexpr uint32_t kMostAnswers = 32;
+constexpr uint64_t kTokensAnAnswer = 4096;
+
 // A byte of a token's text is itself and at most one node; and at most one exit of a walk, in a
 // vector that doubles.
 constexpr uint64_t kBytesAByte = 1 + 12;
@@ -33,6 +38,14 @@ uint64_t KeptGrammarBytes(uint64_t n_tokens) {
   return std::clamp(kGrammarBytesAToken * n_tokens, kLeastGrammarBytes, kMostGrammarBytes);
 }
 
+uint64_t AnswerBytes(uint64_t n_tokens) { return 2 * 2 * kMostPlaceBytes + n_tokens / 8 + kRest; }
+
+uint32_t AnswersWithRoom(uint64_t n_tokens, uint32_t n_parallel) {
+  const auto n =
+      static_cast<uint32_t>(std::min<uint64_t>(n_tokens / kTokensAnAnswer, kMostAnswers));
+  return std::max({n, kLeastAnswers, n_parallel});
+}
+
 ConstrainedMemory ConstrainedMemoryOf(const text::Tokenizer& tokenizer) {
   const uint64_t n_tokens = tokenizer.size();
   uint64_t text_bytes = 0;
@@ -44,7 +57,8 @@ ConstrainedMemory ConstrainedMemoryOf(const text::Tokenizer& tokenizer) {
   return {.vocabulary = text_bytes * kBytesAByte + n_tokens * kBytesAToken + kRest,
           .masks = KeptMaskBytes(n_tokens),
           .walk = kWalkBytes + 3 * mask_bytes + text_bytes * kExitBytesAByte,
-          .grammars = KeptGrammarBytes(n_tokens)};
+          .grammars = KeptGrammarBytes(n_tokens),
+          .answer = AnswerBytes(n_tokens)};
 }
 
 }  // namespace plimsoll::sampling

@@ -22,8 +22,10 @@ class TokenFilter {
   [[nodiscard]] virtual Result<std::span<const uint64_t>> Mask() = 0;
   // The token was drawn; it is one that Allows().
   virtual void Accept(TokenId token) = 0;
-  // Nothing can follow: the answer is over.
+  // Nothing can follow what was accepted last: the answer is over.
   [[nodiscard]] virtual bool IsOver() const = 0;
+  // What it takes at most from its first use on, for which its sequence needs room.
+  [[nodiscard]] virtual uint64_t max_bytes() const { return 0; }
 };
 
 }  // namespace plimsoll::sampling

@@ -102,6 +102,23 @@ class PrefixCache(unittest.TestCase):
                     self.assertEqual(text, first[1])
                 self.assertEqual(metric(server, "prefix_cache_bytes"), 0)
 
+    def test_it_can_evict_by_recency(self):
+        def number(i):
+            return [{"role": "user", "content": f"Number {i}: " + "tell me a story about a fox. " * 20}]
+        with Server("--prefix-eviction", "recency", "--memory", "24M") as server:
+            n = 0
+            while metric(server, "prefix_cache_evictions_total") <= 20:
+                ask(server, number(n))
+                n += 1
+                self.assertLess(n, 60)
+            self.assertGreater(cached(server, number(n - 1)), 100)
+            self.assertLess(cached(server, number(0)), 100)
+        for words, said in [(["--prefix-eviction", "age"], "neither price nor recency"),
+                            (["--prefix-eviction", "recency", "--prefix-log", "log"], "--prefix-log has prices")]:
+            refused = subprocess.run([serve_test.PLIMSOLL, "serve", "--port", "0", *words], capture_output=True, text=True, timeout=60)
+            self.assertEqual(refused.returncode, 2)
+            self.assertIn(said, refused.stderr)
+
     def test_its_decisions_can_be_checked(self):
         with tempfile.TemporaryDirectory() as folder:
             log = pathlib.Path(folder) / "log"

@@ -15,7 +15,7 @@ namespace plimsoll::engine::batch {
 namespace {
 
 // While someone waits for its next token, a prompt gets this part of a step; but all of it where
-// experts are paged, since every chunk reads those that are missing anew.
+// weights are paged or streamed, since every chunk reads those that are missing anew.
 constexpr uint32_t kPromptShare = 4;
 constexpr uint32_t kLeastPromptChunk = 32;
 
@@ -111,7 +111,10 @@ Result<std::unique_ptr<Batcher>> Batcher::Create(EngineState& state, const Batch
   ways_back.reload_bytes_per_second = batcher->store_ == nullptr ? 0 : kReloadBytesPerSecond;
   batcher->tree_ = std::make_unique<prefix::PrefixTree>(
       *state.kv_pool, *state.ledger,
-      prefix::PrefixTreeOptions{.clock = {},
+      prefix::PrefixTreeOptions{.eviction = options.evict_by_recency
+                                                ? prefix::PrefixEviction::kLeastRecent
+                                                : prefix::PrefixEviction::kPrice,
+                                .clock = {},
                                 .ways_back = ways_back,
                                 .log = batcher->prefix_log_.get(),
                                 .store = batcher->store_.get()});
@@ -119,7 +122,10 @@ Result<std::unique_ptr<Batcher>> Batcher::Create(EngineState& state, const Batch
 }
 
 Batcher::Batcher(EngineState& state, const BatchOptions& options)
-    : state_(state), options_(options), sampler_(state.tokenizer->size()) {
+    : state_(state),
+      options_(options),
+      sampler_(state.tokenizer->size()),
+      n_answer_rooms_(state.answer_rooms.size()) {
   options_.max_running = std::min(options.max_running, state.model->max_chunk());
   chunk_.reserve(state.model->max_chunk());
 }
@@ -258,7 +264,7 @@ void Batcher::Plan(Clock::time_point now) {
   uint32_t budget = state_.model->max_chunk();
   PlanAnswers(now, budget);
   const size_t n_answers = plan_.size();
-  if (n_answers > 0 && state_.paging == nullptr) {
+  if (n_answers > 0 && state_.paging == nullptr && state_.streaming == nullptr) {
     budget =
         std::min(budget, std::max(state_.model->max_chunk() / kPromptShare, kLeastPromptChunk));
   }
@@ -392,6 +398,9 @@ void Batcher::LetGoOfMemory(Sequence& sequence) {
 }
 
 SequencePtr Batcher::Remove(Sequence& sequence) {
+  if (sequence.filter_memory.bytes() > 0 && state_.answer_rooms.size() < n_answer_rooms_) {
+    state_.answer_rooms.push_back(std::move(sequence.filter_memory));
+  }
   SequencePtr removed = TakeFrom(running_, sequence);
   return removed != nullptr ? std::move(removed) : TakeFrom(waiting_, sequence);
 }

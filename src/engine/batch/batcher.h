@@ -38,6 +38,7 @@ struct BatchOptions {
   double max_still_seconds = 30;     // that an answer stands still for others (decode_turns.h)
   uint32_t min_decode_groups = 1;    // above 1, for tests: they decode in groups at any cost
   bool prefix_cache = true;          // false: every prompt is computed, whoever computed it before
+  bool evict_by_recency = false;     // prefix::PrefixEviction::kLeastRecent, which has no log
   std::filesystem::path prefix_log;  // where the cache's decisions go; "": nowhere
 };
 
@@ -139,6 +140,8 @@ class Batcher {
   // Whether it will not outgrow the memory with those that run, as far as lengths are guessed.
   [[nodiscard]] bool FitsBesideRunning(Sequence& sequence, uint32_t n_shared);
   [[nodiscard]] bool Admit(Sequence& sequence, Clock::time_point now);
+  // What holds its answer to a form needs memory too; false when there is none.
+  [[nodiscard]] bool ProvideForFilter(Sequence& sequence);
   // Whether a running sequence that is reading will have computed a longer beginning of this one
   // than is there by now. One that is answering may stand still for its reader.
   [[nodiscard]] bool ShouldWaitForPrefix(Sequence& sequence);
@@ -185,7 +188,7 @@ class Batcher {
   void Finish(Sequence& sequence, FinishReason reason);
   void FailSequence(Sequence& sequence, Error error);
   [[nodiscard]] GenerationEnd EndOf(const Sequence& sequence, FinishReason reason) const;
-  // Out of running_ or waiting_.
+  // Out of running_ or waiting_; what its filter had is for others.
   SequencePtr Remove(Sequence& sequence);
   [[nodiscard]] uint32_t n_ctx() const { return state_.summary.n_ctx; }
 
@@ -201,9 +204,10 @@ class Batcher {
   std::vector<SequencePtr> running_;       // in order of first start
   std::deque<SequencePtr> waiting_;        // in order of arrival
   std::unique_ptr<order::OrderPolicy> order_;
-  uint64_t n_turns_ = 0;     // sequences that were started
-  uint64_t n_promised_ = 0;  // blocks of the pool, all of them
-  uint64_t n_reserved_ = 0;  // of these, those that were from the start
+  uint64_t n_turns_ = 0;         // sequences that were started
+  uint64_t n_promised_ = 0;      // blocks of the pool, all of them
+  uint64_t n_reserved_ = 0;      // of these, those that were from the start
+  const size_t n_answer_rooms_;  // for answers that are held to a form, whatever else is there
   std::vector<Piece> plan_;
   std::vector<model::ChunkToken> chunk_;
   std::vector<uint32_t> wanted_;

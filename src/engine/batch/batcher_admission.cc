@@ -161,15 +161,49 @@ bool Batcher::FitsBesideRunning(Sequence& sequence, uint32_t n_shared) {
     growing.push_back({.n_now = n_now + n_begun, .n_more = std::min(n_all - n_done, most - n_now)});
   };
   std::ranges::for_each(running_, [&](const SequencePtr& one) { add(*one, one->n_reused); });
-  add(sequence, n_shared);
+  // Beginnings that nobody who runs has computed are held by them all, and by this one too.
   const kv::BlockPool& pool = *state_.kv_pool;
+  const auto n_held =
+      static_cast<double>((pool.n_blocks() - pool.n_free() - pool.n_idle()) * kv::kBlockTokens);
+  double n_own = 0;
+  for (const order::Growing& one : growing) {
+    n_own += one.n_now;
+  }
+  const double n_of_all = std::max(n_held - n_own, 0.0);
+  add(sequence, n_shared);
   const uint64_t n_more =
       state_.ledger->available_bytes(memory::Account::kKv) / pool.layout().block_bytes();
   const auto room = static_cast<double>((pool.n_blocks() + n_more) * kv::kBlockTokens);
-  return order::PeakOccupancy(growing) <= room;
+  return n_of_all + order::PeakOccupancy(growing) <= room;
+}
+
+// One of the rooms that there always are; when all are taken, what the line has left.
+bool Batcher::ProvideForFilter(Sequence& sequence) {
+  const auto& filter = sequence.request.filter;
+  if (filter == nullptr || sequence.filter_memory.bytes() >= filter->max_bytes()) {
+    return true;
+  }
+  auto& rooms = state_.answer_rooms;
+  if (!rooms.empty() && rooms.back().bytes() >= filter->max_bytes()) {
+    sequence.filter_memory = std::move(rooms.back());
+    rooms.pop_back();
+    return true;
+  }
+  auto reserved = state_.ledger->Reserve(memory::Account::kVocab, filter->max_bytes());
+  if (reserved) {
+    sequence.filter_memory = *std::move(reserved);
+  }
+  return reserved.has_value();
 }
 
 bool Batcher::Admit(Sequence& sequence, Clock::time_point now) {
+  if (!ProvideForFilter(sequence)) {
+    if (running_.empty()) {  // nobody will give any back
+      FailSequence(sequence, {ErrorKind::kDoesNotFit,
+                              "the line has no room to hold this answer to its form"});
+    }
+    return false;
+  }
   auto kv = SharePrefix(sequence);
   uint32_t n_found = kv->n_tokens();
   const size_t n_shared = n_found / kv::kBlockTokens;

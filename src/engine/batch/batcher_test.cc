@@ -414,27 +414,43 @@ TEST(Batcher, TheOrderChangesNoText) {
   }
 }
 
-// With lengths known, nobody is started who would have to give the memory up again.
+// With lengths known, nobody is started who would have to give the memory up again; also where all
+// begin with what one who is gone has computed.
 TEST(Batcher, KnownLengthsAreMadeRoomFor) {
-  const auto n_preempted = [](const std::string& order) {
+  const auto n_preempted = [](const std::string& order, bool is_shared) {
     const auto engine = LoadBundled(256);
     auto batcher = engine->NewBatcher({.n_parallel = 1, .order = order});
     EXPECT_TRUE(batcher);
     const memory::LedgerSnapshot ledger = engine->ledger();
     EXPECT_TRUE(engine->SetLine(ledger.reserved_bytes + ledger.kept_bytes));
-    for (RequestId id = 1; id <= 6; ++id) {
+    const auto add = [&](RequestId id, const std::string& text, uint32_t n_predict) {
       GenerationRequest request;
-      request.prompt = Encode(*engine, Question("Tell me of the sea, " + std::to_string(id)));
+      request.prompt = Encode(*engine, text);
       request.options.ignore_end = true;
-      request.options.n_predict = 100;
-      request.prefix_owner = std::to_string(id);
+      request.options.n_predict = n_predict;
+      request.prefix_owner = is_shared ? "all" : std::to_string(id);
       (*batcher)->Add(id, request, std::make_shared<Heard>(), Clock::now());
+    };
+    std::string beginning;
+    for (int i = 0; is_shared && i < 5; ++i) {
+      beginning += "Rule " + std::to_string(i) + ": be a very patient teacher. ";
+    }
+    if (is_shared) {
+      add(100, beginning, 1);
+      Finish(**batcher);
+    }
+    for (RequestId id = 1; id <= 6; ++id) {
+      add(id, beginning + Question("Tell me of the sea, " + std::to_string(id)),
+          is_shared ? 70 : 100);
     }
     Finish(**batcher);
+    EXPECT_EQ((*batcher)->totals().n_failed, 0U);
     return (*batcher)->totals().n_preempted;
   };
-  EXPECT_GT(n_preempted("fcfs"), 0U);
-  EXPECT_EQ(n_preempted("svf"), 0U);
+  for (const bool is_shared : {false, true}) {
+    EXPECT_GT(n_preempted("fcfs", is_shared), 0U) << is_shared;
+    EXPECT_EQ(n_preempted("svf", is_shared), 0U) << is_shared;
+  }
 }
 
 }  // namespace

@@ -30,7 +30,9 @@ struct Sequence {
   std::unique_ptr<kv::KvSequence> kv;            // null while it waits
   // Its blocks on their way back from a disk; null: none are. It writes to `kv`, and goes first.
   std::unique_ptr<kv::BlockStore::Restore> restore;
-  bool restores_prompt = false;             // at its first start: what comes back was found
+  bool restores_prompt = false;  // at its first start: what comes back was found
+  // Of its request's filter, from its first start on: that goes on when the rest is computed anew.
+  memory::Reservation filter_memory;
   prefix::Hold prefix;                      // what it uses of the prefix tree, or will use
   bool waits_for_prefix = false;            // others will have computed more of it
   uint32_t n_computed = 0;                  // tokens whose keys and values are there

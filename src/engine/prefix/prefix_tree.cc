@@ -265,7 +265,7 @@ uint64_t PrefixTree::BytesOf(const Node& node) const {
 }
 
 double PrefixTree::PriceOf(const Node& node) const {
-  if (options_.order == PrefixTreeOptions::Order::kLeastRecent) {
+  if (options_.eviction == PrefixEviction::kLeastRecent) {
     return static_cast<double>(node.last_use_us);
   }
   const uint64_t bytes = BytesOf(node);

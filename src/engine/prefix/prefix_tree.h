@@ -72,12 +72,14 @@ class Hold {
   uint32_t n_promised_tokens_ = 0;
 };
 
+// Which leaf goes first.
+enum class PrefixEviction : uint8_t {
+  kPrice,        // what it would cost to lose is least (price.h)
+  kLeastRecent,  // it was used longest ago: to compare with
+};
+
 struct PrefixTreeOptions {
-  enum class Order {
-    kPrice,
-    kLeastRecent,  // to compare with
-  };
-  Order order = Order::kPrice;
+  PrefixEviction eviction = PrefixEviction::kPrice;
   DemandClock clock;
   WaysBack ways_back;
   DecisionLog* log = nullptr;       // outlives the tree; for kPrice

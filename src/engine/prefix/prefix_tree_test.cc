@@ -57,7 +57,7 @@ class PrefixTreeTest : public testing::Test {
 
   void MakeTree(PrefixTreeOptions options) {
     log_.text.clear();
-    options.log = options.order == PrefixTreeOptions::Order::kPrice ? &log_ : nullptr;
+    options.log = options.eviction == PrefixEviction::kPrice ? &log_ : nullptr;
     tree_ = std::make_unique<PrefixTree>(pool_, ledger_, options);
   }
 
