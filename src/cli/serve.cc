@@ -96,16 +96,17 @@ void Declare(CommandLine& line, ServeFlags& flags) {
               });
   line.Text("--prefix-log", "FILE", "what leaves the prefix cache, for plimsoll trace check",
             flags.prefix_log);
-  line.Option("--kv-disk", "SIZE",
-              "keep those under policy full on a disk too, also for the next run: 20G (default: none)",
-              [&flags](const std::string& value) -> Result<> {
-                auto size = ParseSize(value);
-                if (!size) {
-                  return Forward(size);
-                }
-                flags.kv_disk = *size;
-                return {};
-              });
+  line.Option(
+      "--kv-disk", "SIZE",
+      "keep those under policy full on a disk too, also for the next run: 20G (default: none)",
+      [&flags](const std::string& value) -> Result<> {
+        auto size = ParseSize(value);
+        if (!size) {
+          return Forward(size);
+        }
+        flags.kv_disk = *size;
+        return {};
+      });
   line.Text("--kv-disk-dir", "FOLDER", "where (default: kv in the cache folder of this user)",
             flags.kv_disk_dir);
   line.Integer("--max-step-seconds", "after which /livez says that it is stuck (default 600)",

@@ -230,8 +230,8 @@ class AttentionScorerTest : public testing::TestWithParam<KvType> {
     return largest;
   }
 
-  // Relative, of a weight. Over quantized keys queries have fifteen bits (docs/numerics.md), by which
-  // a score of this size is off by up to some 2e-4.
+  // Relative, of a weight. Over quantized keys queries have fifteen bits (docs/numerics.md), by
+  // which a score of this size is off by up to some 2e-4.
   static double Tolerance() { return IsQuantized(GetParam()) ? 3e-4 : 1e-4; }
 
   HyperParams hp_;

@@ -6,9 +6,7 @@
 
 namespace plimsoll::kernels::avx2 {
 
-void Attention(const AttentionArgs* heads, size_t n_heads) {
-  AttentionOf<F32x16>(heads, n_heads);
-}
+void Attention(const AttentionArgs* heads, size_t n_heads) { AttentionOf<F32x16>(heads, n_heads); }
 
 void AttentionWeights(const AttentionArgs& args, float* sums) {
   AttentionWeightsOf<F32x16>(args, sums);
