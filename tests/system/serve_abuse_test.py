@@ -249,7 +249,7 @@ class ServeAbuse(LoadTest):
     async def test_clients_that_vanish_at_any_moment(self):
         n_vanishing = 100_000 if NIGHT else 700
         # A line for 8 contexts and not for a ninth: a block that is lost is missed.
-        self.serve("--memory", "30M", "--max-connection-memory", "16M", "-c", "256")
+        self.serve("--memory", "34400K", "--max-connection-memory", "16M", "-c", "256")
         alone = await answers_alone(self.server)
         await self.fill_contexts()
         observer = await Client(self.server).open()
