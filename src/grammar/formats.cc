@@ -89,20 +89,47 @@ constexpr auto kFormats = std::to_array<Format>({
     {"uri", kUri.view()},
     {"uuid", kUuid.view()},
     {"json-pointer", kJsonPointer.view()},
-    // OpenAPI's: notes to people and programs.
-    {"int32", ""},
-    {"int64", ""},
-    {"float", ""},
-    {"double", ""},
-    {"password", ""},
+    {"password", ""},  // OpenAPI's: a note to people and programs
 });
+
+// OpenAPI's.
+struct NumberFormat {
+  std::string_view name;
+  std::string_view most;   // digits; none: a note
+  std::string_view least;  // digits behind a minus
+};
+constexpr auto kNumberFormats = std::to_array<NumberFormat>({
+    {"int32", "2147483647", "2147483648"},
+    {"int64", "9223372036854775807", "9223372036854775808"},
+    {"float", "", ""},
+    {"double", "", ""},
+});
+
+template <class Formats>
+const auto* Named(const Formats& formats, std::string_view name) {
+  const auto* const found = std::find_if(formats.begin(), formats.end(),
+                                         [&](const auto& format) { return format.name == name; });
+  return found == formats.end() ? nullptr : found;
+}
 
 }  // namespace
 
-std::optional<std::string_view> FormatPattern(std::string_view name) {
-  const auto* const found = std::find_if(kFormats.begin(), kFormats.end(),
-                                         [&](const Format& format) { return format.name == name; });
-  return found == kFormats.end() ? std::nullopt : std::optional(found->pattern);
+FormatKind KindOfFormat(std::string_view name) {
+  if (Named(kFormats, name) != nullptr) return FormatKind::kOfTexts;
+  return Named(kNumberFormats, name) != nullptr ? FormatKind::kOfNumbers : FormatKind::kUnknown;
+}
+
+std::string_view FormatPattern(std::string_view name) {
+  const Format* const format = Named(kFormats, name);
+  return format == nullptr ? std::string_view() : format->pattern;
+}
+
+std::optional<NumberRange> FormatIntegers(std::string_view name) {
+  const NumberFormat* const format = Named(kNumberFormats, name);
+  if (format == nullptr || format->most.empty()) return std::nullopt;
+  const Decimal least = {.is_negative = true, .integer = std::string(format->least)};
+  const Decimal most = {.integer = std::string(format->most)};
+  return NumberRange{.lower = NumberBound{least}, .upper = NumberBound{most}};
 }
 
 }  // namespace plimsoll::grammar

@@ -239,6 +239,23 @@ int Compare(const Decimal& a, const Decimal& b) {
   return a.is_negative ? -CompareMagnitudes(a, b) : CompareMagnitudes(a, b);
 }
 
+void NumberRange::RaiseLower(NumberBound to) {
+  const int order = lower ? Compare(to.value, lower->value) : 1;
+  if (order > 0 || (order == 0 && to.is_exclusive)) lower = std::move(to);
+}
+
+void NumberRange::LowerUpper(NumberBound to) {
+  const int order = upper ? Compare(to.value, upper->value) : -1;
+  if (order < 0 || (order == 0 && to.is_exclusive)) upper = std::move(to);
+}
+
+bool NumberRange::Contains(const Decimal& value) const {
+  const int above = lower ? Compare(value, lower->value) : 1;
+  const int below = upper ? Compare(value, upper->value) : -1;
+  return (above > 0 || (above == 0 && !lower->is_exclusive)) &&
+         (below < 0 || (below == 0 && !upper->is_exclusive));
+}
+
 Symbol AddNumberRange(JsonGrammar& json, const NumberRange& range, bool is_integer,
                       uint32_t divisor) {
   GrammarBuilder& builder = json.builder();

@@ -31,6 +31,11 @@ struct NumberBound {
 struct NumberRange {
   std::optional<NumberBound> lower;
   std::optional<NumberBound> upper;
+
+  // To what is in both.
+  void RaiseLower(NumberBound to);
+  void LowerUpper(NumberBound to);
+  [[nodiscard]] bool Contains(const Decimal& value) const;
 };
 
 // The numbers of the range without an exponent: with up to 16 digits, or as many as the bounds

@@ -5,6 +5,7 @@
 #include <optional>
 #include <unordered_map>
 
+#include "grammar/formats.h"
 #include "grammar/schema_exclusion.h"
 #include "grammar/text_set.h"
 
@@ -248,15 +249,40 @@ Result<> SchemaCompiler::AddNumbers(const Constraints& constraints, RuleId rule)
                          kMaxDivisor);
     }
   }
+  const std::optional<NumberRange> format = FormatRange(constraints);
   const bool is_integer =
-      (constraints.WantedTypes() & kTypeFraction) == 0 || !constraints.multiples.empty();
-  if (constraints.range.lower || constraints.range.upper || divisor > 1) {
-    builder_.Add(rule, {AddNumberRange(json_, constraints.range, is_integer,
-                                       static_cast<uint32_t>(divisor))});
+      (constraints.WantedTypes() & kTypeFraction) == 0 || !constraints.multiples.empty() || format;
+  NumberRange range = constraints.range;
+  if (format) {
+    range.RaiseLower(*format->lower);
+    range.LowerUpper(*format->upper);
+  }
+  if (range.lower || range.upper || divisor > 1) {
+    builder_.Add(rule, {AddNumberRange(json_, range, is_integer, static_cast<uint32_t>(divisor))});
   } else {
     builder_.Add(rule, {is_integer ? json_.Integer() : json_.Number()});
   }
   return {};
+}
+
+// The integers of all its formats; nullopt where these are notes.
+std::optional<NumberRange> SchemaCompiler::FormatRange(const Constraints& constraints) const {
+  std::optional<NumberRange> range;
+  for (const NodeId name : constraints.number_formats) {
+    const auto integers = FormatIntegers(tree_[name].text);
+    if (!integers) continue;
+    if (!range) range.emplace();
+    range->RaiseLower(*integers->lower);
+    range->LowerUpper(*integers->upper);
+  }
+  return range;
+}
+
+bool SchemaCompiler::HasFormat(const Constraints& constraints, NodeId number) const {
+  const auto range = FormatRange(constraints);
+  if (!range) return true;
+  const auto value = DecimalOf(tree_[number]);
+  return value && value->fraction.empty() && range->Contains(*value);
 }
 
 Result<> SchemaCompiler::AddValues(const Constraints& constraints, RuleId rule) {
@@ -268,6 +294,8 @@ Result<> SchemaCompiler::AddValues(const Constraints& constraints, RuleId rule) 
       const auto allows = strings_.Allows(constraints, tree_[value].text);
       if (!allows) return tl::unexpected(allows.error());
       is_allowed = *allows;
+    } else if (is_allowed && (type & kTypeNumber) != 0 && !constraints.bounds_numbers()) {
+      is_allowed = HasFormat(constraints, value);
     } else if (is_allowed && (type & constraints.implied_types) != 0) {
       return reader_.Bad(value, "values beside keywords that are about them are not supported");
     }

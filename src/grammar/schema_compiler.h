@@ -58,6 +58,8 @@ class SchemaCompiler {
   [[nodiscard]] Result<> AddTypes(const Constraints& constraints, RuleId rule);
   [[nodiscard]] Result<> AddValues(const Constraints& constraints, RuleId rule);
   [[nodiscard]] Result<> AddNumbers(const Constraints& constraints, RuleId rule);
+  [[nodiscard]] std::optional<NumberRange> FormatRange(const Constraints& constraints) const;
+  [[nodiscard]] bool HasFormat(const Constraints& constraints, NodeId number) const;
   [[nodiscard]] Result<> AddArray(const Constraints& constraints, RuleId rule);
   [[nodiscard]] Result<> AddObject(const Constraints& constraints, RuleId rule);
   [[nodiscard]] Result<Members> MembersOf(const Constraints& constraints);

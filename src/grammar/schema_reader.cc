@@ -7,6 +7,7 @@
 #include <string>
 #include <unordered_set>
 
+#include "grammar/formats.h"
 #include "grammar/json_grammar.h"
 
 namespace plimsoll::grammar {
@@ -92,7 +93,7 @@ constexpr std::array kKeywords = std::to_array<NamedKeyword>({
     {"exclusiveMaximum", Keyword::kExclusiveMaximum, kTypeNumber},
     {"exclusiveMinimum", Keyword::kExclusiveMinimum, kTypeNumber},
     {"externalDocs", Keyword::kNote, 0},
-    {"format", Keyword::kFormat, kTypeString},
+    {"format", Keyword::kFormat, 0},  // of texts or of numbers
     {"if", Keyword::kRefused, 0},
     {"items", Keyword::kDone, kTypeArray},
     {"maxContains", Keyword::kRefused, 0},
@@ -301,8 +302,7 @@ Result<> SchemaReader::ReadKeyword(NodeId keyword, NodeId schema, std::vector<No
       to.patterns.push_back(keyword);
       return Expect(keyword, NodeKind::kString, "a regular expression");
     case Keyword::kFormat:
-      to.formats.push_back(keyword);
-      return Expect(keyword, NodeKind::kString, "a format's name");
+      return ReadFormat(keyword, to);
     case Keyword::kMinItems:
       return ReadCount(keyword, &to.min_items, nullptr);
     case Keyword::kMaxItems:
@@ -397,13 +397,22 @@ Result<> SchemaReader::ReadBound(NodeId keyword, bool is_lower, bool is_exclusiv
   if ((TypeOf(tree_[keyword]) & kTypeNumber) == 0) return Bad(keyword, "a number is wanted here");
   auto value = DecimalOf(tree_[keyword]);
   if (!value) return Bad(keyword, "bounds with more than 32 digits are not supported");
-  std::optional<NumberBound>& bound = is_lower ? to.range.lower : to.range.upper;
-  if (bound) {
-    const int order = Compare(*value, bound->value);
-    const bool is_tighter = is_lower ? order > 0 : order < 0;
-    if (!is_tighter && !(order == 0 && is_exclusive)) return {};
+  NumberBound bound = {*std::move(value), is_exclusive};
+  if (is_lower) {
+    to.range.RaiseLower(std::move(bound));
+  } else {
+    to.range.LowerUpper(std::move(bound));
   }
-  bound = NumberBound{std::move(*value), is_exclusive};
+  return {};
+}
+
+Result<> SchemaReader::ReadFormat(NodeId keyword, Constraints& to) const {
+  auto is_name = Expect(keyword, NodeKind::kString, "a format's name");
+  if (!is_name) return is_name;
+  const FormatKind kind = KindOfFormat(tree_[keyword].text);
+  if (kind == FormatKind::kUnknown) return Bad(keyword, "this format is not supported");
+  to.implied_types |= kind == FormatKind::kOfNumbers ? kTypeNumber : kTypeString;
+  (kind == FormatKind::kOfNumbers ? to.number_formats : to.formats).push_back(keyword);
   return {};
 }
 

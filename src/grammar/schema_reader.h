@@ -60,6 +60,7 @@ struct Constraints {
 
   NumberRange range;
   std::vector<NodeId> multiples;
+  std::vector<NodeId> number_formats;
 
   uint32_t min_length = 0;
   uint32_t max_length = kUnbounded;
@@ -81,6 +82,9 @@ struct Constraints {
   std::vector<SchemaUnion> unions;
   std::vector<NodeId> included;  // the schemas that were read
 
+  [[nodiscard]] bool bounds_numbers() const {
+    return range.lower || range.upper || !multiples.empty();
+  }
   // A schema that leaves out `type` but has keywords about one kind of value means that kind.
   [[nodiscard]] TypeSet WantedTypes() const {
     return types == kTypeAny && implied_types != 0 ? implied_types : types;
@@ -143,6 +147,7 @@ class SchemaReader {
                                     Constraints& to) const;
   [[nodiscard]] Result<> ReadBound(NodeId keyword, bool is_lower, bool is_exclusive,
                                    Constraints& to) const;
+  [[nodiscard]] Result<> ReadFormat(NodeId keyword, Constraints& to) const;
   [[nodiscard]] Result<> ReadCount(NodeId keyword, uint32_t* min, uint32_t* max) const;
   [[nodiscard]] Result<> ReadObjectKeywords(NodeId schema, Constraints& to) const;
   [[nodiscard]] Result<> ReadArrayKeywords(NodeId schema, Constraints& to) const;

@@ -29,10 +29,9 @@ Result<SchemaStrings::Patterns> SchemaStrings::PatternsOf(const Constraints& con
     patterns.emplace_back(std::move(*tree), pattern);
   }
   for (const NodeId format : constraints.formats) {
-    const auto pattern = FormatPattern(tree_[format].text);
-    if (!pattern) return reader_.Bad(format, "this format is not supported");
-    if (pattern->empty()) continue;
-    auto tree = ParseRegex(*pattern, RegexScope::kWhole, limits_);
+    const std::string_view pattern = FormatPattern(tree_[format].text);
+    if (pattern.empty()) continue;
+    auto tree = ParseRegex(pattern, RegexScope::kWhole, limits_);
     if (!tree) return At(format, tree.error());
     patterns.emplace_back(std::move(*tree), format);
   }
