@@ -22,6 +22,7 @@ struct Case {
   std::string name;
   ModelSpec spec;
   size_t n_tokens = 37;
+  kv::Precision kv;
 };
 
 Case PlainCase(std::string_view arch, DType type) {
@@ -95,6 +96,15 @@ std::vector<Case> VariantCases() {
     s.n_layers = 1;
   });
   cases.back().n_tokens = 100;
+  // KV heads of few rows, of which a task takes several, each with an open block of its own.
+  for (const tensor::KvType type :
+       {tensor::KvType::kF16, tensor::KvType::kQ8, tensor::KvType::kQ4}) {
+    add(fmt::format("many_kv_heads_{}", tensor::NameOf(type)), "llama", [](ModelSpec& s) {
+      s.n_heads = 16;
+      s.n_kv_heads = 16;
+    });
+    cases.back().kv.type = type;
+  }
   return cases;
 }
 
@@ -112,7 +122,8 @@ TEST_P(SameBitsRandom, OverKernelsThreadsChunksAndFrames) {
     tokens.push_back(static_cast<TokenId>(i * 7919 % GetParam().spec.vocab_size));
   }
   const std::vector<float> expected =
-      LoadedModel(file, {.kernels = "ref", .n_threads = 1}).AllLogits(tokens, n_tokens);
+      LoadedModel(file, {.kernels = "ref", .n_threads = 1, .kv = GetParam().kv})
+          .AllLogits(tokens, n_tokens);
   ASSERT_EQ(expected.size(), n_tokens * GetParam().spec.vocab_size);
   ASSERT_TRUE(std::ranges::all_of(expected, [](float x) { return std::isfinite(x); }));
 
@@ -126,6 +137,7 @@ TEST_P(SameBitsRandom, OverKernelsThreadsChunksAndFrames) {
     double kept_share = 1;
   } runs[] = {{"avx2", 2, n_tokens},
               {"avx2", 1, 7},
+              {"avx2", 1, 1},
               {"avx512", 3, 1},
               {"avx512", 1, n_tokens},
               {"avx512", 2, 7},
@@ -144,7 +156,8 @@ TEST_P(SameBitsRandom, OverKernelsThreadsChunksAndFrames) {
     LoadedModel loaded(file, {.kernels = run.kernels,
                               .n_threads = run.n_threads,
                               .expert_share = run.expert_share,
-                              .kept_share = run.kept_share});
+                              .kept_share = run.kept_share,
+                              .kv = GetParam().kv});
     const std::vector<float> got = loaded.AllLogits(tokens, run.chunk);
     EXPECT_TRUE(got.size() == expected.size() &&
                 std::memcmp(got.data(), expected.data(), got.size() * sizeof(float)) == 0)

@@ -98,15 +98,19 @@ class AttendStage {
   void RunTask(const AttentionTile& tile, uint32_t first_kv_head, uint32_t first_head,
                size_t thread) const {
     std::array<kernels::AttentionArgs, kMostTogether> heads;
+    std::array<LayerKv::OpenBlock, kMostTogether> open;  // what `heads` point to
     const uint32_t n = std::min(n_together_, p_.n_kv_heads - first_kv_head);
     for (uint32_t i = 0; i < n; ++i) {
-      heads[i] = ArgsOf(tile, first_kv_head + i, first_head, thread);
+      open[i] = kv_.OpenBlockOf(rows_.first + tile.first, first_kv_head + i);
+      heads[i] = ArgsOf(tile, first_kv_head + i, first_head, open[i], thread);
     }
     step_.kernels.attention(heads.data(), n);
   }
 
+  // While `open`, the head's, lives.
   [[nodiscard]] kernels::AttentionArgs ArgsOf(const AttentionTile& tile, uint32_t kv_head,
-                                              uint32_t first_head, size_t thread) const {
+                                              uint32_t first_head, const LayerKv::OpenBlock& open,
+                                              size_t thread) const {
     const kv::KvSequence& sequence = *step_.tokens[rows_.first + tile.first].sequence;
     const kv::BlockLayout& layout = sequence.layout();
     const size_t head = size_t{kv_head} * group_ + first_head;
@@ -126,7 +130,6 @@ class AttendStage {
     args.v_offset = layout.v_offset(layer_idx_, kv_head);
     args.k_stride = layout.k_stride(layer_idx_);
     args.v_stride = layout.v_stride(layer_idx_);
-    const LayerKv::OpenBlock open = kv_.OpenBlockOf(rows_.first + tile.first, kv_head);
     args.f16 = sequence.originals() == nullptr ? open.AsBlocks()
                                                : OriginalBlocksOf(sequence, layer_idx_, kv_head);
     args.visible = step_.scratch.visible.data() + tile.first;
