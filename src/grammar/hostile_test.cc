@@ -5,7 +5,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <malloc.h>
 
+#include "base/resource_test_tools.h"
+#include "base/sanitized.h"
 #include "grammar/automaton.h"
 #include "grammar/gbnf.h"
 #include "grammar/json_schema.h"
@@ -35,18 +38,35 @@ double CpuSeconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
 // How long compiling may take here: sanitizers and a busy machine are slow; but what is quadratic
 // in a hostile text takes far more.
 constexpr double kPatience = 3;
+// A quarter of what a thread has. Sanitizers widen every frame.
+constexpr size_t kStackBytes = kSanitized ? size_t{16} << 20 : size_t{2} << 20;
+constexpr int64_t kMostKiB = 16 << 10;
 
 enum class Outcome : uint8_t { kTaken, kUsage, kTooMuch };
 
 template <class Compile>
-Outcome OutcomeOf(const Compile& compile) {
-  const double start = CpuSeconds();
+Outcome CompiledTo(const Compile& compile) {
   const auto grammar = compile();
-  EXPECT_LT(CpuSeconds() - start, kPatience);
   if (!grammar) {
     return grammar.error().kind == ErrorKind::kUsage ? Outcome::kUsage : Outcome::kTooMuch;
   }
   return Automaton::Compile(*grammar) ? Outcome::kTaken : Outcome::kUsage;
+}
+
+// Within the bounds of time, stack and memory, too.
+template <class Compile>
+Outcome OutcomeOf(const Compile& compile) {
+  malloc_trim(0);  // so that what was freed before is not what is used now
+  const bool peak_is_known = ResetPeak() && !kSanitized;
+  const int64_t before = PeakKiB();
+  const double start = CpuSeconds();
+  auto outcome = Outcome::kTooMuch;
+  OnStackOf(kStackBytes, [&] { outcome = CompiledTo(compile); });
+  EXPECT_LT(CpuSeconds() - start, kPatience);
+  if (peak_is_known) {
+    EXPECT_LE(PeakKiB() - before, kMostKiB);
+  }
+  return outcome;
 }
 
 Outcome Schema(const std::string& text, double max_cpu_seconds = 0.3) {

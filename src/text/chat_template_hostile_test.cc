@@ -1,10 +1,8 @@
 // Templates that want too much: each must end soon, with the limit named, on a small stack.
-#include <functional>
-
 #include <gtest/gtest.h>
-#include <pthread.h>
 #include <time.h>
 
+#include "base/resource_test_tools.h"
 #include "base/sanitized.h"
 #include "text/chat_template.h"
 
@@ -16,20 +14,8 @@ using jinja::Value;
 // Sanitizers widen every frame.
 constexpr size_t kStackBytes = kSanitized ? size_t{8} << 20 : size_t{1} << 20;
 
-void OnSmallStack(const std::function<void()>& body) {
-  pthread_attr_t attributes;
-  ASSERT_EQ(pthread_attr_init(&attributes), 0);
-  ASSERT_EQ(pthread_attr_setstacksize(&attributes, kStackBytes), 0);
-  pthread_t thread{};
-  const auto run = [](void* argument) -> void* {
-    (*static_cast<const std::function<void()>*>(argument))();
-    return nullptr;
-  };
-  ASSERT_EQ(pthread_create(&thread, &attributes, run, const_cast<std::function<void()>*>(&body)),
-            0);
-  ASSERT_EQ(pthread_join(thread, nullptr), 0);
-  pthread_attr_destroy(&attributes);
-}
+// Typically some 50 ms, 200 at most: what a limit of steps does not stop takes far more.
+constexpr double kPatience = 3;
 
 // Of this thread, so that a busy machine does not fail the test.
 double CpuSeconds() {
@@ -53,7 +39,7 @@ Value Context() {
 }
 
 void ExpectStopped(const std::string& source) {
-  OnSmallStack([&] {
+  OnStackOf(kStackBytes, [&] {
     const double started = CpuSeconds();
     auto parsed = ChatTemplate::Parse(source);
     Error error;
@@ -65,7 +51,7 @@ void ExpectStopped(const std::string& source) {
       error = rendered.error();
     }
     const double seconds = CpuSeconds() - started;
-    EXPECT_LE(seconds, kSanitized ? 2.0 : 0.25) << source.substr(0, 200);
+    EXPECT_LE(seconds, kPatience) << source.substr(0, 200);
     EXPECT_NE(error.message.find("limit"), std::string::npos) << source.substr(0, 200) << "\n"
                                                               << error.message;
   });

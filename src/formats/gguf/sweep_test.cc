@@ -9,6 +9,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/resource_test_tools.h"
 #include "base/sanitized.h"
 #include "formats/gguf/limits.h"
 #include "formats/gguf/raw_file.h"
@@ -95,27 +96,6 @@ bool Check(const std::string& bytes) {
   const auto took = std::chrono::steady_clock::now() - begin;
   EXPECT_LT(took, std::chrono::milliseconds(kSanitized ? 1000 : 250));  // typically 20 µs
   return catalogue.has_value();
-}
-
-// Makes the peak of the process's resident memory start again from what is resident now. False
-// where the kernel cannot.
-bool ResetPeak() {
-  std::ofstream file("/proc/self/clear_refs");
-  file << "5" << std::flush;
-  return file.good();
-}
-
-int64_t PeakKiB() {
-  std::ifstream status("/proc/self/status");
-  std::string word;
-  while (status >> word) {
-    if (word == "VmHWM:") {
-      int64_t kib = 0;
-      status >> kib;
-      return kib;
-    }
-  }
-  return 0;
 }
 
 TEST(GgufSweepTest, EveryNumberAtEveryExtreme) {
