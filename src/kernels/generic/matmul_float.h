@@ -19,15 +19,15 @@
 namespace plimsoll::kernels {
 namespace {
 
-constexpr uint32_t kStripes = 16;
-constexpr uint32_t kTileRows = 8;
+constexpr uint32_t kFloatStripes = 16;
+constexpr uint32_t kFloatTileRows = 8;
 constexpr uint32_t kGroupRows = tensor::kRowsPerGroup;
 constexpr uint32_t kPanelLength = tensor::kFloatPanel;  // eight rows are 16 KiB of floats
 constexpr size_t kPanelTokens = 12;                     // from so many on a panel pays
 constexpr size_t kTokenBatch = 96;                      // whose accumulators are 48 KiB a tile
 
-constexpr size_t kPanelFloats = size_t{kTileRows} * kPanelLength;
-constexpr size_t kAccumulatorFloats = kTokenBatch * kTileRows * kStripes;
+constexpr size_t kPanelFloats = size_t{kFloatTileRows} * kPanelLength;
+constexpr size_t kAccumulatorFloats = kTokenBatch * kFloatTileRows * kFloatStripes;
 constexpr size_t kFloatWorkspaceBytes = (kPanelFloats + kAccumulatorFloats) * sizeof(float);
 
 // How elements of each type become floats.
@@ -60,7 +60,7 @@ enum class Ask : uint8_t {
   kLeads,  // prefetcher.h
 };
 
-struct Product {
+struct FloatProduct {
   const std::byte* w;  // of the matrix
   tensor::Layout layout;
   uint64_t row_bytes;
@@ -78,7 +78,7 @@ struct Product {
   }
   // Of the tile that starts at row r.
   [[nodiscard]] size_t tile_rows(uint64_t r) const {
-    return row_end - r < kTileRows ? row_end - r : kTileRows;
+    return row_end - r < kFloatTileRows ? row_end - r : kFloatTileRows;
   }
   [[nodiscard]] float* result(uint64_t r, size_t token) const {
     return y + token * y_stride + (r - row_begin);
@@ -89,18 +89,18 @@ struct Product {
 // last one again.
 class TileRows {
  public:
-  TileRows(const Product& p, uint64_t r, size_t element)
+  TileRows(const FloatProduct& p, uint64_t r, size_t element)
       : native_(p.layout == tensor::Layout::kNative), k_(p.k), element_(element) {
     const uint64_t group = r - r % kGroupRows;
     const uint64_t left = p.rows - group;
     const uint64_t half = r - group;
     group_rows_ = left < kGroupRows ? left : kGroupRows;
-    half_rows_ = group_rows_ - half < kTileRows ? group_rows_ - half : kTileRows;
+    half_rows_ = group_rows_ - half < kFloatTileRows ? group_rows_ - half : kFloatTileRows;
     skipped_ = half;
     first_ = p.w + (native_ ? r : group) * p.row_bytes;
-    row_bytes_ = native_ ? p.row_bytes : kStripes * element;
+    row_bytes_ = native_ ? p.row_bytes : kFloatStripes * element;
     const uint64_t n = p.row_end - r;
-    last_ = static_cast<uint32_t>((n < kTileRows ? n : kTileRows) - 1);
+    last_ = static_cast<uint32_t>((n < kFloatTileRows ? n : kFloatTileRows) - 1);
   }
 
   // The first sixteen elements of row i of the panel that begins at a column; the next sixteen are
@@ -109,13 +109,13 @@ class TileRows {
     return Panel(begin) + (i < last_ ? i : last_) * row_bytes_;
   }
   [[nodiscard]] size_t chunk_bytes() const {
-    return (native_ ? 1 : half_rows_) * kStripes * element_;
+    return (native_ ? 1 : half_rows_) * kFloatStripes * element_;
   }
   // The last k % 16 elements of row i.
   [[nodiscard]] const std::byte* Tail(uint32_t i) const {
     const uint64_t begin = k_ / kPanelLength * kPanelLength;
-    const size_t row_bytes = native_ ? row_bytes_ : k_ % kStripes * element_;
-    return Panel(begin) + (k_ - begin) / kStripes * chunk_bytes() +
+    const size_t row_bytes = native_ ? row_bytes_ : k_ % kFloatStripes * element_;
+    return Panel(begin) + (k_ - begin) / kFloatStripes * chunk_bytes() +
            (i < last_ ? i : last_) * row_bytes;
   }
 
@@ -160,7 +160,7 @@ inline void StreamRows(const TileRows& tile, uint32_t first, uint64_t begin, uin
   for (uint64_t chunk = 0; chunk < n; ++chunk) {
     if constexpr (kAsk == Ask::kLeads) {
       const auto at = reinterpret_cast<uintptr_t>(w[0] + chunk * chunk_bytes);
-      for (size_t i = 0; i < kTileRows * kStripes * Elements::kBytes; i += kLeadStep) {
+      for (size_t i = 0; i < kFloatTileRows * kFloatStripes * Elements::kBytes; i += kLeadStep) {
         AskFor(LeadOf(at + i));
       }
     }
@@ -171,7 +171,7 @@ inline void StreamRows(const TileRows& tile, uint32_t first, uint64_t begin, uin
       }
       const V weight = Elements::Load(at);
       for (size_t t = 0; t < kTokens; ++t) {
-        sums[t][r] = Fma(weight, V::Load(x[t] + chunk * kStripes), sums[t][r]);
+        sums[t][r] = Fma(weight, V::Load(x[t] + chunk * kFloatStripes), sums[t][r]);
       }
     }
   }
@@ -185,13 +185,13 @@ inline void StreamRows(const TileRows& tile, uint32_t first, uint64_t begin, uin
 // kTiles tiles from row r on and kTokens tokens from token t on. Two tiles of rows16 share a panel
 // of activations: a whole row of them would not stay in the first-level cache.
 template <class V, class Elements, size_t kTiles, size_t kTokens, Ask kAsk>
-inline void StreamTiles(const Product& p, uint64_t r, size_t t) {
+inline void StreamTiles(const FloatProduct& p, uint64_t r, size_t t) {
   constexpr size_t kFit = V::kAccumulators / kTokens;
-  constexpr uint32_t kRows = kFit < kTileRows ? kFit : kTileRows;
-  static_assert(kTileRows % kRows == 0);
-  constexpr bool kPasses = kRows < kTileRows;
+  constexpr uint32_t kRows = kFit < kFloatTileRows ? kFit : kFloatTileRows;
+  static_assert(kFloatTileRows % kRows == 0);
+  constexpr bool kPasses = kRows < kFloatTileRows;
   constexpr Ask kAskOfPass = kAsk == Ask::kNothing && kPasses ? Ask::kLines : kAsk;
-  constexpr size_t kAll = kTiles * kTileRows;
+  constexpr size_t kAll = kTiles * kFloatTileRows;
   const float* tokens[kTokens];
   for (size_t i = 0; i < kTokens; ++i) {
     tokens[i] = p.token(t + i);
@@ -201,22 +201,23 @@ inline void StreamTiles(const Product& p, uint64_t r, size_t t) {
     sum = V::Zero();
   }
   const TileRows tiles[2] = {{p, r, Elements::kBytes},
-                             {p, r + (kTiles - 1) * kTileRows, Elements::kBytes}};
-  for (uint64_t begin = 0; begin + kStripes <= p.k; begin += kPanelLength) {
+                             {p, r + (kTiles - 1) * kFloatTileRows, Elements::kBytes}};
+  for (uint64_t begin = 0; begin + kFloatStripes <= p.k; begin += kPanelLength) {
     const uint64_t left = p.k - begin < kPanelLength ? p.k - begin : kPanelLength;
-    const uint64_t n = left / kStripes;
+    const uint64_t n = left / kFloatStripes;
     for (size_t tile = 0; tile < kTiles; ++tile) {
       const bool native = p.layout == tensor::Layout::kNative;
-      const size_t ahead = native ? kTileRows * p.row_bytes : n * tiles[tile].chunk_bytes();
-      for (uint32_t i = 0; i < kTileRows; i += kRows) {
+      const size_t ahead = native ? kFloatTileRows * p.row_bytes : n * tiles[tile].chunk_bytes();
+      for (uint32_t i = 0; i < kFloatTileRows; i += kRows) {
         StreamRows<V, Elements, kRows, kTokens, kAskOfPass>(tiles[tile], i, begin, n, ahead, tokens,
-                                                            kAll, acc + tile * kTileRows + i);
+                                                            kAll, acc + tile * kFloatTileRows + i);
       }
     }
   }
-  if (const uint64_t n = p.k % kStripes; n > 0) {
+  if (const uint64_t n = p.k % kFloatStripes; n > 0) {
     for (uint32_t row = 0; row < kAll; ++row) {
-      const V weight = Elements::LoadPart(tiles[row / kTileRows].Tail(row % kTileRows), n);
+      const V weight =
+          Elements::LoadPart(tiles[row / kFloatTileRows].Tail(row % kFloatTileRows), n);
       for (size_t i = 0; i < kTokens; ++i) {
         V& sum = acc[i * kAll + row];
         sum = FmaPart(weight, V::LoadPart(tokens[i] + p.k - n, n), sum, n);
@@ -225,14 +226,14 @@ inline void StreamTiles(const Product& p, uint64_t r, size_t t) {
   }
   for (size_t i = 0; i < kTokens; ++i) {
     for (size_t tile = 0; tile < kTiles; ++tile) {
-      const uint64_t at = r + tile * kTileRows;
-      StoreTreeSums8(acc + i * kAll + tile * kTileRows, p.result(at, t + i), p.tile_rows(at));
+      const uint64_t at = r + tile * kFloatTileRows;
+      StoreTreeSums8(acc + i * kAll + tile * kFloatTileRows, p.result(at, t + i), p.tile_rows(at));
     }
   }
 }
 
 template <class V, class Elements, size_t kTiles, Ask kAsk>
-inline void FewTokens(const Product& p, uint64_t r) {
+inline void FewTokens(const FloatProduct& p, uint64_t r) {
   constexpr size_t kTokens = V::kAccumulators >= 24 ? 3 : 2;
   size_t t = 0;
   for (; t + kTokens <= p.x->n_rows; t += kTokens) {
@@ -244,9 +245,9 @@ inline void FewTokens(const Product& p, uint64_t r) {
 }
 
 template <class V, class Elements, Ask kAsk>
-inline void FewTokensOfRows16(const Product& p) {
+inline void FewTokensOfRows16(const FloatProduct& p) {
   for (uint64_t r = p.row_begin; r < p.row_end; r += kGroupRows) {
-    if (p.row_end - r > kTileRows) {
+    if (p.row_end - r > kFloatTileRows) {
       FewTokens<V, Elements, 2, kAsk>(p, r);
     } else {
       FewTokens<V, Elements, 1, kAsk>(p, r);
@@ -255,12 +256,12 @@ inline void FewTokensOfRows16(const Product& p) {
 }
 
 template <class V, class Elements>
-inline void FewTokens(const Product& p) {
+inline void FewTokens(const FloatProduct& p) {
   if (p.layout == tensor::Layout::kRows16) {
     return CpuLosesStreamsAtPages() ? FewTokensOfRows16<V, Elements, Ask::kLeads>(p)
                                     : FewTokensOfRows16<V, Elements, Ask::kNothing>(p);
   }
-  for (uint64_t r = p.row_begin; r < p.row_end; r += kTileRows) {
+  for (uint64_t r = p.row_begin; r < p.row_end; r += kFloatTileRows) {
     FewTokens<V, Elements, 1, Ask::kLines>(p, r);
   }
 }
@@ -272,20 +273,20 @@ inline void AddTile(const float* panel, const float* const* x, uint32_t n, float
   Register sums[kTokens][kRows];
   for (uint32_t t = 0; t < kTokens; ++t) {
     for (uint32_t r = 0; r < kRows; ++r) {
-      sums[t][r] = Register::Load(acc + (t * kTileRows + r) * kStripes);
+      sums[t][r] = Register::Load(acc + (t * kFloatTileRows + r) * kFloatStripes);
     }
   }
   const float* tokens[kTokens];
   for (uint32_t t = 0; t < kTokens; ++t) {
     tokens[t] = x[t];
   }
-  for (uint32_t i = 0; i < n * kStripes; i += kStripes) {
+  for (uint32_t i = 0; i < n * kFloatStripes; i += kFloatStripes) {
     Register activations[kTokens];
     for (uint32_t t = 0; t < kTokens; ++t) {
       activations[t] = Register::Load(tokens[t] + i);
     }
     for (uint32_t r = 0; r < kRows; ++r) {
-      Register weight = Register::Load(panel + (i * kTileRows) + r * kStripes);
+      Register weight = Register::Load(panel + (i * kFloatTileRows) + r * kFloatStripes);
       KeepInRegister(weight);
       for (uint32_t t = 0; t < kTokens; ++t) {
         sums[t][r] = Fma(weight, activations[t], sums[t][r]);
@@ -294,7 +295,7 @@ inline void AddTile(const float* panel, const float* const* x, uint32_t n, float
   }
   for (uint32_t t = 0; t < kTokens; ++t) {
     for (uint32_t r = 0; r < kRows; ++r) {
-      sums[t][r].Store(acc + (t * kTileRows + r) * kStripes);
+      sums[t][r].Store(acc + (t * kFloatTileRows + r) * kFloatStripes);
     }
   }
 }
@@ -304,15 +305,15 @@ template <class V, uint32_t kTokens>
 inline void AddTiles(const float* panel, const float* const* x, uint32_t n, float* acc) {
   using Register = typename V::Register;
   constexpr uint32_t kLanes = V::kRegisterLanes;
-  constexpr uint32_t kRows = kLanes == kStripes ? kTileRows : kTileRows / 2;
-  for (uint32_t lane = 0; lane < kStripes; lane += kLanes) {
+  constexpr uint32_t kRows = kLanes == kFloatStripes ? kFloatTileRows : kFloatTileRows / 2;
+  for (uint32_t lane = 0; lane < kFloatStripes; lane += kLanes) {
     const float* at[kTokens];
     for (uint32_t t = 0; t < kTokens; ++t) {
       at[t] = x[t] + lane;
     }
-    for (uint32_t r = 0; r < kTileRows; r += kRows) {
-      AddTile<Register, kRows, kTokens>(panel + r * kStripes + lane, at, n,
-                                        acc + r * kStripes + lane);
+    for (uint32_t r = 0; r < kFloatTileRows; r += kRows) {
+      AddTile<Register, kRows, kTokens>(panel + r * kFloatStripes + lane, at, n,
+                                        acc + r * kFloatStripes + lane);
     }
   }
 }
@@ -337,7 +338,7 @@ struct NextPanel {
 
 // Adds panel columns [0, n * 16), which are columns [k_begin, ...) of the matrix, for every token.
 template <class V>
-inline void AddPanel(const Product& p, const float* panel, uint64_t k_begin, uint32_t n,
+inline void AddPanel(const FloatProduct& p, const float* panel, uint64_t k_begin, uint32_t n,
                      size_t token_begin, size_t n_tokens, const NextPanel& next, float* acc) {
   constexpr size_t kTokens = 3;
   for (size_t t = 0; t < n_tokens; t += kTokens) {
@@ -347,7 +348,7 @@ inline void AddPanel(const Product& p, const float* panel, uint64_t k_begin, uin
     for (size_t i = 0; i < left; ++i) {
       x[i] = p.token(token_begin + t + i) + k_begin;
     }
-    float* at = acc + t * kTileRows * kStripes;
+    float* at = acc + t * kFloatTileRows * kFloatStripes;
     if (left == 3) {
       AddTiles<V, 3>(panel, x, n, at);
     } else if (left == 2) {
@@ -360,17 +361,17 @@ inline void AddPanel(const Product& p, const float* panel, uint64_t k_begin, uin
 
 // The last k % 16 elements: only the stripes that they belong to.
 template <class V, class Elements>
-inline void AddTail(const Product& p, const TileRows& tile, size_t token_begin, size_t n_tokens,
-                    float* acc) {
-  const uint64_t begin = p.k / kStripes * kStripes;
+inline void AddTail(const FloatProduct& p, const TileRows& tile, size_t token_begin,
+                    size_t n_tokens, float* acc) {
+  const uint64_t begin = p.k / kFloatStripes * kFloatStripes;
   const uint64_t n = p.k - begin;
   if (n == 0) {
     return;
   }
-  for (uint32_t r = 0; r < kTileRows; ++r) {
+  for (uint32_t r = 0; r < kFloatTileRows; ++r) {
     const V weight = Elements::LoadPart(tile.Tail(r), n);
     for (size_t t = 0; t < n_tokens; ++t) {
-      float* at = acc + (t * kTileRows + r) * kStripes;
+      float* at = acc + (t * kFloatTileRows + r) * kFloatStripes;
       const V activation = V::LoadPart(p.token(token_begin + t) + begin, n);
       FmaPart(weight, activation, V::Load(at), n).Store(at);
     }
@@ -378,41 +379,41 @@ inline void AddTail(const Product& p, const TileRows& tile, size_t token_begin, 
 }
 
 // What follows the panel of rows [r, r + 8) that begins at column `begin`, in the order of reading.
-inline NextPanel PanelAfter(const Product& p, uint64_t r, uint64_t begin, size_t element) {
+inline NextPanel PanelAfter(const FloatProduct& p, uint64_t r, uint64_t begin, size_t element) {
   begin += kPanelLength;
   if (begin >= p.k) {
     begin = 0;
-    r += kTileRows;
+    r += kFloatTileRows;
   }
-  if (r + kTileRows > p.row_end) {
+  if (r + kFloatTileRows > p.row_end) {
     return {nullptr, 0, 1, 0};
   }
   const uint64_t length = p.k - begin < kPanelLength ? p.k - begin : kPanelLength;
   const TileRows tile(p, r, element);
   if (p.layout == tensor::Layout::kNative) {
     const size_t lines = (length * element + 63) / 64;
-    return {tile.Chunks(0, begin), p.row_bytes, lines, lines * kTileRows};
+    return {tile.Chunks(0, begin), p.row_bytes, lines, lines * kFloatTileRows};
   }
-  const size_t lines = length / kStripes * tile.chunk_bytes() / 64;
+  const size_t lines = length / kFloatStripes * tile.chunk_bytes() / 64;
   return {tile.Chunks(0, begin), 0, lines + 1, lines};
 }
 
 // Eight rows from row r on with up to kTokenBatch tokens.
 template <class V, class Elements>
-inline void TileTimesTokens(const Product& p, uint64_t r, size_t token_begin, size_t n_tokens,
+inline void TileTimesTokens(const FloatProduct& p, uint64_t r, size_t token_begin, size_t n_tokens,
                             float* workspace) {
   float* panel = workspace;
   float* acc = workspace + kPanelFloats;
-  __builtin_memset(acc, 0, n_tokens * kTileRows * kStripes * sizeof(float));
+  __builtin_memset(acc, 0, n_tokens * kFloatTileRows * kFloatStripes * sizeof(float));
   const TileRows tile(p, r, Elements::kBytes);
-  for (uint64_t begin = 0; begin + kStripes <= p.k; begin += kPanelLength) {
-    const uint64_t left = (p.k - begin) / kStripes;
-    const auto n =
-        static_cast<uint32_t>(left < kPanelLength / kStripes ? left : kPanelLength / kStripes);
-    for (uint32_t i = 0; i < kTileRows; ++i) {
+  for (uint64_t begin = 0; begin + kFloatStripes <= p.k; begin += kPanelLength) {
+    const uint64_t left = (p.k - begin) / kFloatStripes;
+    const auto n = static_cast<uint32_t>(
+        left < kPanelLength / kFloatStripes ? left : kPanelLength / kFloatStripes);
+    for (uint32_t i = 0; i < kFloatTileRows; ++i) {
       const std::byte* chunk = tile.Chunks(i, begin);
       for (uint32_t j = 0; j < n; ++j, chunk += tile.chunk_bytes()) {
-        Elements::Load(chunk).Store(panel + (j * kTileRows + i) * kStripes);
+        Elements::Load(chunk).Store(panel + (j * kFloatTileRows + i) * kFloatStripes);
       }
     }
     AddPanel<V>(p, panel, begin, n, token_begin, n_tokens,
@@ -420,26 +421,26 @@ inline void TileTimesTokens(const Product& p, uint64_t r, size_t token_begin, si
   }
   AddTail<V, Elements>(p, tile, token_begin, n_tokens, acc);
   for (size_t t = 0; t < n_tokens; ++t) {
-    V sums[kTileRows];
-    for (uint32_t i = 0; i < kTileRows; ++i) {
-      sums[i] = V::Load(acc + (t * kTileRows + i) * kStripes);
+    V sums[kFloatTileRows];
+    for (uint32_t i = 0; i < kFloatTileRows; ++i) {
+      sums[i] = V::Load(acc + (t * kFloatTileRows + i) * kFloatStripes);
     }
     StoreTreeSums8(sums, p.result(r, token_begin + t), p.tile_rows(r));
   }
 }
 
 template <class V, class Elements>
-inline void ManyTokens(const Product& p, float* workspace) {
+inline void ManyTokens(const FloatProduct& p, float* workspace) {
   for (size_t t = 0; t < p.x->n_rows; t += kTokenBatch) {
     const size_t left = p.x->n_rows - t;
-    for (uint64_t r = p.row_begin; r < p.row_end; r += kTileRows) {
+    for (uint64_t r = p.row_begin; r < p.row_end; r += kFloatTileRows) {
       TileTimesTokens<V, Elements>(p, r, t, left < kTokenBatch ? left : kTokenBatch, workspace);
     }
   }
 }
 
 template <class V, class Elements>
-inline void MatMulOf(const Product& p, std::byte* workspace) {
+inline void MatMulOf(const FloatProduct& p, std::byte* workspace) {
   if (p.x->n_rows >= kPanelTokens) {
     ManyTokens<V, Elements>(p, reinterpret_cast<float*>(workspace));
   } else {
@@ -451,8 +452,8 @@ template <class V>
 void MatMulFloatOf(const tensor::Matrix& w, uint64_t row_begin, uint64_t row_end,
                    const Activations& x, float* y, size_t y_stride, std::byte* workspace) {
   const size_t element = w.dtype == tensor::DType::kF32 ? 4 : 2;
-  const Product p{w.data, w.layout, w.k * element, w.k, w.rows, row_begin, row_end,
-                  &x,     y,        y_stride};
+  const FloatProduct p{w.data, w.layout, w.k * element, w.k, w.rows, row_begin, row_end,
+                       &x,     y,        y_stride};
   if (w.dtype == tensor::DType::kF32) {
     MatMulOf<V, ElementsF32<V>>(p, workspace);
   } else if (w.dtype == tensor::DType::kF16) {

@@ -12,7 +12,7 @@
 #include "model/key_reader.h"
 
 namespace plimsoll::model {
-namespace {
+namespace deepseek2 {
 
 LatentParams ReadLatent(KeyReader& reader, const HyperParams& hp) {
   LatentParams latent;
@@ -141,8 +141,9 @@ void RunLayer(LayerPieces& pieces, const LayerWeights& weights) {
   pieces.FeedForward(weights.feed_forward);
 }
 
-}  // namespace
+}  // namespace deepseek2
 
-const Architecture kDeepseek2 = {"deepseek2", Adjust, DeclareLayer, RunLayer};
+const Architecture kDeepseek2 = {"deepseek2", deepseek2::Adjust, deepseek2::DeclareLayer,
+                                 deepseek2::RunLayer};
 
 }  // namespace plimsoll::model

@@ -6,7 +6,7 @@
 #include "model/arch/shared.h"
 
 namespace plimsoll::model {
-namespace {
+namespace gpt_oss {
 
 constexpr float kAlpha = 1.702F;
 constexpr float kLimit = 7.0F;
@@ -46,8 +46,8 @@ void DeclareLayer(const HyperParams& hp, uint32_t layer_idx, Declarations& decla
   declarations.AddVectors(bias("ffn_down_exps"), hp.hidden_dim, p.n_experts, ff.down_bias);
 }
 
-}  // namespace
+}  // namespace gpt_oss
 
-const Architecture kGptOss = {"gpt-oss", Adjust, DeclareLayer, RunPreNormLayer};
+const Architecture kGptOss = {"gpt-oss", gpt_oss::Adjust, gpt_oss::DeclareLayer, RunPreNormLayer};
 
 }  // namespace plimsoll::model

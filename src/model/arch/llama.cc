@@ -3,7 +3,7 @@
 #include "model/arch/shared.h"
 
 namespace plimsoll::model {
-namespace {
+namespace llama {
 
 Result<> Adjust(const formats::Metadata& /*metadata*/, HyperParams& hp) {
   // Mixtral: softmax over the chosen experts alone is the same as over all, renormalised.
@@ -17,8 +17,8 @@ void DeclareLayer(const HyperParams& hp, uint32_t layer_idx, Declarations& decla
   DeclareFeedForward(hp, layer_idx, declarations, weights.feed_forward);
 }
 
-}  // namespace
+}  // namespace llama
 
-const Architecture kLlama = {"llama", Adjust, DeclareLayer, RunPreNormLayer};
+const Architecture kLlama = {"llama", llama::Adjust, llama::DeclareLayer, RunPreNormLayer};
 
 }  // namespace plimsoll::model

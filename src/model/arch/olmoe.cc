@@ -3,7 +3,7 @@
 #include "model/arch/shared.h"
 
 namespace plimsoll::model {
-namespace {
+namespace olmoe {
 
 Result<> Adjust(const formats::Metadata& /*metadata*/, HyperParams& hp) {
   hp.rope.neox = true;
@@ -17,8 +17,8 @@ void DeclareLayer(const HyperParams& hp, uint32_t layer_idx, Declarations& decla
   DeclareFeedForward(hp, layer_idx, declarations, weights.feed_forward);
 }
 
-}  // namespace
+}  // namespace olmoe
 
-const Architecture kOlmoe = {"olmoe", Adjust, DeclareLayer, RunPreNormLayer};
+const Architecture kOlmoe = {"olmoe", olmoe::Adjust, olmoe::DeclareLayer, RunPreNormLayer};
 
 }  // namespace plimsoll::model

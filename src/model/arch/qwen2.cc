@@ -2,7 +2,7 @@
 #include "model/arch/shared.h"
 
 namespace plimsoll::model {
-namespace {
+namespace qwen2 {
 
 Result<> Adjust(const formats::Metadata& /*metadata*/, HyperParams& hp) {
   hp.rope.neox = true;
@@ -15,8 +15,8 @@ void DeclareLayer(const HyperParams& hp, uint32_t layer_idx, Declarations& decla
   DeclareFeedForward(hp, layer_idx, declarations, weights.feed_forward);
 }
 
-}  // namespace
+}  // namespace qwen2
 
-const Architecture kQwen2 = {"qwen2", Adjust, DeclareLayer, RunPreNormLayer};
+const Architecture kQwen2 = {"qwen2", qwen2::Adjust, qwen2::DeclareLayer, RunPreNormLayer};
 
 }  // namespace plimsoll::model

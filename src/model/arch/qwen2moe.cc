@@ -3,7 +3,7 @@
 #include "model/arch/shared.h"
 
 namespace plimsoll::model {
-namespace {
+namespace qwen2moe {
 
 Result<> Adjust(const formats::Metadata& /*metadata*/, HyperParams& hp) {
   hp.rope.neox = true;
@@ -27,8 +27,9 @@ void DeclareLayer(const HyperParams& hp, uint32_t layer_idx, Declarations& decla
   declarations.KeepLastResident();
 }
 
-}  // namespace
+}  // namespace qwen2moe
 
-const Architecture kQwen2Moe = {"qwen2moe", Adjust, DeclareLayer, RunPreNormLayer};
+const Architecture kQwen2Moe = {"qwen2moe", qwen2moe::Adjust, qwen2moe::DeclareLayer,
+                                RunPreNormLayer};
 
 }  // namespace plimsoll::model

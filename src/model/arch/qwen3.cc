@@ -2,7 +2,7 @@
 #include "model/arch/shared.h"
 
 namespace plimsoll::model {
-namespace {
+namespace qwen3 {
 
 Result<> Adjust(const formats::Metadata& /*metadata*/, HyperParams& hp) {
   hp.rope.neox = true;
@@ -16,8 +16,8 @@ void DeclareLayer(const HyperParams& hp, uint32_t layer_idx, Declarations& decla
   DeclareFeedForward(hp, layer_idx, declarations, weights.feed_forward);
 }
 
-}  // namespace
+}  // namespace qwen3
 
-const Architecture kQwen3 = {"qwen3", Adjust, DeclareLayer, RunPreNormLayer};
+const Architecture kQwen3 = {"qwen3", qwen3::Adjust, qwen3::DeclareLayer, RunPreNormLayer};
 
 }  // namespace plimsoll::model

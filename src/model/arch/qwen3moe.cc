@@ -2,7 +2,7 @@
 #include "model/arch/shared.h"
 
 namespace plimsoll::model {
-namespace {
+namespace qwen3moe {
 
 Result<> Adjust(const formats::Metadata& metadata, HyperParams& hp) {
   hp.rope.neox = true;
@@ -21,8 +21,9 @@ void DeclareLayer(const HyperParams& hp, uint32_t layer_idx, Declarations& decla
   DeclareFeedForward(hp, layer_idx, declarations, weights.feed_forward);
 }
 
-}  // namespace
+}  // namespace qwen3moe
 
-const Architecture kQwen3Moe = {"qwen3moe", Adjust, DeclareLayer, RunPreNormLayer};
+const Architecture kQwen3Moe = {"qwen3moe", qwen3moe::Adjust, qwen3moe::DeclareLayer,
+                                RunPreNormLayer};
 
 }  // namespace plimsoll::model
