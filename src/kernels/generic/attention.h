@@ -259,6 +259,7 @@ inline void ScoreActive(const AttentionArgs& args, const Slots& keys, Batch& bat
 template <class V, bool kIsQ4>
 inline void ScoreActive(const AttentionArgs& /*args*/, const PanelKeys<V, kIsQ4>& keys,
                         Batch& batch, size_t n, Ahead ahead) {
+  static_assert(PanelKeys<V, kIsQ4>::kTileRows <= kTileRows);  // that the workspace has room for
   ForTiles<PanelKeys<V, kIsQ4>::kTileRows>(n, [&]<size_t kRows>(size_t r) {
     const float* q[kRows];
     for (size_t i = 0; i < kRows; ++i) {
