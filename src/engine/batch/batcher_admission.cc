@@ -190,10 +190,11 @@ bool Batcher::ProvideForFilter(Sequence& sequence) {
     return true;
   }
   auto reserved = state_.ledger->Reserve(memory::Account::kVocab, filter->max_bytes());
-  if (reserved) {
-    sequence.filter_memory = *std::move(reserved);
+  if (!reserved) {
+    return false;
   }
-  return reserved.has_value();
+  sequence.filter_memory = *std::move(reserved);
+  return true;
 }
 
 bool Batcher::Admit(Sequence& sequence, Clock::time_point now) {
