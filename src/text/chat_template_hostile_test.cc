@@ -99,8 +99,12 @@ TEST(ChatTemplateHostile, LoopsAreStopped) {
            "%}",
            "{% for i in range(9999) %}{% for j in range(9999) %}{% continue %}{% endfor %}"
            "{% endfor %}",
-           "{% macro m() %}{% continue %}{% endmacro %}{% for i in range(9999) %}"
-           "{% for j in range(9999) %}{{ m() }}{% endfor %}{% endfor %}",
+           "{% macro m() %}{% for k in 'a' %}{% continue %}{% endfor %}{% endmacro %}"
+           "{% for i in range(9999) %}{% for j in range(9999) %}{{ m() }}{% endfor %}{% endfor %}",
+           "{% set t = s.replace('', '0123456789') %}{% for i in range(9999) %}"
+           "{% for j in range(9999) %}{% for c in t %}{% endfor %}{% endfor %}{% endfor %}",
+           "{% for i in range(9999) %}{% for j in range(9999) %}{% set x = s.strip('gh') %}"
+           "{% endfor %}{% endfor %}",
            "{% for i in range(100000) %}{% for j in messages %}{{ j.content|length }}{% endfor %}"
            "{% endfor %}",
            "{% for i in range(100000) %}{% if (messages|tojson)|length > 1 %}{% endif %}{% endfor "

@@ -91,10 +91,6 @@ class Buffer {
     budget_.CheckString(count);
     Append(std::string(count, c));
   }
-  void Truncate(size_t size) {
-    budget_.meter().live_bytes -= text_.size() - size;
-    text_.resize(size);
-  }
   [[nodiscard]] size_t size() const { return text_.size(); }
   [[nodiscard]] std::string Take() {
     Release();

@@ -84,10 +84,7 @@ std::string Interpreter::Run(const Value& context) {
 }
 
 void Interpreter::RunProgram(Buffer& out) {
-  try {
-    if (ExecBlock(program_.body, root_, out) == Flow::kNext) return;
-  } catch (const LoopJump&) {
-  }
+  if (ExecBlock(program_.body, root_, out) == Flow::kNext) return;
   StopRender("break or continue outside of a loop");
 }
 

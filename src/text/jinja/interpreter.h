@@ -65,11 +65,6 @@ class Callable {
 // How a block ended.
 enum class Flow { kNext, kBreak, kContinue };
 
-// A break or continue in a macro's body, which ends a loop around the call.
-struct LoopJump {
-  Flow flow;
-};
-
 class Interpreter {
  public:
   // `now` is local time for strftime_now; none takes the clock's.
@@ -102,7 +97,6 @@ class Interpreter {
   Flow ExecBlock(const std::vector<NodePtr>& block, const ScopePtr& scope, Buffer& out);
   Flow Exec(const Node& node, const ScopePtr& scope, Buffer& out);
   Flow ExecFor(const Node& node, const ScopePtr& scope, Buffer& out);
-  Flow ExecBody(const Node& node, const ScopePtr& scope, Buffer& out);
   Flow ExecSet(const Node& node, const ScopePtr& scope);
   Flow ExecFilterBlock(const Node& node, const ScopePtr& scope, Buffer& out);
   void ExecCallBlock(const Node& node, const ScopePtr& scope, Buffer& out);

@@ -197,6 +197,29 @@ Value CountOf(const Value& self, const CallArguments& arguments, Budget& /*budge
   return count;
 }
 
+// Without the characters that the argument holds, at one end or both; without white space when
+// there is none. (The package ignores the argument.)
+std::string Stripped(std::string_view text, const CallArguments& arguments, bool at_start,
+                     bool at_end, Budget& budget) {
+  const Value* given = Separator(arguments);
+  if (given == nullptr) {
+    if (at_start) text = TrimStart(text);
+    return std::string(at_end ? TrimEnd(text) : text);
+  }
+  const std::vector<std::string_view> set = Chars(given->string());
+  const std::vector<std::string_view> chars = Chars(text);
+  budget.CheckList(set.size() + chars.size());
+  const auto goes = [&](std::string_view c) {
+    budget.Work(given->string().size());
+    return std::ranges::find(set, c) != set.end();
+  };
+  size_t from = 0;
+  size_t to = chars.size();
+  while (at_start && from < to && goes(chars[from])) ++from;
+  while (at_end && from < to && goes(chars[to - 1])) --to;
+  return from == to ? "" : std::string(Spanning(chars[from], chars[to - 1]));
+}
+
 bool AllDigits(const std::string& text) {
   return !text.empty() && std::ranges::all_of(text, IsDigit);
 }
@@ -212,13 +235,12 @@ const MethodTable& StringMethods() {
        [](const Value& s, const Arguments&, Budget& b) { return b.String(ToTitle(s.string())); }},
       {"capitalize", [](const Value& s, const Arguments&,
                         Budget& b) { return b.String(Capitalize(s.string())); }},
-      // As in the reference, strip takes white space whatever its argument.
-      {"strip", [](const Value& s, const Arguments&,
-                   Budget& b) { return b.String(std::string(Trim(s.string()))); }},
-      {"lstrip", [](const Value& s, const Arguments&,
-                    Budget& b) { return b.String(std::string(TrimStart(s.string()))); }},
-      {"rstrip", [](const Value& s, const Arguments&,
-                    Budget& b) { return b.String(std::string(TrimEnd(s.string()))); }},
+      {"strip", [](const Value& s, const Arguments& a,
+                   Budget& b) { return b.String(Stripped(s.string(), a, true, true, b)); }},
+      {"lstrip", [](const Value& s, const Arguments& a,
+                    Budget& b) { return b.String(Stripped(s.string(), a, true, false, b)); }},
+      {"rstrip", [](const Value& s, const Arguments& a,
+                    Budget& b) { return b.String(Stripped(s.string(), a, false, true, b)); }},
       {"startswith",
        [](const Value& s, const Arguments& a, Budget&) {
          return AnyAffix(a, [&](const std::string& x) { return s.string().starts_with(x); });

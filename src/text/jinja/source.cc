@@ -40,7 +40,7 @@ std::optional<GenerationTag> MatchGenerationTag(std::string_view text, size_t at
 }
 
 bool EndsLine(std::string_view text, size_t at) {
-  return at == 0 || text[at - 1] == '\n' || text[at - 1] == '\r' ||
+  return at == 0 || text[at - 1] == '\n' ||
          (at >= 3 &&
           (text.substr(at - 3, 3) == "\xE2\x80\xA8" || text.substr(at - 3, 3) == "\xE2\x80\xA9"));
 }
@@ -53,9 +53,9 @@ Source::Source(std::string_view original)
   for (uint32_t i = 0; i < original_size_; ++i) {
     if (original[i] == '\n') line_starts_.push_back(i + 1);
   }
-  if (text_.ends_with('\n')) text_.pop_back();
   origin_.resize(text_.size());
   std::iota(origin_.begin(), origin_.end(), 0U);
+  UnifyNewlines();
   StripLines();
   TrimNewlines();
   DropGenerationTags();
@@ -72,6 +72,24 @@ void Source::EndPass() {
   origin_.swap(kept_origin_);
   kept_.clear();
   kept_origin_.clear();
+}
+
+// Whatever ends a line, \n stands for it, and one at the end of the source goes: so in Jinja, while
+// the package keeps each \r.
+void Source::UnifyNewlines() {
+  size_t from = 0;
+  for (size_t at = text_.find('\r'); at != std::string::npos; at = text_.find('\r', at + 1)) {
+    Keep(from, at);
+    from = at + 1;
+    if (text_.substr(from, 1) == "\n") continue;
+    kept_ += '\n';
+    kept_origin_.push_back(origin_[at]);
+  }
+  Keep(from, text_.size());
+  EndPass();
+  if (!text_.ends_with('\n')) return;
+  text_.pop_back();
+  origin_.pop_back();
 }
 
 // lstrip_blocks: blanks between the start of a line and a block or comment go. (As in the

@@ -21,6 +21,7 @@ class Source {
   [[noreturn]] void Reject(size_t at, std::string_view what) const;
 
  private:
+  void UnifyNewlines();
   void StripLines();
   void TrimNewlines();
   void DropGenerationTags();

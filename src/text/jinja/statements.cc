@@ -5,6 +5,7 @@
 #include "text/jinja/library.h"
 #include "text/jinja/operators.h"
 #include "text/jinja/printing.h"
+#include "text/jinja/unicode.h"
 
 namespace plimsoll::text::jinja {
 
@@ -102,7 +103,12 @@ std::vector<Value> Interpreter::LoopItems(const Node& node, const ScopePtr& scop
   } else if (iterable.is(Kind::kDict)) {
     budget_.CheckList(iterable.dict().size());
     for (const auto& [key, value] : iterable.dict().members()) items.emplace_back(key);
-  } else {
+  } else if (iterable.is(Kind::kString)) {
+    budget_.CheckList(iterable.string().size());
+    for (const std::string_view c : Chars(iterable.string())) {
+      items.push_back(budget_.String(std::string(c)));
+    }
+  } else if (!iterable.is(Kind::kUndefined)) {
     StopRender("for: {} cannot be iterated", KindName(iterable));
   }
   for (const Value& item : items) CheckTarget(*node.a, item);
@@ -118,7 +124,7 @@ std::vector<Value> Interpreter::LoopItems(const Node& node, const ScopePtr& scop
 
 void Interpreter::CheckTarget(const Node& target, const Value& item) {
   if (target.kind == NodeKind::kName) return;
-  if (!item.is(Kind::kList) || item.is_tuple()) {
+  if (!item.is(Kind::kList)) {
     StopRender("for: {} cannot be unpacked", KindName(item));
   }
   if (item.list().size() != target.items.size()) {
@@ -149,20 +155,7 @@ Value Interpreter::LoopVariable(const std::vector<Value>& items, size_t index) {
   });
 }
 
-Flow Interpreter::ExecBody(const Node& node, const ScopePtr& scope, Buffer& out) {
-  const uint32_t eval_depth = eval_depth_;
-  const uint32_t call_depth = call_depth_;
-  try {
-    return ExecBlock(node.body, scope, out);
-  } catch (const LoopJump& jump) {
-    eval_depth_ = eval_depth;
-    call_depth_ = call_depth;
-    return jump.flow;
-  }
-}
-
-// A round that break or continue ends leaves no output, and does not count as a round for `else`:
-// so does the reference.
+// A round that break or continue ends does not count as a round for `else`.
 Flow Interpreter::ExecFor(const Node& node, const ScopePtr& outer, Buffer& out) {
   const ScopePtr scope = MakeScope(outer);
   const std::vector<Value> items = LoopItems(node, scope);
@@ -170,14 +163,9 @@ Flow Interpreter::ExecFor(const Node& node, const ScopePtr& outer, Buffer& out) 
   for (size_t i = 0; i < items.size(); ++i) {
     scope->Set(kLoopSymbol, LoopVariable(items, i));
     AssignLoop(*node.a, items[i], *scope);
-    const size_t start = out.size();
-    const Flow flow = ExecBody(node, scope, out);
-    if (flow == Flow::kNext) {
-      completed = true;
-      continue;
-    }
-    out.Truncate(start);
+    const Flow flow = ExecBlock(node.body, scope, out);
     if (flow == Flow::kBreak) break;
+    if (flow == Flow::kNext) completed = true;
   }
   return completed ? Flow::kNext : ExecBlock(node.otherwise, scope, out);
 }
@@ -284,7 +272,7 @@ Value Interpreter::CallMacro(const Node& macro, CallArguments arguments, const S
   ++call_depth_;
   Buffer out(budget_);
   const Flow flow = ExecBlock(macro.body, scope, out);
-  if (flow != Flow::kNext) throw LoopJump{flow};
+  if (flow != Flow::kNext) StopRender("break and continue do not leave a macro");
   --call_depth_;
   return out.TakeValue();
 }
