@@ -236,7 +236,7 @@ TEST(ChatTemplateHostile, CyclesAreFreed) {
   ASSERT_TRUE(parsed);
   const auto rendered = (*parsed)->Render(Context());
   ASSERT_TRUE(rendered) << rendered.error().message;
-  EXPECT_EQ(*rendered, "truetrue");
+  EXPECT_EQ(*rendered, "TrueTrue");
 }
 
 }  // namespace

@@ -125,7 +125,7 @@ Filtered Batch(const Value& list, const CallArguments& arguments, Budget& budget
 
 Value Escaped(const Value& operand, Budget& budget) {
   Buffer out(budget);
-  const std::string text = RawText(operand, budget);
+  const std::string text = PrintedText(operand, budget);
   for (const char c : text) {
     switch (c) {
       case '&':
@@ -190,6 +190,12 @@ Filtered ExtraFilter(Interpreter& interpreter, std::string_view name, const Valu
   if ((name == "e" || name == "escape") && !operand.is(Kind::kUndefined)) {
     return Escaped(operand, budget);
   }
+  const bool lists = name == "selectattr" || name == "rejectattr" || name == "select" ||
+                     name == "reject" || name == "map";
+  if (lists && !Truthy(operand)) return budget.List({});
+  // Characters have no attributes.
+  if (name == "selectattr" && operand.is(Kind::kString)) return budget.List({});
+  if (name == "length" && operand.is(Kind::kUndefined)) return 0;
   if (!operand.is(Kind::kList)) return std::nullopt;
   if (name == "min" || name == "max") return Extreme(operand, arguments, name == "max", budget);
   if (name == "sum") return Sum(operand, arguments, budget);

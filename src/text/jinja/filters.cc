@@ -88,7 +88,7 @@ Value JoinList(const Value& list, std::string_view separator, Budget& budget) {
   for (const Value& item : list.list()) {
     if (!first) out.Append(separator);
     first = false;
-    PrintRaw(item, out);
+    Print(item, out);
   }
   return out.TakeValue();
 }
@@ -108,7 +108,7 @@ Value Sorted(const Value& list, const CallArguments& arguments, Budget& budget) 
     if (!attribute->is(Kind::kString) && !attribute->is(Kind::kInt)) {
       StopRender("attribute takes a string or an integer, not {}", KindName(*attribute));
     }
-    path = RawText(*attribute, budget);
+    path = PrintedText(*attribute, budget);
   }
   budget.CheckList(list.list().size());
   std::vector<Value> items = list.list();
@@ -225,7 +225,6 @@ Filtered PlainOnList(std::string_view name, const Value& list, Budget& budget) {
   if (name == "reverse") return Reversed(list, budget);
   if (name == "sort") return Sorted(list, {}, budget);
   if (name == "join") return JoinList(list, "", budget);
-  if (name == "string") return JsonText(list, {.undefined_as_null = false}, budget);
   if (name == "unique") return Unique(list, budget);
   return std::nullopt;
 }
@@ -246,18 +245,13 @@ Filtered PlainOnString(std::string_view name, const Value& value, Budget& budget
   return std::nullopt;
 }
 
-Filtered PlainOnNumber(std::string_view name, const Value& value, Budget& budget) {
+Filtered PlainOnNumber(std::string_view name, const Value& value) {
   const double number = value.number();
   if (name == "abs" && value.is(Kind::kInt)) return IntegerFrom(std::abs(number));
   if (name == "abs") return std::abs(number);
   if (name == "int" && value.exact_integer() != nullptr) return value;
   if (name == "int") return IntegerFrom(std::floor(number));
   if (name == "float") return number;
-  if (name == "string") {
-    Buffer out(budget);
-    Print(value, out);
-    return out.TakeValue();
-  }
   return std::nullopt;
 }
 
@@ -265,7 +259,6 @@ Filtered PlainOnBool(std::string_view name, const Value& value) {
   if (name == "bool") return value;
   if (name == "int") return value.boolean() ? 1 : 0;
   if (name == "float") return value.boolean() ? 1.0 : 0.0;
-  if (name == "string") return value.boolean() ? "true" : "false";
   return std::nullopt;
 }
 
@@ -287,7 +280,7 @@ Filtered Plain(Interpreter& interpreter, std::string_view name, const Value& ope
       return PlainOnString(name, operand, budget);
     case Kind::kInt:
     case Kind::kDouble:
-      return PlainOnNumber(name, operand, budget);
+      return PlainOnNumber(name, operand);
     case Kind::kBool:
       return PlainOnBool(name, operand);
     case Kind::kDict:
@@ -366,6 +359,12 @@ Filtered Called(Interpreter& interpreter, std::string_view name, const Value& op
   return std::nullopt;
 }
 
+// These print what is no string and go on with that, as in Jinja.
+bool TakesAnyAsText(std::string_view name) {
+  return name == "string" || name == "upper" || name == "lower" || name == "title" ||
+         name == "capitalize" || name == "trim" || name == "replace";
+}
+
 }  // namespace
 
 Value AttributeAt(const Value& item, std::string_view path) {
@@ -403,6 +402,10 @@ std::optional<Value> ApplyNamedFilter(Interpreter& interpreter, std::string_view
   Filtered result = called ? Called(interpreter, name, operand, arguments, scope)
                            : Plain(interpreter, name, operand, scope);
   if (!result) result = ExtraFilter(interpreter, name, operand, arguments, scope);
+  if (!result && TakesAnyAsText(name) && !operand.is(Kind::kString)) {
+    const Value text = budget.String(PrintedText(operand, budget));
+    return ApplyNamedFilter(interpreter, name, called, text, arguments, scope);
+  }
   if (!result) StopRender("the filter '{}' does not apply to {}", name, KindName(operand));
   return result;
 }

@@ -95,8 +95,9 @@ Value MakeDict(Interpreter& interpreter, CallArguments arguments) {
 }
 
 Value RaiseException(Interpreter& interpreter, CallArguments arguments) {
-  const std::string message =
-      arguments.positional.empty() ? "" : RawText(arguments.positional[0], interpreter.budget());
+  const std::string message = arguments.positional.empty()
+                                  ? ""
+                                  : PrintedText(arguments.positional[0], interpreter.budget());
   throw Stop{{ErrorKind::kFailed, message}};
 }
 

@@ -64,7 +64,8 @@ class JsonPrinter {
  private:
   void WriteNumber(const Value& value) {
     if (const int64_t* exact = value.exact_integer()) return out_.Append(std::to_string(*exact));
-    out_.Append(std::isfinite(value.number()) ? NumberText(value.number()) : "null");
+    if (!std::isfinite(value.number())) return out_.Append("null");
+    out_.Append(value.is(Kind::kDouble) ? FloatText(value.number()) : NumberText(value.number()));
   }
 
   void NewLine(size_t depth) {
@@ -74,8 +75,6 @@ class JsonPrinter {
   }
 
   void WriteList(const Value& value, size_t depth) {
-    // The reference has no JSON for tuples.
-    if (value.is_tuple()) StopRender("a tuple has no JSON");
     out_.Append('[');
     bool first = true;
     for (const Value& item : value.list()) {

@@ -81,8 +81,8 @@ Value Arithmetic(Op op, const Value& left, const Value& right) {
 
 Value Joined(const Value& left, const Value& right, Budget& budget) {
   Buffer out(budget);
-  PrintRaw(left, out);
-  PrintRaw(right, out);
+  Print(left, out);
+  Print(right, out);
   return out.TakeValue();
 }
 
@@ -219,7 +219,7 @@ bool LooselyEqual(const Value& a, const Value& b, Budget& budget) {
     return StrictlyEqual(a, b);
   }
   if (IsObject(a)) {
-    return !a.is(Kind::kCallable) && LooselyEqual(RawText(a, budget), b, budget);
+    return !a.is(Kind::kCallable) && LooselyEqual(PrintedText(a, budget), b, budget);
   }
   if (IsObject(b)) return LooselyEqual(b, a, budget);
   return ToNumber(a) == ToNumber(b);
@@ -228,6 +228,7 @@ bool LooselyEqual(const Value& a, const Value& b, Budget& budget) {
 Value Apply(Op op, const Value& left, const Value& right, Budget& budget) {
   if (op == Op::kEqual) return LooselyEqual(left, right, budget);
   if (op == Op::kNotEqual) return !LooselyEqual(left, right, budget);
+  if (op == Op::kConcatenate) return Joined(left, right, budget);
   const bool membership = op == Op::kIn || op == Op::kNotIn;
   if (right.is(Kind::kUndefined) && membership) return op == Op::kNotIn;
   for (const Value* side : {&left, &right}) {
@@ -235,12 +236,11 @@ Value Apply(Op op, const Value& left, const Value& right, Budget& budget) {
       StopRender("an operator does not apply to {}", KindName(*side));
     }
   }
-  if (op == Op::kConcatenate) return Joined(left, right, budget);
   if (op == Op::kPower && IsNumeric(left) && IsNumeric(right)) return Power(left, right);
   if (left.is_number() && right.is_number()) return Arithmetic(op, left, right);
   if (op == Op::kAdd) {
     if (left.is(Kind::kList) && right.is(Kind::kList)) return AddLists(left, right, budget);
-    if (left.is(Kind::kString) || right.is(Kind::kString)) return Joined(left, right, budget);
+    if (left.is(Kind::kString) && right.is(Kind::kString)) return Joined(left, right, budget);
   }
   if (membership) return Contains(right, left, budget) == (op == Op::kIn);
   StopRender("an operator does not apply to {} and {}", KindName(left), KindName(right));

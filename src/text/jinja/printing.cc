@@ -49,14 +49,52 @@ std::string IntegerText(const Value& value) {
   return NumberText(value.number());
 }
 
-std::string FloatText(double number) {
-  if (number == 0 && std::signbit(number)) return "-0.0";
-  std::string text = NumberText(number);
-  const bool whole = std::isfinite(number) && std::trunc(number) == number;
-  return whole && std::abs(number) < 1e21 ? text + ".0" : text;
+[[noreturn]] void RefuseCallable() { StopRender("a macro or function cannot be printed"); }
+
+// As Python's repr: in single quotes, unless only these are in the text.
+void PrintQuoted(std::string_view text, Buffer& out) {
+  const bool twice = text.find('\'') != std::string::npos && text.find('"') == std::string::npos;
+  const char quote = twice ? '"' : '\'';
+  std::string quoted(1, quote);
+  for (const char c : text) {
+    const auto byte = static_cast<uint8_t>(c);
+    if (c == quote || c == '\\') {
+      (quoted += '\\') += c;
+    } else if (c == '\n' || c == '\r' || c == '\t') {
+      (quoted += '\\') += c == '\n' ? 'n' : c == '\r' ? 'r' : 't';
+    } else if (byte < 0x20 || byte == 0x7F) {
+      quoted += fmt::format("\\x{:02x}", byte);
+    } else {
+      quoted += c;
+    }
+  }
+  out.Append(quoted += quote);
 }
 
-[[noreturn]] void RefuseCallable() { StopRender("a macro or function cannot be printed"); }
+void PrintItems(const Value& list, Buffer& out) {
+  out.Append(list.is_tuple() ? '(' : '[');
+  bool first = true;
+  for (const Value& item : list.list()) {
+    if (!first) out.Append(", ");
+    first = false;
+    PrintElement(item, out);
+  }
+  if (list.is_tuple() && list.list().size() == 1) out.Append(',');
+  out.Append(list.is_tuple() ? ')' : ']');
+}
+
+void PrintMembers(const Value& dict, Buffer& out) {
+  out.Append('{');
+  bool first = true;
+  for (const auto& [key, value] : dict.dict().members()) {
+    if (!first) out.Append(", ");
+    first = false;
+    PrintQuoted(key, out);
+    out.Append(": ");
+    PrintElement(value, out);
+  }
+  out.Append('}');
+}
 
 }  // namespace
 
@@ -67,14 +105,45 @@ std::string NumberText(double number) {
   return number < 0 ? "-" + PositiveText(-number) : PositiveText(number);
 }
 
+std::string FloatText(double number) {
+  if (std::isnan(number)) return "nan";
+  if (std::isinf(number)) return number < 0 ? "-inf" : "inf";
+  if (number == 0) return std::signbit(number) ? "-0.0" : "0.0";
+  std::string text = number < 0 ? "-" : "";
+  Decimal decimal = ShortestDecimal(std::abs(number));
+  std::string& digits = decimal.digits;
+  if (decimal.exponent >= 16 || decimal.exponent < -4) {
+    if (digits.size() > 1) digits.insert(1, ".");
+    return text + fmt::format("{}e{}{:02}", digits, decimal.exponent < 0 ? '-' : '+',
+                              std::abs(decimal.exponent));
+  }
+  text += PositiveText(std::abs(number));
+  return text.find('.') == std::string::npos ? text + ".0" : text;
+}
+
 void PrintElement(const Value& value, Buffer& out) {
   switch (value.kind()) {
     case Kind::kUndefined:
-      return out.Append("undefined");
+      return out.Append("Undefined");
+    case Kind::kString:
+      return PrintQuoted(value.string(), out);
+    case Kind::kList:
+      return PrintItems(value, out);
+    case Kind::kDict:
+      return PrintMembers(value, out);
+    default:
+      return Print(value, out);
+  }
+}
+
+void Print(const Value& value, Buffer& out) {
+  switch (value.kind()) {
+    case Kind::kUndefined:
+      return;
     case Kind::kNone:
-      return out.Append("null");
+      return out.Append("None");
     case Kind::kBool:
-      return out.Append(value.boolean() ? "true" : "false");
+      return out.Append(value.boolean() ? "True" : "False");
     case Kind::kInt:
       return out.Append(IntegerText(value));
     case Kind::kDouble:
@@ -83,6 +152,7 @@ void PrintElement(const Value& value, Buffer& out) {
       return out.Append(value.string());
     case Kind::kList:
     case Kind::kDict:
+      return PrintElement(value, out);
     case Kind::kNamespace:
       return PrintJson(value, {.undefined_as_null = false}, out);
     case Kind::kCallable:
@@ -90,34 +160,9 @@ void PrintElement(const Value& value, Buffer& out) {
   }
 }
 
-void Print(const Value& value, Buffer& out) {
-  if (!value.is(Kind::kNone) && !value.is(Kind::kUndefined)) PrintElement(value, out);
-}
-
-void PrintRaw(const Value& value, Buffer& out) {
-  switch (value.kind()) {
-    case Kind::kDouble:
-      return out.Append(NumberText(value.number()));
-    case Kind::kList: {
-      bool first = true;
-      for (const Value& item : value.list()) {
-        if (!first) out.Append(',');
-        first = false;
-        PrintElement(item, out);
-      }
-      return;
-    }
-    case Kind::kDict:
-    case Kind::kNamespace:
-      return out.Append("[object Map]");
-    default:
-      return Print(value, out);
-  }
-}
-
-std::string RawText(const Value& value, Budget& budget) {
+std::string PrintedText(const Value& value, Budget& budget) {
   Buffer out(budget);
-  PrintRaw(value, out);
+  Print(value, out);
   return out.Take();
 }
 

@@ -1,4 +1,4 @@
-// Values to text, as the reference (a JavaScript program) writes them.
+// Values to text, as Python writes them.
 #pragma once
 
 #include <optional>
@@ -12,13 +12,15 @@ namespace plimsoll::text::jinja {
 // A double as JavaScript prints it: the shortest digits that read back, 1e21 and up with exponent.
 [[nodiscard]] std::string NumberText(double number);
 
-// What {{ value }} prints; nothing for none and undefined.
+// A float as Python prints it: the shortest digits that read back, 1e16 and up with exponent.
+[[nodiscard]] std::string FloatText(double number);
+
+// What {{ value }}, ~ and join make of a value: nothing of an undefined one, and of a list or dict
+// what Python's repr does.
 void Print(const Value& value, Buffer& out);
-// As Print, but none and undefined print their names (inside lists).
+[[nodiscard]] std::string PrintedText(const Value& value, Budget& budget);
+// As Print, but strings are quoted (inside lists).
 void PrintElement(const Value& value, Buffer& out);
-// What ~ and + and join make of a value: 1.0 becomes "1" and a list its elements joined by commas.
-void PrintRaw(const Value& value, Buffer& out);
-[[nodiscard]] std::string RawText(const Value& value, Budget& budget);
 
 struct JsonOptions {
   size_t indent = 0;
