@@ -2,8 +2,8 @@
 #pragma once
 
 #include <cstdint>
-#include <ctime>
 
+#include "base/thread_time.h"
 #include "grammar/grammar.h"
 
 namespace plimsoll::grammar {
@@ -13,23 +13,18 @@ namespace plimsoll::grammar {
 class Budget {
  public:
   // A fifth is kept for giving back what was made.
-  explicit Budget(const GrammarLimits& limits) : end_(Now() + 0.8 * limits.max_cpu_seconds) {}
+  explicit Budget(const GrammarLimits& limits)
+      : end_(ThreadSeconds() + 0.8 * limits.max_cpu_seconds) {}
 
   [[nodiscard]] bool IsSpent() {
     if (!is_spent_ && ++n_asked_ % kStepsBetweenLooks == 0) {
-      is_spent_ = Now() > end_;
+      is_spent_ = ThreadSeconds() > end_;
     }
     return is_spent_;
   }
 
  private:
   static constexpr uint32_t kStepsBetweenLooks = 16;
-
-  [[nodiscard]] static double Now() {
-    timespec time{};
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
-  }
 
   double end_;
   uint32_t n_asked_ = 0;

@@ -1,6 +1,5 @@
 #include "grammar/matcher.h"
 
-#include <chrono>
 #include <string>
 #include <vector>
 
@@ -252,7 +251,6 @@ TEST(Matcher, WorksWithinBoundsOnWhatIsAmbiguous) {
   builder.Add(root, {builder.Repeat(builder.Concatenation({some}), 1, kUnbounded)});
   builder.Add(root, {GrammarBuilder::Reference(twice), builder.Byte('b')});
   Matcher matcher(Compiled(builder.Finish(root)));
-  const auto start = std::chrono::steady_clock::now();
   StateId state = matcher.start();
   for (int i = 0; i < 2000; ++i) {
     const uint64_t before = matcher.n_visits();
@@ -264,7 +262,6 @@ TEST(Matcher, WorksWithinBoundsOnWhatIsAmbiguous) {
     }
     state = matcher.Bytes() > 1 << 20 ? matcher.Compact(state) : state;
   }
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
 }
 
 }  // namespace

@@ -1,9 +1,9 @@
 // Templates that want too much: each must end soon, with the limit named, on a small stack.
 #include <gtest/gtest.h>
-#include <time.h>
 
 #include "base/resource_test_tools.h"
 #include "base/sanitized.h"
+#include "base/thread_time.h"
 #include "text/chat_template.h"
 
 namespace plimsoll::text {
@@ -16,13 +16,6 @@ constexpr size_t kStackBytes = kSanitized ? size_t{8} << 20 : size_t{1} << 20;
 
 // Typically some 50 ms, 200 at most: what a limit of steps does not stop takes far more.
 constexpr double kPatience = 3;
-
-// Of this thread, so that a busy machine does not fail the test.
-double CpuSeconds() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
-}
 
 std::string Repeat(std::string_view text, size_t count) {
   std::string repeated;
@@ -40,7 +33,7 @@ Value Context() {
 
 void ExpectStopped(const std::string& source) {
   OnStackOf(kStackBytes, [&] {
-    const double started = CpuSeconds();
+    const double started = ThreadSeconds();
     auto parsed = ChatTemplate::Parse(source);
     Error error;
     if (!parsed) {
@@ -50,7 +43,7 @@ void ExpectStopped(const std::string& source) {
       ASSERT_FALSE(rendered) << source.substr(0, 200);
       error = rendered.error();
     }
-    const double seconds = CpuSeconds() - started;
+    const double seconds = ThreadSeconds() - started;
     EXPECT_LE(seconds, kPatience) << source.substr(0, 200);
     EXPECT_NE(error.message.find("limit"), std::string::npos) << source.substr(0, 200) << "\n"
                                                               << error.message;

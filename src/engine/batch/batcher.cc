@@ -31,9 +31,6 @@ prefix::WaysBack RecomputeCost(const EngineState& state) {
           .seconds_per_token_and_position = attention / (middle + 1.0) / kMultiplyAddsPerSecond};
 }
 
-// At the speed of a slow solid-state disk: what it is will be known when something was read.
-constexpr double kReloadBytesPerSecond = 5e8;
-
 // Null where no blocks go to a disk.
 Result<std::unique_ptr<kv::BlockStore>> OpenStore(const EngineState& state) {
   if (state.kv_disk.bytes == 0) {
@@ -108,7 +105,7 @@ Result<std::unique_ptr<Batcher>> Batcher::Create(EngineState& state, const Batch
   }
   batcher->store_ = *std::move(store);
   prefix::WaysBack ways_back = RecomputeCost(state);
-  ways_back.reload_bytes_per_second = batcher->store_ == nullptr ? 0 : kReloadBytesPerSecond;
+  ways_back.reload_bytes_per_second = batcher->store_ == nullptr ? 0 : kv::ReadSpeed::kAssumed;
   batcher->tree_ = std::make_unique<prefix::PrefixTree>(
       *state.kv_pool, *state.ledger,
       prefix::PrefixTreeOptions{.eviction = options.evict_by_recency

@@ -150,7 +150,8 @@ class Batcher {
 
   // The sequence's blocks that a disk has behind the first `n_blocks`, if reading them takes less
   // time than computing them.
-  [[nodiscard]] std::vector<kv::BlockKey> WorthRestoring(Sequence& sequence, size_t n_blocks);
+  [[nodiscard]] std::vector<kv::BlockKey> WorthRestoring(Sequence& sequence, size_t n_blocks,
+                                                         Clock::time_point now);
   // Those whose blocks are back go on behind them.
   void FinishRestores();
   // Its keys and values, and what of the tree it uses.

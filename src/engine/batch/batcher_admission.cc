@@ -208,7 +208,7 @@ bool Batcher::Admit(Sequence& sequence, Clock::time_point now) {
   auto kv = SharePrefix(sequence);
   uint32_t n_found = kv->n_tokens();
   const size_t n_shared = n_found / kv::kBlockTokens;
-  const std::vector<kv::BlockKey> names = WorthRestoring(sequence, n_shared);
+  const std::vector<kv::BlockKey> names = WorthRestoring(sequence, n_shared, now);
   if (!names.empty()) {  // from the end of a block on
     n_found = static_cast<uint32_t>(n_shared * kv::kBlockTokens);
     kv->Truncate(n_found);
@@ -260,7 +260,8 @@ bool Batcher::Admit(Sequence& sequence, Clock::time_point now) {
 }
 
 // By what both took of late; as long as that is not known, by what is assumed of them.
-std::vector<kv::BlockKey> Batcher::WorthRestoring(Sequence& sequence, size_t n_blocks) {
+std::vector<kv::BlockKey> Batcher::WorthRestoring(Sequence& sequence, size_t n_blocks,
+                                                  Clock::time_point now) {
   if (store_ == nullptr || !Shares(sequence)) {
     return {};
   }
@@ -270,13 +271,11 @@ std::vector<kv::BlockKey> Batcher::WorthRestoring(Sequence& sequence, size_t n_b
       tree_->InStore(sequence.prefix, sequence.tokens, n_blocks, limit - std::min(limit, n_blocks));
   const auto n_tokens = static_cast<uint32_t>(names.size()) * kv::kBlockTokens;
   const double bytes = static_cast<double>(names.size() * state_.kv_pool->layout().block_bytes());
-  const double read_speed = store_->stats().read_bytes_per_second;
-  const prefix::WaysBack& ways = tree_->ways_back();
-  const double reload = bytes / (read_speed > 0 ? read_speed : ways.reload_bytes_per_second);
-  const double recompute =
-      seconds_per_prompt_token_ > 0
-          ? n_tokens * seconds_per_prompt_token_
-          : ways.RecomputeSeconds(static_cast<uint32_t>(n_blocks) * kv::kBlockTokens, n_tokens);
+  const double reload = bytes / store_->ReadSpeedAt(now);
+  const double recompute = seconds_per_prompt_token_ > 0
+                               ? n_tokens * seconds_per_prompt_token_
+                               : tree_->ways_back().RecomputeSeconds(
+                                     static_cast<uint32_t>(n_blocks) * kv::kBlockTokens, n_tokens);
   return reload < recompute ? names : std::vector<kv::BlockKey>();
 }
 

@@ -58,9 +58,9 @@ class KvDisk : public testing::Test {
     return {.engine = std::move(*engine), .batcher = std::move(*batcher)};
   }
   // Until there is nothing to do, saves included.
-  static void FinishAll(Batcher& batcher) {
+  void FinishAll(Batcher& batcher) const {
     while (true) {
-      const auto outcome = batcher.Step(Clock::now());
+      const auto outcome = batcher.Step(Now());
       if (outcome == Batcher::Outcome::kIdle) {
         return;
       }
@@ -69,9 +69,9 @@ class KvDisk : public testing::Test {
       }
     }
   }
-  static std::shared_ptr<Heard> Add(Batcher& batcher, RequestId id, std::vector<TokenId> prompt,
-                                    uint32_t n_predict, const std::string& owner = "",
-                                    std::optional<kv::policy::PolicyOptions> policy = {}) {
+  std::shared_ptr<Heard> Add(Batcher& batcher, RequestId id, std::vector<TokenId> prompt,
+                             uint32_t n_predict, const std::string& owner = "",
+                             std::optional<kv::policy::PolicyOptions> policy = {}) const {
     GenerationRequest request;
     request.kv_policy = policy;
     request.prompt = std::move(prompt);
@@ -79,14 +79,14 @@ class KvDisk : public testing::Test {
     request.options.ignore_end = true;
     request.prefix_owner = owner;
     const auto heard = std::make_shared<Heard>();
-    batcher.Add(id, std::move(request), heard, Clock::now());
+    batcher.Add(id, std::move(request), heard, Now());
     return heard;
   }
   // One request by itself: its text, and how much of its prompt was there.
-  static std::pair<std::string, uint32_t> Ask(
-      Batcher& batcher, const std::vector<TokenId>& prompt, const std::string& owner = "",
-      std::optional<kv::policy::PolicyOptions> policy = {}) {
-    static_cast<void>(batcher.Step(Clock::now()));
+  std::pair<std::string, uint32_t> Ask(Batcher& batcher, const std::vector<TokenId>& prompt,
+                                       const std::string& owner = "",
+                                       std::optional<kv::policy::PolicyOptions> policy = {}) const {
+    static_cast<void>(batcher.Step(Now()));
     const auto heard = Add(batcher, 1, prompt, 24, owner, policy);
     FinishAll(batcher);
     EXPECT_EQ(heard->n_ends, 1);
@@ -100,7 +100,10 @@ class KvDisk : public testing::Test {
     return {};
   }
 
+  [[nodiscard]] Clock::time_point Now() const { return Clock::now() + ahead_; }
+
   fs::path folder_;
+  Clock::duration ahead_{};  // what the batcher is told of the time
 };
 
 TEST_F(KvDisk, AConversationGoesOnInTheNextRun) {
@@ -186,7 +189,8 @@ TEST_F(KvDisk, DamagedBlocksAreComputedAgain) {
   }
 }
 
-// What memory cannot hold comes back from the disk, and the log of decisions is right.
+// What memory cannot hold comes back from the disk, and the log of decisions is right. Hours pass
+// between the requests: a read that was slow is then forgotten, and every return is worth it.
 TEST_F(KvDisk, EvictedConversationsComeBack) {
   const fs::path log = folder_.string() + "-log";
   const uint64_t line = Start(64 * kMiB, 256, {}, {}, 4).engine->LeastLine();
@@ -196,6 +200,7 @@ TEST_F(KvDisk, EvictedConversationsComeBack) {
     for (uint64_t i = 0; i < 12; ++i) {
       const auto prompt = DrawPrompt(*run.engine, 100 + i, 200);
       EXPECT_EQ(Ask(*run.batcher, prompt).first, Ask(*without.batcher, prompt).first);
+      ahead_ += std::chrono::hours(1);
     }
   }
   EXPECT_GT(run.batcher->prefix_stats().n_evicted, 30U);

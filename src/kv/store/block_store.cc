@@ -316,6 +316,11 @@ void BlockStore::Erase(std::unordered_map<BlockKey, Entry, BlockKeyHash>::iterat
   table_.erase(at);
 }
 
+double BlockStore::ReadSpeedAt(Clock::time_point now) const {
+  const std::lock_guard lock(mutex_);
+  return read_speed_.At(now);
+}
+
 BlockStoreStats BlockStore::stats() const {
   const std::lock_guard lock(mutex_);
   BlockStoreStats stats = stats_;

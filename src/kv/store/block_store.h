@@ -34,6 +34,7 @@
 #include "kv/block_pool.h"
 #include "kv/store/block_catalogue.h"
 #include "kv/store/block_key.h"
+#include "kv/store/read_speed.h"
 #include "memory/buffer.h"
 #include "memory/ledger.h"
 
@@ -58,12 +59,13 @@ struct BlockStoreStats {
   uint64_t restored_bytes = 0;
   uint64_t evicted_blocks = 0;  // for others that were used later
   uint64_t failed_blocks = 0;   // that could not be written, or were not as they had been written
-  double read_bytes_per_second = 0;  // of late; 0: nothing was restored yet
 };
 
 // Thread-safe.
 class BlockStore {
  public:
+  using Clock = std::chrono::steady_clock;
+
   // What it takes of the line: tables, and buffers for blocks that are not whole pages.
   [[nodiscard]] static uint64_t TableBytes(uint64_t max_bytes, uint64_t block_bytes);
   [[nodiscard]] static uint64_t BufferBytes(uint64_t block_bytes);
@@ -124,6 +126,8 @@ class BlockStore {
                                                std::span<std::byte* const> to);
 
   [[nodiscard]] BlockStoreStats stats() const;
+  // Of a restore that begins now; bytes a second, more than 0.
+  [[nodiscard]] double ReadSpeedAt(Clock::time_point now) const;
 
  private:
   struct Entry {
@@ -137,7 +141,6 @@ class BlockStore {
     const std::byte* block = nullptr;
     uint64_t ticket = 0;
   };
-  using Clock = std::chrono::steady_clock;
   // What others who come have to wait for.
   static constexpr uint64_t kSegmentBytes = 1 << 20;
 
@@ -211,6 +214,7 @@ class BlockStore {
   std::chrono::seconds refusal_{1};
   bool stopping_ = false;
   BlockStoreStats stats_;
+  ReadSpeed read_speed_;
 
   std::thread writer_;  // last: they use all of the above
   std::thread reader_;

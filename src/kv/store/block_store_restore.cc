@@ -75,14 +75,13 @@ void BlockStore::ReadBlocks(Restore& restore) {
       restore.n_sound_.store(++n_sound, std::memory_order_release);
     }
   }
-  const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+  const auto end = Clock::now();
+  const double seconds = std::chrono::duration<double>(end - begin).count();
   const std::lock_guard lock(mutex_);
   stats_.restored_blocks += n_sound;
   stats_.restored_bytes += n_sound * stride_;
   if (n_sound > 0 && seconds > 0) {
-    const double speed = static_cast<double>(n_sound * stride_) / seconds;
-    double& known = stats_.read_bytes_per_second;
-    known = known == 0 ? speed : known + (speed - known) / 4;
+    read_speed_.Add(static_cast<double>(n_sound * stride_) / seconds, end);
   }
   if (!outcome) {
     // It is as if it had never been there.

@@ -1,12 +1,12 @@
 #include "server/api/output/answer_grammar.h"
 
 #include <algorithm>
-#include <ctime>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "base/json_text.h"
+#include "base/thread_time.h"
 #include "grammar/gbnf.h"
 #include "grammar/grammar_builder.h"
 #include "grammar/json_schema.h"
@@ -37,12 +37,6 @@ ApiError ToApiError(const Error& error, const std::string& param) {
           .code = too_large ? "schema_too_complex" : "unsupported_value",
           .param = param,
           .retry_after_seconds = std::nullopt};
-}
-
-double ThreadSeconds() {
-  timespec time{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
 }
 
 ByteSet TextBytes() {
