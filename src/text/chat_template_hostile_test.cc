@@ -84,7 +84,7 @@ TEST(ChatTemplateHostile, LoopsAreStopped) {
            "{% for i in range(1000000000000000000000) %}{% endfor %}",
            "{% for i in range(0, -1000000000, -1) %}{% endfor %}",
            "{% for i in range(0, 1, 0.000000001) %}{% endfor %}",
-           "{% for i in range(1 / 0) %}{% endfor %}",
+           "{% for i in range(10.0 ** 300) %}{% endfor %}",
            "{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}",
            "{% for i in range(9999) %}{% for j in range(9999) %}{% set x = i * j %}{% endfor %}"
            "{% endfor %}",

@@ -194,7 +194,7 @@ Value Interpreter::Eval(const Node& node, const ScopePtr& scope) {
     case NodeKind::kDict:
       return EvalDict(node, scope);
     case NodeKind::kMember:
-      return MemberOf(Eval(*node.a, scope), NameOf(node.symbol));
+      return AttributeOf(Eval(*node.a, scope), NameOf(node.symbol));
     case NodeKind::kItem: {
       const Value object = Eval(*node.a, scope);
       return ItemOf(object, Eval(*node.b, scope));
@@ -290,6 +290,12 @@ Value Interpreter::EvalCall(const Node& node, const ScopePtr& scope) {
   const Value callee = Eval(*node.a, scope);
   if (!callee.is(Kind::kCallable)) StopRender("{} cannot be called", KindName(callee));
   return callee.callable()->Call(*this, std::move(arguments), scope);
+}
+
+// As in Python: what a dict can do comes before what is in it.
+Value Interpreter::AttributeOf(const Value& object, const std::string& name) {
+  if (object.is(Kind::kDict) && IsDictMethod(name)) return BuiltinMember(object, name, budget_);
+  return MemberOf(object, name);
 }
 
 Value Interpreter::MemberOf(const Value& object, const std::string& name) {

@@ -117,6 +117,7 @@ class Interpreter {
   [[nodiscard]] Value EvalSlice(const Node& node, const ScopePtr& scope);
   [[nodiscard]] Value EvalTest(const Node& node, const ScopePtr& scope);
   [[nodiscard]] Value ItemOf(const Value& object, const Value& key);
+  [[nodiscard]] Value AttributeOf(const Value& object, const std::string& name);
   [[nodiscard]] Value MemberOf(const Value& object, const std::string& name);
   // Also of `first` and `last` of an empty list, which only `set` takes.
   [[nodiscard]] Value EvalForSet(const Node& node, const ScopePtr& scope);

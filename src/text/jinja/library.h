@@ -23,6 +23,8 @@ namespace plimsoll::text::jinja {
 [[nodiscard]] bool ApplyTest(std::string_view name, const Value& operand,
                              const std::vector<Value>& arguments, Budget& budget);
 
+// Of a dict in Python, and known here.
+[[nodiscard]] bool IsDictMethod(std::string_view name);
 // What `value.name` is when the value has no member of that name; undefined if nothing.
 [[nodiscard]] Value BuiltinMember(const Value& value, std::string_view name, Budget& budget);
 

@@ -312,6 +312,10 @@ const MethodTable& DictMethods() {
 
 }  // namespace
 
+bool IsDictMethod(std::string_view name) {
+  return name == "get" || name == "items" || name == "keys" || name == "values";
+}
+
 Value BuiltinMember(const Value& value, std::string_view name, Budget& budget) {
   if (name == "length" && value.is(Kind::kList)) return value.list().size();
   if (name == "length" && value.is(Kind::kString)) {

@@ -19,20 +19,10 @@ constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
   StopRender("'{}' does not apply to {} and {}", op, KindName(left), KindName(right));
 }
 
-bool IsObject(const Value& value) {
-  return value.is(Kind::kList) || value.is(Kind::kDict) || value.is(Kind::kNamespace) ||
-         value.is(Kind::kCallable);
-}
-
 bool IsNumeric(const Value& value) { return value.is_number() || value.is(Kind::kBool); }
 
 double NumericValue(const Value& value) {
   return value.is(Kind::kBool) ? static_cast<double>(value.boolean()) : value.number();
-}
-
-// Of a string, number or bool.
-double ToNumber(const Value& value) {
-  return value.is(Kind::kString) ? NumberFromText(value.string()) : NumericValue(value);
 }
 
 Value Power(const Value& left, const Value& right) {
@@ -47,12 +37,14 @@ Value Power(const Value& left, const Value& right) {
 }
 
 Value Arithmetic(Op op, const Value& left, const Value& right) {
-  const double a = left.number();
-  const double b = right.number();
+  const double a = NumericValue(left);
+  const double b = NumericValue(right);
   const auto result = [&](double number) {
     const bool is_float = left.is(Kind::kDouble) || right.is(Kind::kDouble);
     return is_float ? Value(number) : IntegerFrom(number);
   };
+  const bool divides = op == Op::kDivide || op == Op::kFloorDivide || op == Op::kModulo;
+  if (divides && b == 0) StopRender("division by zero");
   switch (op) {
     case Op::kAdd:
       return result(a + b);
@@ -64,19 +56,58 @@ Value Arithmetic(Op op, const Value& left, const Value& right) {
       return a / b;
     case Op::kFloorDivide:
       return result(std::floor(a / b));
-    case Op::kModulo:
-      return result(std::fmod(a, b));
+    case Op::kModulo: {
+      const double rest = std::fmod(a, b);  // of the sign of the divisor
+      return result(rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest);
+    }
+    default:
+      Refuse("in", left, right);
+  }
+}
+
+template <class T>
+Value Compare(Op op, const T& a, const T& b) {
+  switch (op) {
     case Op::kLess:
       return a < b;
     case Op::kGreater:
       return a > b;
     case Op::kLessEqual:
       return a <= b;
-    case Op::kGreaterEqual:
-      return a >= b;
     default:
-      Refuse("in", left, right);
+      return a >= b;
   }
+}
+
+bool IsComparison(Op op) {
+  return op == Op::kLess || op == Op::kGreater || op == Op::kLessEqual || op == Op::kGreaterEqual;
+}
+
+// A string or list so many times.
+Value Repeated(const Value& value, const Value& times, Budget& budget) {
+  const bool is_text = value.is(Kind::kString);
+  const size_t n_each = is_text ? value.string().size() : value.list().size();
+  const double n = n_each == 0 ? 0 : std::max(NumericValue(times), 0.0);
+  const double n_all = n * static_cast<double>(n_each);
+  const uint64_t n_bounded = n_all < 0x1p62 ? static_cast<uint64_t>(n_all) : uint64_t{1} << 62;
+  is_text ? budget.CheckString(n_bounded) : budget.CheckList(n_bounded);
+  if (is_text) {
+    std::string text;
+    text.reserve(n_bounded);
+    for (uint64_t i = 0; i < static_cast<uint64_t>(n); ++i) text += value.string();
+    return budget.String(std::move(text));
+  }
+  std::vector<Value> items;
+  items.reserve(n_bounded);
+  for (uint64_t i = 0; i < static_cast<uint64_t>(n); ++i) {
+    items.insert(items.end(), value.list().begin(), value.list().end());
+  }
+  return budget.List(std::move(items), value.is_tuple());
+}
+
+bool IsRepetition(const Value& left, const Value& right) {
+  const bool is_count = right.is(Kind::kInt) || right.is(Kind::kBool);
+  return is_count && (left.is(Kind::kString) || left.is(Kind::kList));
 }
 
 Value Joined(const Value& left, const Value& right, Budget& budget) {
@@ -94,10 +125,10 @@ Value AddLists(const Value& left, const Value& right, Budget& budget) {
 }
 
 bool Contains(const Value& container, const Value& wanted, Budget& budget) {
-  if (container.is(Kind::kList) && !wanted.is(Kind::kList)) {
-    budget.Work(container.list().size() * sizeof(Value));
+  if (container.is(Kind::kUndefined)) return false;
+  if (container.is(Kind::kList)) {
     return std::ranges::any_of(container.list(),
-                               [&](const Value& item) { return StrictlyEqual(item, wanted); });
+                               [&](const Value& item) { return Equal(item, wanted, budget); });
   }
   if (wanted.is(Kind::kString) && container.is(Kind::kString)) {
     budget.Work(container.string().size());
@@ -108,8 +139,8 @@ bool Contains(const Value& container, const Value& wanted, Budget& budget) {
                text.end() ||
            part.empty();
   }
-  if (wanted.is(Kind::kString) && container.is(Kind::kDict)) {
-    return container.dict().Find(wanted.string()) != nullptr;
+  if (container.is(Kind::kDict) && !wanted.is(Kind::kList) && !wanted.is(Kind::kDict)) {
+    return wanted.is(Kind::kString) && container.dict().Find(wanted.string()) != nullptr;
   }
   Refuse("in", wanted, container);
 }
@@ -188,61 +219,66 @@ double NumberFromText(std::string_view text) {
   return negative ? -number : number;
 }
 
-bool StrictlyEqual(const Value& a, const Value& b) {
-  if (a.is_number() && b.is_number()) {
+bool Equal(const Value& a, const Value& b, Budget& budget) {
+  budget.Step();
+  if (IsNumeric(a) && IsNumeric(b)) {
     if (a.exact_integer() != nullptr && b.exact_integer() != nullptr) {
       return *a.exact_integer() == *b.exact_integer();
     }
-    return a.number() == b.number();
+    return NumericValue(a) == NumericValue(b);
   }
   if (a.kind() != b.kind()) return false;
   switch (a.kind()) {
-    case Kind::kUndefined:
-    case Kind::kNone:
-      return true;
-    case Kind::kBool:
-      return a.boolean() == b.boolean();
     case Kind::kString:
+      budget.Work(a.string().size());
       return a.string() == b.string();
+    case Kind::kList:
+      return a.is_tuple() == b.is_tuple() &&
+             std::ranges::equal(a.list(), b.list(), [&](const Value& x, const Value& y) {
+               return Equal(x, y, budget);
+             });
+    case Kind::kDict:
+      return a.dict().size() == b.dict().size() &&
+             std::ranges::all_of(a.dict().members(), [&](const Member& member) {
+               const Value* other = b.dict().Find(member.first);
+               return other != nullptr && Equal(member.second, *other, budget);
+             });
     default:
       return a.identity() == b.identity();
   }
 }
 
-bool LooselyEqual(const Value& a, const Value& b, Budget& budget) {
-  const auto nothing = [](const Value& value) {
-    return value.is(Kind::kNone) || value.is(Kind::kUndefined);
-  };
-  if (nothing(a) || nothing(b)) return nothing(a) && nothing(b);
-  if (a.kind() == b.kind() || (IsObject(a) && IsObject(b))) {
-    if (a.is(Kind::kString)) budget.Work(a.string().size());
-    return StrictlyEqual(a, b);
-  }
-  if (IsObject(a)) {
-    return !a.is(Kind::kCallable) && LooselyEqual(PrintedText(a, budget), b, budget);
-  }
-  if (IsObject(b)) return LooselyEqual(b, a, budget);
-  return ToNumber(a) == ToNumber(b);
+bool Same(const Value& a, const Value& b, Budget& budget) {
+  if (a.kind() != b.kind()) return false;
+  const bool has_parts = a.is(Kind::kList) || a.is(Kind::kDict);
+  return has_parts ? a.identity() == b.identity() : Equal(a, b, budget);
 }
 
 Value Apply(Op op, const Value& left, const Value& right, Budget& budget) {
-  if (op == Op::kEqual) return LooselyEqual(left, right, budget);
-  if (op == Op::kNotEqual) return !LooselyEqual(left, right, budget);
+  if (op == Op::kEqual) return Equal(left, right, budget);
+  if (op == Op::kNotEqual) return !Equal(left, right, budget);
   if (op == Op::kConcatenate) return Joined(left, right, budget);
-  const bool membership = op == Op::kIn || op == Op::kNotIn;
-  if (right.is(Kind::kUndefined) && membership) return op == Op::kNotIn;
+  if (op == Op::kIn || op == Op::kNotIn) return Contains(right, left, budget) == (op == Op::kIn);
   for (const Value* side : {&left, &right}) {
     if (side->is(Kind::kUndefined) || side->is(Kind::kNone)) {
       StopRender("an operator does not apply to {}", KindName(*side));
     }
   }
   if (op == Op::kPower && IsNumeric(left) && IsNumeric(right)) return Power(left, right);
-  if (left.is_number() && right.is_number()) return Arithmetic(op, left, right);
+  if (IsNumeric(left) && IsNumeric(right)) {
+    return IsComparison(op) ? Compare(op, NumericValue(left), NumericValue(right))
+                            : Arithmetic(op, left, right);
+  }
+  if (IsComparison(op) && left.is(Kind::kString) && right.is(Kind::kString)) {
+    budget.Work(left.string().size());
+    return Compare(op, left.string(), right.string());  // bytes are ordered as code points are
+  }
+  if (op == Op::kMultiply && IsRepetition(left, right)) return Repeated(left, right, budget);
+  if (op == Op::kMultiply && IsRepetition(right, left)) return Repeated(right, left, budget);
   if (op == Op::kAdd) {
     if (left.is(Kind::kList) && right.is(Kind::kList)) return AddLists(left, right, budget);
     if (left.is(Kind::kString) && right.is(Kind::kString)) return Joined(left, right, budget);
   }
-  if (membership) return Contains(right, left, budget) == (op == Op::kIn);
   StopRender("an operator does not apply to {} and {}", KindName(left), KindName(right));
 }
 

@@ -1,4 +1,4 @@
-// Operators on values, as the reference defines them.
+// Operators on values, as Jinja in Python defines them.
 #pragma once
 
 #include "text/jinja/ast.h"
@@ -8,11 +8,10 @@ namespace plimsoll::text::jinja {
 
 [[nodiscard]] bool Truthy(const Value& value);
 
-// == of JavaScript: numbers equal their text, none equals undefined, lists and dicts only
-// themselves.
-[[nodiscard]] bool LooselyEqual(const Value& a, const Value& b, Budget& budget);
-// === of JavaScript.
-[[nodiscard]] bool StrictlyEqual(const Value& a, const Value& b);
+// As in Python: true is 1, lists and dicts are compared by what is in them.
+[[nodiscard]] bool Equal(const Value& a, const Value& b, Budget& budget);
+// Lists and dicts are only themselves, and true is no number.
+[[nodiscard]] bool Same(const Value& a, const Value& b, Budget& budget);
 
 // Any operator but and and or. Throws Stop when it does not apply to the two kinds.
 [[nodiscard]] Value Apply(Op op, const Value& left, const Value& right, Budget& budget);

@@ -4,6 +4,9 @@
 #include <charconv>
 #include <cmath>
 
+#include "text/jinja/unicode.h"
+#include "text/utf8.h"
+
 namespace plimsoll::text::jinja {
 
 namespace {
@@ -51,21 +54,29 @@ std::string IntegerText(const Value& value) {
 
 [[noreturn]] void RefuseCallable() { StopRender("a macro or function cannot be printed"); }
 
+std::string Escaped(uint32_t code_point) {
+  if (code_point < 0x100) return fmt::format("\\x{:02x}", code_point);
+  if (code_point < 0x10000) return fmt::format("\\u{:04x}", code_point);
+  return fmt::format("\\U{:08x}", code_point);
+}
+
 // As Python's repr: in single quotes, unless only these are in the text.
 void PrintQuoted(std::string_view text, Buffer& out) {
   const bool twice = text.find('\'') != std::string::npos && text.find('"') == std::string::npos;
   const char quote = twice ? '"' : '\'';
   std::string quoted(1, quote);
-  for (const char c : text) {
-    const auto byte = static_cast<uint8_t>(c);
-    if (c == quote || c == '\\') {
-      (quoted += '\\') += c;
-    } else if (c == '\n' || c == '\r' || c == '\t') {
-      (quoted += '\\') += c == '\n' ? 'n' : c == '\r' ? 'r' : 't';
-    } else if (byte < 0x20 || byte == 0x7F) {
-      quoted += fmt::format("\\x{:02x}", byte);
+  for (size_t at = 0; at < text.size();) {
+    const std::string_view rest = text.substr(at);
+    const DecodedChar c = DecodeChar(rest);
+    at += c.length;
+    if (c.code_point == static_cast<uint8_t>(quote) || c.code_point == '\\') {
+      (quoted += '\\') += rest[0];
+    } else if (rest[0] == '\n' || rest[0] == '\r' || rest[0] == '\t') {
+      (quoted += '\\') += rest[0] == '\n' ? 'n' : rest[0] == '\r' ? 'r' : 't';
+    } else if (c.valid && !IsPrintable(c.code_point)) {
+      quoted += Escaped(c.code_point);
     } else {
-      quoted += c;
+      quoted += rest.substr(0, c.length);
     }
   }
   out.Append(quoted += quote);

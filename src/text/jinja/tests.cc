@@ -31,11 +31,13 @@ const std::unordered_map<std::string_view, Test>& Tests() {
       {"false", [](const Value& v) { return v.is(Kind::kBool) && !v.boolean(); }},
       {"none", [](const Value& v) { return v.is(Kind::kNone); }},
       {"string", IsText},
-      {"number", [](const Value& v) { return v.is_number(); }},
+      {"number", [](const Value& v) { return v.is_number() || v.is(Kind::kBool); }},
       {"integer", [](const Value& v) { return v.is(Kind::kInt); }},
       {"float", [](const Value& v) { return v.is(Kind::kDouble); }},
       {"iterable",
-       [](const Value& v) { return IsText(v) || (v.is(Kind::kList) && !v.is_tuple()); }},
+       [](const Value& v) {
+         return IsText(v) || v.is(Kind::kList) || v.is(Kind::kDict) || v.is(Kind::kUndefined);
+       }},
       {"mapping", [](const Value& v) { return v.is(Kind::kDict); }},
       {"sequence",
        [](const Value& v) { return IsText(v) || v.is(Kind::kList) || v.is(Kind::kDict); }},
@@ -52,10 +54,6 @@ bool Compares(const Value& value, const Value& other, Budget& budget) {
   return Truthy(Apply(op, value, other, budget));
 }
 
-bool IsEqual(const Value& value, const Value& other, Budget& /*budget*/) {
-  return StrictlyEqual(value, other);
-}
-
 bool IsDivisible(const Value& value, const Value& other, Budget& /*budget*/) {
   if (!value.is_number() || !other.is_number() || other.number() == 0) {
     StopRender("divisibleby needs two numbers");
@@ -63,13 +61,12 @@ bool IsDivisible(const Value& value, const Value& other, Budget& /*budget*/) {
   return std::fmod(value.number(), other.number()) == 0;
 }
 
-// Those but eq and equalto are Jinja's, and not in the reference.
 const std::unordered_map<std::string_view, BinaryTest>& BinaryTests() {
   static const std::unordered_map<std::string_view, BinaryTest> kTests = {
-      {"eq", IsEqual},
-      {"equalto", IsEqual},
-      {"sameas", IsEqual},
-      {"ne", [](const Value& v, const Value& o, Budget& /*b*/) { return !StrictlyEqual(v, o); }},
+      {"eq", Equal},
+      {"equalto", Equal},
+      {"sameas", Same},
+      {"ne", Compares<Op::kNotEqual>},
       {"lt", Compares<Op::kLess>},
       {"le", Compares<Op::kLessEqual>},
       {"gt", Compares<Op::kGreater>},

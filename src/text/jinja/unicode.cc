@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <unicode/locid.h>
+#include <unicode/uchar.h>
 #include <unicode/unistr.h>
 #include <unicode/utf8.h>
 
@@ -56,6 +57,11 @@ constexpr char AsciiUpper(char c) { return c >= 'a' && c <= 'z' ? static_cast<ch
 constexpr char AsciiLower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
 }  // namespace
+
+bool IsPrintable(uint32_t code_point) {
+  constexpr uint32_t kUnprintable = U_GC_C_MASK | U_GC_Z_MASK;
+  return code_point == ' ' || (U_GET_GC_MASK(static_cast<int32_t>(code_point)) & kUnprintable) == 0;
+}
 
 size_t CharBytes(std::string_view text, size_t at) { return Decode(text, at).bytes; }
 

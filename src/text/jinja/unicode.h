@@ -30,6 +30,9 @@ void AppendUtf8(std::string& out, uint32_t code_point);
 // The code point of the valid character at `at`, or the byte itself.
 [[nodiscard]] uint32_t CodePointAt(std::string_view text, size_t at);
 
+// In Python's sense: neither of the categories "other" nor a separator, but for the space.
+[[nodiscard]] bool IsPrintable(uint32_t code_point);
+
 [[nodiscard]] size_t Utf16Length(std::string_view text);
 // The character that holds the given UTF-16 unit, which must exist. Half of a surrogate pair, which
 // UTF-8 cannot hold, gives U+FFFD.
