@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
+#include <iterator>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -113,6 +114,7 @@ class EngineService final : public Service {
   uint64_t n_rejected_ = 0;
   double seconds_per_start_ = 0;
   ServiceSnapshot published_;
+  uint64_t n_paused_changes_ = 0;  // that are published
   std::optional<PagingSnapshot> paging_;
   std::optional<StreamingSnapshot> streaming_;
   Clock::time_point last_step_ = Clock::now();
@@ -370,12 +372,18 @@ bool EngineService::TakeIn(batch::Batcher::Outcome last) {
 
 void EngineService::Publish() {
   ServiceSnapshot now;
-  for (const batch::SequencePtr& sequence : batcher_->running()) {
-    now.running.push_back({.id = sequence->id,
-                           .n_prompt = sequence->n_prompt(),
-                           .n_prompt_done = std::min(sequence->n_computed, sequence->n_prompt()),
-                           .n_generated = sequence->answer->n_generated(),
-                           .paused = sequence->paused_since.has_value()});
+  const auto slot_of = [](const batch::SequencePtr& sequence) {
+    return ServiceSnapshot::Slot{
+        .id = sequence->id,
+        .n_prompt = sequence->n_prompt(),
+        .n_prompt_done = std::min(sequence->n_computed, sequence->n_prompt()),
+        .n_generated = sequence->answer->n_generated()};
+  };
+  std::ranges::transform(batcher_->running(), std::back_inserter(now.running), slot_of);
+  const uint64_t n_before = std::exchange(n_paused_changes_, batcher_->n_paused_changes());
+  const bool paused_changed = n_before != n_paused_changes_;
+  if (paused_changed) {
+    std::ranges::transform(batcher_->paused(), std::back_inserter(now.paused), slot_of);
   }
   now.n_waiting = static_cast<uint32_t>(batcher_->waiting().size());
   for (const batch::SequencePtr& sequence : batcher_->waiting()) {
@@ -412,6 +420,9 @@ void EngineService::Publish() {
   const auto paging = engine_->paging();
   const auto streaming = engine_->streaming();
   const std::lock_guard lock(mutex_);
+  if (!paused_changed) {
+    now.paused = std::move(published_.paused);
+  }
   published_ = std::move(now);
   paging_ = paging;
   streaming_ = streaming;

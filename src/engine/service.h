@@ -65,9 +65,9 @@ struct ServiceSnapshot {
     uint32_t n_prompt = 0;
     uint32_t n_prompt_done = 0;
     uint32_t n_generated = 0;
-    bool paused = false;
   };
   std::vector<Slot> running;
+  std::vector<Slot> paused;  // they wait for their readers
   uint32_t n_waiting = 0;
   uint64_t n_waiting_tokens = 0;
   uint64_t n_steps = 0;

@@ -84,6 +84,7 @@ TEST(Service, AnswersManyThreadsAlike) {
   EXPECT_EQ(snapshot.n_finished[static_cast<size_t>(FinishReason::kLength)], 9U);
   EXPECT_EQ(snapshot.generated_tokens, 180U);
   EXPECT_TRUE(snapshot.running.empty());
+  EXPECT_TRUE(snapshot.paused.empty());
 }
 
 TEST(Service, RefusesWhatCanNeverRun) {

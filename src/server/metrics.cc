@@ -47,7 +47,7 @@ void PerModel(PrometheusText& out, States states, std::string_view name, std::st
 
 void WriteRequests(PrometheusText& out, States states) {
   PerModel(out, states, "num_requests_running", "gauge", "Requests that are being computed.",
-           [](const ModelState& s) { return s.service.running.size(); });
+           [](const ModelState& s) { return s.service.running.size() + s.service.paused.size(); });
   PerModel(out, states, "num_requests_waiting", "gauge", "Requests in the queue.",
            [](const ModelState& s) { return s.service.n_waiting; });
   PerModel(out, states, "queue_tokens", "gauge", "Tokens of the prompts in the queue.",

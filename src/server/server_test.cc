@@ -103,7 +103,7 @@ TEST(ServerRoutes, RefusesWithNumbersWhatTheContextCannotHold) {
 void WaitUntilIdle(const engine::Service& service) {
   for (int i = 0; i < 2000; ++i) {
     const auto snapshot = service.Snapshot();
-    if (snapshot.running.empty() && snapshot.n_waiting == 0) {
+    if (snapshot.running.empty() && snapshot.paused.empty() && snapshot.n_waiting == 0) {
       return;
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(5));

@@ -19,6 +19,11 @@ namespace {
 constexpr uint32_t kPromptShare = 4;
 constexpr uint32_t kLeastPromptChunk = 32;
 
+// How often it is looked whose time is over and whose reader is back, while others run; and at how
+// many of those who wait for their readers.
+constexpr auto kLookEvery = std::chrono::milliseconds(5);
+constexpr size_t kPausedLooks = 64;
+
 // What a token of a prompt costs, at a speed that no machine has: prices are compared among
 // themselves. Windows of attention are left out, all positions are seen from half the context on.
 prefix::WaysBack RecomputeCost(const EngineState& state) {
@@ -193,17 +198,24 @@ void Batcher::Add(RequestId id, GenerationRequest request, std::shared_ptr<Gener
 }
 
 void Batcher::Cancel(RequestId id) {
-  const auto has_id = [id](const SequencePtr& sequence) { return sequence->id == id; };
-  if (const auto it = std::ranges::find_if(running_, has_id); it != running_.end()) {
-    Finish(**it, FinishReason::kInterrupted);
-  } else if (const auto at = std::ranges::find_if(waiting_, has_id); at != waiting_.end()) {
+  const auto found_in = [&](auto& list) {
+    const auto at = std::ranges::find_if(
+        list, [id](const SequencePtr& sequence) { return sequence->id == id; });
+    if (at == list.end()) {
+      return false;
+    }
     Finish(**at, FinishReason::kInterrupted);
-  }
+    return true;
+  };
+  static_cast<void>(found_in(running_) || found_in(paused_) || found_in(waiting_));
 }
 
 void Batcher::CancelAll() {
   while (!running_.empty()) {
     Finish(*running_.back(), FinishReason::kInterrupted);
+  }
+  while (!paused_.empty()) {
+    Finish(*paused_.back(), FinishReason::kInterrupted);
   }
   while (!waiting_.empty()) {
     Finish(*waiting_.back(), FinishReason::kInterrupted);
@@ -214,7 +226,7 @@ Batcher::Outcome Batcher::Step(Clock::time_point now) {
   const auto since_first = now - *(first_step_ = first_step_.value_or(now));
   const auto microseconds = std::chrono::duration_cast<std::chrono::microseconds>(since_first);
   now_us_ = std::max(now_us_, static_cast<uint64_t>(std::max<int64_t>(microseconds.count(), 0)));
-  EndExpired(now);
+  LookAtTimes(now);
   FinishRestores();
   if (tree_ != nullptr) {
     tree_->SaveMore();
@@ -226,27 +238,23 @@ Batcher::Outcome Batcher::Step(Clock::time_point now) {
       tree_->FlushLog();
     }
     const bool is_saving = tree_ != nullptr && tree_->IsSaving();
-    return running_.empty() && waiting_.empty() && !is_saving ? Outcome::kIdle : Outcome::kPaused;
+    const bool is_idle = running_.empty() && paused_.empty() && waiting_.empty() && !is_saving;
+    return is_idle ? Outcome::kIdle : Outcome::kPaused;
   }
   RunPlan();
   return Outcome::kWorked;
 }
 
-void Batcher::EndExpired(Clock::time_point now) {
+// Thousands may wait in either list, and a step may take a millisecond.
+void Batcher::LookAtTimes(Clock::time_point now) {
+  if (last_look_ && now - *last_look_ < kLookEvery && !running_.empty()) {
+    return;
+  }
+  last_look_ = now;
   std::vector<std::pair<Sequence*, Error>> over;
   const auto look = [&](const SequencePtr& sequence) {
-    if (SecondsBetween(sequence->arrived, now) > options_.max_seconds) {
-      over.emplace_back(sequence.get(),
-                        Error{ErrorKind::kTimeLimit,
-                              fmt::format("the request has taken longer than the {} seconds that "
-                                          "one may take",
-                                          options_.max_seconds)});
-    } else if (sequence->paused_since &&
-               SecondsBetween(*sequence->paused_since, now) > options_.max_paused_seconds) {
-      over.emplace_back(
-          sequence.get(),
-          Error{ErrorKind::kTimeLimit, fmt::format("nothing of the answer was read for {} seconds",
-                                                   options_.max_paused_seconds)});
+    if (auto expiry = Expiry(*sequence, now)) {
+      over.emplace_back(sequence.get(), *std::move(expiry));
     }
   };
   std::ranges::for_each(running_, look);
@@ -254,6 +262,50 @@ void Batcher::EndExpired(Clock::time_point now) {
   for (auto& [sequence, error] : over) {
     FailSequence(*sequence, std::move(error));
   }
+  LookAtPaused(now);
+}
+
+std::optional<Error> Batcher::Expiry(const Sequence& sequence, Clock::time_point now) const {
+  if (SecondsBetween(sequence.arrived, now) > options_.max_seconds) {
+    return Error{ErrorKind::kTimeLimit,
+                 fmt::format("the request has taken longer than the {} seconds that one may take",
+                             options_.max_seconds)};
+  }
+  if (sequence.paused_since &&
+      SecondsBetween(*sequence.paused_since, now) > options_.max_paused_seconds) {
+    return Error{ErrorKind::kTimeLimit, fmt::format("nothing of the answer was read for {} seconds",
+                                                    options_.max_paused_seconds)};
+  }
+  return std::nullopt;
+}
+
+// A part of them at a time: who reads slowly can be noticed slowly.
+void Batcher::LookAtPaused(Clock::time_point now) {
+  const size_t n = std::min(paused_.size(), kPausedLooks);
+  for (size_t i = 0; i < n && !paused_.empty(); ++i) {
+    next_paused_ = next_paused_ < paused_.size() ? next_paused_ : 0;
+    Sequence& sequence = *paused_[next_paused_];
+    if (auto expiry = Expiry(sequence, now)) {
+      FailSequence(sequence, *std::move(expiry));
+    } else if (sequence.sink->HasRoom()) {
+      sequence.paused_since.reset();
+      SequencePtr back = TakeFrom(paused_, sequence);
+      ++n_paused_changes_;
+      if (back->kv != nullptr) {
+        InsertByTurn(running_, std::move(back));
+      } else {
+        InsertById(waiting_, std::move(back));
+      }
+    } else {
+      ++next_paused_;
+    }
+  }
+}
+
+void Batcher::Pause(Sequence& sequence, Clock::time_point now) {
+  sequence.paused_since = now;
+  paused_.push_back(TakeFrom(running_, sequence));
+  ++n_paused_changes_;
 }
 
 void Batcher::Plan(Clock::time_point now) {
@@ -273,16 +325,14 @@ void Batcher::Plan(Clock::time_point now) {
 
 std::vector<Sequence*> Batcher::AnsweringNow(Clock::time_point now) {
   std::vector<Sequence*> answering;
+  std::vector<Sequence*> pausing;
   for (const SequencePtr& sequence : running_) {
-    if (!sequence->is_answering()) {
-      continue;
+    if (sequence->is_answering()) {
+      (sequence->sink->HasRoom() ? answering : pausing).push_back(sequence.get());
     }
-    if (!sequence->sink->HasRoom()) {
-      sequence->paused_since = sequence->paused_since.value_or(now);
-      continue;
-    }
-    sequence->paused_since.reset();
-    answering.push_back(sequence.get());
+  }
+  for (Sequence* sequence : pausing) {
+    Pause(*sequence, now);
   }
   return answering;
 }
@@ -382,15 +432,26 @@ bool Batcher::PreemptOneStartedAfter(const Sequence& sequence) {
 void Batcher::Preempt(Sequence& sequence) {
   std::erase_if(plan_, [&](const Piece& piece) { return piece.sequence == &sequence; });
   LetGoOfMemory(sequence);
-  sequence.n_computed = 0;
-  sequence.paused_since.reset();
   ++totals_.n_preempted;
   InsertById(waiting_, TakeFrom(running_, sequence));
+}
+
+bool Batcher::PreemptPaused() {
+  const auto at = std::ranges::find_if(
+      paused_, [](const SequencePtr& sequence) { return sequence->kv != nullptr; });
+  if (at == paused_.end()) {
+    return false;
+  }
+  LetGoOfMemory(**at);
+  ++totals_.n_preempted;
+  ++n_paused_changes_;
+  return true;
 }
 
 void Batcher::LetGoOfMemory(Sequence& sequence) {
   sequence.restore.reset();
   sequence.kv.reset();
+  sequence.n_computed = 0;
   sequence.prefix.Release();
 }
 
@@ -398,8 +459,14 @@ SequencePtr Batcher::Remove(Sequence& sequence) {
   if (sequence.filter_memory.bytes() > 0 && state_.answer_rooms.size() < n_answer_rooms_) {
     state_.answer_rooms.push_back(std::move(sequence.filter_memory));
   }
-  SequencePtr removed = TakeFrom(running_, sequence);
-  return removed != nullptr ? std::move(removed) : TakeFrom(waiting_, sequence);
+  if (SequencePtr removed = TakeFrom(running_, sequence)) {
+    return removed;
+  }
+  if (SequencePtr removed = TakeFrom(paused_, sequence)) {
+    ++n_paused_changes_;
+    return removed;
+  }
+  return TakeFrom(waiting_, sequence);
 }
 
 GenerationEnd Batcher::EndOf(const Sequence& sequence, FinishReason reason) const {

@@ -94,6 +94,9 @@ class Batcher {
   [[nodiscard]] Result<std::vector<float>> Embed(std::span<const TokenId> tokens);
 
   [[nodiscard]] std::span<const SequencePtr> running() const { return running_; }
+  // Started, and waiting for their readers; another number when anything of them has changed.
+  [[nodiscard]] std::span<const SequencePtr> paused() const { return paused_; }
+  [[nodiscard]] uint64_t n_paused_changes() const { return n_paused_changes_; }
   [[nodiscard]] const std::deque<SequencePtr>& waiting() const { return waiting_; }
   [[nodiscard]] const BatchTotals& totals() const { return totals_; }
   [[nodiscard]] uint64_t n_blocks() const;
@@ -127,7 +130,12 @@ class Batcher {
   [[nodiscard]] bool HasRoomFor(const GenerationRequest& request,
                                 const std::optional<kv::policy::Eviction>& eviction) const;
 
-  void EndExpired(Clock::time_point now);
+  // Ends those whose time is over, and lets those go on whose readers have taken what there was.
+  void LookAtTimes(Clock::time_point now);
+  // The error of a sequence whose time is over.
+  [[nodiscard]] std::optional<Error> Expiry(const Sequence& sequence, Clock::time_point now) const;
+  void LookAtPaused(Clock::time_point now);
+  void Pause(Sequence& sequence, Clock::time_point now);
   void AdmitWaiting(Clock::time_point now);
   [[nodiscard]] std::vector<Sequence*> WaitingInOrder(Clock::time_point now);
   [[nodiscard]] order::WaitingRequest FactsOf(Sequence& sequence);
@@ -139,6 +147,8 @@ class Batcher {
   void LookUpPrefix(Sequence& sequence);
   // Whether it will not outgrow the memory with those that run, as far as lengths are guessed.
   [[nodiscard]] bool FitsBesideRunning(Sequence& sequence, uint32_t n_shared);
+  // That those who wait for their readers can give up.
+  [[nodiscard]] double TokensOfPaused();
   [[nodiscard]] bool Admit(Sequence& sequence, Clock::time_point now);
   // What holds its answer to a form needs memory too; false when there is none.
   [[nodiscard]] bool ProvideForFilter(Sequence& sequence);
@@ -160,7 +170,7 @@ class Batcher {
   void Plan(Clock::time_point now);
   void PlanAnswers(Clock::time_point now, uint32_t& budget);
   void PlanPrompts(uint32_t budget);
-  // Those whose readers have taken what there is.
+  // Those whose readers have room for more; the others pause.
   [[nodiscard]] std::vector<Sequence*> AnsweringNow(Clock::time_point now);
   // Of the next n tokens of a prompt, those that can be computed now: all, or as many as its budget
   // lets in at a time. Nothing when what was to make room for them could not be computed, and it
@@ -172,13 +182,15 @@ class Batcher {
   // Makes room for the next token of a sequence that is answering; false when there is none, and it
   // waits again or has failed.
   [[nodiscard]] bool Extend(Sequence& sequence);
-  // Makes the pool have n free blocks, from the ledger, from prefixes that nobody uses, or from
-  // those that requests wait with: `for_whom` keeps its own.
+  // Makes the pool have n free blocks, from the ledger, from prefixes that nobody uses, from those
+  // that requests wait with (`for_whom` keeps its own), or from those who wait for their readers.
   [[nodiscard]] bool Provide(uint64_t n_blocks, const Sequence* for_whom = nullptr);
   // The youngest waiting request that holds a prefix lets it go.
   [[nodiscard]] bool UnprotectWaiting(const Sequence* but);
   [[nodiscard]] bool PreemptOneStartedAfter(const Sequence& sequence);
   void Preempt(Sequence& sequence);
+  // The one that has waited for its reader the longest; it goes on waiting without its memory.
+  [[nodiscard]] bool PreemptPaused();
 
   void RunPlan();
   [[nodiscard]] Result<> Pass(std::span<Piece> pieces);
@@ -189,7 +201,7 @@ class Batcher {
   void Finish(Sequence& sequence, FinishReason reason);
   void FailSequence(Sequence& sequence, Error error);
   [[nodiscard]] GenerationEnd EndOf(const Sequence& sequence, FinishReason reason) const;
-  // Out of running_ or waiting_; what its filter had is for others.
+  // Out of its list; what its filter had is for others.
   SequencePtr Remove(Sequence& sequence);
   [[nodiscard]] uint32_t n_ctx() const { return state_.summary.n_ctx; }
 
@@ -203,7 +215,15 @@ class Batcher {
   std::optional<Clock::time_point> first_step_;
   std::unique_ptr<GroupedDecode> groups_;  // null: all that are answering decode in every step
   std::vector<SequencePtr> running_;       // in order of first start
+  std::vector<SequencePtr> paused_;        // in the order in which their readers fell behind
   std::deque<SequencePtr> waiting_;        // in order of arrival
+  uint64_t n_paused_changes_ = 0;
+  size_t next_paused_ = 0;  // to look at
+  struct {
+    uint64_t changes = 0;  // at which they were counted
+    double n = 0;
+  } paused_tokens_;
+  std::optional<Clock::time_point> last_look_;
   std::unique_ptr<order::OrderPolicy> order_;
   uint64_t n_turns_ = 0;         // sequences that were started
   uint64_t n_promised_ = 0;      // blocks of the pool, all of them

@@ -34,10 +34,7 @@ void Batcher::AdmitWaiting(Clock::time_point now) {
     last_start_.reset();  // the time until the next start says nothing about waiting
     return;
   }
-  // Who waits for its reader takes no part in a step, and holds up nobody.
-  auto n_active = std::ranges::count_if(
-      running_, [](const SequencePtr& sequence) { return !sequence->paused_since; });
-  const auto is_full = [&] { return n_active >= static_cast<ptrdiff_t>(options_.max_running); };
+  const auto is_full = [&] { return running_.size() >= options_.max_running; };
   if (is_full()) {
     return;
   }
@@ -55,7 +52,6 @@ void Batcher::AdmitWaiting(Clock::time_point now) {
     if (!Admit(*sequence, now)) {
       return;
     }
-    ++n_active;
     if (last_start_ && !waiting_.empty()) {
       const double seconds = SecondsBetween(*last_start_, now);
       seconds_per_start_ += (seconds - seconds_per_start_) / 8;
@@ -144,6 +140,17 @@ std::unique_ptr<kv::KvSequence> Batcher::SharePrefix(Sequence& sequence) {
                       n_ctx());
 }
 
+double Batcher::TokensOfPaused() {
+  if (paused_tokens_.changes != n_paused_changes_) {
+    paused_tokens_ = {.changes = n_paused_changes_, .n = 0};
+    for (const SequencePtr& sequence : paused_) {
+      paused_tokens_.n += std::max<double>(sequence->n_computed, sequence->n_reused);
+      paused_tokens_.n -= sequence->n_reused;
+    }
+  }
+  return paused_tokens_.n;
+}
+
 bool Batcher::FitsBesideRunning(Sequence& sequence, uint32_t n_shared) {
   sequence.expected_output = order_->ExpectedOutput(FactsOf(sequence));
   if (!sequence.expected_output || running_.empty()) {
@@ -169,7 +176,7 @@ bool Batcher::FitsBesideRunning(Sequence& sequence, uint32_t n_shared) {
   for (const order::Growing& one : growing) {
     n_own += one.n_now;
   }
-  const double n_of_all = std::max(n_held - n_own, 0.0);
+  const double n_of_all = std::max(n_held - n_own - TokensOfPaused(), 0.0);
   add(sequence, n_shared);
   const uint64_t n_more =
       state_.ledger->available_bytes(memory::Account::kKv) / pool.layout().block_bytes();
@@ -199,7 +206,7 @@ bool Batcher::ProvideForFilter(Sequence& sequence) {
 
 bool Batcher::Admit(Sequence& sequence, Clock::time_point now) {
   if (!ProvideForFilter(sequence)) {
-    if (running_.empty()) {  // nobody will give any back
+    if (running_.empty() && paused_.empty()) {  // nobody will give any back
       FailSequence(sequence, {ErrorKind::kDoesNotFit,
                               "the line has no room to hold this answer to its form"});
     }
@@ -313,7 +320,8 @@ bool Batcher::Provide(uint64_t n_blocks, const Sequence* for_whom) {
     }
     // What is being saved stays until it is: that takes less than anything else that is left.
     if (!grown && (tree_ == nullptr || !tree_->Evict(now_us_)) &&
-        (tree_ == nullptr || !tree_->FinishSaves(kSaveBound)) && !UnprotectWaiting(for_whom)) {
+        (tree_ == nullptr || !tree_->FinishSaves(kSaveBound)) && !UnprotectWaiting(for_whom) &&
+        !PreemptPaused()) {
       return false;
     }
   }

@@ -229,6 +229,48 @@ TEST(Batcher, StartsOthersWhileReadersAreBehind) {
   EXPECT_EQ(heard[0]->n_ends + heard[1]->n_ends, 2);
 }
 
+// A line for one context: whoever does not read his answer gives his memory to those who read.
+TEST(Batcher, ReadersThatAreBehindGiveTheirMemoryUp) {
+  const auto engine = LoadBundled(128);
+  const auto batcher = engine->NewBatcher({.n_parallel = 1}).value();
+  const memory::LedgerSnapshot ledger = engine->ledger();
+  ASSERT_TRUE(engine->SetLine(ledger.reserved_bytes + ledger.kept_bytes));
+  RequestId last_id = 0;
+  const auto add = [&](const std::string& question) {
+    GenerationRequest request;
+    request.prompt = Encode(*engine, Question(question));
+    request.options.n_predict = 90;
+    request.options.ignore_end = true;
+    request.options.sampling.temperature = 0;
+    request.prefix_owner = std::to_string(last_id);  // nothing is shared
+    auto heard = std::make_shared<Heard>();
+    batcher->Add(++last_id, std::move(request), heard, Clock::now());
+    return heard;
+  };
+  const auto alone = add("Hello");
+  Finish(*batcher);
+  const auto slow = add("Hello");
+  while (slow->tokens.size() < 60) {
+    ASSERT_EQ(batcher->Step(Clock::now()), Batcher::Outcome::kWorked);
+  }
+  slow->has_room = false;
+  const auto quick = add("Who are you?");
+  while (batcher->Step(Clock::now()) == Batcher::Outcome::kWorked) {
+  }
+  EXPECT_EQ(quick->end.stats.n_generated, 90U);
+  EXPECT_EQ(slow->tokens.size(), 60U);
+  EXPECT_EQ(batcher->totals().n_preempted, 1U);
+  ASSERT_EQ(batcher->paused().size(), 1U);
+  // It is not computed anew for nothing.
+  EXPECT_EQ(batcher->Step(Clock::now()), Batcher::Outcome::kPaused);
+  EXPECT_EQ(batcher->paused()[0]->kv, nullptr);
+  slow->has_room = true;
+  Finish(*batcher);
+  EXPECT_EQ(slow->n_ends, 1);
+  EXPECT_EQ(slow->text, alone->text);
+  EXPECT_EQ(batcher->totals().n_failed, 0U);
+}
+
 // What it has computed is there for others at once.
 TEST(Batcher, DoesNotWaitForOneThatIsPaused) {
   const auto engine = LoadBundled(256, 2);
@@ -251,7 +293,7 @@ TEST(Batcher, DoesNotWaitForOneThatIsPaused) {
   }
   // The next one asks for all that was said, the token included that is not computed yet.
   GenerationRequest next = request;
-  next.prompt = batcher->running()[0]->tokens;
+  next.prompt = batcher->paused()[0]->tokens;
   const auto quick = std::make_shared<Heard>();
   batcher->Add(2, next, quick, Clock::now());
   while (batcher->Step(now) == Batcher::Outcome::kWorked) {

@@ -8,6 +8,17 @@
 #include "server/http/http_error.h"
 
 namespace plimsoll::server::http {
+namespace {
+
+// A string that grows by doubling would keep twice what a slow reader may have unsent.
+void GrowTo(std::string& text, size_t n) {
+  constexpr size_t kStep = 4 << 10;
+  if (n > text.capacity()) {
+    text.reserve(n + std::max(n / 8, kStep));
+  }
+}
+
+}  // namespace
 
 ResponseQueue::~ResponseQueue() {
   if (s_.charge && s_.charged_bytes + unsent_bytes_ > 0) {
@@ -33,6 +44,7 @@ bool ResponseQueue::Queue(std::string_view bytes, bool framed) {
   if (s_.charge && !s_.charge(static_cast<int64_t>(n_bytes))) {
     return false;
   }
+  GrowTo(pending_, pending_.size() + n_bytes);
   pending_.append(frame).append(bytes).append(framed ? "\r\n" : "");
   unsent_bytes_ += n_bytes;
   last_queued_ = Clock::now();

@@ -50,16 +50,22 @@ http::Response Slots(const Models& models) {
   json.BeginArray();
   for (const auto& service : models.Loaded()) {
     const engine::ServiceSnapshot snapshot = service->Snapshot();
-    for (const auto& slot : snapshot.running) {
+    const auto write = [&](const engine::ServiceSnapshot::Slot& slot, bool is_processing) {
       json.BeginObject();
       json.Key("id").Number(slot.id);
       json.Key("model").String(service->summary().name);
       json.Key("n_ctx").Number(service->summary().n_ctx);
-      json.Key("is_processing").Bool(!slot.paused);
+      json.Key("is_processing").Bool(is_processing);
       json.Key("n_prompt_tokens").Number(slot.n_prompt);
       json.Key("n_prompt_tokens_processed").Number(slot.n_prompt_done);
       json.Key("n_decoded").Number(slot.n_generated);
       json.EndObject();
+    };
+    for (const auto& slot : snapshot.running) {
+      write(slot, true);
+    }
+    for (const auto& slot : snapshot.paused) {
+      write(slot, false);
     }
   }
   json.EndArray();
