@@ -530,18 +530,17 @@ asio::awaitable<void> Connection::Carry(ResponseQueue& queue) {
     if (output.head) {
       head = HeadOf(output, queue.request());
     }
-    const size_t n_head_bytes = head.size();
+    size_t n_head_bytes = head.size();
     const bool is_idle = head.empty() && output.bytes.empty();
-    if (output.bytes.size() <= kJoinedBytes) {
-      head += output.bytes;
-      output.bytes = {};
-    }
     bool written = true;
-    if (!head.empty()) {
+    if (output.bytes.size() <= kJoinedBytes) {
+      output.bytes.insert(0, head);
+    } else if (!head.empty()) {
       written = co_await Write(head, &queue, n_head_bytes);
+      n_head_bytes = 0;
     }
     if (written && !output.bytes.empty()) {
-      written = co_await Write(output.bytes, &queue, 0);
+      written = co_await Write(output.bytes, &queue, n_head_bytes);
     }
     if (!written) {
       peer_gone_ = true;

@@ -10,13 +10,11 @@
 namespace plimsoll::server::http {
 namespace {
 
-// A string that grows by doubling would keep twice what a slow reader may have unsent.
-void GrowTo(std::string& text, size_t n) {
-  constexpr size_t kStep = 4 << 10;
-  if (n > text.capacity()) {
-    text.reserve(n + std::max(n / 8, kStep));
-  }
-}
+// What waits for a slow reader is in pieces of one size, so that a thousand readers fall behind
+// without the holes that strings leave as they grow.
+constexpr size_t kPieceBytes = 4000;
+
+constexpr std::string_view kLastChunk = "0\r\n\r\n";
 
 }  // namespace
 
@@ -44,11 +42,20 @@ bool ResponseQueue::Queue(std::string_view bytes, bool framed) {
   if (s_.charge && !s_.charge(static_cast<int64_t>(n_bytes))) {
     return false;
   }
-  GrowTo(pending_, pending_.size() + n_bytes);
-  pending_.append(frame).append(bytes).append(framed ? "\r\n" : "");
+  std::string& piece = PieceFor(n_bytes);
+  piece.append(frame).append(bytes).append(framed ? "\r\n" : "");
   unsent_bytes_ += n_bytes;
   last_queued_ = Clock::now();
   return true;
+}
+
+// With room for so many bytes more.
+std::string& ResponseQueue::PieceFor(size_t n_bytes) {
+  if (pending_.empty() || pending_.back().size() + n_bytes > pending_.back().capacity()) {
+    // A body comes all at once.
+    pending_.emplace_back().reserve(is_stream_ ? std::max(n_bytes, kPieceBytes) : n_bytes);
+  }
+  return pending_.back();
 }
 
 void ResponseQueue::AnswerLater(Response head, std::string keep_alive) {
@@ -82,7 +89,10 @@ void ResponseQueue::Respond(Response response) {
                               .code = "out_of_memory",
                               .message = "there is no memory for this response now"});
     content_length_ = response.body.size();
-    pending_ = s_.head_only ? std::string() : response.body;
+    pending_.clear();
+    if (!s_.head_only) {
+      pending_.push_back(response.body);
+    }
     unsent_bytes_ = 0;  // it was not charged
   }
   response.body = {};
@@ -141,7 +151,7 @@ void ResponseQueue::End() {
 
 void ResponseQueue::EndStream(Ending ending) {
   if (ending == Ending::kWhole && s_.chunked && !s_.head_only) {
-    pending_ += "0\r\n\r\n";
+    PieceFor(kLastChunk.size()) += kLastChunk;
   }
   phase_ = Phase::kEnded;
   ending_ = ending;
@@ -194,8 +204,11 @@ ResponseQueue::Output ResponseQueue::Take() {
   output.head = std::exchange(head_, std::nullopt);
   output.is_stream = is_stream_;
   output.content_length = content_length_;
-  output.bytes = std::exchange(pending_, {});
-  output.ending = ending_;
+  if (!pending_.empty()) {
+    output.bytes = std::move(pending_.front());
+    pending_.erase(pending_.begin());
+  }
+  output.ending = pending_.empty() ? ending_ : Ending::kOpen;
   return output;
 }
 
@@ -231,7 +244,7 @@ void ResponseQueue::Gone() {
     told = phase_ != Phase::kEnded && !gone_;
     gone_ = true;
     detached_ = true;
-    pending_ = {};
+    pending_.clear();
     head_ = std::nullopt;
     on_gone = std::exchange(on_gone_, nullptr);
   }

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "server/http/exchange.h"
 #include "server/http/request_parser.h"
@@ -61,7 +62,7 @@ class ResponseQueue {
     std::string bytes;              // framed
     Ending ending = Ending::kOpen;  // behind these bytes
   };
-  // What has come since the last call.
+  // The next of what has come; there is more as long as it has bytes or a head.
   [[nodiscard]] Output Take();
   // So many bytes of what was taken have left.
   void Sent(uint64_t bytes);
@@ -77,6 +78,7 @@ class ResponseQueue {
  private:
   // With the lock held.
   [[nodiscard]] bool Queue(std::string_view bytes, bool framed);
+  [[nodiscard]] std::string& PieceFor(size_t n_bytes);
   void BeginStream(Response head, std::string keep_alive);
   void EndStream(Ending ending);
   void RespondLate(const Response& response);
@@ -93,7 +95,7 @@ class ResponseQueue {
   // What AnswerLater was given, until the response begins; then its status.
   std::optional<std::pair<Response, std::string>> later_;
   std::optional<unsigned> early_status_;
-  std::string pending_;
+  std::vector<std::string> pending_;  // in pieces
   uint64_t content_length_ = 0;
   uint64_t unsent_bytes_ = 0;  // pending, and taken but not sent
   Clock::time_point last_queued_;
