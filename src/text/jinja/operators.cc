@@ -88,8 +88,9 @@ Value Repeated(const Value& value, const Value& times, Budget& budget) {
   const bool is_text = value.is(Kind::kString);
   const size_t n_each = is_text ? value.string().size() : value.list().size();
   const double n = n_each == 0 ? 0 : std::max(NumericValue(times), 0.0);
-  const double n_all = n * static_cast<double>(n_each);
-  const uint64_t n_bounded = n_all < 0x1p62 ? static_cast<uint64_t>(n_all) : uint64_t{1} << 62;
+  // More than any limit lets through, and not so much that its bytes cannot be counted.
+  constexpr double kTooMany = 0x1p40;
+  const auto n_bounded = static_cast<uint64_t>(std::min(n * static_cast<double>(n_each), kTooMany));
   is_text ? budget.CheckString(n_bounded) : budget.CheckList(n_bounded);
   if (is_text) {
     std::string text;
