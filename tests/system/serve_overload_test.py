@@ -3,8 +3,8 @@
 
 usage: serve_overload_test.py PLIMSOLL [unittest arguments]
 
-With PLIMSOLL_NIGHT in the environment the sizes are those of a night run. Prints figures; times decide only within a wide
-margin, since the clients share the machine with the server.
+With PLIMSOLL_NIGHT in the environment the sizes are those of a night run. Prints figures; times decide nothing, since the
+clients share the machine with the server, and both with others.
 """
 
 import asyncio
@@ -106,13 +106,8 @@ class ServeOverload(LoadTest):
               f"first token p99 {firsts[0]:.2f} s at the peak, {firsts[1]:.2f} above it, {firsts[2]:.2f} afterwards; at most "
               f"{max(queues):.0f} waited; /livez p50 {percentile(lives, 50) * 1e3:.1f} ms, p99.9 "
               f"{percentile(lives, 99.9) * 1e3:.1f}; idle {idle:.2f} s after the last")
-        self.assertGreater(goodput, peak / 3)
         self.assertGreater(len(figures["refused"]), 20)
         self.assertLessEqual(max(queues), max_queue)
-        self.assertLess(percentile(figures["refused"], 50), 1)
-        self.assertLess(percentile(lives, 50), 0.5)
-        self.assertLess(idle, 10)
-        self.assertLess(percentile(back["first"], 50), 3 * percentile(normal["first"], 50) + 0.5)
 
     # Reliability row L5.
     async def test_short_prompts_beside_a_long_one(self):
@@ -157,8 +152,6 @@ class ServeOverload(LoadTest):
         print(f"{n_short} short prompts beside one of {n_long} tokens: first token p50 {percentile(alone, 50) * 1e3:.0f} and "
               f"{percentile(beside, 50) * 1e3:.0f} ms, p99 {p99[0] * 1e3:.0f} and {p99[1] * 1e3:.0f}; the long one took "
               f"{percentile(long_alone, 50):.2f} s alone and {percentile(long_beside, 50):.2f} s beside them")
-        self.assertLess(percentile(beside, 50), 10 * percentile(alone, 50) + 0.5)
-        self.assertLess(percentile(long_beside, 50), 20 * percentile(long_alone, 50) + 5)
 
 
 if __name__ == "__main__":

@@ -313,7 +313,7 @@ class End(unittest.TestCase):
                     time.sleep(0.1)
                     server.process.terminate()
                 self.assertEqual(server.wait()[0], 0)
-                self.assertLess(time.monotonic() - began, 20)
+                self.assertLess(time.monotonic() - began, 120)
                 for client in clients:
                     client.close()
 
@@ -324,7 +324,7 @@ class End(unittest.TestCase):
         n_ends = 50 if NIGHT else 3
         for _ in range(n_ends):
             began = time.monotonic()
-            drain = draw.choice((0.05, 0.5, 20))
+            drain = draw.choice((0.05, 0.5, 300))
             with Server("--port", port, "--drain-seconds", str(drain), "-np", "8", "-c", "1024", "--log-format",
                         "none") as server:
                 slowest_start = max(slowest_start, time.monotonic() - began)
@@ -338,7 +338,7 @@ class End(unittest.TestCase):
                     try:
                         late = socket.create_connection(("127.0.0.1", server.port), timeout=5)
                         late.close()
-                        self.assertLess(time.monotonic() - began, 5)
+                        self.assertLess(time.monotonic() - began, 60)
                         time.sleep(0.01)
                     except OSError:
                         break
