@@ -239,7 +239,7 @@ class ServeAbuse(LoadTest):
               f"p99 {alone_p99:.2f} and {again_p99:.2f} s alone, {beside_p99:.2f} beside")
         self.assertEqual(paused, n_slow)
         # A few clients share what the first one takes.
-        self.assertLess(each, (128 if NIGHT else 320) + self.server.slack / 1024 / n_slow)
+        self.assertLess(each, (96 if NIGHT else 320) + self.server.slack / 1024 / n_slow)
 
     # Reliability row L1, its end.
     async def test_readers_that_take_nothing_are_cut(self):

@@ -340,6 +340,24 @@ TEST_F(ServerTest, CutsAReaderThatTakesNothing) {
   EXPECT_EQ(stats().of(Breach::kStall), 1U);
 }
 
+TEST_F(ServerTest, AReaderThatIsBehindGetsPartsOfAnySize) {
+  Start();
+  TestClient client(port(), "127.0.0.1", 4096);
+  client.Send("GET /hold HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  const auto exchange = Held();
+  ASSERT_TRUE(exchange);
+  exchange->Begin({.headers = {}}, "");
+  std::string all;
+  for (size_t i = 1; i <= 400; ++i) {
+    const std::string part(i * i % 9001 + 1, static_cast<char>('a' + i % 26));
+    ASSERT_TRUE(exchange->Send(part));
+    all += part;
+  }
+  EXPECT_GT(exchange->unsent_bytes(), 1U << 20) << "most of it waits";
+  exchange->End();
+  EXPECT_EQ(client.ReadReply().body, all);
+}
+
 TEST_F(ServerTest, HeadersOptionsAndUnknownPaths) {
   Start();
   TestClient client(port());

@@ -10,8 +10,8 @@
 namespace plimsoll::server::http {
 namespace {
 
-// What waits for a slow reader is in pieces of one size, so that a thousand readers fall behind
-// without the holes that strings leave as they grow.
+// What waits for a slow reader is in pieces of one size, each of them filled, so that a thousand
+// readers fall behind without the holes that strings leave as they grow.
 constexpr size_t kPieceBytes = 4000;
 
 constexpr std::string_view kLastChunk = "0\r\n\r\n";
@@ -42,20 +42,27 @@ bool ResponseQueue::Queue(std::string_view bytes, bool framed) {
   if (s_.charge && !s_.charge(static_cast<int64_t>(n_bytes))) {
     return false;
   }
-  std::string& piece = PieceFor(n_bytes);
-  piece.append(frame).append(bytes).append(framed ? "\r\n" : "");
+  Append(frame);
+  Append(bytes);
+  Append(framed ? "\r\n" : "");
   unsent_bytes_ += n_bytes;
   last_queued_ = Clock::now();
   return true;
 }
 
-// With room for so many bytes more.
-std::string& ResponseQueue::PieceFor(size_t n_bytes) {
-  if (pending_.empty() || pending_.back().size() + n_bytes > pending_.back().capacity()) {
-    // A body comes all at once.
-    pending_.emplace_back().reserve(is_stream_ ? std::max(n_bytes, kPieceBytes) : n_bytes);
+void ResponseQueue::Append(std::string_view bytes) {
+  if (!pending_.empty()) {
+    std::string& last = pending_.back();
+    const size_t n_fit = std::min(bytes.size(), last.capacity() - last.size());
+    last.append(bytes.substr(0, n_fit));
+    bytes.remove_prefix(n_fit);
   }
-  return pending_.back();
+  if (!bytes.empty()) {
+    // A body comes all at once.
+    std::string& piece = pending_.emplace_back();
+    piece.reserve(is_stream_ ? std::max(bytes.size(), kPieceBytes) : bytes.size());
+    piece.append(bytes);
+  }
 }
 
 void ResponseQueue::AnswerLater(Response head, std::string keep_alive) {
@@ -151,7 +158,7 @@ void ResponseQueue::End() {
 
 void ResponseQueue::EndStream(Ending ending) {
   if (ending == Ending::kWhole && s_.chunked && !s_.head_only) {
-    PieceFor(kLastChunk.size()) += kLastChunk;
+    Append(kLastChunk);
   }
   phase_ = Phase::kEnded;
   ending_ = ending;

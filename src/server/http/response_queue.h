@@ -78,7 +78,7 @@ class ResponseQueue {
  private:
   // With the lock held.
   [[nodiscard]] bool Queue(std::string_view bytes, bool framed);
-  [[nodiscard]] std::string& PieceFor(size_t n_bytes);
+  void Append(std::string_view bytes);
   void BeginStream(Response head, std::string keep_alive);
   void EndStream(Ending ending);
   void RespondLate(const Response& response);
