@@ -583,9 +583,8 @@ void ModelSet::State::Drain(Clock::time_point deadline) {
     stopping_ = true;
     wake_.notify_all();
     for (Entry* entry : LoadedEntries()) {
-      if (entry->n_users > 0) {  // an idle one has nothing to finish, and may be on its way out
-        services.push_back(Pin(*entry, false));
-      }
+      // Also who has no request: its thread may hold the last of them, and have blocks to save.
+      services.push_back(Pin(*entry, false));
     }
   }
   std::vector<std::thread> threads;

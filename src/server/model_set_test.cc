@@ -60,6 +60,14 @@ class World {
     const std::lock_guard lock(mutex_);
     return lines_[model];
   }
+  void CountDrain(size_t model) {
+    const std::lock_guard lock(mutex_);
+    drained_.push_back(model);
+  }
+  std::vector<size_t> drained() {
+    const std::lock_guard lock(mutex_);
+    return drained_;
+  }
   uint64_t largest_sum() {
     const std::lock_guard lock(mutex_);
     return largest_sum_;
@@ -75,6 +83,7 @@ class World {
   uint64_t largest_sum_ = 0;
   std::map<size_t, uint64_t> lines_;
   std::vector<std::string> events_;
+  std::vector<size_t> drained_;
 };
 
 class FakeLoader final : public ModelLoader {
@@ -107,16 +116,17 @@ class FakeLoader final : public ModelLoader {
       world_.Change(model, bytes, "line ");
       return {};
     };
-    return std::make_shared<FakeService>(its.loaded_least != 0 ? its.loaded_least : its.wish.least,
-                                         FakeService::Hooks{.on_set_line = on_set_line,
-                                                            .on_end =
-                                                                [this, model] {
-                                                                  if (world_.before_end) {
-                                                                    world_.before_end(model);
-                                                                  }
-                                                                  world_.Change(model, 0, "end ");
-                                                                },
-                                                            .on_drain = {}});
+    return std::make_shared<FakeService>(
+        its.loaded_least != 0 ? its.loaded_least : its.wish.least,
+        FakeService::Hooks{.on_set_line = on_set_line,
+                           .on_end =
+                               [this, model] {
+                                 if (world_.before_end) {
+                                   world_.before_end(model);
+                                 }
+                                 world_.Change(model, 0, "end ");
+                               },
+                           .on_drain = [this, model] { world_.CountDrain(model); }});
   }
 
  private:
@@ -407,6 +417,15 @@ TEST(ModelSet, AModelThatIsBeingUnloadedDoesNotKeepTheSetFromDraining) {
   drained.set_value();
   static_cast<void>(b.get());  // an answer, whichever
   EXPECT_EQ(test.Use("b").error().status, 503U);
+}
+
+// The last request may be over for its client before it is for the engine.
+TEST(ModelSet, AModelThatNobodyUsesIsDrainedToo) {
+  SetUnderTest test(100, {{{10, 20, 30}}, {{10, 20, 30}}, {{10, 20, 30}}});
+  EXPECT_TRUE(test.Use("a"));
+  const Used c = test.Use("c");
+  test.set->Drain(std::chrono::steady_clock::now());
+  EXPECT_THAT(test.world.drained(), testing::UnorderedElementsAre(0, 2));
 }
 
 TEST(ModelSet, WhoUsesAModelMayOutliveTheSet) {

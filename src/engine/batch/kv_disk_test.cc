@@ -129,6 +129,22 @@ TEST_F(KvDisk, AConversationGoesOnInTheNextRun) {
   EXPECT_EQ(Ask(*without.batcher, prompt).first, first.first);
 }
 
+// A model may be unloaded as soon as its last answer is over.
+TEST_F(KvDisk, WhatNobodyHasBegunToSaveIsSavedInTheEnd) {
+  std::vector<TokenId> prompt;
+  {
+    const Run run = Start(64 * kMiB);
+    prompt = DrawPrompt(*run.engine, 1, 160);
+    const auto heard = Add(*run.batcher, 1, prompt, 1);
+    while (heard->n_ends == 0) {
+      static_cast<void>(run.batcher->Step(Now()));
+    }
+  }
+  const Run run = Start(64 * kMiB);
+  prompt.push_back(prompt.front());
+  EXPECT_EQ(Ask(*run.batcher, prompt).second, 160U);
+}
+
 TEST_F(KvDisk, WhatAnotherOwnerSaidIsNotThere) {
   std::vector<TokenId> prompt;
   {

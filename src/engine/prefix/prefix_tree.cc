@@ -49,7 +49,7 @@ PrefixTree::PrefixTree(kv::BlockPool& pool, memory::Ledger& ledger,
 }
 
 PrefixTree::~PrefixTree() {
-  while (n_saving_ > 0) {
+  for (SaveMore(); n_saving_ > 0; SaveMore()) {
     FinishSaves(std::chrono::seconds(1));
   }
   for (Node& node : nodes_) {
