@@ -110,7 +110,7 @@ void WriteGguf(const fs::path& folder) {
   Write(folder, "arrays", EveryArrayType().bytes());
   Write(folder, "tensors", EveryTensorType().bytes());
   Write(folder, "experts", Experts().bytes());
-  Write(folder, "unsupported", RawFile(1, 0).Tensor("t", {256}, DType(16), 0).Data(66).bytes());
+  Write(folder, "unsupported", RawFile(1, 0).Tensor("t", {256}, DType(31), 0).Data(144).bytes());
   Write(folder, "split-1", Joined({SplitPart(0, 1, "a")}));
   Write(folder, "split-2", Joined({SplitPart(0, 2, "a"), SplitPart(1, 2, "b")}));
   Write(folder, "split-swapped", Joined({SplitPart(1, 2, "a"), SplitPart(0, 2, "b")}));

@@ -26,7 +26,7 @@ std::string MakeLikely(std::string file) {
   if (file.size() < kFingerprintAt + sizeof(uint64_t)) {
     return file;
   }
-  static const uint64_t kFingerprint = packed::LayoutFingerprint();
+  static const uint64_t kFingerprint = packed::LayoutFingerprint({});  // without later types
   std::memcpy(file.data() + kFingerprintAt, &kFingerprint, sizeof kFingerprint);
   std::memcpy(&header_bytes, file.data() + kHeaderBytesAt, sizeof header_bytes);
   std::memcpy(&file_bytes, file.data() + kFileBytesAt, sizeof file_bytes);

@@ -41,7 +41,8 @@ BLOCK_256_BOUNDS = (3e-2, 3e-3)
 def bounds_of(dtype):
     if dtype in ("F32", "F16", "BF16"):
         return FLOAT_BOUNDS
-    return BLOCK_256_BOUNDS if dtype.endswith("_K") or dtype == "IQ4_XS" else BLOCK_32_BOUNDS
+    of_256 = dtype.endswith("_K") or dtype.startswith(("IQ", "TQ")) and dtype != "IQ4_NL"
+    return BLOCK_256_BOUNDS if of_256 else BLOCK_32_BOUNDS
 
 
 def check(build, case, dtype):

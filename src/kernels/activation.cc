@@ -27,6 +27,15 @@ ActivationFormat ActivationFormatFor(DType weight) {
     case DType::kQ5_K:
     case DType::kQ6_K:
     case DType::kIQ4_XS:
+    case DType::kIQ2_XXS:
+    case DType::kIQ2_XS:
+    case DType::kIQ2_S:
+    case DType::kIQ3_XXS:
+    case DType::kIQ3_S:
+    case DType::kIQ1_S:
+    case DType::kIQ1_M:
+    case DType::kTQ1_0:
+    case DType::kTQ2_0:
       return ActivationFormat::kQ8x256;
   }
   InvariantBroken("a DType is one of the supported types", std::source_location::current());

@@ -35,6 +35,14 @@ std::string TestName(const ::testing::TestParamInfo<std::tuple<const KernelSet*,
          std::string(tensor::Traits(std::get<1>(info.param)).name);
 }
 
+std::vector<DType> EveryDType() {
+  std::vector<DType> types;
+  for (const tensor::DTypeTraits& type : tensor::AllDTypes()) {
+    types.push_back(type.dtype);
+  }
+  return types;
+}
+
 struct Case {
   uint64_t k = 0;
   uint64_t rows = 0;
@@ -136,15 +144,11 @@ TEST_P(MatMulEquality, RowsAsFloats) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Sets, MatMulEquality,
-    ::testing::Combine(::testing::ValuesIn(AllKernelSets().begin(), AllKernelSets().end()),
-                       ::testing::Values(DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0,
-                                         DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1,
-                                         DType::kQ2_K, DType::kQ3_K, DType::kQ4_K, DType::kQ5_K,
-                                         DType::kQ6_K, DType::kIQ4_NL, DType::kIQ4_XS,
-                                         DType::kMXFP4)),
-    TestName);
+INSTANTIATE_TEST_SUITE_P(Sets, MatMulEquality,
+                         ::testing::Combine(::testing::ValuesIn(AllKernelSets().begin(),
+                                                                AllKernelSets().end()),
+                                            ::testing::ValuesIn(EveryDType())),
+                         TestName);
 
 class PackEquality : public ::testing::TestWithParam<const KernelSet*> {};
 

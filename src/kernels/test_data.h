@@ -16,6 +16,7 @@
 #include "base/rng.h"
 #include "kernels/half.h"
 #include "kernels/kernels.h"
+#include "tensor/blocks.h"
 #include "tensor/matrix.h"
 #include "tensor/rows16.h"
 
@@ -126,6 +127,12 @@ inline std::vector<size_t> F16Fields(tensor::DType dtype) {
     case DType::kQ5_0:
     case DType::kIQ4_NL:
     case DType::kIQ4_XS:
+    case DType::kIQ2_XXS:
+    case DType::kIQ2_XS:
+    case DType::kIQ2_S:
+    case DType::kIQ3_XXS:
+    case DType::kIQ3_S:
+    case DType::kIQ1_S:
       return {0};
     case DType::kQ4_1:
     case DType::kQ5_1:
@@ -138,12 +145,25 @@ inline std::vector<size_t> F16Fields(tensor::DType dtype) {
       return {108};
     case DType::kQ6_K:
       return {208};
+    case DType::kTQ1_0:
+      return {52};
+    case DType::kTQ2_0:
+      return {64};
     case DType::kF32:
     case DType::kBF16:
     case DType::kMXFP4:
+    case DType::kIQ1_M:
       return {};
   }
   return {};
+}
+
+// IQ1_M has its F16 in four nibbles, the top ones of the last four words.
+inline void PutScaleOfIQ1M(uint16_t scale, std::byte* block) {
+  for (size_t i = 0; i < 4; ++i) {
+    std::byte& top = block[offsetof(tensor::BlockIQ1_M, scales) + 2 * i + 1];
+    top = (top & std::byte{0x0f}) | static_cast<std::byte>((scale >> (4 * i) & 15) << 4);
+  }
 }
 
 inline void FillBlock(Random& random, tensor::DType dtype, std::byte* block) {
@@ -166,6 +186,9 @@ inline void FillBlock(Random& random, tensor::DType dtype, std::byte* block) {
   if (dtype == DType::kMXFP4) {
     // Exponents around 2^-6, sometimes the lowest ones, whose scales are subnormal.
     block[0] = static_cast<std::byte>(random.OneIn(16) ? random.Below(4) : 116 + random.Below(10));
+  }
+  if (dtype == DType::kIQ1_M) {
+    PutScaleOfIQ1M(AnyScale(random), block);
   }
   for (const size_t offset : F16Fields(dtype)) {
     put(offset, AnyScale(random));

@@ -49,6 +49,15 @@ constexpr Golden kGolden[] = {
     {DType::kQ6_K, {-715.5F, 750, -175.5F, -30}, 392210},
     {DType::kIQ4_NL, {-17.5F, -63.5F, -17.5F, 0.5F}, -3459.5},
     {DType::kIQ4_XS, {32.5F, 98, -292.5F, -8}, -1045567},
+    {DType::kIQ2_XXS, {-29.5625F, 13.5F, -48.4375F, -40.3125F}, 18396.5},
+    {DType::kIQ2_XS, {-5.5F, -0.5F, -9.5F, -9.5F}, 61599.0625},
+    {DType::kIQ2_S, {-72.5625F, 2.5F, -4.6875F, 39.0625F}, -31040.3125},
+    {DType::kIQ3_XXS, {-6.5F, -137.5F, -27.5F, -7.5F}, 1511.5},
+    {DType::kIQ3_S, {-40.5F, -42.5F, -52.5F, 112.5F}, 101395},
+    {DType::kIQ1_S, {-1.3125F, -0.9375F, -3.9375F, -2.1875F}, -5914.5},
+    {DType::kIQ1_M, {-0.4375F, -6.1875F, 0.9375F, -0.9375F}, -1118},
+    {DType::kTQ1_0, {-0.5F, -0.5F, 0, -0.5F}, -65.5},
+    {DType::kTQ2_0, {1, 0.5F, 1, -0.5F}, 8622.5},
     {DType::kMXFP4, {0, -0.75F, 0.75F, 1.5F}, 159.5},
 };
 
@@ -64,6 +73,9 @@ std::vector<uint8_t> GoldenBlock(DType dtype) {
   }
   if (dtype == DType::kMXFP4) {
     bytes[0] = 126;
+  }
+  if (dtype == DType::kIQ1_M) {
+    testing::internal::PutScaleOfIQ1M(kScales[0], reinterpret_cast<std::byte*>(bytes.data()));
   }
   return bytes;
 }

@@ -11,7 +11,7 @@
 namespace plimsoll::tensor {
 namespace {
 
-constexpr std::array<DTypeTraits, 16> kTraits = {{
+constexpr std::array<DTypeTraits, 25> kTraits = {{
     {DType::kF32, "F32", 1, 4},
     {DType::kF16, "F16", 1, 2},
     {DType::kQ4_0, "Q4_0", BlockQ4_0::kElements, sizeof(BlockQ4_0)},
@@ -24,9 +24,18 @@ constexpr std::array<DTypeTraits, 16> kTraits = {{
     {DType::kQ4_K, "Q4_K", BlockQ4_K::kElements, sizeof(BlockQ4_K)},
     {DType::kQ5_K, "Q5_K", BlockQ5_K::kElements, sizeof(BlockQ5_K)},
     {DType::kQ6_K, "Q6_K", BlockQ6_K::kElements, sizeof(BlockQ6_K)},
+    {DType::kIQ2_XXS, "IQ2_XXS", BlockIQ2_XXS::kElements, sizeof(BlockIQ2_XXS)},
+    {DType::kIQ2_XS, "IQ2_XS", BlockIQ2_XS::kElements, sizeof(BlockIQ2_XS)},
+    {DType::kIQ3_XXS, "IQ3_XXS", BlockIQ3_XXS::kElements, sizeof(BlockIQ3_XXS)},
+    {DType::kIQ1_S, "IQ1_S", BlockIQ1_S::kElements, sizeof(BlockIQ1_S)},
     {DType::kIQ4_NL, "IQ4_NL", BlockIQ4_NL::kElements, sizeof(BlockIQ4_NL)},
+    {DType::kIQ3_S, "IQ3_S", BlockIQ3_S::kElements, sizeof(BlockIQ3_S)},
+    {DType::kIQ2_S, "IQ2_S", BlockIQ2_S::kElements, sizeof(BlockIQ2_S)},
     {DType::kIQ4_XS, "IQ4_XS", BlockIQ4_XS::kElements, sizeof(BlockIQ4_XS)},
+    {DType::kIQ1_M, "IQ1_M", BlockIQ1_M::kElements, sizeof(BlockIQ1_M)},
     {DType::kBF16, "BF16", 1, 2},
+    {DType::kTQ1_0, "TQ1_0", BlockTQ1_0::kElements, sizeof(BlockTQ1_0)},
+    {DType::kTQ2_0, "TQ2_0", BlockTQ2_0::kElements, sizeof(BlockTQ2_0)},
     {DType::kMXFP4, "MXFP4", BlockMXFP4::kElements, sizeof(BlockMXFP4)},
 }};
 
@@ -66,6 +75,16 @@ std::optional<DType> DTypeFromName(std::string_view name) {
 
 std::string_view GgmlTypeName(uint32_t ggml_type) {
   return ggml_type < kGgmlNames.size() ? kGgmlNames[ggml_type] : std::string_view();
+}
+
+std::string_view PlainTypeOf(uint32_t ggml_type) {
+  const std::string_view name = GgmlTypeName(ggml_type);
+  for (const std::string_view plain : {"Q4_0", "IQ4_NL"}) {
+    if (name.starts_with(plain) && name != plain) {
+      return plain;
+    }
+  }
+  return {};
 }
 
 std::optional<uint64_t> BytesFor(DType dtype, uint64_t n) {

@@ -22,9 +22,18 @@ enum class DType : uint32_t {
   kQ4_K = 12,
   kQ5_K = 13,
   kQ6_K = 14,
+  kIQ2_XXS = 16,
+  kIQ2_XS = 17,
+  kIQ3_XXS = 18,
+  kIQ1_S = 19,
   kIQ4_NL = 20,
+  kIQ3_S = 21,
+  kIQ2_S = 22,
   kIQ4_XS = 23,
+  kIQ1_M = 29,
   kBF16 = 30,
+  kTQ1_0 = 34,
+  kTQ2_0 = 35,
   kMXFP4 = 39,
 };
 
@@ -44,6 +53,10 @@ struct DTypeTraits {
 [[nodiscard]] std::optional<DType> DTypeFromName(std::string_view name);
 // The name of any type GGUF ever defined, also of those that are not supported; empty if unknown.
 [[nodiscard]] std::string_view GgmlTypeName(uint32_t ggml_type);
+
+// Of the types that GGUF once had for the rows of another, interleaved (Q4_0_4_4): that other one's
+// name (Q4_0). Empty for all else.
+[[nodiscard]] std::string_view PlainTypeOf(uint32_t ggml_type);
 
 // Bytes of `n` consecutive elements; nullopt if n is no multiple of the block or the size
 // overflows.

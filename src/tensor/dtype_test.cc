@@ -12,9 +12,20 @@ TEST(DType, NamesAndNumbersRoundTrip) {
     EXPECT_EQ(GgmlTypeName(static_cast<uint32_t>(t.dtype)), t.name);
   }
   EXPECT_EQ(DTypeFromName("q4_k"), DType::kQ4_K);
-  EXPECT_EQ(DTypeFromNumber(16), std::nullopt);
-  EXPECT_EQ(GgmlTypeName(16), "IQ2_XXS");
+  EXPECT_EQ(DTypeFromNumber(9), std::nullopt);
+  EXPECT_EQ(GgmlTypeName(9), "Q8_1");
   EXPECT_EQ(GgmlTypeName(4000), "");
+}
+
+TEST(DType, TypesOfInterleavedRowsNameThePlainOne) {
+  for (const uint32_t number : {31U, 32U, 33U}) {
+    EXPECT_EQ(DTypeFromNumber(number), std::nullopt);
+    EXPECT_EQ(PlainTypeOf(number), "Q4_0");
+  }
+  EXPECT_EQ(PlainTypeOf(36), "IQ4_NL");
+  EXPECT_EQ(PlainTypeOf(2), "");
+  EXPECT_EQ(PlainTypeOf(20), "");
+  EXPECT_EQ(PlainTypeOf(4000), "");
 }
 
 TEST(DType, BytesForNeedsWholeBlocksAndDoesNotWrap) {

@@ -42,6 +42,15 @@ inline constexpr UnitSpan kQ6_K[] = {{208, 2, 2},  {192, 16, 4},                
                                      {0, 16, 4},   {32, 16, 4},  {128, 16, 4}, {16, 16, 4},  //
                                      {48, 16, 4},  {144, 16, 4}, {64, 16, 4},  {96, 16, 4},  //
                                      {160, 16, 4}, {80, 16, 4},  {112, 16, 4}, {176, 16, 4}};
+inline constexpr UnitSpan kIQ2_XXS[] = {{0, 2, 2}, {2, 64, 4}};
+inline constexpr UnitSpan kIQ2_XS[] = {{0, 2, 2}, {66, 8, 4}, {2, 64, 4}};
+inline constexpr UnitSpan kIQ2_S[] = {{0, 2, 2}, {74, 8, 4}, {2, 72, 4}};
+inline constexpr UnitSpan kIQ3_XXS[] = {{0, 2, 2}, {66, 32, 4}, {2, 64, 4}};
+inline constexpr UnitSpan kIQ3_S[] = {{0, 2, 2}, {106, 4, 4}, {66, 40, 4}, {2, 64, 4}};
+inline constexpr UnitSpan kIQ1_S[] = {{0, 2, 2}, {34, 16, 4}, {2, 32, 4}};
+inline constexpr UnitSpan kIQ1_M[] = {{48, 8, 4}, {0, 48, 4}};
+inline constexpr UnitSpan kTQ1_0[] = {{52, 2, 2}, {0, 52, 4}};
+inline constexpr UnitSpan kTQ2_0[] = {{64, 2, 2}, {0, 64, 4}};
 inline constexpr UnitSpan kIQ4_XS[] = {{0, 136, 4}};
 }  // namespace unit_spans
 
@@ -72,6 +81,24 @@ inline constexpr UnitSpan kIQ4_XS[] = {{0, 136, 4}};
       return unit_spans::kQ6_K;
     case DType::kIQ4_XS:
       return unit_spans::kIQ4_XS;
+    case DType::kIQ2_XXS:
+      return unit_spans::kIQ2_XXS;
+    case DType::kIQ2_XS:
+      return unit_spans::kIQ2_XS;
+    case DType::kIQ2_S:
+      return unit_spans::kIQ2_S;
+    case DType::kIQ3_XXS:
+      return unit_spans::kIQ3_XXS;
+    case DType::kIQ3_S:
+      return unit_spans::kIQ3_S;
+    case DType::kIQ1_S:
+      return unit_spans::kIQ1_S;
+    case DType::kIQ1_M:
+      return unit_spans::kIQ1_M;
+    case DType::kTQ1_0:
+      return unit_spans::kTQ1_0;
+    case DType::kTQ2_0:
+      return unit_spans::kTQ2_0;
     case DType::kF32:
     case DType::kF16:
     case DType::kBF16:

@@ -5,7 +5,9 @@ Every product here is exact or rounded once in double precision, so the result i
 file defines. Layouts: ggml-org/ggml, src/ggml-common.h.
 """
 
+import re
 from collections import namedtuple
+from pathlib import Path
 
 import numpy as np
 
@@ -151,6 +153,122 @@ def iq4_xs(blocks):
     return np.repeat(scales, 32, axis=1) * IQ4_VALUES[q]
 
 
+def ternary_digits(packed, n):
+    """n digits to the base of three a byte, the leading ones first: digit 0 of all bytes, then digit 1."""
+    rest = packed.astype(np.uint32)[:, None, :] * 3 ** np.arange(n, dtype=np.uint32)[None, :, None] & 255
+    return (rest * 3 >> 8).reshape(len(packed), -1)
+
+
+def tq1_0(blocks):
+    parts = [ternary_digits(blocks[:, a:b], n) for a, b, n in ((0, 32, 5), (32, 48, 5), (48, 52, 4))]
+    return halves(blocks, 52) * (np.concatenate(parts, axis=1) - 1.0)
+
+
+def tq2_0(blocks):
+    return halves(blocks, 64) * (two_bit_fields(np.ascontiguousarray(blocks[:, :64])) - 1.0)
+
+
+def read_codebooks():
+    """The codebooks of the IQ1, IQ2 and IQ3 types, as entries of digits: the numbers of src/kernels/codebooks.h,
+    which the tests of the kernels compare with llama.cpp's own dequantization."""
+    text = (Path(__file__).resolve().parents[2] / "src" / "kernels" / "codebooks.h").read_text()
+    books = {}
+    for name, body in re.findall(r"k(IQ\w+)Codebook = \{([^}]*)\}", text):
+        entries = np.array([int(x, 16) for x in re.findall(r"0x[0-9a-f]+", body)])
+        width = 4 if name.startswith("IQ3") else 2
+        books[name] = entries[:, None] >> np.arange(0, 16, width) & (1 << width) - 1
+    return books
+
+
+CODEBOOKS = read_codebooks()
+IQ2_MAGNITUDES = np.array([8.0, 25, 43])
+IQ3_XXS_MAGNITUDES = np.array([4.0, 12, 20, 28, 36, 44, 52, 62])
+
+
+def plain(blocks, start, stop, dtype="u1"):
+    """A field as unsigned integers wide enough to shift."""
+    return np.ascontiguousarray(blocks[:, start:stop]).view(dtype).astype(np.int64)
+
+
+def nibbles(packed):
+    """Low and high nibble of each byte in turn."""
+    return np.stack([packed & 15, packed >> 4], axis=2).reshape(len(packed), -1)
+
+
+def signs_of(fields, n_bits):
+    """Eight signs a field. Where only seven bits are stored, their parity is the eighth."""
+    set_bits = fields[:, :, None] >> np.arange(n_bits) & 1
+    if n_bits == 7:
+        set_bits = np.concatenate([set_bits, set_bits.sum(axis=2, keepdims=True) % 2], axis=2)
+    return (1 - 2.0 * set_bits).reshape(len(fields), -1)
+
+
+def fields_of_28_bits(dwords):
+    """Four fields of seven bits a dword, and the four bits above them."""
+    fields = (dwords[:, :, None] >> np.array([0, 7, 14, 21]) & 127).reshape(len(dwords), -1)
+    return fields, dwords >> 28
+
+
+def scaled(d, scales, unit):
+    """(2 s + 1) * unit * d for every element of equal sub-blocks."""
+    return np.repeat(d * (2 * scales + 1) * unit, 256 // scales.shape[1], axis=1)
+
+
+def iq2(blocks, book, index, signs, scales):
+    magnitudes = IQ2_MAGNITUDES[CODEBOOKS[book][index]].reshape(len(blocks), -1)
+    return scaled(halves(blocks, 0), scales, 0.125) * magnitudes * signs
+
+
+def iq2_xxs(blocks):
+    dwords = plain(blocks, 2, 66, "<u4").reshape(-1, 8, 2)
+    index = (dwords[:, :, :1] >> np.array([0, 8, 16, 24]) & 255).reshape(-1, 32)
+    fields, scales = fields_of_28_bits(dwords[:, :, 1])
+    return iq2(blocks, "IQ2XXS", index, signs_of(fields, 7), scales)
+
+
+def iq2_xs(blocks):
+    words = plain(blocks, 2, 66, "<u2")
+    return iq2(blocks, "IQ2XS", words & 511, signs_of(words >> 9, 7), nibbles(plain(blocks, 66, 74)))
+
+
+def iq2_s(blocks):
+    high = (plain(blocks, 66, 74)[:, :, None] >> np.array([0, 2, 4, 6]) & 3).reshape(-1, 32)
+    index = plain(blocks, 2, 34) | high << 8
+    return iq2(blocks, "IQ2S", index, signs_of(plain(blocks, 34, 66), 8), nibbles(plain(blocks, 74, 82)))
+
+
+def iq3_xxs(blocks):
+    fields, scales = fields_of_28_bits(plain(blocks, 66, 98, "<u4"))
+    magnitudes = IQ3_XXS_MAGNITUDES[CODEBOOKS["IQ3XXS"][plain(blocks, 2, 66)]].reshape(-1, 256)
+    return scaled(halves(blocks, 0), scales, 0.25) * magnitudes * signs_of(fields, 7)
+
+
+def iq3_s(blocks):
+    high = (plain(blocks, 66, 74)[:, :, None] >> np.arange(8) & 1).reshape(-1, 64)
+    digits = CODEBOOKS["IQ3S"][plain(blocks, 2, 66) | high << 8].reshape(-1, 256)
+    return scaled(halves(blocks, 0), nibbles(plain(blocks, 106, 110)), 1) * (2 * digits + 1) * signs_of(plain(blocks, 74, 106), 8)
+
+
+def iq1(d, scales, index, is_less):
+    """Entries of -1, 0, 1, each with an eighth more, or less: is_less has one flag an index."""
+    entries = CODEBOOKS["IQ1"][index] - 1 + np.where(is_less, -0.125, 0.125)[:, :, None]
+    return scaled(d, scales, 1) * entries.reshape(len(index), -1)
+
+
+def iq1_s(blocks):
+    words = plain(blocks, 34, 50, "<u2")
+    high = (words[:, :, None] >> np.array([0, 3, 6, 9]) & 7).reshape(-1, 32)
+    return iq1(halves(blocks, 0), words >> 12 & 7, plain(blocks, 2, 34) | high << 8, np.repeat(words >> 15, 4, axis=1))
+
+
+def iq1_m(blocks):
+    high = nibbles(plain(blocks, 32, 48))
+    words = plain(blocks, 48, 56, "<u2")
+    scales = (words[:, :, None] >> np.array([0, 3, 6, 9]) & 7).reshape(-1, 16)
+    d = (words >> 12 << np.array([0, 4, 8, 12])).sum(axis=1, keepdims=True).astype("<u2").view("<f2").astype(np.float64)
+    return iq1(d, scales, plain(blocks, 0, 32) | (high & 7) << 8, high >> 3)
+
+
 Format = namedtuple("Format", "name block_elements block_bytes dequantize")
 
 FORMATS = {
@@ -166,8 +284,17 @@ FORMATS = {
     12: Format("Q4_K", 256, 144, q4_k),
     13: Format("Q5_K", 256, 176, q5_k),
     14: Format("Q6_K", 256, 210, q6_k),
+    16: Format("IQ2_XXS", 256, 66, iq2_xxs),
+    17: Format("IQ2_XS", 256, 74, iq2_xs),
+    18: Format("IQ3_XXS", 256, 98, iq3_xxs),
+    19: Format("IQ1_S", 256, 50, iq1_s),
     20: Format("IQ4_NL", 32, 18, iq4_nl),
+    21: Format("IQ3_S", 256, 110, iq3_s),
+    22: Format("IQ2_S", 256, 82, iq2_s),
     23: Format("IQ4_XS", 256, 136, iq4_xs),
+    29: Format("IQ1_M", 256, 56, iq1_m),
     30: Format("BF16", 1, 2, bf16),
+    34: Format("TQ1_0", 256, 54, tq1_0),
+    35: Format("TQ2_0", 256, 66, tq2_0),
     39: Format("MXFP4", 32, 17, mxfp4),
 }

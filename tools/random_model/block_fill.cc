@@ -5,8 +5,10 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <span>
 
 #include "base/invariant.h"
+#include "kernels/codebooks.h"
 #include "kernels/half.h"
 #include "tensor/blocks.h"
 
@@ -167,6 +169,115 @@ void FillBlock(RandomStream& random, double rms, tensor::BlockQ5_K& block) {
   FillSuperBlockWithMinima(random, rms, 31, block);
 }
 
+// Mean square of what the digits of a codebook's entries stand for.
+template <size_t kEntries, class Value>
+double MeanSquare(const std::array<uint16_t, kEntries>& codebook, int digit_bits, Value value) {
+  double sum = 0;
+  for (const uint16_t entry : std::span(codebook).first(kEntries - 1)) {
+    for (int shift = 0; shift < 16; shift += digit_bits) {
+      const double x = value(entry >> shift & ((1 << digit_bits) - 1));
+      sum += x * x;
+    }
+  }
+  return sum / static_cast<double>((kEntries - 1) * static_cast<size_t>(16 / digit_bits));
+}
+
+// Of the odd numbers from 1 on that scales of n bits stand for.
+double MeanSquareOfOddScales(int bits) { return 4 * MeanSquare(0, (1 << bits) - 1, -0.5); }
+
+double IQ2Magnitude(int digit) { return kernels::kIQ2Magnitudes[static_cast<size_t>(digit)]; }
+
+// Any bytes are a block of these types.
+template <class Block>
+void FillCodebookBlock(RandomStream& random, double rms, double unit, Block& block) {
+  RandomBytes(random, block);
+  block.d = ScaleBits(rms / unit * ScaleJitter(random) * RandomSign(random));
+}
+
+void FillBlock(RandomStream& random, double rms, tensor::BlockIQ2_XXS& block) {
+  static const double kUnit =
+      0.125 *
+      std::sqrt(MeanSquareOfOddScales(4) * MeanSquare(kernels::kIQ2XXSCodebook, 2, IQ2Magnitude));
+  FillCodebookBlock(random, rms, kUnit, block);
+}
+
+void FillBlock(RandomStream& random, double rms, tensor::BlockIQ2_XS& block) {
+  static const double kUnit =
+      0.125 *
+      std::sqrt(MeanSquareOfOddScales(4) * MeanSquare(kernels::kIQ2XSCodebook, 2, IQ2Magnitude));
+  FillCodebookBlock(random, rms, kUnit, block);
+}
+
+void FillBlock(RandomStream& random, double rms, tensor::BlockIQ2_S& block) {
+  static const double kUnit =
+      0.125 *
+      std::sqrt(MeanSquareOfOddScales(4) * MeanSquare(kernels::kIQ2SCodebook, 2, IQ2Magnitude));
+  FillCodebookBlock(random, rms, kUnit, block);
+}
+
+void FillBlock(RandomStream& random, double rms, tensor::BlockIQ3_XXS& block) {
+  static const double kUnit =
+      0.25 *
+      std::sqrt(MeanSquareOfOddScales(4) * MeanSquare(kernels::kIQ3XXSCodebook, 4, [](int digit) {
+                  return kernels::kIQ3XXSMagnitudes[static_cast<size_t>(digit)];
+                }));
+  FillCodebookBlock(random, rms, kUnit, block);
+}
+
+void FillBlock(RandomStream& random, double rms, tensor::BlockIQ3_S& block) {
+  static const double kUnit =
+      std::sqrt(MeanSquareOfOddScales(4) *
+                MeanSquare(kernels::kIQ3SCodebook, 4, [](int digit) { return 2 * digit + 1; }));
+  FillCodebookBlock(random, rms, kUnit, block);
+}
+
+// An entry's digits and an eighth more or less.
+double UnitOfIQ1() {
+  const double square = MeanSquare(kernels::kIQ1Codebook, 2, [](int digit) { return digit - 1; });
+  return std::sqrt(MeanSquareOfOddScales(3) * (square + 1.0 / 64));
+}
+
+void FillBlock(RandomStream& random, double rms, tensor::BlockIQ1_S& block) {
+  static const double kUnit = UnitOfIQ1();
+  FillCodebookBlock(random, rms, kUnit, block);
+}
+
+// The scale's F16 is in the top nibbles of four words.
+void FillBlock(RandomStream& random, double rms, tensor::BlockIQ1_M& block) {
+  static const double kUnit = UnitOfIQ1();
+  RandomBytes(random, block);
+  const uint16_t d = ScaleBits(rms / kUnit * ScaleJitter(random) * RandomSign(random));
+  for (size_t i = 0; i < 4; ++i) {
+    uint8_t& top = block.scales[2 * i + 1];
+    top = static_cast<uint8_t>((top & 15) | (d >> (4 * i) & 15) << 4);
+  }
+}
+
+// Bytes as a quantizer writes them, rounded up, so that every way to take the digits gives them.
+uint8_t TernaryByte(uint32_t digits) { return static_cast<uint8_t>((digits * 256 + 242) / 243); }
+
+void FillBlock(RandomStream& random, double rms, tensor::BlockTQ1_0& block) {
+  static const double kUnit = std::sqrt(MeanSquare(-1, 1));
+  for (uint8_t& five : block.qs) {
+    five = TernaryByte(random.Below(243));
+  }
+  for (uint8_t& four : block.qh) {
+    four = TernaryByte(3 * random.Below(81));
+  }
+  block.d = ScaleBits(rms / kUnit * ScaleJitter(random));
+}
+
+void FillBlock(RandomStream& random, double rms, tensor::BlockTQ2_0& block) {
+  static const double kUnit = std::sqrt(MeanSquare(-1, 1));
+  for (uint8_t& four : block.qs) {
+    four = 0;
+    for (int i = 0; i < 4; ++i) {
+      four = static_cast<uint8_t>(uint32_t{four} << 2 | random.Below(3));
+    }
+  }
+  block.d = ScaleBits(rms / kUnit * ScaleJitter(random));
+}
+
 template <class Block>
 void FillBlocks(RandomStream& random, double rms, std::span<std::byte> out) {
   for (size_t at = 0; at < out.size(); at += sizeof(Block)) {
@@ -221,6 +332,24 @@ void FillWeights(DType dtype, RandomStream& random, double rms, double mean,
       return FillBlocks<tensor::BlockIQ4_NL>(random, rms, out);
     case DType::kIQ4_XS:
       return FillBlocks<tensor::BlockIQ4_XS>(random, rms, out);
+    case DType::kIQ2_XXS:
+      return FillBlocks<tensor::BlockIQ2_XXS>(random, rms, out);
+    case DType::kIQ2_XS:
+      return FillBlocks<tensor::BlockIQ2_XS>(random, rms, out);
+    case DType::kIQ2_S:
+      return FillBlocks<tensor::BlockIQ2_S>(random, rms, out);
+    case DType::kIQ3_XXS:
+      return FillBlocks<tensor::BlockIQ3_XXS>(random, rms, out);
+    case DType::kIQ3_S:
+      return FillBlocks<tensor::BlockIQ3_S>(random, rms, out);
+    case DType::kIQ1_S:
+      return FillBlocks<tensor::BlockIQ1_S>(random, rms, out);
+    case DType::kIQ1_M:
+      return FillBlocks<tensor::BlockIQ1_M>(random, rms, out);
+    case DType::kTQ1_0:
+      return FillBlocks<tensor::BlockTQ1_0>(random, rms, out);
+    case DType::kTQ2_0:
+      return FillBlocks<tensor::BlockTQ2_0>(random, rms, out);
     case DType::kMXFP4:
       return FillBlocks<tensor::BlockMXFP4>(random, rms, out);
   }

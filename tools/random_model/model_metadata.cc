@@ -49,6 +49,24 @@ uint32_t FileType(tensor::DType type) {
       return 30;
     case tensor::DType::kBF16:
       return 32;
+    case tensor::DType::kIQ2_XXS:
+      return 19;
+    case tensor::DType::kIQ2_XS:
+      return 20;
+    case tensor::DType::kIQ3_XXS:
+      return 23;
+    case tensor::DType::kIQ1_S:
+      return 24;
+    case tensor::DType::kIQ3_S:
+      return 26;
+    case tensor::DType::kIQ2_S:
+      return 28;
+    case tensor::DType::kIQ1_M:
+      return 31;
+    case tensor::DType::kTQ1_0:
+      return 36;
+    case tensor::DType::kTQ2_0:
+      return 37;
     case tensor::DType::kMXFP4:
       return 38;
   }

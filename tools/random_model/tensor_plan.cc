@@ -23,8 +23,15 @@ tensor::DType TypeForRows(tensor::DType type, uint32_t row) {
     case DType::kQ6_K:
       return DType::kQ8_0;
     case DType::kIQ4_XS:
+    case DType::kIQ2_XXS:
+    case DType::kIQ2_XS:
+    case DType::kIQ2_S:
+    case DType::kIQ3_XXS:
+    case DType::kIQ3_S:
+    case DType::kIQ1_S:
+    case DType::kIQ1_M:
       return DType::kIQ4_NL;
-    default:  // Q2_K and Q3_K
+    default:  // Q2_K, Q3_K and the ternary types
       return DType::kQ4_0;
   }
 }

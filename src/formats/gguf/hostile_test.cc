@@ -260,8 +260,15 @@ const std::vector<HostileFile> kTensors = {
        return Shaped({128, 2}, DType::kQ4_K);
      },
      "tensor 't'", "rows of 128 elements are not whole Q4_K blocks of 256"},
-    {"UnsupportedType", [] { return Shaped({256}, 16); }, "tensor 't'",
-     "the type IQ2_XXS is not supported; supported are F32, F16, Q4_0"},
+    {"UnsupportedType", [] { return Shaped({256}, 9); }, "tensor 't'",
+     "the type Q8_1 is not supported; supported are F32, F16, Q4_0"},
+    {"InterleavedType", [] { return Shaped({256}, 31); }, "tensor 't'",
+     "the type Q4_0_4_4 is Q4_0 with its rows interleaved for one kind of processor, which GGUF no "
+     "longer has; take the model's Q4_0 file"},
+    {"InterleavedType8x8", [] { return Shaped({256}, 33); }, "tensor 't'",
+     "the type Q4_0_8_8 is Q4_0"},
+    {"InterleavedIQ4NL", [] { return Shaped({256}, 36); }, "tensor 't'",
+     "the type IQ4_NL_4_4 is IQ4_NL"},
     {"RemovedType", [] { return Shaped({32}, 4); }, "tensor 't'", "the type Q4_2 is not supported"},
     {"IntegerType", [] { return Shaped({32}, 24); }, "tensor 't'", "the type I8 is not supported"},
     {"UnknownType", [] { return Shaped({32}, 99); }, "tensor 't'",

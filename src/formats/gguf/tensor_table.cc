@@ -85,6 +85,14 @@ Result<tensor::DType> ReadDType(Cursor& cursor) {
     return cursor.Bad(at, "the tensor type {} does not exist; supported are {}", *number,
                       SupportedDTypes());
   }
+  if (const std::string_view plain = tensor::PlainTypeOf(*number); !plain.empty()) {
+    return cursor.Bad(
+        at,
+        "the type {} is {} with its rows interleaved for one kind of processor, which "
+        "GGUF no longer has; take the model's {} file: it has the same weights, and "
+        "they are interleaved when they are loaded",
+        name, plain, plain);
+  }
   return cursor.Bad(at, "the type {} is not supported; supported are {}", name, SupportedDTypes());
 }
 

@@ -1,5 +1,6 @@
 #include "formats/packed/header.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <type_traits>
@@ -343,9 +344,40 @@ Result<DecodedHeader> Decode(const io::File& file) {
 
 namespace {
 
-uint64_t ComputeFingerprint() {
+// Types that came after the first packed files. They count where a file has them, so that a type
+// more does not refuse the files that are there.
+bool IsLater(tensor::DType dtype) {
+  switch (dtype) {
+    case tensor::DType::kIQ2_XXS:
+    case tensor::DType::kIQ2_XS:
+    case tensor::DType::kIQ2_S:
+    case tensor::DType::kIQ3_XXS:
+    case tensor::DType::kIQ3_S:
+    case tensor::DType::kIQ1_S:
+    case tensor::DType::kIQ1_M:
+    case tensor::DType::kTQ1_0:
+    case tensor::DType::kTQ2_0:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool Has(std::span<const LayerShape> layers, tensor::DType dtype) {
+  return std::ranges::any_of(layers, [dtype](const LayerShape& layer) {
+    return std::ranges::find(layer.projections, dtype, &MatrixShape::dtype) !=
+           std::end(layer.projections);
+  });
+}
+
+}  // namespace
+
+uint64_t LayoutFingerprint(std::span<const LayerShape> layers) {
   std::string all;
   for (const tensor::DTypeTraits& traits : tensor::AllDTypes()) {
+    if (IsLater(traits.dtype) && !Has(layers, traits.dtype)) {
+      continue;
+    }
     const bool is_float = traits.block_elements == 1;
     // A whole group and a short one, a whole panel and a short one, and half a unit.
     const uint64_t k = is_float ? tensor::kFloatPanel + 24 : uint64_t{2} * traits.block_elements;
@@ -363,13 +395,6 @@ uint64_t ComputeFingerprint() {
     all += bytes;
   }
   return io::Checksum64(AsBytes(all));
-}
-
-}  // namespace
-
-uint64_t LayoutFingerprint() {
-  static const uint64_t kFingerprint = ComputeFingerprint();
-  return kFingerprint;
 }
 
 }  // namespace plimsoll::formats::packed

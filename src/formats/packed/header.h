@@ -78,8 +78,9 @@ struct DecodedHeader {
 // Whether its layout is this program's is left to the caller.
 [[nodiscard]] Result<DecodedHeader> Decode(const io::File& file);
 
-// A number that changes when tensor/rows16.h arranges any type's matrices in another way: packed
-// files of other programs are then refused instead of misread.
-[[nodiscard]] uint64_t LayoutFingerprint();
+// A number that changes when tensor/rows16.h arranges matrices in another way: packed files of
+// other programs are then refused instead of misread. It is made of the types that the first
+// version had, and of those later ones that `layers` have.
+[[nodiscard]] uint64_t LayoutFingerprint(std::span<const LayerShape> layers);
 
 }  // namespace plimsoll::formats::packed

@@ -36,7 +36,7 @@ Result<PackedFile> PackedFile::Open(std::shared_ptr<const io::File> file) {
   if (!decoded) {
     return Forward(decoded);
   }
-  if (decoded->header.layout_fingerprint != LayoutFingerprint()) {
+  if (decoded->header.layout_fingerprint != LayoutFingerprint(decoded->header.layers)) {
     return Fail(ErrorKind::kBadModel,
                 "{}: another version of Plimsoll packed it, which arranged matrices in another "
                 "way; delete it and pack the model again",

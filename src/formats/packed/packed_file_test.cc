@@ -191,13 +191,26 @@ TEST(PackedFile, SaysWhatIsWrong) {
               HasSubstr(R"("GGUF" instead of "PLIMPACK")"));
 }
 
+// Files of the first version stay good when a type is added.
+TEST(PackedFile, LaterTypesCountInTheFingerprintWhereTheyAre) {
+  const auto of = [](DType dtype) {
+    const MatrixShape gate = {dtype, 512, 256};
+    return LayoutFingerprint(std::vector<LayerShape>(2, {4, {gate, gate, {dtype, 256, 512}}}));
+  };
+  constexpr uint64_t kOfTheFirstVersion = 0x1d3ef06c05b9933f;
+  EXPECT_EQ(of(DType::kQ4_K), kOfTheFirstVersion);
+  EXPECT_NE(of(DType::kIQ2_XXS), kOfTheFirstVersion);
+  EXPECT_NE(of(DType::kIQ2_XXS), of(DType::kTQ1_0));
+}
+
 // A model of 60 layers with 256 experts, above 100 GB, whose records are a hole.
 TEST(PackedFile, TheLargestModelsOpenQuickly) {
   const MatrixShape gate = {DType::kQ4_K, 7168, 2048};
   const std::vector<LayerShape> layers(60, {256, {gate, gate, {DType::kQ4_K, 2048, 7168}}});
   const std::vector<SourceFile> sources(
       30, {.bytes = uint64_t{13} << 30U, .header_bytes = 100, .header_digest = {}});
-  Header header{.layout_fingerprint = LayoutFingerprint(), .sources = sources, .layers = layers};
+  Header header{
+      .layout_fingerprint = LayoutFingerprint(layers), .sources = sources, .layers = layers};
   header.pieces.resize(30 * (uint64_t{13} << 30U) / kPieceBytes);
   header.checksums.resize(uint64_t{60} * 256 * kNProjections, 7);
   const auto layout = MakeLayout(layers, PlaceTables(sources, layers).value().header_bytes).value();

@@ -117,7 +117,6 @@ Result<> Packer::Identify() {
     n_pieces += (*sources)[i].n_pieces();
   }
   header_.sources = *std::move(sources);
-  header_.layout_fingerprint = LayoutFingerprint();
   return {};
 }
 
@@ -125,6 +124,7 @@ Result<> Packer::LayOut() {
   for (const SourceLayer& layer : layers_) {
     header_.layers.push_back(layer.shape);
   }
+  header_.layout_fingerprint = LayoutFingerprint(header_.layers);
   auto tables = PlaceTables(header_.sources, header_.layers);
   if (!tables) {
     return Forward(tables);

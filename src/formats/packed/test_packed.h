@@ -27,7 +27,8 @@ inline std::vector<SourceFile> TestSources() {
 // The whole file. Matrices are made-up bytes; what lies behind them is zeros.
 inline std::string TestFile(const std::vector<LayerShape>& layers = TestLayers(),
                             const std::vector<SourceFile>& sources = TestSources()) {
-  Header header{.layout_fingerprint = LayoutFingerprint(), .sources = sources, .layers = layers};
+  Header header{
+      .layout_fingerprint = LayoutFingerprint(layers), .sources = sources, .layers = layers};
   for (const SourceFile& source : sources) {
     header.pieces.resize(header.pieces.size() + source.n_pieces(), {5, 6});
   }

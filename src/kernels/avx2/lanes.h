@@ -47,12 +47,36 @@ struct Avx2Lanes {
     const Int set = _mm256_cmpeq_epi8(_mm256_and_si256(x, bits), bits);
     return _mm256_add_epi8(a, _mm256_and_si256(set, _mm256_set1_epi8(value)));
   }
+  // zero + magnitude in each byte, or zero - magnitude where those of `x` have the only bit set in
+  // `bits`.
+  static Int AddSigned(Int zero, Int magnitude, Int x, Int bits) {
+    const Int set = _mm256_cmpeq_epi8(_mm256_and_si256(x, bits), bits);
+    return _mm256_add_epi8(zero, _mm256_sub_epi8(_mm256_xor_si256(magnitude, set), set));
+  }
+  // The dword at kBytes times each index; reads four bytes whatever kBytes is.
+  template <int kBytes>
+  static Int Gather(const void* table, Int index) {
+    return _mm256_i32gather_epi32(static_cast<const int*>(table), index, kBytes);
+  }
   static Int Xor(Int a, Int b) { return _mm256_xor_si256(a, b); }
   static Int Add(Int a, Int b) { return _mm256_add_epi32(a, b); }
   static Int Sub(Int a, Int b) { return _mm256_sub_epi32(a, b); }
   static Int Mul(Int a, Int b) { return _mm256_mullo_epi32(a, b); }
   static Int Max(Int a, Int b) { return _mm256_max_epi32(a, b); }
   static Int SubBytes(Int a, Int b) { return _mm256_sub_epi8(a, b); }
+  // The low bytes of the products of each byte with `factor`.
+  static Int MulBytes(Int a, uint8_t factor) {
+    const Int factors = _mm256_set1_epi16(factor);
+    const Int odd = _mm256_mullo_epi16(_mm256_slli_epi16(_mm256_srli_epi16(a, 8), 8), factors);
+    return _mm256_or_si256(
+        _mm256_and_si256(_mm256_mullo_epi16(a, factors), _mm256_set1_epi16(0xff)), odd);
+  }
+  // Three times each byte, divided by 256 and rounded down.
+  static Int LeadingTernaryDigits(Int a) {
+    const Int one = _mm256_set1_epi8(1);
+    return _mm256_add_epi8(_mm256_min_epu8(_mm256_subs_epu8(a, _mm256_set1_epi8(85)), one),
+                           _mm256_min_epu8(_mm256_subs_epu8(a, Set(kTwoThirds)), one));
+  }
   // Vector operators, for they take a count that is constant only after inlining.
   static Int ShiftRight(Int a, uint32_t bits) {
     return reinterpret_cast<Int>(reinterpret_cast<Words32>(a) >> bits);
@@ -181,6 +205,7 @@ struct Avx2Lanes {
 
  private:
   using Words32 = uint32_t __attribute__((vector_size(32)));
+  static constexpr int32_t kTwoThirds = static_cast<int32_t>(0xaaaaaaaa);  // of 256: bytes of 170
 
   static int32_t LoadDword(const void* p) {
     int32_t x;

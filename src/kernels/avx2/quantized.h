@@ -22,5 +22,8 @@ void MatMulQuantized32(const tensor::Matrix& w, uint64_t row_begin, uint64_t row
                        const Activations& x, float* y, size_t y_stride, std::byte* workspace);
 void MatMulQuantized256(const tensor::Matrix& w, uint64_t row_begin, uint64_t row_end,
                         const Activations& x, float* y, size_t y_stride, std::byte* workspace);
+// Of the second the types with codebooks.
+void MatMulQuantizedCodebook(const tensor::Matrix& w, uint64_t row_begin, uint64_t row_end,
+                             const Activations& x, float* y, size_t y_stride, std::byte* workspace);
 
 }  // namespace plimsoll::kernels::avx2

@@ -26,6 +26,15 @@ void MatMul(const tensor::Matrix& w, uint64_t row_begin, uint64_t row_end, const
     case tensor::DType::kQ6_K:
     case tensor::DType::kIQ4_NL:
     case tensor::DType::kIQ4_XS:
+    case tensor::DType::kIQ2_XXS:
+    case tensor::DType::kIQ2_XS:
+    case tensor::DType::kIQ2_S:
+    case tensor::DType::kIQ3_XXS:
+    case tensor::DType::kIQ3_S:
+    case tensor::DType::kIQ1_S:
+    case tensor::DType::kIQ1_M:
+    case tensor::DType::kTQ1_0:
+    case tensor::DType::kTQ2_0:
     case tensor::DType::kMXFP4:
       MatMulQuantized(w, row_begin, row_end, x, y, y_stride, workspace);
       break;

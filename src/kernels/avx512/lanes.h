@@ -43,12 +43,35 @@ struct Avx512Lanes {
   static Int AddWhereSet(Int a, Int x, Int bits, int8_t value) {
     return _mm512_mask_add_epi8(a, _mm512_test_epi8_mask(x, bits), a, _mm512_set1_epi8(value));
   }
+  // zero + magnitude in each byte, or zero - magnitude where those of `x` have the only bit set in
+  // `bits`.
+  static Int AddSigned(Int zero, Int magnitude, Int x, Int bits) {
+    return _mm512_mask_sub_epi8(_mm512_add_epi8(zero, magnitude), _mm512_test_epi8_mask(x, bits),
+                                zero, magnitude);
+  }
+  // The dword at kBytes times each index; reads four bytes whatever kBytes is.
+  template <int kBytes>
+  static Int Gather(const void* table, Int index) {
+    return _mm512_i32gather_epi32(index, table, kBytes);
+  }
   static Int Xor(Int a, Int b) { return _mm512_xor_si512(a, b); }
   static Int Add(Int a, Int b) { return _mm512_add_epi32(a, b); }
   static Int Sub(Int a, Int b) { return _mm512_sub_epi32(a, b); }
   static Int Mul(Int a, Int b) { return _mm512_mullo_epi32(a, b); }
   static Int Max(Int a, Int b) { return _mm512_max_epi32(a, b); }
   static Int SubBytes(Int a, Int b) { return _mm512_sub_epi8(a, b); }
+  // The low bytes of the products of each byte with `factor`.
+  static Int MulBytes(Int a, uint8_t factor) {
+    const Int factors = _mm512_set1_epi16(factor);
+    const Int odd = _mm512_mullo_epi16(_mm512_slli_epi16(_mm512_srli_epi16(a, 8), 8), factors);
+    return _mm512_mask_blend_epi8(0x5555555555555555, odd, _mm512_mullo_epi16(a, factors));
+  }
+  // Three times each byte, divided by 256 and rounded down.
+  static Int LeadingTernaryDigits(Int a) {
+    const Int one = _mm512_set1_epi8(1);
+    return _mm512_add_epi8(_mm512_min_epu8(_mm512_subs_epu8(a, _mm512_set1_epi8(85)), one),
+                           _mm512_min_epu8(_mm512_subs_epu8(a, Set(kTwoThirds)), one));
+  }
   // Vector operators, for they take a count that is constant only after inlining.
   static Int ShiftRight(Int a, uint32_t bits) {
     return reinterpret_cast<Int>(reinterpret_cast<Words32>(a) >> bits);
@@ -163,6 +186,7 @@ struct Avx512Lanes {
 
  private:
   using Words32 = uint32_t __attribute__((vector_size(64)));
+  static constexpr int32_t kTwoThirds = static_cast<int32_t>(0xaaaaaaaa);  // of 256: bytes of 170
 
   static int32_t LoadDword(const void* p) {
     int32_t x;

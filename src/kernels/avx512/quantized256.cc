@@ -2,6 +2,7 @@
 #include "kernels/avx512/lanes.h"
 #include "kernels/avx512/quantized.h"
 #include "kernels/generic/quantized_matmul.h"
+#include "kernels/generic/quantized_types_ternary.h"
 
 namespace plimsoll::kernels::avx512 {
 
@@ -23,6 +24,18 @@ void MatMulQuantized256(const tensor::Matrix& w, uint64_t row_begin, uint64_t ro
       return with(&MatMulType<V, LanesQ3_K<V>>);
     case DType::kIQ4_XS:
       return with(&MatMulType<V, LanesIQ4_XS<V>>);
+    case DType::kIQ2_XXS:
+    case DType::kIQ2_XS:
+    case DType::kIQ2_S:
+    case DType::kIQ3_XXS:
+    case DType::kIQ3_S:
+    case DType::kIQ1_S:
+    case DType::kIQ1_M:
+      return MatMulQuantizedCodebook(w, row_begin, row_end, x, y, y_stride, workspace);
+    case DType::kTQ1_0:
+      return with(&MatMulType<V, LanesTQ1_0<V>>);
+    case DType::kTQ2_0:
+      return with(&MatMulType<V, LanesTQ2_0<V>>);
     default:
       InvariantBroken("a weight type with blocks of 256", std::source_location::current());
   }

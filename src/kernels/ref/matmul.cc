@@ -71,6 +71,24 @@ void WithBlockOf(DType dtype, F f) {
       return f(static_cast<tensor::BlockIQ4_NL*>(nullptr));
     case DType::kIQ4_XS:
       return f(static_cast<tensor::BlockIQ4_XS*>(nullptr));
+    case DType::kIQ2_XXS:
+      return f(static_cast<tensor::BlockIQ2_XXS*>(nullptr));
+    case DType::kIQ2_XS:
+      return f(static_cast<tensor::BlockIQ2_XS*>(nullptr));
+    case DType::kIQ2_S:
+      return f(static_cast<tensor::BlockIQ2_S*>(nullptr));
+    case DType::kIQ3_XXS:
+      return f(static_cast<tensor::BlockIQ3_XXS*>(nullptr));
+    case DType::kIQ3_S:
+      return f(static_cast<tensor::BlockIQ3_S*>(nullptr));
+    case DType::kIQ1_S:
+      return f(static_cast<tensor::BlockIQ1_S*>(nullptr));
+    case DType::kIQ1_M:
+      return f(static_cast<tensor::BlockIQ1_M*>(nullptr));
+    case DType::kTQ1_0:
+      return f(static_cast<tensor::BlockTQ1_0*>(nullptr));
+    case DType::kTQ2_0:
+      return f(static_cast<tensor::BlockTQ2_0*>(nullptr));
     case DType::kMXFP4:
       return f(static_cast<tensor::BlockMXFP4*>(nullptr));
   }

@@ -49,6 +49,17 @@ void NoMinima(Unpacked256* out) {
   std::fill(std::begin(out->minima), std::end(out->minima), int16_t{0});
 }
 
+void UnitScales(Unpacked256* out) {
+  std::fill(std::begin(out->scales), std::end(out->scales), int16_t{1});
+}
+
+// Digit n of the five to the base of three that a byte holds.
+int TernaryDigit(uint8_t byte, int n) {
+  constexpr std::array<int, 5> kPowers = {1, 3, 9, 27, 81};
+  const int rest = byte * kPowers[static_cast<size_t>(n)] & 0xff;
+  return rest * 3 >> 8;
+}
+
 // Calls set(i, half, group, l) for the elements of a super-block in the order of the 2-bit, 3-bit
 // and 6-bit types: two halves of 128, in each four groups of 32, in each 32 elements.
 template <class Set>
@@ -190,6 +201,33 @@ void Unpack(const tensor::BlockIQ4_XS& block, Unpacked256* out) {
       out->w[32 * j + 16 + l] = kIQ4Values[static_cast<size_t>(HighNibble(byte))];
     }
   }
+}
+
+void Unpack(const tensor::BlockTQ1_0& block, Unpacked256* out) {
+  out->d = F16ToFloat(block.d);
+  NoMinima(out);
+  UnitScales(out);
+  int8_t* w = out->w;
+  const auto unpack = [&w](std::span<const uint8_t> bytes, int n_digits) {
+    for (int n = 0; n < n_digits; ++n) {
+      for (const uint8_t byte : bytes) {
+        *w++ = static_cast<int8_t>(TernaryDigit(byte, n) - 1);
+      }
+    }
+  };
+  const std::span<const uint8_t> qs = block.qs;
+  unpack(qs.first(32), 5);
+  unpack(qs.subspan(32), 5);
+  unpack(block.qh, 4);
+}
+
+void Unpack(const tensor::BlockTQ2_0& block, Unpacked256* out) {
+  out->d = F16ToFloat(block.d);
+  NoMinima(out);
+  UnitScales(out);
+  ForHalvesAndGroups([&](int i, int half, int group, int l) {
+    out->w[i] = static_cast<int8_t>(((block.qs[32 * half + l] >> (2 * group)) & 3) - 1);
+  });
 }
 
 }  // namespace plimsoll::kernels::ref

@@ -40,5 +40,14 @@ void Unpack(const tensor::BlockQ4_K& block, Unpacked256* out);
 void Unpack(const tensor::BlockQ5_K& block, Unpacked256* out);
 void Unpack(const tensor::BlockQ6_K& block, Unpacked256* out);
 void Unpack(const tensor::BlockIQ4_XS& block, Unpacked256* out);
+void Unpack(const tensor::BlockIQ2_XXS& block, Unpacked256* out);
+void Unpack(const tensor::BlockIQ2_XS& block, Unpacked256* out);
+void Unpack(const tensor::BlockIQ2_S& block, Unpacked256* out);
+void Unpack(const tensor::BlockIQ3_XXS& block, Unpacked256* out);
+void Unpack(const tensor::BlockIQ3_S& block, Unpacked256* out);
+void Unpack(const tensor::BlockIQ1_S& block, Unpacked256* out);
+void Unpack(const tensor::BlockIQ1_M& block, Unpacked256* out);
+void Unpack(const tensor::BlockTQ1_0& block, Unpacked256* out);
+void Unpack(const tensor::BlockTQ2_0& block, Unpacked256* out);
 
 }  // namespace plimsoll::kernels::ref
