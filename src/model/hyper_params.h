@@ -94,6 +94,9 @@ struct HyperParams {
   float rms_eps = 0;
   float attention_scale = 0;  // of the scores; 0: 1 / sqrt(head_dim_k)
   float clamp_qkv = 0;        // q, k and v are clamped to +- this; 0: not
+  float embedding_scale = 1;  // of a token's row, before the first layer
+  float residual_scale = 1;   // of what attention and feed-forward add to the stream
+  float logit_scale = 1;      // of the output matrix's results
   RopeParams rope;
   RouterParams router;
   Activation activation = Activation::kSwiglu;

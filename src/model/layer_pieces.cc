@@ -28,11 +28,11 @@ void LayerPieces::Norm(Vector weight) {
   s.packed_in.floats = s.normed.data();
   s.packed_in.k = d;
   step_.ForEachToken([&](size_t i) {
-    float* x = s.x.data() + i * d;
     if (branch_pending_) {
-      step_.kernels.add(s.branch.data() + i * d, d, x);
+      AddBranch(i);
     }
-    step_.kernels.rms_norm(x, weight.data(), step_.hp.rms_eps, d, s.normed.data() + i * d);
+    step_.kernels.rms_norm(s.x.data() + i * d, weight.data(), step_.hp.rms_eps, d,
+                           s.normed.data() + i * d);
     s.packed_in.Pack(step_.kernels, i);
   });
   branch_pending_ = false;
@@ -42,11 +42,16 @@ void LayerPieces::EndLayers() {
   if (!branch_pending_) {
     return;
   }
-  Scratch& s = step_.scratch;
-  const uint64_t d = step_.hp.hidden_dim;
-  step_.ForEachToken(
-      [&](size_t i) { step_.kernels.add(s.branch.data() + i * d, d, s.x.data() + i * d); });
+  step_.ForEachToken([&](size_t i) { AddBranch(i); });
   branch_pending_ = false;
+}
+
+// At a scale of 1 an fma is the plain sum.
+void LayerPieces::AddBranch(size_t token) const {
+  const uint64_t d = step_.hp.hidden_dim;
+  const Scratch& s = step_.scratch;
+  step_.kernels.axpy(step_.hp.residual_scale, s.branch.data() + token * d, d,
+                     s.x.data() + token * d);
 }
 
 }  // namespace plimsoll::model

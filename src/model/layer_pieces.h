@@ -44,6 +44,9 @@ class LayerPieces {
   // Waits until these are in memory, if they are not: until the next Use. False with error() set.
   [[nodiscard]] bool Use(std::initializer_list<const tensor::Matrix*> matrices);
 
+  // Adds a token's branch to its stream.
+  void AddBranch(size_t token) const;
+
   void ProjectQkv(const AttentionWeights& weights);
   void FinishQkv(const AttentionWeights& weights, size_t token);
   void FinishHeads(float* heads, uint32_t n_heads, Vector bias, Vector norm, size_t token);

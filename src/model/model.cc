@@ -42,6 +42,12 @@ Result<> CheckPrecision(const kv::Precision& kv, const HyperParams& hp) {
   return {};
 }
 
+void Scale(float scale, std::span<float> values) {
+  if (scale != 1.0F) {
+    std::ranges::for_each(values, [scale](float& value) { value *= scale; });
+  }
+}
+
 }  // namespace
 
 kv::BlockLayout KvLayoutOf(const HyperParams& hp, const kv::Precision& precision) {
@@ -330,10 +336,16 @@ Result<> Model::Embed(const Step& step) {
     return EmbedFromFile(step);
   }
   step.ForEachToken([&](size_t i) {
-    step.kernels.dequantize_row(weights_.embedding, static_cast<uint64_t>(step.tokens[i].token),
-                                scratch_.x.data() + i * hp_.hidden_dim);
+    EmbedRow(step, weights_.embedding, static_cast<uint64_t>(step.tokens[i].token), i);
   });
   return {};
+}
+
+void Model::EmbedRow(const Step& step, const tensor::Matrix& rows, uint64_t row,
+                     size_t token) const {
+  const auto x = scratch_.x.subspan(token * hp_.hidden_dim, hp_.hidden_dim);
+  step.kernels.dequantize_row(rows, row, x.data());
+  Scale(hp_.embedding_scale, x);
 }
 
 // Through the system's cache, which keeps the rows of common tokens while there is memory to spare.
@@ -350,7 +362,7 @@ Result<> Model::EmbedFromFile(const Step& step) {
       return Fail(read.error().kind, "tensor {}: {}", embedding_->entry->name,
                   read.error().message);
     }
-    step.kernels.dequantize_row(row, 0, scratch_.x.data() + i * hp_.hidden_dim);
+    EmbedRow(step, row, 0, i);
   }
   return {};
 }
@@ -372,7 +384,9 @@ Result<> Model::MakeLogits(const Step& step, std::span<const uint32_t> wanted,
       return made;
     }
     for (size_t i = 0; i < n; ++i) {
-      on_logits(wanted[first + i], scratch_.logits.subspan(i * hp_.vocab_size, hp_.vocab_size));
+      const auto logits = scratch_.logits.subspan(i * hp_.vocab_size, hp_.vocab_size);
+      Scale(hp_.logit_scale, logits);
+      on_logits(wanted[first + i], logits);
     }
   }
   return {};

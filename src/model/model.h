@@ -141,6 +141,8 @@ class Model {
   [[nodiscard]] Result<> RunLayers(const Step& step, const LayerRange& layers);
   [[nodiscard]] Result<> Embed(const Step& step);
   [[nodiscard]] Result<> EmbedFromFile(const Step& step);
+  // A row of `rows` becomes the token's stream.
+  void EmbedRow(const Step& step, const tensor::Matrix& rows, uint64_t row, size_t token) const;
   [[nodiscard]] Result<> MakeLogits(const Step& step, std::span<const uint32_t> wanted,
                                     const LogitsFn& on_logits);
   [[nodiscard]] Result<> RunOutput(const Step& step, const PackedRows& packed, size_t n);

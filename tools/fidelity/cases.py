@@ -35,6 +35,8 @@ ARCHITECTURES = [
         "--selection-bias --rope-scaling yarn --rope-log-multiplier 0.1 --router-std 0.05",
     ),
     Case("gpt-oss", f"--arch gpt-oss {MOE} --rope-scaling yarn"),
+    Case("granite", "--arch granite"),
+    Case("granitemoe", f"--arch granitemoe {MOE} --shared-ff 0"),
 ]
 
 VARIANTS = [
@@ -50,6 +52,8 @@ VARIANTS = [
     Case("no renormalisation, scaled", f"--arch qwen3moe {MOE} --renormalise false --router-weights-scale 1.5", peer=False),
     Case("latent attention: queries made directly, softmax", f"--arch deepseek2 {MOE} --q-rank 0"),
     Case("latent attention: joined keys and values", f"--arch deepseek2 {MOE} --joined-kv --rope-scaling yarn"),
+    Case("scales, tied output", "--arch granite --tied"),
+    Case("scales, shared expert", f"--arch granitemoe {MOE}"),
     Case("sixteen experts, six active", "--arch qwen3moe --experts 16 --top-k 6 --router-std 1"),
 ]
 VARIANT_TYPES = ["F32", "Q8_0"]

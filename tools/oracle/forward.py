@@ -30,6 +30,8 @@ ARCHITECTURES = {
     "qwen3moe": Architecture(),
     "olmoe": Architecture(renormalise=False),
     "deepseek2": Architecture(neox=False, renormalise=False),
+    "granite": Architecture(neox=False),
+    "granitemoe": Architecture(neox=False),
     "gpt-oss": Architecture(
         renormalise=False, softmax_of_chosen=True, clamped_swiglu=True, alternating_window=True, ffn_norm="post_attention_norm"
     ),
@@ -59,7 +61,10 @@ class Model:
         self.router_scale = self.key("expert_weights_scale", 1.0) or 1.0
         self.n_groups = self.key("expert_group_count", 0)
         self.n_groups_used = self.key("expert_group_used_count", 0)
-        self.score_scale = 1 / math.sqrt(self.head_dim)
+        self.score_scale = self.key("attention.scale", 0.0) or 1 / math.sqrt(self.head_dim)
+        self.embedding_scale = self.key("embedding_scale", 0.0) or 1.0
+        self.residual_scale = self.key("residual_scale", 0.0) or 1.0
+        self.logit_divisor = self.key("logit_scale", 1.0)
         self.frequencies, self.rope_magnitude = rope_frequencies(self)
 
     def key(self, name, *default):
@@ -313,18 +318,18 @@ def dense(model, layer, x):
 def forward(model, ids):
     """Logits [positions, vocabulary] and the router margin of each position, the least of its layers."""
     embedding = model.weight("token_embd.weight")
-    x = embedding[ids]
+    x = embedding[ids] * model.embedding_scale
     margins = np.full(len(ids), np.inf)
     for layer in range(model.n_layers):
         p = f"blk.{layer}."
-        x = x + attention(model, layer, rms_norm(x, model.weight(p + "attn_norm.weight"), model.eps))
+        x = x + model.residual_scale * attention(model, layer, rms_norm(x, model.weight(p + "attn_norm.weight"), model.eps))
         h = rms_norm(x, model.weight(f"{p}{model.fixed.ffn_norm}.weight"), model.eps)
         if p + "ffn_gate_inp.weight" in model.gguf:
             y, margin = experts(model, layer, h)
             margins = np.minimum(margins, margin)
         else:
             y = dense(model, layer, h)
-        x = x + y
+        x = x + model.residual_scale * y
     x = rms_norm(x, model.weight("output_norm.weight"), model.eps)
     output = model.weight("output.weight")
-    return x @ (embedding if output is None else output).T, margins
+    return x @ (embedding if output is None else output).T / model.logit_divisor, margins

@@ -49,7 +49,8 @@ void AddOptions(CLI::App& app, ModelSpec& spec) {
   app.add_option("--experts", spec.n_experts, "experts a layer; 0 for a dense llama");
   app.add_option("--top-k", spec.n_experts_active, "experts a token");
   app.add_option("--expert-ff", spec.expert_ffn_dim, "width of an expert");
-  app.add_option("--shared-ff", spec.shared_ffn_dim, "width of the shared expert (qwen2moe)");
+  app.add_option("--shared-ff", spec.shared_ffn_dim,
+                 "width of the shared expert (qwen2moe, granitemoe)");
   app.add_option("--q-rank", spec.q_rank, "deepseek2: rank of queries; 0: made directly");
   app.add_option("--kv-rank", spec.kv_rank, "deepseek2: width of the latent that is cached");
   app.add_option("--dense-layers", spec.n_dense_layers,

@@ -100,6 +100,9 @@ void SetAttention(const ModelSpec& spec, Metadata& metadata) {
     metadata.SetU32(key + "value_length", spec.head_dim);
   }
   metadata.SetF32(key + "layer_norm_rms_epsilon", spec.norm_eps);
+  if (spec.has_scales()) {
+    metadata.SetF32(key + "scale", static_cast<float>(spec.attention_scale()));
+  }
   if (spec.window() > 0) {
     metadata.SetU32(key + "sliding_window", spec.window());
   }
@@ -136,9 +139,10 @@ void SetRope(const ModelSpec& spec, Metadata& metadata) {
   }
 }
 
-// llama and olmoe give their experts' width as the feed-forward length.
+// Those give their experts' width as the feed-forward length.
 bool HasOneWidth(const ModelSpec& spec) {
-  return spec.is_moe() && (spec.arch == "llama" || spec.arch == "olmoe");
+  return spec.is_moe() &&
+         (spec.arch == "llama" || spec.arch == "olmoe" || spec.arch == "granitemoe");
 }
 
 void SetExperts(const ModelSpec& spec, Metadata& metadata) {
@@ -156,7 +160,7 @@ void SetExperts(const ModelSpec& spec, Metadata& metadata) {
     metadata.SetU32(key + "group_count", spec.n_expert_groups);
     metadata.SetU32(key + "group_used_count", spec.n_expert_groups_used);
   }
-  if (spec.arch == "qwen2moe") {
+  if (spec.arch == "qwen2moe" || (spec.arch == "granitemoe" && spec.has_shared_expert())) {
     metadata.SetU32(key + "shared_feed_forward_length", spec.shared_ffn_dim);
   }
   if (spec.router_gating) {
@@ -206,6 +210,11 @@ Metadata MakeMetadata(const ModelSpec& spec) {
   metadata.SetU32(key + "block_count", spec.n_layers);
   metadata.SetU32(key + "feed_forward_length",
                   HasOneWidth(spec) ? spec.expert_ffn_dim : spec.ffn_dim);
+  if (spec.has_scales()) {
+    metadata.SetF32(key + "embedding_scale", static_cast<float>(spec.embedding_scale()));
+    metadata.SetF32(key + "residual_scale", static_cast<float>(spec.residual_scale()));
+    metadata.SetF32(key + "logit_scale", static_cast<float>(spec.logit_divisor()));
+  }
   SetAttention(spec, metadata);
   SetRope(spec, metadata);
   if (spec.is_moe()) {

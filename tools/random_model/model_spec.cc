@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include <fmt/ranges.h>
 
@@ -10,8 +11,11 @@
 namespace plimsoll::random_model {
 namespace {
 
-constexpr std::array<std::string_view, 8> kArchitectures = {
-    "llama", "qwen2", "qwen3", "qwen2moe", "qwen3moe", "olmoe", "gpt-oss", "deepseek2"};
+constexpr auto kArchitectures =
+    std::to_array<std::string_view>({"llama", "qwen2", "qwen3", "qwen2moe", "qwen3moe", "olmoe",
+                                     "gpt-oss", "deepseek2", "granite", "granitemoe"});
+// Those without experts.
+constexpr auto kDenseArchitectures = std::to_array<std::string_view>({"qwen2", "qwen3", "granite"});
 constexpr std::array<std::string_view, 3> kPresets = {"tiny", "olmoe-like", "1gb"};
 
 void ApplyTiny(ModelSpec& spec) {
@@ -101,7 +105,13 @@ Result<> CheckRows(const ModelSpec& spec) {
 }  // namespace
 
 bool ModelSpec::is_moe() const {
-  return arch == "llama" ? n_experts > 0 : arch != "qwen2" && arch != "qwen3";
+  return arch == "llama"
+             ? n_experts > 0
+             : std::ranges::find(kDenseArchitectures, arch) == kDenseArchitectures.end();
+}
+
+double ModelSpec::attention_scale() const {
+  return has_scales() ? 1.0 / head_dim : 1.0 / std::sqrt(head_dim);
 }
 
 bool ModelSpec::has_qkv_biases() const {

@@ -28,7 +28,7 @@ struct ModelSpec {
   uint32_t n_experts = 8;  // llama alone may have 0: dense
   uint32_t n_experts_active = 2;
   uint32_t expert_ffn_dim = 256;
-  uint32_t shared_ffn_dim = 512;  // qwen2moe
+  uint32_t shared_ffn_dim = 512;  // qwen2moe; granitemoe, 0: none
   // deepseek2. head_dim is the width of values and of the part of keys that is not rotated.
   uint32_t q_rank = 256;        // 0: queries are made directly
   uint32_t kv_rank = 256;       // of the latent that is cached
@@ -71,6 +71,13 @@ struct ModelSpec {
   [[nodiscard]] bool is_moe() const;
   [[nodiscard]] bool has_qkv_biases() const;
   [[nodiscard]] bool has_latent() const { return arch == "deepseek2"; }
+  // Factors that an architecture applies, as its files have them. The weights make up for them, so
+  // that streams, scores and logits spread as they do without.
+  [[nodiscard]] bool has_scales() const { return arch == "granite" || arch == "granitemoe"; }
+  [[nodiscard]] double embedding_scale() const { return has_scales() ? 12 : 1; }
+  [[nodiscard]] double residual_scale() const { return has_scales() ? 0.22 : 1; }
+  [[nodiscard]] double logit_divisor() const { return has_scales() ? 6 : 1; }
+  [[nodiscard]] double attention_scale() const;
   [[nodiscard]] uint32_t n_rope_dims() const {
     return rope_dims != 0 ? rope_dims : has_latent() ? head_dim / 2 : head_dim;
   }
@@ -86,12 +93,12 @@ struct ModelSpec {
   // One norm a head (qwen3, qwen3moe), or one across all heads (olmoe).
   [[nodiscard]] bool has_head_norm() const;
   [[nodiscard]] bool has_full_width_norm() const { return arch == "olmoe"; }
-  // Of qwen2moe, with a gate, or of deepseek2, without; its width.
+  // Of qwen2moe, with a gate, or of deepseek2 or granitemoe, without; its width.
   [[nodiscard]] bool has_shared_expert() const { return shared_dim() != 0; }
   [[nodiscard]] uint32_t shared_dim() const {
-    return arch == "qwen2moe"    ? shared_ffn_dim
-           : arch == "deepseek2" ? n_shared_experts * expert_ffn_dim
-                                 : 0;
+    return arch == "qwen2moe" || arch == "granitemoe" ? shared_ffn_dim
+           : arch == "deepseek2"                      ? n_shared_experts * expert_ffn_dim
+                                                      : 0;
   }
 };
 

@@ -41,7 +41,8 @@ class Planner {
   explicit Planner(const ModelSpec& spec) : spec_(spec) {}
 
   std::vector<PlannedTensor> Plan() {
-    const double embedding_rms = spec_.tied_output ? Into(spec_.hidden_dim) * spec_.logit_std : 1;
+    const double output_rms = Into(spec_.hidden_dim) * spec_.logit_std * spec_.logit_divisor();
+    const double embedding_rms = spec_.tied_output ? output_rms : 1 / spec_.embedding_scale();
     Matrix("token_embd.weight", spec_.hidden_dim, spec_.vocab_size, embedding_rms);
     if (spec_.rope_scaling == RopeScaling::kLlama3) {
       RopeFactors();
@@ -56,8 +57,7 @@ class Planner {
     prefix_.clear();
     Norm("output_norm.weight", spec_.hidden_dim);
     if (!spec_.tied_output) {
-      Matrix("output.weight", spec_.hidden_dim, spec_.vocab_size,
-             Into(spec_.hidden_dim) * spec_.logit_std);
+      Matrix("output.weight", spec_.hidden_dim, spec_.vocab_size, output_rms);
     }
     return std::move(tensors_);
   }
@@ -67,7 +67,8 @@ class Planner {
   static double Into(uint32_t fan_in) { return 1 / std::sqrt(fan_in); }
   // Writes to the residual stream shrink with depth, so that it does not grow without bound.
   double Back(uint32_t fan_in) const {
-    return spec_.branch_gain * Into(fan_in) * std::sqrt(2.0 / std::max(spec_.n_layers, 2U));
+    return spec_.branch_gain / spec_.residual_scale() * Into(fan_in) *
+           std::sqrt(2.0 / std::max(spec_.n_layers, 2U));
   }
 
   void Add(PlannedTensor tensor) {
@@ -100,7 +101,9 @@ class Planner {
     const uint32_t kv_dim = spec_.n_kv_heads * spec_.head_dim;
     // Scores are products of queries and keys: each has the root of the wanted spread, which the
     // query and key norms set where there are any.
-    const double score_root = std::sqrt(spec_.attention_std);
+    const double plain_scale = 1 / std::sqrt(spec_.head_dim);
+    const double score_root =
+        std::sqrt(spec_.attention_std * plain_scale / spec_.attention_scale());
     const bool normed = spec_.has_head_norm() || spec_.has_full_width_norm();
     const double qk_rms = Into(d) * (normed ? 1 : score_root);
     Norm("attn_norm.weight", d);

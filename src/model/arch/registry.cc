@@ -9,8 +9,9 @@
 namespace plimsoll::model {
 
 std::span<const Architecture* const> AllArchitectures() {
-  static constexpr std::array<const Architecture*, 8> kAll = {
-      &kDeepseek2, &kGptOss, &kLlama, &kOlmoe, &kQwen2, &kQwen2Moe, &kQwen3, &kQwen3Moe};
+  static constexpr auto kAll =
+      std::to_array({&kDeepseek2, &kGptOss, &kGranite, &kGraniteMoe, &kLlama, &kOlmoe, &kQwen2,
+                     &kQwen2Moe, &kQwen3, &kQwen3Moe});
   return kAll;
 }
 

@@ -12,6 +12,8 @@ namespace plimsoll::model {
 
 extern const Architecture kDeepseek2;
 extern const Architecture kGptOss;
+extern const Architecture kGranite;
+extern const Architecture kGraniteMoe;
 extern const Architecture kLlama;
 extern const Architecture kOlmoe;
 extern const Architecture kQwen2;
