@@ -37,6 +37,12 @@ ARCHITECTURES = [
     Case("gpt-oss", f"--arch gpt-oss {MOE} --rope-scaling yarn"),
     Case("granite", "--arch granite"),
     Case("granitemoe", f"--arch granitemoe {MOE} --shared-ff 0"),
+    Case(
+        "dots1",
+        f"--arch dots1 {MOE} --kv-heads 0 --gating sigmoid --renormalise true --router-weights-scale 2.5 "
+        "--selection-bias --router-std 0.05",
+    ),
+    Case("minimax-m2", f"--arch minimax-m2 {MOE} --gating sigmoid --router-std 0.05"),
 ]
 
 VARIANTS = [

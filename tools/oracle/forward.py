@@ -16,6 +16,7 @@ class Architecture:
 
     neox: bool = True  # rotary pairs (i, i + n / 2); otherwise (2 i, 2 i + 1)
     renormalise: bool = True
+    sigmoid_router: bool = False
     softmax_of_chosen: bool = False  # experts are chosen by their logits
     clamped_swiglu: bool = False
     alternating_window: bool = False  # in the first, third, ... layer alone
@@ -30,6 +31,8 @@ ARCHITECTURES = {
     "qwen3moe": Architecture(),
     "olmoe": Architecture(renormalise=False),
     "deepseek2": Architecture(neox=False, renormalise=False),
+    "dots1": Architecture(renormalise=False, sigmoid_router=True),
+    "minimax-m2": Architecture(sigmoid_router=True),
     "granite": Architecture(neox=False),
     "granitemoe": Architecture(neox=False),
     "gpt-oss": Architecture(
@@ -56,7 +59,7 @@ class Model:
         self.eps = self.key("attention.layer_norm_rms_epsilon")
         self.window = self.key("attention.sliding_window", 0)
         self.n_active = self.key("expert_used_count", 0)
-        self.sigmoid_router = self.key("expert_gating_func", 1) == 2
+        self.sigmoid_router = self.key("expert_gating_func", 2 if self.fixed.sigmoid_router else 1) == 2
         self.renormalise = self.key("expert_weights_norm", self.fixed.renormalise)
         self.router_scale = self.key("expert_weights_scale", 1.0) or 1.0
         self.n_groups = self.key("expert_group_count", 0)

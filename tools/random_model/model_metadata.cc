@@ -142,17 +142,18 @@ void SetRope(const ModelSpec& spec, Metadata& metadata) {
 // Those give their experts' width as the feed-forward length.
 bool HasOneWidth(const ModelSpec& spec) {
   return spec.is_moe() &&
-         (spec.arch == "llama" || spec.arch == "olmoe" || spec.arch == "granitemoe");
+         (spec.arch == "llama" || spec.arch == "olmoe" || spec.arch == "granitemoe" ||
+          spec.arch == "minimax-m2");
 }
 
 void SetExperts(const ModelSpec& spec, Metadata& metadata) {
   const std::string key = spec.arch + ".expert_";
   metadata.SetU32(key + "count", spec.n_experts);
   metadata.SetU32(key + "used_count", spec.n_experts_active);
-  if (!HasOneWidth(spec)) {
+  if (!HasOneWidth(spec) || spec.arch == "minimax-m2") {
     metadata.SetU32(key + "feed_forward_length", spec.expert_ffn_dim);
   }
-  if (spec.has_latent()) {
+  if (spec.has_dense_layers()) {
     metadata.SetU32(key + "shared_count", spec.n_shared_experts);
     metadata.SetU32(spec.arch + ".leading_dense_block_count", spec.n_dense_layers);
   }

@@ -13,7 +13,7 @@ namespace {
 
 constexpr auto kArchitectures =
     std::to_array<std::string_view>({"llama", "qwen2", "qwen3", "qwen2moe", "qwen3moe", "olmoe",
-                                     "gpt-oss", "deepseek2", "granite", "granitemoe"});
+                                     "gpt-oss", "deepseek2", "granite", "granitemoe", "dots1", "minimax-m2"});
 // Those without experts.
 constexpr auto kDenseArchitectures = std::to_array<std::string_view>({"qwen2", "qwen3", "granite"});
 constexpr std::array<std::string_view, 3> kPresets = {"tiny", "olmoe-like", "1gb"};
@@ -22,7 +22,8 @@ void ApplyTiny(ModelSpec& spec) {
   spec.n_layers = 2;
   spec.hidden_dim = 256;
   spec.n_heads = 4;
-  spec.n_kv_heads = spec.has_full_width_norm() ? 4 : 2;  // llama.cpp's olmoe has as many as heads
+  // llama.cpp's olmoe and dots1 have as many as heads.
+  spec.n_kv_heads = spec.arch == "olmoe" || spec.arch == "dots1" ? 4 : 2;
   spec.head_dim = 64;
   spec.ffn_dim = 512;
   spec.n_experts = spec.arch == "llama" ? 0 : 8;
@@ -82,11 +83,13 @@ Result<> CheckRows(const ModelSpec& spec) {
       return ok;
     }
   }
-  if (spec.has_latent()) {
-    if (auto ok = check("rank of keys and values", spec.kv_rank); !ok) {
+  if (spec.has_dense_layers()) {
+    if (auto ok = check("feed-forward width", spec.ffn_dim); !ok) {
       return ok;
     }
-    if (auto ok = check("feed-forward width", spec.ffn_dim); !ok) {
+  }
+  if (spec.has_latent()) {
+    if (auto ok = check("rank of keys and values", spec.kv_rank); !ok) {
       return ok;
     }
     if (spec.q_rank != 0) {
@@ -118,7 +121,9 @@ bool ModelSpec::has_qkv_biases() const {
   return qkv_biases.value_or(arch == "qwen2" || arch == "qwen2moe" || arch == "gpt-oss");
 }
 
-bool ModelSpec::has_head_norm() const { return arch == "qwen3" || arch == "qwen3moe"; }
+bool ModelSpec::has_head_norm() const {
+  return arch == "qwen3" || arch == "qwen3moe" || arch == "dots1";
+}
 
 std::span<const std::string_view> Architectures() { return kArchitectures; }
 std::span<const std::string_view> PresetNames() { return kPresets; }

@@ -29,7 +29,7 @@ struct ModelSpec {
   uint32_t n_experts_active = 2;
   uint32_t expert_ffn_dim = 256;
   uint32_t shared_ffn_dim = 512;  // qwen2moe; granitemoe, 0: none
-  // deepseek2. head_dim is the width of values and of the part of keys that is not rotated.
+  // deepseek2; the layers' kinds and shared experts dots1's too. head_dim is the width of values and of the part of keys that is not rotated.
   uint32_t q_rank = 256;        // 0: queries are made directly
   uint32_t kv_rank = 256;       // of the latent that is cached
   uint32_t n_dense_layers = 1;  // the first ones
@@ -79,25 +79,31 @@ struct ModelSpec {
   [[nodiscard]] double logit_divisor() const { return has_scales() ? 6 : 1; }
   [[nodiscard]] double attention_scale() const;
   [[nodiscard]] uint32_t n_rope_dims() const {
-    return rope_dims != 0 ? rope_dims : has_latent() ? head_dim / 2 : head_dim;
+    const bool half = has_latent() || arch == "minimax-m2";
+    return rope_dims != 0 ? rope_dims : half ? head_dim / 2 : head_dim;
   }
+  // Built as DeepSeek's models are: dense layers first, shared experts as wide as the routed ones.
+  [[nodiscard]] bool has_dense_layers() const { return has_latent() || arch == "dots1"; }
   [[nodiscard]] bool is_dense_layer(uint32_t layer) const {
-    return !is_moe() || (has_latent() && layer < n_dense_layers);
+    return !is_moe() || (has_dense_layers() && layer < n_dense_layers);
   }
+  [[nodiscard]] bool has_selection_bias() const { return selection_bias || arch == "minimax-m2"; }
   // Biases of the attention output and of everything in the feed-forward.
   [[nodiscard]] bool has_all_biases() const { return arch == "gpt-oss"; }
   [[nodiscard]] bool has_sinks() const { return arch == "gpt-oss"; }
   [[nodiscard]] uint32_t window() const {
     return sliding_window == 0 && arch == "gpt-oss" ? 16 : sliding_window;
   }
-  // One norm a head (qwen3, qwen3moe), or one across all heads (olmoe).
+  // One norm a head, or one across all heads.
   [[nodiscard]] bool has_head_norm() const;
-  [[nodiscard]] bool has_full_width_norm() const { return arch == "olmoe"; }
-  // Of qwen2moe, with a gate, or of deepseek2 or granitemoe, without; its width.
+  [[nodiscard]] bool has_full_width_norm() const {
+    return arch == "olmoe" || arch == "minimax-m2";
+  }
+  // With a gate in qwen2moe alone; its width.
   [[nodiscard]] bool has_shared_expert() const { return shared_dim() != 0; }
   [[nodiscard]] uint32_t shared_dim() const {
     return arch == "qwen2moe" || arch == "granitemoe" ? shared_ffn_dim
-           : arch == "deepseek2"                      ? n_shared_experts * expert_ffn_dim
+           : has_dense_layers()                       ? n_shared_experts * expert_ffn_dim
                                                       : 0;
   }
 };

@@ -187,7 +187,7 @@ class Planner {
       ExpertBias("ffn_up_exps.bias", ff);
       ExpertBias("ffn_down_exps.bias", d);
     }
-    if (spec_.selection_bias) {
+    if (spec_.has_selection_bias()) {
       Add({.name = "exp_probs_b.bias", .shape = MakeShape(spec_.n_experts), .rms = 0.05});
     }
     if (spec_.has_shared_expert()) {

@@ -46,27 +46,13 @@ void SetScoreScale(KeyReader& reader, const LatentParams& latent, HyperParams& h
 }
 
 void SetLayers(KeyReader& reader, const LatentParams& latent, HyperParams& hp) {
-  const uint32_t n_dense = reader.U32Or("leading_dense_block_count", 0, 0, kMaxLayers);
-  const auto dense_ff_dims = reader.PerLayer("feed_forward_length", hp.n_layers, 1, kMaxDim);
-  const uint32_t n_shared = reader.U32Or("expert_shared_count", 0, 0, kMaxExperts);
-  for (uint32_t i = 0; i < hp.n_layers; ++i) {
-    LayerParams& layer = hp.layers[i];
+  ReadDenseAndShared(reader, hp);
+  for (LayerParams& layer : hp.layers) {
     layer.latent = latent;
     layer.n_kv_heads = 1;
     layer.head_dim_k = latent.kv_rank + latent.rope_dim;
     layer.head_dim_v = latent.kv_rank;
     layer.window = 0;
-    if (i < n_dense) {
-      layer.n_experts = layer.n_experts_active = 1;
-      layer.expert_ff_dim = dense_ff_dims[i];
-    } else if (layer.is_moe()) {
-      if (uint64_t{n_shared} * layer.expert_ff_dim > kMaxDim) {
-        reader.Note(
-            {ErrorKind::kBadModel, fmt::format("{} is {}: together these are too wide",
-                                               reader.Key("expert_shared_count"), n_shared)});
-      }
-      layer.shared_ff_dim = n_shared * layer.expert_ff_dim;
-    }
   }
 }
 
@@ -123,15 +109,7 @@ void DeclareLatentAttention(const HyperParams& hp, uint32_t layer_idx, Declarati
 void DeclareLayer(const HyperParams& hp, uint32_t layer_idx, Declarations& declarations,
                   LayerWeights& weights) {
   DeclareLatentAttention(hp, layer_idx, declarations, weights.latent_attention);
-  const LayerParams& p = hp.layers[layer_idx];
-  DeclareFeedForward(hp, layer_idx, declarations, weights.feed_forward);
-  if (p.is_moe()) {
-    declarations.AddVector(LayerTensor(layer_idx, "exp_probs_b", "bias"), {p.n_experts},
-                           weights.feed_forward.selection_bias, Need::kOptional);
-  }
-  if (p.shared_ff_dim != 0) {
-    DeclareSharedExpert(hp, layer_idx, declarations, weights.feed_forward.shared);
-  }
+  DeclareDeepseekFeedForward(hp, layer_idx, Need::kOptional, declarations, weights.feed_forward);
 }
 
 void RunLayer(LayerPieces& pieces, const LayerWeights& weights) {

@@ -10,7 +10,7 @@ namespace plimsoll::model {
 
 std::span<const Architecture* const> AllArchitectures() {
   static constexpr auto kAll =
-      std::to_array({&kDeepseek2, &kGptOss, &kGranite, &kGraniteMoe, &kLlama, &kOlmoe, &kQwen2,
+      std::to_array({&kDeepseek2, &kDots1, &kGptOss, &kGranite, &kGraniteMoe, &kLlama, &kMinimaxM2, &kOlmoe, &kQwen2,
                      &kQwen2Moe, &kQwen3, &kQwen3Moe});
   return kAll;
 }

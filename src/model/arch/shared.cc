@@ -2,6 +2,33 @@
 
 namespace plimsoll::model {
 
+void ReadDenseAndShared(KeyReader& reader, HyperParams& hp) {
+  const uint32_t n_dense = reader.U32Or("leading_dense_block_count", 0, 0, kMaxLayers);
+  const auto dense_ff_dims = reader.PerLayer("feed_forward_length", hp.n_layers, 1, kMaxDim);
+  const uint32_t n_shared = reader.U32Or("expert_shared_count", 0, 0, kMaxExperts);
+  for (uint32_t i = 0; i < hp.n_layers; ++i) {
+    LayerParams& layer = hp.layers[i];
+    if (i < n_dense) {
+      layer.n_experts = layer.n_experts_active = 1;
+      layer.expert_ff_dim = dense_ff_dims[i];
+      layer.shared_ff_dim = 0;
+    } else if (layer.is_moe()) {
+      if (uint64_t{n_shared} * layer.expert_ff_dim > kMaxDim) {
+        reader.Note(
+            {ErrorKind::kBadModel, fmt::format("{} is {}: together these are too wide",
+                                               reader.Key("expert_shared_count"), n_shared)});
+      }
+      layer.shared_ff_dim = n_shared * layer.expert_ff_dim;
+    }
+  }
+}
+
+void DefaultToSigmoid(KeyReader& reader, HyperParams& hp) {
+  if (reader.U32Or("expert_gating_func", 0, 0, 2) == 0) {
+    hp.router.score = RouterScore::kSigmoid;
+  }
+}
+
 std::string LayerTensor(uint32_t layer_idx, std::string_view name, std::string_view suffix) {
   return fmt::format("blk.{}.{}.{}", layer_idx, name, suffix);
 }
@@ -60,6 +87,25 @@ void DeclareSharedExpert(const HyperParams& hp, uint32_t layer_idx, Declarations
   declarations.AddStack(name("ffn_gate_shexp"), hp.hidden_dim, ff, 1, weights.gate);
   declarations.AddStack(name("ffn_up_shexp"), hp.hidden_dim, ff, 1, weights.up);
   declarations.AddStack(name("ffn_down_shexp"), ff, hp.hidden_dim, 1, weights.down);
+}
+
+void DeclareSelectionBias(const HyperParams& hp, uint32_t layer_idx, Need need,
+                          Declarations& declarations, FeedForwardWeights& weights) {
+  declarations.AddVector(LayerTensor(layer_idx, "exp_probs_b", "bias"),
+                         {hp.layers[layer_idx].n_experts}, weights.selection_bias, need);
+}
+
+void DeclareDeepseekFeedForward(const HyperParams& hp, uint32_t layer_idx, Need selection_bias,
+                                Declarations& declarations, FeedForwardWeights& weights,
+                                std::string_view norm) {
+  DeclareFeedForward(hp, layer_idx, declarations, weights, norm);
+  const LayerParams& p = hp.layers[layer_idx];
+  if (p.is_moe()) {
+    DeclareSelectionBias(hp, layer_idx, selection_bias, declarations, weights);
+  }
+  if (p.shared_ff_dim != 0) {
+    DeclareSharedExpert(hp, layer_idx, declarations, weights.shared);
+  }
 }
 
 void RunPreNormLayer(LayerPieces& pieces, const LayerWeights& weights) {

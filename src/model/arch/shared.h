@@ -7,19 +7,28 @@
 #include <string_view>
 
 #include "model/architecture.h"
+#include "model/key_reader.h"
 
 namespace plimsoll::model {
 
 extern const Architecture kDeepseek2;
+extern const Architecture kDots1;
 extern const Architecture kGptOss;
 extern const Architecture kGranite;
 extern const Architecture kGraniteMoe;
 extern const Architecture kLlama;
+extern const Architecture kMinimaxM2;
 extern const Architecture kOlmoe;
 extern const Architecture kQwen2;
 extern const Architecture kQwen2Moe;
 extern const Architecture kQwen3;
 extern const Architecture kQwen3Moe;
+
+// The first "leading_dense_block_count" layers have no experts; in the others "expert_shared_count"
+// shared ones, each as wide as a routed one, are one shared expert.
+void ReadDenseAndShared(KeyReader& reader, HyperParams& hp);
+// Where the file does not say how experts are scored.
+void DefaultToSigmoid(KeyReader& reader, HyperParams& hp);
 
 // "blk.<layer>.<name>.weight", or another suffix.
 [[nodiscard]] std::string LayerTensor(uint32_t layer_idx, std::string_view name,
@@ -39,6 +48,15 @@ void DeclareFeedForward(const HyperParams& hp, uint32_t layer_idx, Declarations&
 // The expert that every token passes; not the gate that scales it in some models.
 void DeclareSharedExpert(const HyperParams& hp, uint32_t layer_idx, Declarations& declarations,
                          SharedExpertWeights& weights);
+
+// The bias on the experts' scores.
+void DeclareSelectionBias(const HyperParams& hp, uint32_t layer_idx, Need need,
+                          Declarations& declarations, FeedForwardWeights& weights);
+// All of these: a dense feed-forward, or router, selection bias, experts, and the shared one where
+// there is one.
+void DeclareDeepseekFeedForward(const HyperParams& hp, uint32_t layer_idx, Need selection_bias,
+                                Declarations& declarations, FeedForwardWeights& weights,
+                                std::string_view norm = "ffn_norm");
 
 // x += attention(norm(x)); x += feed_forward(norm(x))
 void RunPreNormLayer(LayerPieces& pieces, const LayerWeights& weights);
