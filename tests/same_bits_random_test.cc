@@ -90,6 +90,17 @@ std::vector<Case> VariantCases() {
   });
   add("queries_made_directly", "deepseek2", [](ModelSpec& s) { s.q_rank = 0; });
   add("joined_keys_and_values", "deepseek2", [](ModelSpec& s) { s.joined_kv = true; });
+  add("scales_tied", "granitemoe", [](ModelSpec& s) {
+    s.tied_output = true;
+    s.shared_ffn_dim = 0;
+  });
+  add("sigmoid_router_with_dense_layer", "dots1", [](ModelSpec& s) {
+    s.n_shared_experts = 1;
+    s.router_renormalise = true;
+    s.router_weights_scale = 2.5F;
+    s.selection_bias = true;
+  });
+  add("prediction_layer", "glm4moe", [](ModelSpec& s) { s.n_prediction_layers = 1; });
   // More heads than one task of attention takes, and more tokens than go to the latent at a time.
   add("many_latent_heads", "deepseek2", [](ModelSpec& s) {
     s.n_heads = 20;

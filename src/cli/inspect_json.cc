@@ -82,6 +82,7 @@ void PutSummary(JsonText& json, const formats::Summary& summary) {
   json.Key("parameters_active").Number(summary.parameters_active).EndObject();
   json.Key("experts").BeginObject().Key("count").Number(summary.n_experts);
   json.Key("active").Number(summary.n_experts_active).EndObject();
+  json.Key("prediction_layers").Number(summary.n_prediction_layers);
   json.Key("output_is_tied").Bool(summary.output_is_tied);
   const formats::ReadPerToken& bytes = summary.bytes_per_token;
   json.Key("bytes_per_token").BeginObject().Key("total").Number(bytes.total());
@@ -93,7 +94,8 @@ void PutSummary(JsonText& json, const formats::Summary& summary) {
 void PutTensor(JsonText& json, const formats::Catalogue& catalogue,
                const formats::TensorEntry& tensor) {
   json.BeginObject().Key("name").String(tensor.name);
-  json.Key("kind").String(formats::TensorKindName(formats::ClassifyTensor(tensor.name)));
+  const auto kind = formats::ClassifyTensor(tensor.name, formats::LayersInUse(catalogue.metadata));
+  json.Key("kind").String(formats::TensorKindName(kind));
   json.Key("type").String(tensor::Traits(tensor.dtype).name).Key("shape").BeginArray();
   for (uint32_t i = 0; i < tensor.shape.n_dims; ++i) {
     json.Number(tensor.shape.dims[i]);

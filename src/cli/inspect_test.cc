@@ -75,6 +75,26 @@ TEST_F(InspectTest, TextShowsWhatTheFileHolds) {
   EXPECT_THAT(text, HasSubstr("red \\x1b[31m"));
 }
 
+TEST_F(InspectTest, SaysWhichLayersAreNotUsed) {
+  formats::Metadata metadata;
+  metadata.SetString("general.architecture", "glm4moe");
+  metadata.SetU32("glm4moe.block_count", 2);
+  metadata.SetU32("glm4moe.nextn_predict_layers", 1);
+  const std::vector<formats::gguf::TensorDeclaration> tensors = {
+      {"token_embd.weight", DType::kF32, MakeShape(8, 2)},
+      {"blk.1.nextn.enorm.weight", DType::kF32, MakeShape(8)}};
+  auto writer = formats::gguf::Writer::Create(path_, metadata, tensors);
+  ASSERT_TRUE(writer && writer->Append(std::vector<std::byte>(64)) &&
+              writer->Append(std::vector<std::byte>(32)) && writer->Finish());
+  EXPECT_THAT(Run(false, false),
+              HasSubstr("  not used      1 layer that predicts further tokens: 32 B\n"));
+  simdjson::dom::parser parser;
+  const std::string text = Run(true, true);
+  const simdjson::dom::element json = parser.parse(text);
+  EXPECT_EQ(uint64_t(json["prediction_layers"]), 1U);
+  EXPECT_EQ(std::string_view(json["tensors"].at(1)["kind"]), "prediction");
+}
+
 TEST_F(InspectTest, TensorsAreListedWhenAskedFor) {
   EXPECT_THAT(Run(true, false),
               testing::ContainsRegex("blk.0.ffn_up_exps.weight  F16 +\\[8, 2, 4\\] +128 B  "

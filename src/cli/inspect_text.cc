@@ -139,6 +139,12 @@ void TextReport::WriteHead() {
   Line("  tensors       {}: {}", summary.all.n_tensors, Types(summary));
   Line("  parameters    {}, {} of them active for a token", FormatCount(summary.all.parameters),
        FormatCount(summary.parameters_active));
+  if (summary.n_prediction_layers > 0) {
+    const bool one = summary.n_prediction_layers == 1;
+    Line("  not used      {} layer{} that predict{} further tokens: {}",
+         summary.n_prediction_layers, one ? "" : "s", one ? "s" : "",
+         FormatBytes(summary.of(formats::TensorKind::kPrediction).bytes));
+  }
 }
 
 void TextReport::WriteMetadata() {

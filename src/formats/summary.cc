@@ -1,13 +1,15 @@
 #include "formats/summary.h"
 
 #include <algorithm>
+#include <charconv>
 #include <map>
 
 namespace plimsoll::formats {
 namespace {
 
 constexpr std::array<std::string_view, kTensorKinds> kKindNames = {
-    "embedding", "attention", "router", "experts", "feed-forward", "norm", "output", "other"};
+    "embedding", "attention", "router",     "experts", "feed-forward",
+    "norm",      "output",    "prediction", "other"};
 
 constexpr std::string_view kEmbeddingName = "token_embd.weight";
 
@@ -18,6 +20,14 @@ std::string_view WithoutLayer(std::string_view name) {
   }
   const size_t dot = name.find('.', 4);
   return dot == std::string_view::npos ? name : name.substr(dot + 1);
+}
+
+// 12 of "blk.12.attn_q.weight"; 0 where there is no number.
+uint32_t LayerOf(std::string_view name) {
+  uint32_t layer = 0;
+  name.remove_prefix(std::string_view("blk.").size());
+  std::from_chars(name.data(), name.data() + name.size(), layer);
+  return layer;
 }
 
 // "ffn_up.3.weight": files from before expert tensors were stacked name each expert.
@@ -62,16 +72,18 @@ void CountPerToken(const Catalogue& catalogue, Summary& summary) {
   const Totals& experts = summary.of(TensorKind::kExperts);
   const Totals& embedding = summary.of(TensorKind::kEmbedding);
   const Totals& output = summary.of(TensorKind::kOutput);
+  const Totals& prediction = summary.of(TensorKind::kPrediction);
   const Totals& dense_output = summary.output_is_tied ? embedding : output;
   ReadPerToken& bytes = summary.bytes_per_token;
   bytes.output = dense_output.bytes;
   bytes.experts = ActiveShare(summary, experts.bytes);
-  bytes.dense = summary.all.bytes - embedding.bytes - output.bytes - experts.bytes;
+  bytes.dense =
+      summary.all.bytes - embedding.bytes - output.bytes - experts.bytes - prediction.bytes;
   if (const TensorEntry* table = catalogue.Find(kEmbeddingName)) {
     bytes.embedding_row = table->bytes / (table->shape.Elements() / table->shape.dims[0]);
   }
-  const uint64_t dense_parameters =
-      summary.all.parameters - embedding.parameters - output.parameters - experts.parameters;
+  const uint64_t dense_parameters = summary.all.parameters - embedding.parameters -
+                                    output.parameters - experts.parameters - prediction.parameters;
   summary.parameters_active =
       dense_parameters + dense_output.parameters + ActiveShare(summary, experts.parameters);
 }
@@ -80,8 +92,11 @@ void CountPerToken(const Catalogue& catalogue, Summary& summary) {
 
 std::string_view TensorKindName(TensorKind kind) { return kKindNames[static_cast<size_t>(kind)]; }
 
-TensorKind ClassifyTensor(std::string_view name) {
+TensorKind ClassifyTensor(std::string_view name, uint32_t n_layers) {
   const std::string_view piece = WithoutLayer(name);
+  if (piece.size() != name.size() && LayerOf(name) >= n_layers) {
+    return TensorKind::kPrediction;
+  }
   if (piece.find("norm") != std::string_view::npos) {
     return TensorKind::kNorm;
   }
@@ -100,12 +115,19 @@ TensorKind ClassifyTensor(std::string_view name) {
   return piece.starts_with("ffn_") ? ClassifyFeedForward(piece) : TensorKind::kOther;
 }
 
+uint32_t LayersInUse(const Metadata& metadata) {
+  const uint32_t n_prediction = CountOr0(metadata, ".nextn_predict_layers");
+  const uint32_t n_layers = CountOr0(metadata, ".block_count");
+  return n_prediction == 0 || n_prediction >= n_layers ? UINT32_MAX : n_layers - n_prediction;
+}
+
 Summary Summarise(const Catalogue& catalogue) {
   Summary summary;
   std::map<tensor::DType, Totals> by_dtype;
+  const uint32_t n_layers = LayersInUse(catalogue.metadata);
   for (const TensorEntry& tensor : catalogue.tensors()) {
     const uint64_t parameters = tensor.shape.Elements();
-    const TensorKind kind = ClassifyTensor(tensor.name);
+    const TensorKind kind = ClassifyTensor(tensor.name, n_layers);
     summary.by_kind[static_cast<size_t>(kind)].Add(parameters, tensor.bytes);
     summary.all.Add(parameters, tensor.bytes);
     by_dtype[tensor.dtype].Add(parameters, tensor.bytes);
@@ -114,6 +136,9 @@ Summary Summarise(const Catalogue& catalogue) {
   std::ranges::stable_sort(summary.by_dtype, std::ranges::greater(),
                            [](const auto& entry) { return entry.second.bytes; });
   summary.output_is_tied = summary.of(TensorKind::kOutput).n_tensors == 0;
+  if (n_layers != UINT32_MAX) {
+    summary.n_prediction_layers = CountOr0(catalogue.metadata, ".nextn_predict_layers");
+  }
   CountExperts(catalogue.metadata, summary);
   CountPerToken(catalogue, summary);
   return summary;

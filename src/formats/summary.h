@@ -22,15 +22,21 @@ enum class TensorKind {
   kFeedForward,  // dense layers and shared experts
   kNorm,
   kOutput,
+  kPrediction,  // of layers that predict further tokens, which are not used
   kOther,
 };
-inline constexpr size_t kTensorKinds = 8;
+inline constexpr size_t kTensorKinds = 9;
 
 // "embedding", "attention", …
 [[nodiscard]] std::string_view TensorKindName(TensorKind kind);
 
-// By GGUF's names: "blk.3.ffn_up_exps.weight" is kExperts.
-[[nodiscard]] TensorKind ClassifyTensor(std::string_view name);
+// By GGUF's names: "blk.3.ffn_up_exps.weight" is kExperts. Layers from `n_layers` on are
+// kPrediction.
+[[nodiscard]] TensorKind ClassifyTensor(std::string_view name, uint32_t n_layers = UINT32_MAX);
+
+// The layers that a pass goes through: all but those that predict further tokens. UINT32_MAX where
+// metadata does not say that there are such.
+[[nodiscard]] uint32_t LayersInUse(const Metadata& metadata);
 
 struct Totals {
   uint64_t n_tensors = 0;
@@ -65,6 +71,7 @@ struct Summary {
   // 0 for a dense model. Where metadata does not say how many experts a token uses, all of them.
   uint32_t n_experts = 0;
   uint32_t n_experts_active = 0;
+  uint32_t n_prediction_layers = 0;
 
   [[nodiscard]] const Totals& of(TensorKind kind) const {
     return by_kind[static_cast<size_t>(kind)];

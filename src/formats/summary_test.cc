@@ -40,6 +40,13 @@ TEST(ClassifyTensorTest, ByName) {
   }
 }
 
+TEST(ClassifyTensorTest, LayersBehindThoseInUsePredict) {
+  EXPECT_EQ(ClassifyTensor("blk.46.nextn.enorm.weight", 46), TensorKind::kPrediction);
+  EXPECT_EQ(ClassifyTensor("blk.46.ffn_up_exps.weight", 46), TensorKind::kPrediction);
+  EXPECT_EQ(ClassifyTensor("blk.45.ffn_up_exps.weight", 46), TensorKind::kExperts);
+  EXPECT_EQ(ClassifyTensor("output.weight", 0), TensorKind::kOutput);
+}
+
 void Add(Catalogue& catalogue, std::string name, DType dtype, tensor::Shape shape) {
   TensorEntry entry;
   entry.name = std::move(name);
@@ -60,6 +67,24 @@ Catalogue Moe() {
   Add(catalogue, "blk.0.ffn_up_exps.weight", DType::kF32, MakeShape(10, 5, 4));  // 800
   Add(catalogue, "output_norm.weight", DType::kF32, MakeShape(10));              // 40
   return catalogue;
+}
+
+TEST(SummaryTest, NoTokenReadsTheLayersThatPredict) {
+  Catalogue catalogue = Moe();
+  catalogue.metadata.SetU32("qwen3moe.block_count", 2);
+  catalogue.metadata.SetU32("qwen3moe.nextn_predict_layers", 1);
+  const Summary without = Summarise(catalogue);
+  Add(catalogue, "blk.1.ffn_up_exps.weight", DType::kF32, MakeShape(10, 5, 4));  // 800
+  Add(catalogue, "blk.1.nextn.enorm.weight", DType::kF32, MakeShape(10));        // 40
+  const Summary summary = Summarise(catalogue);
+  EXPECT_EQ(summary.n_prediction_layers, 1U);
+  EXPECT_EQ(summary.of(TensorKind::kPrediction).bytes, 840U);
+  EXPECT_EQ(summary.all.bytes, without.all.bytes + 840);
+  EXPECT_EQ(summary.bytes_per_token.total(), without.bytes_per_token.total());
+  EXPECT_EQ(summary.parameters_active, without.parameters_active);
+  // What makes no sense is not believed.
+  catalogue.metadata.SetU32("qwen3moe.nextn_predict_layers", 2);
+  EXPECT_EQ(Summarise(catalogue).n_prediction_layers, 0U);
 }
 
 TEST(SummaryTest, ATokenReadsItsShareOfTheExperts) {

@@ -128,8 +128,8 @@ TEST(Architecture, UnsupportedOnesAreRefusedWithTheList) {
   EXPECT_EQ(found.error().kind, ErrorKind::kBadModel);
   EXPECT_EQ(
       found.error().message,
-      "the architecture \"mamba\" is not supported; supported are deepseek2, dots1, gpt-oss, "
-            "granite, granitemoe, llama, minimax-m2, olmoe, qwen2, qwen2moe, qwen3, qwen3moe");
+      "the architecture \"mamba\" is not supported; supported are deepseek2, dots1, glm4moe, "
+      "gpt-oss, granite, granitemoe, llama, minimax-m2, olmoe, qwen2, qwen2moe, qwen3, qwen3moe");
 }
 
 }  // namespace

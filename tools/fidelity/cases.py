@@ -42,6 +42,11 @@ ARCHITECTURES = [
         f"--arch dots1 {MOE} --kv-heads 0 --gating sigmoid --renormalise true --router-weights-scale 2.5 "
         "--selection-bias --router-std 0.05",
     ),
+    Case(
+        "glm4moe",
+        f"--arch glm4moe {MOE} --shared-experts 1 --prediction-layers 1 --gating sigmoid --renormalise true "
+        "--router-weights-scale 2.5 --router-std 0.05",
+    ),
     Case("minimax-m2", f"--arch minimax-m2 {MOE} --gating sigmoid --router-std 0.05"),
 ]
 

@@ -32,6 +32,7 @@ ARCHITECTURES = {
     "olmoe": Architecture(renormalise=False),
     "deepseek2": Architecture(neox=False, renormalise=False),
     "dots1": Architecture(renormalise=False, sigmoid_router=True),
+    "glm4moe": Architecture(renormalise=False, sigmoid_router=True, ffn_norm="post_attention_norm"),
     "minimax-m2": Architecture(sigmoid_router=True),
     "granite": Architecture(neox=False),
     "granitemoe": Architecture(neox=False),
@@ -48,7 +49,7 @@ class Model:
         if self.arch not in ARCHITECTURES:
             raise SystemExit(f"architecture '{self.arch}': the oracle knows {', '.join(ARCHITECTURES)}")
         self.fixed = ARCHITECTURES[self.arch]
-        self.n_layers = self.key("block_count")
+        self.n_layers = self.key("block_count") - self.key("nextn_predict_layers", 0)
         self.hidden_dim = self.key("embedding_length")
         self.n_heads = self.key("attention.head_count")
         self.n_kv_heads = self.key("attention.head_count_kv", self.n_heads)

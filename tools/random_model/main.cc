@@ -54,8 +54,11 @@ void AddOptions(CLI::App& app, ModelSpec& spec) {
   app.add_option("--q-rank", spec.q_rank, "deepseek2: rank of queries; 0: made directly");
   app.add_option("--kv-rank", spec.kv_rank, "deepseek2: width of the latent that is cached");
   app.add_option("--dense-layers", spec.n_dense_layers,
-                 "deepseek2, dots1: leading layers without experts");
-  app.add_option("--shared-experts", spec.n_shared_experts, "deepseek2, dots1: shared experts a layer");
+                 "deepseek2, dots1, glm4moe: leading layers without experts");
+  app.add_option("--shared-experts", spec.n_shared_experts,
+                 "deepseek2, dots1, glm4moe: shared experts a layer");
+  app.add_option("--prediction-layers", spec.n_prediction_layers,
+                 "glm4moe: layers that predict further tokens");
   app.add_flag("--joined-kv", spec.joined_kv, "deepseek2: attn_kv_b, as in older files");
   app.add_flag("--selection-bias", spec.selection_bias, "a bias on the choice of experts");
   app.add_option("--groups", spec.n_expert_groups, "groups of experts; 0: none");

@@ -141,9 +141,8 @@ void SetRope(const ModelSpec& spec, Metadata& metadata) {
 
 // Those give their experts' width as the feed-forward length.
 bool HasOneWidth(const ModelSpec& spec) {
-  return spec.is_moe() &&
-         (spec.arch == "llama" || spec.arch == "olmoe" || spec.arch == "granitemoe" ||
-          spec.arch == "minimax-m2");
+  return spec.is_moe() && (spec.arch == "llama" || spec.arch == "olmoe" ||
+                           spec.arch == "granitemoe" || spec.arch == "minimax-m2");
 }
 
 void SetExperts(const ModelSpec& spec, Metadata& metadata) {
@@ -208,7 +207,10 @@ Metadata MakeMetadata(const ModelSpec& spec) {
   metadata.SetU32(key + "vocab_size", spec.vocab_size);
   metadata.SetU32(key + "context_length", spec.n_ctx_train);
   metadata.SetU32(key + "embedding_length", spec.hidden_dim);
-  metadata.SetU32(key + "block_count", spec.n_layers);
+  metadata.SetU32(key + "block_count", spec.n_layers + spec.n_prediction_layers);
+  if (spec.n_prediction_layers != 0) {
+    metadata.SetU32(key + "nextn_predict_layers", spec.n_prediction_layers);
+  }
   metadata.SetU32(key + "feed_forward_length",
                   HasOneWidth(spec) ? spec.expert_ffn_dim : spec.ffn_dim);
   if (spec.has_scales()) {

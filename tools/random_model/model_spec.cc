@@ -11,9 +11,9 @@
 namespace plimsoll::random_model {
 namespace {
 
-constexpr auto kArchitectures =
-    std::to_array<std::string_view>({"llama", "qwen2", "qwen3", "qwen2moe", "qwen3moe", "olmoe",
-                                     "gpt-oss", "deepseek2", "granite", "granitemoe", "dots1", "minimax-m2"});
+constexpr auto kArchitectures = std::to_array<std::string_view>(
+    {"llama", "qwen2", "qwen3", "qwen2moe", "qwen3moe", "olmoe", "gpt-oss", "deepseek2", "granite",
+     "granitemoe", "dots1", "minimax-m2", "glm4moe"});
 // Those without experts.
 constexpr auto kDenseArchitectures = std::to_array<std::string_view>({"qwen2", "qwen3", "granite"});
 constexpr std::array<std::string_view, 3> kPresets = {"tiny", "olmoe-like", "1gb"};
@@ -118,11 +118,12 @@ double ModelSpec::attention_scale() const {
 }
 
 bool ModelSpec::has_qkv_biases() const {
-  return qkv_biases.value_or(arch == "qwen2" || arch == "qwen2moe" || arch == "gpt-oss");
+  return qkv_biases.value_or(arch == "qwen2" || arch == "qwen2moe" || arch == "gpt-oss" ||
+                             arch == "glm4moe");
 }
 
 bool ModelSpec::has_head_norm() const {
-  return arch == "qwen3" || arch == "qwen3moe" || arch == "dots1";
+  return arch == "qwen3" || arch == "qwen3moe" || arch == "dots1" || arch == "glm4moe";
 }
 
 std::span<const std::string_view> Architectures() { return kArchitectures; }
@@ -150,6 +151,9 @@ Result<> Check(const ModelSpec& spec) {
     return Fail(ErrorKind::kUsage,
                 "{} layers, {} heads, {} KV heads: none may be 0 and KV heads must divide heads",
                 spec.n_layers, spec.n_heads, spec.n_kv_heads);
+  }
+  if (spec.n_prediction_layers != 0 && spec.arch != "glm4moe") {
+    return Fail(ErrorKind::kUsage, "prediction layers are made for glm4moe alone");
   }
   if (spec.head_dim % 2 != 0 || spec.rope_dims % 2 != 0 || spec.rope_dims > spec.head_dim) {
     return Fail(ErrorKind::kUsage,

@@ -29,12 +29,14 @@ struct ModelSpec {
   uint32_t n_experts_active = 2;
   uint32_t expert_ffn_dim = 256;
   uint32_t shared_ffn_dim = 512;  // qwen2moe; granitemoe, 0: none
-  // deepseek2; the layers' kinds and shared experts dots1's too. head_dim is the width of values and of the part of keys that is not rotated.
+  // deepseek2; the layers' kinds and shared experts dots1's and glm4moe's too. head_dim is the
+  // width of values and of the part of keys that is not rotated.
   uint32_t q_rank = 256;        // 0: queries are made directly
   uint32_t kv_rank = 256;       // of the latent that is cached
   uint32_t n_dense_layers = 1;  // the first ones
   uint32_t n_shared_experts = 2;
-  bool joined_kv = false;  // one matrix for keys and values, as in older files
+  uint32_t n_prediction_layers = 0;  // glm4moe: behind the others
+  bool joined_kv = false;            // one matrix for keys and values, as in older files
   bool selection_bias = false;
   uint32_t n_expert_groups = 0;  // 0: none
   uint32_t n_expert_groups_used = 0;
@@ -79,16 +81,25 @@ struct ModelSpec {
   [[nodiscard]] double logit_divisor() const { return has_scales() ? 6 : 1; }
   [[nodiscard]] double attention_scale() const;
   [[nodiscard]] uint32_t n_rope_dims() const {
-    const bool half = has_latent() || arch == "minimax-m2";
+    const bool half = has_latent() || arch == "minimax-m2" || arch == "glm4moe";
     return rope_dims != 0 ? rope_dims : half ? head_dim / 2 : head_dim;
   }
   // Built as DeepSeek's models are: dense layers first, shared experts as wide as the routed ones.
-  [[nodiscard]] bool has_dense_layers() const { return has_latent() || arch == "dots1"; }
+  [[nodiscard]] bool has_dense_layers() const {
+    return has_latent() || arch == "dots1" || arch == "glm4moe";
+  }
   [[nodiscard]] bool is_dense_layer(uint32_t layer) const {
     return !is_moe() || (has_dense_layers() && layer < n_dense_layers);
   }
-  [[nodiscard]] bool has_selection_bias() const { return selection_bias || arch == "minimax-m2"; }
+  [[nodiscard]] bool has_selection_bias() const {
+    return selection_bias || arch == "minimax-m2" || arch == "glm4moe";
+  }
   // Biases of the attention output and of everything in the feed-forward.
+  // The norm before the feed-forward.
+  [[nodiscard]] std::string_view feed_forward_norm() const {
+    return arch == "gpt-oss" || arch == "glm4moe" ? "post_attention_norm.weight"
+                                                  : "ffn_norm.weight";
+  }
   [[nodiscard]] bool has_all_biases() const { return arch == "gpt-oss"; }
   [[nodiscard]] bool has_sinks() const { return arch == "gpt-oss"; }
   [[nodiscard]] uint32_t window() const {
@@ -96,9 +107,7 @@ struct ModelSpec {
   }
   // One norm a head, or one across all heads.
   [[nodiscard]] bool has_head_norm() const;
-  [[nodiscard]] bool has_full_width_norm() const {
-    return arch == "olmoe" || arch == "minimax-m2";
-  }
+  [[nodiscard]] bool has_full_width_norm() const { return arch == "olmoe" || arch == "minimax-m2"; }
   // With a gate in qwen2moe alone; its width.
   [[nodiscard]] bool has_shared_expert() const { return shared_dim() != 0; }
   [[nodiscard]] uint32_t shared_dim() const {

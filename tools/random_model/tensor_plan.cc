@@ -47,12 +47,14 @@ class Planner {
     if (spec_.rope_scaling == RopeScaling::kLlama3) {
       RopeFactors();
     }
-    for (uint32_t layer = 0; layer < spec_.n_layers; ++layer) {
+    for (uint32_t layer = 0; layer < spec_.n_layers + spec_.n_prediction_layers; ++layer) {
       prefix_ = "blk." + std::to_string(layer) + ".";
       spec_.has_latent() ? LatentAttention() : Attention();
-      Norm(spec_.arch == "gpt-oss" ? "post_attention_norm.weight" : "ffn_norm.weight",
-           spec_.hidden_dim);
+      Norm(std::string(spec_.feed_forward_norm()), spec_.hidden_dim);
       spec_.is_dense_layer(layer) ? Dense() : Experts();
+      if (layer >= spec_.n_layers) {
+        Prediction();
+      }
     }
     prefix_.clear();
     Norm("output_norm.weight", spec_.hidden_dim);
@@ -199,6 +201,16 @@ class Planner {
       Matrix("ffn_up_shexp.weight", d, shared, Into(d));
       Matrix("ffn_down_shexp.weight", shared, d, Back(shared));
     }
+  }
+
+  // What joins the last layer's stream and the next token's embedding, before a layer that predicts
+  // the token after that.
+  void Prediction() {
+    const uint32_t d = spec_.hidden_dim;
+    Matrix("nextn.eh_proj.weight", 2 * d, d, Into(2 * d));
+    Norm("nextn.enorm.weight", d);
+    Norm("nextn.hnorm.weight", d);
+    Norm("nextn.shared_head_norm.weight", d);
   }
 
   // Llama 3.1's rule for the divisors of the rotary frequencies (meta-llama/llama-models,

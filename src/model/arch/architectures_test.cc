@@ -152,5 +152,85 @@ TEST(Deepseek2, RefusesWhatMakesNoSense) {
   EXPECT_THAT(ReadDeepseek2(catalogue).error().message, HasSubstr("temperature_scale"));
 }
 
+TEST(Granite, HasScalesOnEmbeddingBranchesScoresAndLogits) {
+  auto catalogue = SmallModel("granite");
+  const auto set = [&](const char* key, float value) {
+    catalogue.metadata.SetF32(std::string("granite.") + key, value);
+  };
+  set("embedding_scale", 12);
+  set("residual_scale", 0.22F);
+  set("logit_scale", 8);
+  set("attention.scale", 0.015625F);
+  auto hp = ReadAs("granite", catalogue);
+  ASSERT_TRUE(hp) << hp.error().message;
+  EXPECT_EQ(hp->embedding_scale, 12.0F);
+  EXPECT_EQ(hp->residual_scale, 0.22F);
+  EXPECT_EQ(hp->logit_scale, 0.125F);
+  EXPECT_EQ(hp->attention_scale, 0.015625F);
+  EXPECT_FALSE(hp->rope.neox);
+
+  set("residual_scale", 0);  // none
+  hp = ReadAs("granite", catalogue);
+  ASSERT_TRUE(hp);
+  EXPECT_EQ(hp->residual_scale, 1.0F);
+
+  set("logit_scale", 0);
+  EXPECT_THAT(ReadAs("granite", catalogue).error().message, HasSubstr("granite.logit_scale"));
+  set("logit_scale", 8);
+  catalogue.metadata.SetBool("granite.rope.scaling.finetuned", false);
+  EXPECT_THAT(ReadAs("granite", catalogue).error().message, HasSubstr("rope.scaling.finetuned"));
+}
+
+formats::Catalogue SmallWithSharedExperts(const std::string& name) {
+  auto catalogue = SmallModel(name);
+  const auto set = [&](const char* key, uint32_t value) {
+    catalogue.metadata.SetU32(name + "." + key, value);
+  };
+  set("leading_dense_block_count", 1);
+  set("expert_count", 8);
+  set("expert_used_count", 2);
+  set("expert_feed_forward_length", 40);
+  set("expert_shared_count", 3);
+  return catalogue;
+}
+
+TEST(Dots1AndGlm4Moe, HaveDenseLayersFirstAndScoreBySigmoidUnlessTheFileSaysOtherwise) {
+  for (const std::string name : {"dots1", "glm4moe"}) {
+    auto catalogue = SmallWithSharedExperts(name);
+    auto hp = ReadAs(name, catalogue);
+    ASSERT_TRUE(hp) << hp.error().message;
+    EXPECT_TRUE(hp->rope.neox);
+    EXPECT_FALSE(hp->layers[0].is_moe());
+    EXPECT_EQ(hp->layers[0].shared_ff_dim, 0U);
+    EXPECT_EQ(hp->layers[1].n_experts, 8U);
+    EXPECT_EQ(hp->layers[1].shared_ff_dim, 120U);
+    EXPECT_EQ(hp->router.score, RouterScore::kSigmoid);
+    EXPECT_FALSE(hp->router.normalize);
+    catalogue.metadata.SetU32(name + ".expert_gating_func", 1);
+    hp = ReadAs(name, catalogue);
+    ASSERT_TRUE(hp);
+    EXPECT_EQ(hp->router.score, RouterScore::kSoftmax);
+  }
+}
+
+TEST(Glm4Moe, LeavesOutTheLayerThatPredictsAFurtherToken) {
+  auto catalogue = SmallWithSharedExperts("glm4moe");
+  catalogue.metadata.SetU32("glm4moe.nextn_predict_layers", 1);
+  const auto hp = ReadAs("glm4moe", catalogue);
+  ASSERT_TRUE(hp) << hp.error().message;
+  EXPECT_EQ(hp->layers.size(), 1U);
+}
+
+TEST(MinimaxM2, RenormalisesSigmoidScores) {
+  auto catalogue = SmallModel("minimax-m2");
+  catalogue.metadata.SetU32("minimax-m2.expert_count", 8);
+  catalogue.metadata.SetU32("minimax-m2.expert_used_count", 2);
+  const auto hp = ReadAs("minimax-m2", catalogue);
+  ASSERT_TRUE(hp) << hp.error().message;
+  EXPECT_TRUE(hp->rope.neox);
+  EXPECT_TRUE(hp->router.normalize);
+  EXPECT_EQ(hp->router.score, RouterScore::kSigmoid);
+}
+
 }  // namespace
 }  // namespace plimsoll::model

@@ -56,12 +56,6 @@ void SetLayers(KeyReader& reader, const LatentParams& latent, HyperParams& hp) {
   }
 }
 
-// Layers that predict further tokens come last, and are not used.
-void DropPredictionLayers(KeyReader& reader, HyperParams& hp) {
-  hp.n_layers -= reader.U32Or("nextn_predict_layers", 0, 0, hp.n_layers - 1);
-  hp.layers.resize(hp.n_layers);
-}
-
 Result<> Adjust(const formats::Metadata& metadata, HyperParams& hp) {
   KeyReader reader(metadata, hp.architecture);
   const LatentParams latent = ReadLatent(reader, hp);

@@ -1,5 +1,5 @@
-// dots.llm1: Qwen 3's attention; dense layers first, then experts chosen as DeepSeek-V3 does, without
-// groups, and shared ones.
+// dots.llm1: Qwen 3's attention; dense layers first, then experts chosen as DeepSeek-V3 does,
+// without groups, and shared ones.
 //
 // Sources: dots.llm1, arXiv:2506.05767, and its published configuration; keys and names from
 // llama.cpp (src/models/dots1.cpp).

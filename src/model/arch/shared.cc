@@ -23,6 +23,11 @@ void ReadDenseAndShared(KeyReader& reader, HyperParams& hp) {
   }
 }
 
+void DropPredictionLayers(KeyReader& reader, HyperParams& hp) {
+  hp.n_layers -= reader.U32Or("nextn_predict_layers", 0, 0, hp.n_layers - 1);
+  hp.layers.resize(hp.n_layers);
+}
+
 void DefaultToSigmoid(KeyReader& reader, HyperParams& hp) {
   if (reader.U32Or("expert_gating_func", 0, 0, 2) == 0) {
     hp.router.score = RouterScore::kSigmoid;
@@ -51,13 +56,13 @@ void DeclareAttention(const HyperParams& hp, uint32_t layer_idx, Need qkv_bias,
 }
 
 void DeclareQkNorm(const HyperParams& hp, uint32_t layer_idx, QkNorm kind,
-                   Declarations& declarations, AttentionWeights& weights) {
+                   Declarations& declarations, AttentionWeights& weights, Need need) {
   const LayerParams& p = hp.layers[layer_idx];
   const bool per_head = kind == QkNorm::kPerHead;
   declarations.AddVector(LayerTensor(layer_idx, "attn_q_norm"),
-                         {per_head ? p.head_dim_k : p.q_dim()}, weights.q_norm);
+                         {per_head ? p.head_dim_k : p.q_dim()}, weights.q_norm, need);
   declarations.AddVector(LayerTensor(layer_idx, "attn_k_norm"),
-                         {per_head ? p.head_dim_k : p.k_dim()}, weights.k_norm);
+                         {per_head ? p.head_dim_k : p.k_dim()}, weights.k_norm, need);
 }
 
 void DeclareFeedForward(const HyperParams& hp, uint32_t layer_idx, Declarations& declarations,

@@ -13,6 +13,7 @@ namespace plimsoll::model {
 
 extern const Architecture kDeepseek2;
 extern const Architecture kDots1;
+extern const Architecture kGlm4Moe;
 extern const Architecture kGptOss;
 extern const Architecture kGranite;
 extern const Architecture kGraniteMoe;
@@ -27,6 +28,8 @@ extern const Architecture kQwen3Moe;
 // The first "leading_dense_block_count" layers have no experts; in the others "expert_shared_count"
 // shared ones, each as wide as a routed one, are one shared expert.
 void ReadDenseAndShared(KeyReader& reader, HyperParams& hp);
+// Layers that predict further tokens ("nextn_predict_layers") come last, and are not used.
+void DropPredictionLayers(KeyReader& reader, HyperParams& hp);
 // Where the file does not say how experts are scored.
 void DefaultToSigmoid(KeyReader& reader, HyperParams& hp);
 
@@ -41,7 +44,8 @@ void DeclareAttention(const HyperParams& hp, uint32_t layer_idx, Need qkv_bias,
 // Norms of q and k: over each head, or over all heads at once.
 enum class QkNorm { kPerHead, kAllHeads };
 void DeclareQkNorm(const HyperParams& hp, uint32_t layer_idx, QkNorm kind,
-                   Declarations& declarations, AttentionWeights& weights);
+                   Declarations& declarations, AttentionWeights& weights,
+                   Need need = Need::kRequired);
 // Norm, and either a dense feed-forward or router and experts.
 void DeclareFeedForward(const HyperParams& hp, uint32_t layer_idx, Declarations& declarations,
                         FeedForwardWeights& weights, std::string_view norm = "ffn_norm");
