@@ -101,6 +101,17 @@ std::vector<Case> VariantCases() {
     s.selection_bias = true;
   });
   add("prediction_layer", "glm4moe", [](ModelSpec& s) { s.n_prediction_layers = 1; });
+  add("bases_by_window", "gemma3", [](ModelSpec& s) {
+    s.n_layers = 7;
+    s.rope_theta = 1e6F;
+    s.rope_scaling = random_model::RopeScaling::kLinear;
+  });
+  add("queries_that_grow", "mistral3", [](ModelSpec& s) {
+    s.rope_scaling = random_model::RopeScaling::kYarn;
+    s.rope_log_multiplier = 1.0F;
+    s.rope_n_ctx_original = 16;
+    s.temperature_scale = 0.1F;
+  });
   // More heads than one task of attention takes, and more tokens than go to the latent at a time.
   add("many_latent_heads", "deepseek2", [](ModelSpec& s) {
     s.n_heads = 20;

@@ -50,6 +50,7 @@ std::vector<Case> Cases() {
     s.head_dim = 192;
     s.n_layers = 1;
   });
+  add("bases_by_window", "gemma3", [](ModelSpec& s) { s.n_layers = 6; });
   add("latent", "deepseek2", [](ModelSpec&) {});
   add("latent_yarn", "deepseek2", [](ModelSpec& s) {
     s.rope_scaling = RopeScaling::kYarn;

@@ -21,4 +21,8 @@ inline constexpr float kC4 = 0x1.5558f2p-5F;
 inline constexpr float kC5 = 0x1.123a2p-7F;
 inline constexpr float kC6 = 0x1.6a23dp-10F;
 
+// Of gelu: 2 sqrt(2 / pi), and the same times 0.044715.
+inline constexpr float kGeluLinear = 1.59576912F;
+inline constexpr float kGeluCubic = 0.0713548163F;
+
 }  // namespace plimsoll::kernels::exp_constants

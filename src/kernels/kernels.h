@@ -159,6 +159,8 @@ struct KernelSet {
   // +- limit; y may be gate or up. limit > 0.
   void (*swiglu_clamped)(const float* gate, const float* up, float alpha, float limit, uint64_t n,
                          float* y);
+  // y[i] = gelu(gate[i]) * up[i], gelu in its form by tanh; y may be gate or up.
+  void (*gelu_mul)(const float* gate, const float* up, uint64_t n, float* y);
   // y[i] += x[i]
   void (*add)(const float* x, uint64_t n, float* y);
   // y[i] = fma(a, x[i], y[i])

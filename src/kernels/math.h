@@ -44,6 +44,11 @@ namespace plimsoll::kernels {
 [[nodiscard]] inline float Silu(float x) { return x / (1.0F + Exp(-x)); }
 
 // For logit soft caps: the absolute error is a few 2^-24, the relative one grows near 0.
+// x times the sigmoid of 2 sqrt(2 / pi) (x + 0.044715 x^3).
+[[nodiscard]] inline float Gelu(float x) {
+  using namespace exp_constants;
+  return x / (1.0F + Exp(-(x * std::fma(x * x, kGeluCubic, kGeluLinear))));
+}
 [[nodiscard]] inline float Tanh(float x) { return 1.0F - 2.0F / (Exp(2.0F * x) + 1.0F); }
 
 }  // namespace plimsoll::kernels

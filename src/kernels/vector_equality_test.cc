@@ -116,6 +116,24 @@ TEST_P(VectorEquality, SwigluClamped) {
   }
 }
 
+TEST_P(VectorEquality, GeluMul) {
+  Random random(8);
+  for (const uint64_t n : kLengths) {
+    auto gate = Exponents(random, n);
+    auto up = testing::RandomFloats(random, n);
+    std::vector<float> want(n);
+    std::vector<float> got(n);
+    ref::GeluMul(gate.data(), up.data(), n, want.data());
+    set().gelu_mul(gate.data(), up.data(), n, got.data());
+    EXPECT_TRUE(SameBits(got, want));
+    auto in_place = gate;
+    set().gelu_mul(in_place.data(), up.data(), n, in_place.data());
+    EXPECT_TRUE(SameBits(in_place, want)) << "over gate";
+    set().gelu_mul(gate.data(), up.data(), n, up.data());
+    EXPECT_TRUE(SameBits(up, want)) << "over up";
+  }
+}
+
 TEST_P(VectorEquality, AddAndAxpy) {
   Random random(3);
   for (const uint64_t n : kLengths) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "kernels/kv_panels.h"
+#include "kernels/trig.h"
 #include "model/attend.h"
 #include "model/layer_kv.h"
 #include "model/layer_pieces.h"
@@ -51,6 +52,18 @@ void LayerPieces::FinishQkv(const AttentionWeights& weights, size_t token) {
   }
   FinishHeads(s.q.data() + token * p.q_dim(), p.n_heads, weights.q_bias, weights.q_norm, token);
   FinishHeads(s.k.data() + token * p.k_dim(), p.n_kv_heads, weights.k_bias, weights.k_norm, token);
+  LengthenQueries(token);
+}
+
+void LayerPieces::LengthenQueries(size_t token) {
+  const QueryTemperature& temperature = step_.hp.temperature;
+  if (temperature.scale == 0) {
+    return;
+  }
+  const double n_lengths = 1.0 + step_.tokens[token].position / temperature.length;
+  const auto factor = static_cast<float>(1.0 + temperature.scale * kernels::Log(n_lengths));
+  float* q = step_.scratch.q.data() + token * params().q_dim();
+  std::for_each(q, q + params().q_dim(), [factor](float& value) { value *= factor; });
 }
 
 void LayerPieces::FinishHeads(float* heads, uint32_t n_heads, Vector bias, Vector norm,
@@ -67,10 +80,12 @@ void LayerPieces::FinishHeads(float* heads, uint32_t n_heads, Vector bias, Vecto
   for (uint64_t at = 0; !norm.empty() && at < width; at += norm.size()) {
     step_.kernels.rms_norm(heads + at, norm.data(), step_.hp.rms_eps, norm.size(), heads + at);
   }
-  const RopeParams& rope = step_.hp.rope;
+  const bool windowed = step_.hp.has_window_rope(layer_idx_);
+  const RopeParams& rope = windowed ? *step_.hp.window_rope : step_.hp.rope;
+  const RopeAngles& angles = windowed ? step_.scratch.window_angles : step_.scratch.angles;
   const uint32_t n_pairs = rope.n_dims / 2;
-  const float* cos = step_.scratch.cos.data() + token * n_pairs;
-  const float* sin = step_.scratch.sin.data() + token * n_pairs;
+  const float* cos = angles.cos.data() + token * n_pairs;
+  const float* sin = angles.sin.data() + token * n_pairs;
   for (uint32_t head = 0; head < n_heads; ++head) {
     step_.kernels.rope(heads + head * head_dim, cos, sin, n_pairs, rope.neox);
   }

@@ -59,12 +59,22 @@ struct GateUp {
       float* u = up + i * rows + range.first;
       AddBias(step, work.gate_bias, range, g);
       AddBias(step, work.up_bias, range, u);
-      if (step.hp.activation == Activation::kSwiglu) {
-        step.kernels.silu_mul(g, u, n, g);
-      } else {
-        step.kernels.swiglu_clamped(g, u, step.hp.swiglu_alpha, step.hp.swiglu_limit, n, g);
-      }
+      Activate(g, u, n);
       packed.PackPart(step.kernels, i, range.first, range.last);
+    }
+  }
+
+  void Activate(float* g, const float* u, uint64_t n) const {
+    switch (step.hp.activation) {
+      case Activation::kSwiglu:
+        step.kernels.silu_mul(g, u, n, g);
+        break;
+      case Activation::kSwigluClamped:
+        step.kernels.swiglu_clamped(g, u, step.hp.swiglu_alpha, step.hp.swiglu_limit, n, g);
+        break;
+      case Activation::kGelu:
+        step.kernels.gelu_mul(g, u, n, g);
+        break;
     }
   }
 };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,8 +44,15 @@ struct RouterParams {
   uint32_t n_groups_used = 1;
 };
 
-// Of a feed-forward: silu(gate) * up; or both clamped first, KernelSet::swiglu_clamped.
-enum class Activation { kSwiglu, kSwigluClamped };
+// Of a feed-forward: silu(gate) * up; both clamped first, KernelSet::swiglu_clamped; gelu(gate) *
+// up.
+enum class Activation { kSwiglu, kSwigluClamped, kGelu };
+
+// Queries are lengthened with their position: times 1 + scale * ln(1 + floor(position / length)).
+struct QueryTemperature {
+  double scale = 0;  // 0: they are not
+  uint32_t length = 1;
+};
 
 // Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434): keys and values of all heads are
 // made from one short vector per token, and that is what is cached.
@@ -98,11 +106,17 @@ struct HyperParams {
   float residual_scale = 1;   // of what attention and feed-forward add to the stream
   float logit_scale = 1;      // of the output matrix's results
   RopeParams rope;
+  std::optional<RopeParams> window_rope;  // of layers with a window; unset: as the others
+  QueryTemperature temperature;
   RouterParams router;
   Activation activation = Activation::kSwiglu;
   float swiglu_alpha = 0;  // of kSwigluClamped
   float swiglu_limit = 0;
   std::vector<LayerParams> layers;
+
+  [[nodiscard]] bool has_window_rope(uint32_t layer_idx) const {
+    return window_rope.has_value() && layers[layer_idx].window != 0;
+  }
 };
 
 // Reads what GGUF's conventions name alike for every architecture (keys "<architecture>.…") and

@@ -126,10 +126,10 @@ TEST(Architecture, UnsupportedOnesAreRefusedWithTheList) {
   const auto found = FindArchitecture("mamba");
   ASSERT_FALSE(found);
   EXPECT_EQ(found.error().kind, ErrorKind::kBadModel);
-  EXPECT_EQ(
-      found.error().message,
-      "the architecture \"mamba\" is not supported; supported are deepseek2, dots1, glm4moe, "
-      "gpt-oss, granite, granitemoe, llama, minimax-m2, olmoe, qwen2, qwen2moe, qwen3, qwen3moe");
+  EXPECT_EQ(found.error().message,
+            "the architecture \"mamba\" is not supported; supported are deepseek2, dots1, gemma3, "
+            "glm4moe, gpt-oss, granite, granitemoe, llama, minimax-m2, mistral3, olmoe, qwen2, "
+            "qwen2moe, qwen3, qwen3moe");
 }
 
 }  // namespace

@@ -105,8 +105,8 @@ class LatentLayer {
 
   void Rotate(size_t token, float* x) const {
     const uint32_t n_pairs = latent_.rope_dim / 2;
-    step_.kernels.rope(x, s_.cos.data() + token * n_pairs, s_.sin.data() + token * n_pairs, n_pairs,
-                       step_.hp.rope.neox);
+    step_.kernels.rope(x, s_.angles.cos.data() + token * n_pairs,
+                       s_.angles.sin.data() + token * n_pairs, n_pairs, step_.hp.rope.neox);
   }
 
   // Norms the latent, rotates the key, and writes both to the cache.

@@ -4,12 +4,18 @@
 
 namespace plimsoll::model {
 
-LayerPieces::LayerPieces(const Step& step, const RopeTable& rope) : step_(step) {
+LayerPieces::LayerPieces(const Step& step, const RopeTables& ropes) : step_(step) {
   Scratch& s = step.scratch;
-  step.ForEachToken([&](size_t i) {
+  const auto fill = [&](const RopeTable& rope, RopeAngles& angles, size_t i) {
     const size_t n_pairs = rope.n_pairs();
-    rope.Angles(step.tokens[i].position, s.cos.subspan(i * n_pairs, n_pairs),
-                s.sin.subspan(i * n_pairs, n_pairs));
+    rope.Angles(step.tokens[i].position, angles.cos.subspan(i * n_pairs, n_pairs),
+                angles.sin.subspan(i * n_pairs, n_pairs));
+  };
+  step.ForEachToken([&](size_t i) {
+    fill(ropes.plain, s.angles, i);
+    if (ropes.window) {
+      fill(*ropes.window, s.window_angles, i);
+    }
   });
 }
 
@@ -36,6 +42,14 @@ void LayerPieces::Norm(Vector weight) {
     s.packed_in.Pack(step_.kernels, i);
   });
   branch_pending_ = false;
+}
+
+void LayerPieces::NormBranch(Vector weight) {
+  const uint64_t d = step_.hp.hidden_dim;
+  step_.ForEachToken([&](size_t i) {
+    float* branch = step_.scratch.branch.data() + i * d;
+    step_.kernels.rms_norm(branch, weight.data(), step_.hp.rms_eps, d, branch);
+  });
 }
 
 void LayerPieces::EndLayers() {

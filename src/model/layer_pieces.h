@@ -19,7 +19,7 @@ namespace plimsoll::model {
 // branch.
 class LayerPieces {
  public:
-  LayerPieces(const Step& step, const RopeTable& rope);
+  LayerPieces(const Step& step, const RopeTables& ropes);
 
   // `next`: the feed-forward weights of the layer behind; null where there is none.
   void BeginLayer(uint32_t layer_idx, const FeedForwardWeights* next) {
@@ -29,6 +29,8 @@ class LayerPieces {
   [[nodiscard]] const LayerParams& params() const { return step_.hp.layers[layer_idx_]; }
 
   void Norm(Vector weight);
+  // Of the branch that the piece before made.
+  void NormBranch(Vector weight);
   void Attention(const AttentionWeights& weights);
   void LatentAttention(const LatentAttentionWeights& weights);
   // Router, experts and the shared expert; a dense feed-forward is one expert.
@@ -50,6 +52,7 @@ class LayerPieces {
   void ProjectQkv(const AttentionWeights& weights);
   void FinishQkv(const AttentionWeights& weights, size_t token);
   void FinishHeads(float* heads, uint32_t n_heads, Vector bias, Vector norm, size_t token);
+  void LengthenQueries(size_t token);
   void AttendAll(const AttentionWeights& weights);
   void ProjectOutput(const tensor::Matrix& output, Vector bias);
 

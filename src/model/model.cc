@@ -226,12 +226,12 @@ Result<> Model::Load(memory::Ledger& ledger, const std::function<void(uint64_t)>
   if (weights_.output.empty()) {
     weights_.output = weights_.embedding;  // tied
   }
-  rope_.emplace(hp_.rope, weights_.rope_factors);
+  ropes_.emplace(hp_, weights_.rope_factors);
   return {};
 }
 
 Result<> Model::Forward(const ForwardInput& input, const LogitsFn& on_logits) {
-  Invariant(rope_.has_value() && input.tokens.size() <= options_.max_chunk,
+  Invariant(ropes_.has_value() && input.tokens.size() <= options_.max_chunk,
             "a loaded model steps through at most one chunk");
   if (input.tokens.empty()) {
     return {};
@@ -304,8 +304,8 @@ void Model::TurnMovedKeys(std::span<const ChunkToken> tokens) {
 }
 
 void Model::TurnKeys(const KeyTurn& turn) {
-  Invariant(rope_.has_value(), "a loaded model turns keys");
-  model::TurnKeys(turn, hp_, *rope_, *options_.kernels, team_, scratch_);
+  Invariant(ropes_.has_value(), "a loaded model turns keys");
+  model::TurnKeys(turn, hp_, *ropes_, *options_.kernels, team_, scratch_);
 }
 
 void Model::NormOutput(std::span<float> hidden) const {
@@ -315,7 +315,7 @@ void Model::NormOutput(std::span<float> hidden) const {
 }
 
 Result<> Model::RunLayers(const Step& step, const LayerRange& layers) {
-  LayerPieces pieces(step, *rope_);
+  LayerPieces pieces(step, *ropes_);
   for (uint32_t i = layers.begin; i < layers.end; ++i) {
     pieces.BeginLayer(i, i + 1 < layers.end ? &weights_.layers[i + 1].feed_forward : nullptr);
     architecture_.run_layer(pieces, weights_.layers[i]);

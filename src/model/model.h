@@ -157,7 +157,7 @@ class Model {
   ModelWeights weights_;
   std::vector<memory::Buffer> weight_buffers_;
   memory::Buffer scratch_buffer_;
-  std::optional<RopeTable> rope_;
+  std::optional<RopeTables> ropes_;
   Scratch scratch_;
   std::unique_ptr<RoutingReport> report_;   // null: nobody observes
   PagedExperts* paged_experts_ = nullptr;   // null: all are resident

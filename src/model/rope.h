@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -34,6 +35,19 @@ class RopeTable {
 
   std::vector<double> frequencies_;
   double magnitude_ = 1.0;
+};
+
+// Those of a model's layers.
+struct RopeTables {
+  // `factors` are not those of layers with a window that turn by a table of their own.
+  RopeTables(const HyperParams& hp, Vector factors) : plain(hp.rope, factors) {
+    if (hp.window_rope) {
+      window.emplace(*hp.window_rope, Vector());
+    }
+  }
+
+  RopeTable plain;
+  std::optional<RopeTable> window;  // HyperParams::window_rope
 };
 
 }  // namespace plimsoll::model

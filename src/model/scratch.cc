@@ -150,8 +150,14 @@ Scratch Scratch::Lay(const HyperParams& hp, const ScratchShape& shape, memory::C
   s.gate_up_done = carver.Take<uint32_t>(std::min(w.experts, pairs) * CeilDiv(w.ff, kGateUpRows));
   s.shared_gate_up_done = carver.Take<uint32_t>(CeilDiv(w.shared_ff, kGateUpRows));
   s.down_done = carver.Take<uint32_t>(CeilDiv(hp.hidden_dim, kDownRows));
-  s.cos = carver.Take<float>(n * hp.rope.n_dims / 2);
-  s.sin = carver.Take<float>(n * hp.rope.n_dims / 2);
+  const auto take_angles = [&](const RopeParams& rope) {
+    return RopeAngles{carver.Take<float>(n * rope.n_dims / 2),
+                      carver.Take<float>(n * rope.n_dims / 2)};
+  };
+  s.angles = take_angles(hp.rope);
+  if (hp.window_rope) {
+    s.window_angles = take_angles(*hp.window_rope);
+  }
   s.logits = carver.Take<float>(uint64_t{kLogitRows} * hp.vocab_size);
   s.embedding_row = carver.Take<std::byte>(shape.embedding_row_bytes + tensor::kReadablePadding);
   s.packed_in = LayPacked(n, std::max<uint64_t>(hp.hidden_dim, w.attended), shape.formats, carver);

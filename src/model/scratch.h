@@ -69,6 +69,11 @@ struct LatentScratch {
   PackedRows packed_q_down, packed_q_nope, packed_mixed;
 };
 
+// Of each token's position; n_pairs of a rope table.
+struct RopeAngles {
+  std::span<float> cos, sin;  // [n][n_pairs]
+};
+
 struct ThreadScratch {
   std::byte* workspace = nullptr;  // matmul's and attention's
   std::span<float> tile;           // max_tokens * kDownRows
@@ -121,7 +126,8 @@ struct Scratch {
   // How many of the tasks that make a run of rows are done, 0 between stages; for the routed
   // experts' and the shared one's gate and up projections, and for the down projections.
   std::span<uint32_t> gate_up_done, shared_gate_up_done, down_done;
-  std::span<float> cos, sin;                       // [n][n_rotated_pairs]
+  RopeAngles angles;
+  RopeAngles window_angles;                        // HyperParams::window_rope
   std::span<float> logits;                         // [kLogitRows][vocab_size]
   std::span<std::byte> embedding_row;              // as its file has it
   PackedRows packed_in, packed_ff, packed_shared;  // memory only; floats and k are set where used

@@ -61,16 +61,20 @@ class Turner {
 
 }  // namespace
 
-void TurnKeys(const KeyTurn& turn, const HyperParams& hp, const RopeTable& rope,
+void TurnKeys(const KeyTurn& turn, const HyperParams& hp, const RopeTables& ropes,
               const kernels::KernelSet& kernels, kernels::Team& team, const Scratch& scratch) {
   if (turn.first >= turn.end) {
     return;
   }
-  const size_t n_pairs = rope.n_pairs();
-  const auto cos = scratch.cos.first(n_pairs);
-  const auto sin = scratch.sin.first(n_pairs);
-  rope.TurnAngles(turn.distance, cos, sin);
-  const Turner turner(kernels, hp.rope.neox, cos, sin);
+  const auto turner_of = [&](const RopeTable& rope, bool neox, const RopeAngles& angles) {
+    const auto cos = angles.cos.first(rope.n_pairs());
+    const auto sin = angles.sin.first(rope.n_pairs());
+    rope.TurnAngles(turn.distance, cos, sin);
+    return Turner(kernels, neox, cos, sin);
+  };
+  const Turner plain = turner_of(ropes.plain, hp.rope.neox, scratch.angles);
+  const Turner windowed =
+      ropes.window ? turner_of(*ropes.window, hp.window_rope->neox, scratch.window_angles) : plain;
   const kv::BlockLayout& layout = turn.sequence.layout();
   const uint32_t first_block = turn.first / kBlockTokens;
   const size_t n_blocks = (turn.end - 1) / kBlockTokens + 1 - first_block;
@@ -88,6 +92,8 @@ void TurnKeys(const KeyTurn& turn, const HyperParams& hp, const RopeTable& rope,
         std::byte* key = data + layout.k_offset(layer_idx, head) +
                          slot % kBlockTokens * layout.k_stride(layer_idx);
         // The latent itself has no position; its rotated key is behind it.
+        const Turner& turner =
+            hp.has_window_rope(static_cast<uint32_t>(layer_idx)) ? windowed : plain;
         turner.Turn(layer.type,
                     reinterpret_cast<uint16_t*>(key) + hp.layers[layer_idx].latent.kv_rank);
       }

@@ -28,7 +28,7 @@ struct KeyTurn {
 // Turns their keys in all layers; of a latent only the part that RoPE is for. Keys are in 16 bits:
 // quantized ones would be rounded to a few bits anew, and those that a Hadamard matrix went over
 // have their pairs no more.
-void TurnKeys(const KeyTurn& turn, const HyperParams& hp, const RopeTable& rope,
+void TurnKeys(const KeyTurn& turn, const HyperParams& hp, const RopeTables& ropes,
               const kernels::KernelSet& kernels, kernels::Team& team, const Scratch& scratch);
 
 }  // namespace plimsoll::model

@@ -18,6 +18,7 @@ struct AttentionWeights {
   Vector sinks;  // [n_heads]: a further score of each head that has no value
   // Over one head (head_dim), or over all heads at once (heads * head_dim); by their length.
   Vector q_norm, k_norm;
+  Vector post_norm;  // [hidden_dim]: of the result
 };
 
 // LatentParams has the dimensions.
@@ -55,6 +56,7 @@ struct FeedForwardWeights {
   // [n_experts][expert_ff_dim] and [n_experts][hidden_dim], on the results of the matrices.
   Vector gate_bias, up_bias, down_bias;
   SharedExpertWeights shared;
+  Vector post_norm;  // [hidden_dim]: of the result
 };
 
 struct LayerWeights {

@@ -47,6 +47,11 @@ ARCHITECTURES = [
         f"--arch glm4moe {MOE} --shared-experts 1 --prediction-layers 1 --gating sigmoid --renormalise true "
         "--router-weights-scale 2.5 --router-std 0.05",
     ),
+    Case("gemma3", "--arch gemma3 --layers 6 --rope-theta 1000000 --rope-scaling linear"),
+    Case(
+        "mistral3",
+        "--arch mistral3 --rope-scaling yarn --rope-log-multiplier 1 --rope-original-context 16 --temperature-scale 0.1",
+    ),
     Case("minimax-m2", f"--arch minimax-m2 {MOE} --gating sigmoid --router-std 0.05"),
 ]
 

@@ -21,6 +21,9 @@ class Architecture:
     clamped_swiglu: bool = False
     alternating_window: bool = False  # in the first, third, ... layer alone
     ffn_norm: str = "ffn_norm"
+    gelu: bool = False
+    scaled_embedding: bool = False  # by the root of its width
+    full_every: int = 0  # of so many layers the last has no window; the others turn by a base of their own
 
 
 ARCHITECTURES = {
@@ -33,6 +36,8 @@ ARCHITECTURES = {
     "deepseek2": Architecture(neox=False, renormalise=False),
     "dots1": Architecture(renormalise=False, sigmoid_router=True),
     "glm4moe": Architecture(renormalise=False, sigmoid_router=True, ffn_norm="post_attention_norm"),
+    "gemma3": Architecture(gelu=True, scaled_embedding=True, full_every=6),
+    "mistral3": Architecture(neox=False),
     "minimax-m2": Architecture(sigmoid_router=True),
     "granite": Architecture(neox=False),
     "granitemoe": Architecture(neox=False),
@@ -66,10 +71,24 @@ class Model:
         self.n_groups = self.key("expert_group_count", 0)
         self.n_groups_used = self.key("expert_group_used_count", 0)
         self.score_scale = self.key("attention.scale", 0.0) or 1 / math.sqrt(self.head_dim)
-        self.embedding_scale = self.key("embedding_scale", 0.0) or 1.0
+        own_scale = math.sqrt(self.hidden_dim) if self.fixed.scaled_embedding else 1.0
+        self.embedding_scale = self.key("embedding_scale", 0.0) or own_scale
         self.residual_scale = self.key("residual_scale", 0.0) or 1.0
         self.logit_divisor = self.key("logit_scale", 1.0)
+        self.temperature = self.key("attention.temperature_scale", 0.0)
         self.frequencies, self.rope_magnitude = rope_frequencies(self)
+
+    def has_window(self, layer):
+        if self.fixed.alternating_window:
+            return self.window and layer % 2 == 0
+        return self.window and (not self.fixed.full_every or (layer + 1) % self.fixed.full_every != 0)
+
+    def rope_of(self, layer):
+        """The layer's frequencies and the factor of rotated values."""
+        if not self.fixed.full_every or not self.has_window(layer):
+            return self.frequencies, self.rope_magnitude
+        n_dims = self.key("rope.dimension_count", self.head_dim)
+        return self.key("rope.freq_base_swa", 10000.0) ** (-np.arange(0, n_dims, 2) / n_dims), 1.0
 
     def key(self, name, *default):
         value = self.gguf.metadata.get(f"{self.arch}.{name}", *default)
@@ -124,14 +143,17 @@ def yarn_frequencies(model, plain, n_dims, theta, factor):
         growth = attention_factor * (1 + (multiplier or 0.1) * math.log(factor))
         model.score_scale *= growth * growth
         magnitude = attention_factor if multiplier else magnitude
+    if model.arch == "mistral3":
+        magnitude /= 1 + 0.1 * model.key("rope.scaling.yarn_log_multiplier", 0.0) * math.log(factor)
     return plain / factor * ramp + plain * (1 - ramp), magnitude
 
 
-def rope(model, x):
+def rope(model, layer, x):
     """Rotates the first values of every head; x is [positions, heads, head_dim]."""
-    n_pairs = len(model.frequencies)
-    angles = np.arange(x.shape[0])[:, None, None] * model.frequencies
-    cos, sin = np.cos(angles) * model.rope_magnitude, np.sin(angles) * model.rope_magnitude
+    frequencies, magnitude = model.rope_of(layer)
+    n_pairs = len(frequencies)
+    angles = np.arange(x.shape[0])[:, None, None] * frequencies
+    cos, sin = np.cos(angles) * magnitude, np.sin(angles) * magnitude
     if model.fixed.neox:
         first, second = np.s_[..., :n_pairs], np.s_[..., n_pairs : 2 * n_pairs]
     else:
@@ -178,8 +200,7 @@ def projected(model, layer, which, x, n_heads):
 def visible(model, layer, n):
     """[n, n] mask: position i sees j."""
     distance = np.arange(n)[:, None] - np.arange(n)[None, :]
-    windowed = model.window and not (model.fixed.alternating_window and layer % 2 == 1)
-    return (distance >= 0) & ((distance < model.window) if windowed else True)
+    return (distance >= 0) & ((distance < model.window) if model.has_window(layer) else True)
 
 
 def attention_weights(model, layer, scores):
@@ -213,7 +234,7 @@ def latent_attention(model, layer, x):
     q = q.reshape(n, model.n_heads, model.head_dim)
     down = linear(model, p + "kv_a_mqa", x)
     latent = rms_norm(down[:, : model.kv_rank], model.weight(p + "kv_a_norm.weight"), model.eps)
-    rotated = rope(model, down[:, None, model.kv_rank :])
+    rotated = rope(model, layer, down[:, None, model.kv_rank :])
     joined = model.weight(p + "kv_b.weight")
     if joined is None:
         k = np.einsum("jr,hrd->jhd", latent, model.weight(p + "k_b.weight"))
@@ -221,7 +242,7 @@ def latent_attention(model, layer, x):
     else:
         k, v = np.split((latent @ joined.T).reshape(n, model.n_heads, -1), [nope_dim], axis=-1)
     k = np.concatenate([k, rotated.repeat(model.n_heads, axis=1)], axis=-1)
-    q = np.concatenate([q[..., :nope_dim], rope(model, q[..., nope_dim:])], axis=-1)
+    q = np.concatenate([q[..., :nope_dim], rope(model, layer, q[..., nope_dim:])], axis=-1)
     scores = np.einsum("ihd,jhd->hij", q, k) * model.score_scale
     mixed = np.einsum("hij,jhd->ihd", attention_weights(model, layer, scores), v).reshape(n, -1)
     return linear(model, p + "output", mixed)
@@ -232,8 +253,11 @@ def attention(model, layer, x):
         return latent_attention(model, layer, x)
     n = len(x)
     group = model.n_heads // model.n_kv_heads
-    q = rope(model, projected(model, layer, "q", x, model.n_heads))
-    k = rope(model, projected(model, layer, "k", x, model.n_kv_heads)).repeat(group, axis=1)
+    q = rope(model, layer, projected(model, layer, "q", x, model.n_heads))
+    if model.temperature:  # queries grow with the number of original contexts before them
+        n_contexts = np.arange(n) // model.key("rope.scaling.original_context_length")
+        q = q * (1 + model.temperature * np.log(1 + n_contexts))[:, None, None]
+    k = rope(model, layer, projected(model, layer, "k", x, model.n_kv_heads)).repeat(group, axis=1)
     v = projected(model, layer, "v", x, model.n_kv_heads).repeat(group, axis=1)
     scores = np.einsum("ihd,jhd->hij", q, k) * model.score_scale
     mixed = np.einsum("hij,jhd->ihd", attention_weights(model, layer, scores), v).reshape(n, -1)
@@ -244,6 +268,11 @@ def swiglu(gate, up):
     return silu(gate) * up
 
 
+def geglu(gate, up):
+    """Gaussian error linear unit in its form by tanh (arXiv:1606.08415)."""
+    return 0.5 * gate * (1 + np.tanh(math.sqrt(2 / math.pi) * (gate + 0.044715 * gate**3))) * up
+
+
 def clamped_swiglu(gate, up, alpha=1.702, limit=7.0):
     """gpt-oss (openai/gpt-oss, gpt_oss/torch/model.py)."""
     gate = np.minimum(gate, limit)
@@ -251,7 +280,7 @@ def clamped_swiglu(gate, up, alpha=1.702, limit=7.0):
 
 
 def feed_forward(model, x, gate, up, down, biases=(0, 0, 0)):
-    activation = clamped_swiglu if model.fixed.clamped_swiglu else swiglu
+    activation = clamped_swiglu if model.fixed.clamped_swiglu else geglu if model.fixed.gelu else swiglu
     return activation(x @ gate.T + biases[0], x @ up.T + biases[1]) @ down.T + biases[2]
 
 
@@ -319,6 +348,12 @@ def dense(model, layer, x):
     return feed_forward(model, x, *matrices)
 
 
+def after(model, norm, branch):
+    """A branch's result, normed where the architecture does that."""
+    weight = None if model.fixed.ffn_norm in norm else model.weight(norm + ".weight")
+    return branch if weight is None else rms_norm(branch, weight, model.eps)
+
+
 def forward(model, ids):
     """Logits [positions, vocabulary] and the router margin of each position, the least of its layers."""
     embedding = model.weight("token_embd.weight")
@@ -326,14 +361,15 @@ def forward(model, ids):
     margins = np.full(len(ids), np.inf)
     for layer in range(model.n_layers):
         p = f"blk.{layer}."
-        x = x + model.residual_scale * attention(model, layer, rms_norm(x, model.weight(p + "attn_norm.weight"), model.eps))
+        y = attention(model, layer, rms_norm(x, model.weight(p + "attn_norm.weight"), model.eps))
+        x = x + model.residual_scale * after(model, p + "post_attention_norm", y)
         h = rms_norm(x, model.weight(f"{p}{model.fixed.ffn_norm}.weight"), model.eps)
         if p + "ffn_gate_inp.weight" in model.gguf:
             y, margin = experts(model, layer, h)
             margins = np.minimum(margins, margin)
         else:
             y = dense(model, layer, h)
-        x = x + model.residual_scale * y
+        x = x + model.residual_scale * after(model, p + "post_ffw_norm", y)
     x = rms_norm(x, model.weight("output_norm.weight"), model.eps)
     output = model.weight("output.weight")
     return x @ (embedding if output is None else output).T / model.logit_divisor, margins

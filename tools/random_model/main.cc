@@ -80,7 +80,9 @@ void AddOptions(CLI::App& app, ModelSpec& spec) {
   app.add_option("--rope-factor", spec.rope_factor, "factor of the scaling");
   app.add_option_function<float>(
       "--rope-log-multiplier", [&spec](float given) { spec.rope_log_multiplier = given; },
-      "deepseek2: YaRN's multiplier of the scores");
+      "deepseek2, mistral3: YaRN's multiplier of the logarithm");
+  app.add_option("--temperature-scale", spec.temperature_scale,
+                 "mistral3: growth of queries with their position; 0: none");
   app.add_option("--rope-original-context", spec.rope_n_ctx_original, "context before the scaling");
   app.add_option_function<std::string>(
          "--gating",

@@ -103,6 +103,9 @@ void SetAttention(const ModelSpec& spec, Metadata& metadata) {
   if (spec.has_scales()) {
     metadata.SetF32(key + "scale", static_cast<float>(spec.attention_scale()));
   }
+  if (spec.temperature_scale != 0) {
+    metadata.SetF32(key + "temperature_scale", spec.temperature_scale);
+  }
   if (spec.window() > 0) {
     metadata.SetU32(key + "sliding_window", spec.window());
   }

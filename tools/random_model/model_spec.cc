@@ -13,9 +13,10 @@ namespace {
 
 constexpr auto kArchitectures = std::to_array<std::string_view>(
     {"llama", "qwen2", "qwen3", "qwen2moe", "qwen3moe", "olmoe", "gpt-oss", "deepseek2", "granite",
-     "granitemoe", "dots1", "minimax-m2", "glm4moe"});
+     "granitemoe", "dots1", "minimax-m2", "glm4moe", "gemma3", "mistral3"});
 // Those without experts.
-constexpr auto kDenseArchitectures = std::to_array<std::string_view>({"qwen2", "qwen3", "granite"});
+constexpr auto kDenseArchitectures =
+    std::to_array<std::string_view>({"qwen2", "qwen3", "granite", "gemma3", "mistral3"});
 constexpr std::array<std::string_view, 3> kPresets = {"tiny", "olmoe-like", "1gb"};
 
 void ApplyTiny(ModelSpec& spec) {
@@ -113,6 +114,10 @@ bool ModelSpec::is_moe() const {
              : std::ranges::find(kDenseArchitectures, arch) == kDenseArchitectures.end();
 }
 
+double ModelSpec::embedding_scale() const {
+  return has_scales() ? 12 : arch == "gemma3" ? std::sqrt(hidden_dim) : 1;
+}
+
 double ModelSpec::attention_scale() const {
   return has_scales() ? 1.0 / head_dim : 1.0 / std::sqrt(head_dim);
 }
@@ -123,7 +128,8 @@ bool ModelSpec::has_qkv_biases() const {
 }
 
 bool ModelSpec::has_head_norm() const {
-  return arch == "qwen3" || arch == "qwen3moe" || arch == "dots1" || arch == "glm4moe";
+  return arch == "qwen3" || arch == "qwen3moe" || arch == "dots1" || arch == "glm4moe" ||
+         arch == "gemma3";
 }
 
 std::span<const std::string_view> Architectures() { return kArchitectures; }

@@ -45,7 +45,7 @@ struct ModelSpec {
 
   bool tied_output = false;        // the output matrix is the token embedding
   std::optional<bool> qkv_biases;  // unset: where the architecture has them
-  uint32_t sliding_window = 0;     // 0: none, but 16 for gpt-oss
+  uint32_t sliding_window = 0;     // 0: none, but 16 for gpt-oss and gemma3
   float norm_eps = 1e-6F;
 
   float rope_theta = 10000;
@@ -53,7 +53,8 @@ struct ModelSpec {
   RopeScaling rope_scaling = RopeScaling::kNone;
   float rope_factor = 4;
   uint32_t rope_n_ctx_original = 1024;
-  std::optional<float> rope_log_multiplier;  // deepseek2's YaRN
+  std::optional<float> rope_log_multiplier;  // YaRN of deepseek2 and mistral3
+  float temperature_scale = 0;               // mistral3; 0: no key
 
   // Unset: the architecture's own, and no key in the file.
   std::optional<RouterGating> router_gating;
@@ -76,7 +77,7 @@ struct ModelSpec {
   // Factors that an architecture applies, as its files have them. The weights make up for them, so
   // that streams, scores and logits spread as they do without.
   [[nodiscard]] bool has_scales() const { return arch == "granite" || arch == "granitemoe"; }
-  [[nodiscard]] double embedding_scale() const { return has_scales() ? 12 : 1; }
+  [[nodiscard]] double embedding_scale() const;
   [[nodiscard]] double residual_scale() const { return has_scales() ? 0.22 : 1; }
   [[nodiscard]] double logit_divisor() const { return has_scales() ? 6 : 1; }
   [[nodiscard]] double attention_scale() const;
@@ -95,6 +96,8 @@ struct ModelSpec {
     return selection_bias || arch == "minimax-m2" || arch == "glm4moe";
   }
   // Biases of the attention output and of everything in the feed-forward.
+  // Norms of what attention and feed-forward give.
+  [[nodiscard]] bool has_post_norms() const { return arch == "gemma3"; }
   // The norm before the feed-forward.
   [[nodiscard]] std::string_view feed_forward_norm() const {
     return arch == "gpt-oss" || arch == "glm4moe" ? "post_attention_norm.weight"
@@ -103,7 +106,8 @@ struct ModelSpec {
   [[nodiscard]] bool has_all_biases() const { return arch == "gpt-oss"; }
   [[nodiscard]] bool has_sinks() const { return arch == "gpt-oss"; }
   [[nodiscard]] uint32_t window() const {
-    return sliding_window == 0 && arch == "gpt-oss" ? 16 : sliding_window;
+    const bool has_own = arch == "gpt-oss" || arch == "gemma3";
+    return sliding_window == 0 && has_own ? 16 : sliding_window;
   }
   // One norm a head, or one across all heads.
   [[nodiscard]] bool has_head_norm() const;

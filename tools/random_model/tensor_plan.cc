@@ -52,6 +52,9 @@ class Planner {
       spec_.has_latent() ? LatentAttention() : Attention();
       Norm(std::string(spec_.feed_forward_norm()), spec_.hidden_dim);
       spec_.is_dense_layer(layer) ? Dense() : Experts();
+      if (spec_.has_post_norms()) {
+        PostNorms();
+      }
       if (layer >= spec_.n_layers) {
         Prediction();
       }
@@ -128,6 +131,12 @@ class Planner {
     if (spec_.has_sinks()) {
       Add({.name = "attn_sinks.weight", .shape = MakeShape(spec_.n_heads), .rms = 1});
     }
+  }
+
+  // What is normed adds as much to the stream as it does elsewhere.
+  void PostNorms() {
+    Norm("post_attention_norm.weight", spec_.hidden_dim, Back(1));
+    Norm("post_ffw_norm.weight", spec_.hidden_dim, Back(1));
   }
 
   void LatentAttention() {

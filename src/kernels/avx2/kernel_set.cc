@@ -64,6 +64,7 @@ constexpr KernelSet kKernelSet = {
     .rms_norm = RmsNorm,
     .silu_mul = SiluMul,
     .swiglu_clamped = SwigluClamped,
+    .gelu_mul = GeluMul,
     .add = Add,
     .axpy = Axpy,
     .softmax = Softmax,

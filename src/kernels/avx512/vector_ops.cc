@@ -15,6 +15,9 @@ void SwigluClamped(const float* gate, const float* up, float alpha, float limit,
                    float* y) {
   SwigluClampedOf<F32x16>(gate, up, alpha, limit, n, y);
 }
+void GeluMul(const float* gate, const float* up, uint64_t n, float* y) {
+  GeluMulOf<F32x16>(gate, up, n, y);
+}
 void Add(const float* x, uint64_t n, float* y) { AddOf<F32x16>(x, n, y); }
 void Axpy(float a, const float* x, uint64_t n, float* y) { AxpyOf<F32x16>(a, x, n, y); }
 void Softmax(float* x, uint64_t n) { SoftmaxOf<F32x16>(x, n); }

@@ -71,6 +71,14 @@ void SwigluClampedOf(const float* gate, const float* up, float alpha, float limi
 }
 
 template <class V>
+void GeluMulOf(const float* gate, const float* up, uint64_t n, float* y) {
+  const V linear = V::Set(exp_constants::kGeluLinear);
+  const V cubic = V::Set(exp_constants::kGeluCubic);
+  Map2<V>(gate, up, n, y,
+          [=](V g, V u) { return (g / OnePlusExpOfNegative(g * Fma(g * g, cubic, linear))) * u; });
+}
+
+template <class V>
 void AddOf(const float* x, uint64_t n, float* y) {
   Map2<V>(x, y, n, y, [](V a, V b) { return b + a; });
 }

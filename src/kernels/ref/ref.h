@@ -25,6 +25,7 @@ void RmsNorm(const float* x, const float* weight, float eps, uint64_t n, float* 
 void SiluMul(const float* gate, const float* up, uint64_t n, float* y);
 void SwigluClamped(const float* gate, const float* up, float alpha, float limit, uint64_t n,
                    float* y);
+void GeluMul(const float* gate, const float* up, uint64_t n, float* y);
 void Add(const float* x, uint64_t n, float* y);
 void Axpy(float a, const float* x, uint64_t n, float* y);
 void Softmax(float* x, uint64_t n);

@@ -36,6 +36,12 @@ void SwigluClamped(const float* gate, const float* up, float alpha, float limit,
   }
 }
 
+void GeluMul(const float* gate, const float* up, uint64_t n, float* y) {
+  for (uint64_t i = 0; i < n; ++i) {
+    y[i] = Gelu(gate[i]) * up[i];
+  }
+}
+
 void Add(const float* x, uint64_t n, float* y) {
   for (uint64_t i = 0; i < n; ++i) {
     y[i] = y[i] + x[i];

@@ -232,5 +232,58 @@ TEST(MinimaxM2, RenormalisesSigmoidScores) {
   EXPECT_EQ(hp->router.score, RouterScore::kSigmoid);
 }
 
+TEST(Gemma3, EverySixthLayerHasNoWindowAndTurnsByAnotherBase) {
+  auto catalogue = SmallModel("gemma3");
+  catalogue.metadata.SetU32("gemma3.block_count", 7);
+  catalogue.metadata.SetU32("gemma3.attention.sliding_window", 16);
+  catalogue.metadata.SetF32("gemma3.rope.freq_base", 1e6F);
+  catalogue.metadata.SetString("gemma3.rope.scaling.type", "linear");
+  catalogue.metadata.SetF32("gemma3.rope.scaling.factor", 8);
+  auto hp = ReadAs("gemma3", catalogue);
+  ASSERT_TRUE(hp) << hp.error().message;
+  EXPECT_EQ(hp->embedding_scale, 8.0F);
+  EXPECT_EQ(hp->activation, Activation::kGelu);
+  EXPECT_EQ(hp->rope.theta, 1e6);
+  EXPECT_EQ(hp->rope.factor, 8);
+  EXPECT_EQ(hp->window_rope->theta, 1e4);
+  EXPECT_EQ(hp->window_rope->scaling, RopeScaling::kNone);
+  for (uint32_t i = 0; i < 7; ++i) {
+    EXPECT_EQ(hp->layers[i].window, i == 5 ? 0U : 16U) << i;
+    EXPECT_EQ(hp->has_window_rope(i), i != 5) << i;
+  }
+  EXPECT_EQ(hp->attention_scale, 0.0F);
+
+  catalogue.metadata.SetU32("gemma3.attention.key_length", 32);
+  catalogue.metadata.SetU32("gemma3.block_count", 62);  // of 27B, by width / heads
+  hp = ReadAs("gemma3", catalogue);
+  ASSERT_TRUE(hp);
+  EXPECT_EQ(hp->attention_scale, 0.25F);
+
+  catalogue.metadata.SetF32("gemma3.final_logit_softcapping", 30);
+  EXPECT_THAT(ReadAs("gemma3", catalogue).error().message, HasSubstr("final_logit_softcapping"));
+}
+
+TEST(Mistral3, QueriesGrowAndTheMultiplierTakesBackYarnsLength) {
+  auto catalogue = SmallModel("mistral3");
+  const auto set = [&](const char* key, float value) {
+    catalogue.metadata.SetF32(std::string("mistral3.") + key, value);
+  };
+  catalogue.metadata.SetString("mistral3.rope.scaling.type", "yarn");
+  catalogue.metadata.SetU32("mistral3.rope.scaling.original_context_length", 64);
+  set("rope.scaling.factor", 16);
+  set("rope.scaling.yarn_log_multiplier", 1);
+  set("attention.temperature_scale", 0.5F);
+  auto hp = ReadAs("mistral3", catalogue);
+  ASSERT_TRUE(hp) << hp.error().message;
+  EXPECT_EQ(hp->temperature.scale, 0.5);
+  EXPECT_EQ(hp->temperature.length, 64U);
+  EXPECT_NEAR(hp->rope.attention_factor, 1 / (1 + 0.1 * std::log(16.0)), 1e-12);
+  EXPECT_FALSE(hp->rope.neox);
+  set("rope.scaling.yarn_log_multiplier", 0);
+  hp = ReadAs("mistral3", catalogue);
+  ASSERT_TRUE(hp);
+  EXPECT_EQ(hp->rope.attention_factor, 1.0);
+}
+
 }  // namespace
 }  // namespace plimsoll::model

@@ -13,12 +13,14 @@ namespace plimsoll::model {
 
 extern const Architecture kDeepseek2;
 extern const Architecture kDots1;
+extern const Architecture kGemma3;
 extern const Architecture kGlm4Moe;
 extern const Architecture kGptOss;
 extern const Architecture kGranite;
 extern const Architecture kGraniteMoe;
 extern const Architecture kLlama;
 extern const Architecture kMinimaxM2;
+extern const Architecture kMistral3;
 extern const Architecture kOlmoe;
 extern const Architecture kQwen2;
 extern const Architecture kQwen2Moe;
