@@ -112,6 +112,15 @@ std::vector<Case> VariantCases() {
     s.rope_n_ctx_original = 16;
     s.temperature_scale = 0.1F;
   });
+  add("joined_matrices_and_long_rope", "phi3",
+      [](ModelSpec& s) { s.rope_scaling = random_model::RopeScaling::kLongRope; });
+  // Parts of joined matrices that are no whole groups of sixteen rows.
+  add("joined_matrices_of_odd_widths", "phi3", [](ModelSpec& s) {
+    s.type = DType::kF16;
+    s.head_dim = 40;
+    s.n_kv_heads = 1;
+    s.ffn_dim = 104;
+  });
   // More heads than one task of attention takes, and more tokens than go to the latent at a time.
   add("many_latent_heads", "deepseek2", [](ModelSpec& s) {
     s.n_heads = 20;

@@ -51,6 +51,7 @@ std::vector<Case> Cases() {
     s.n_layers = 1;
   });
   add("bases_by_window", "gemma3", [](ModelSpec& s) { s.n_layers = 6; });
+  add("long_rope", "phi3", scaled(RopeScaling::kLongRope));
   add("latent", "deepseek2", [](ModelSpec&) {});
   add("latent_yarn", "deepseek2", [](ModelSpec& s) {
     s.rope_scaling = RopeScaling::kYarn;

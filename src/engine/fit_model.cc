@@ -37,9 +37,12 @@ uint64_t IndexBytes(const memory::policy::PageLayout& layout) {
 Result<FittedModel> OpenWithChunk(const formats::Catalogue& catalogue, kernels::Team& team,
                                   const FitOptions& options, uint64_t tokenizer_bytes,
                                   uint32_t chunk) {
-  auto model = model::Model::Open(
-      catalogue, team,
-      {.max_chunk = chunk, .kernels = options.kernels, .packed = options.packed, .kv = options.kv});
+  auto model = model::Model::Open(catalogue, team,
+                                  {.max_chunk = chunk,
+                                   .n_ctx = options.n_ctx != 0 ? options.n_ctx : kDefaultContext,
+                                   .kernels = options.kernels,
+                                   .packed = options.packed,
+                                   .kv = options.kv});
   if (!model) {
     return Forward(model);
   }

@@ -55,8 +55,11 @@ class IdentityDigest {
 
 }  // namespace
 
-Result<io::Digest128> ModelIdentity(const formats::Catalogue& catalogue) {
+Result<io::Digest128> ModelIdentity(const formats::Catalogue& catalogue, bool long_factors) {
   IdentityDigest digest;
+  if (long_factors) {
+    digest.Text("LongRoPE's long factors");
+  }
   for (const std::string& key : catalogue.metadata.keys()) {
     digest.Text(key);
     digest.Value(*catalogue.metadata.Find(key));

@@ -16,7 +16,7 @@ struct SmallModel {
   std::string tokens = "ab";
   uint64_t rows = 64;
 
-  [[nodiscard]] io::Digest128 Identity() const {
+  [[nodiscard]] io::Digest128 Identity(bool long_factors = false) const {
     formats::Catalogue catalogue;
     catalogue.metadata.SetF32("rope.theta", theta);
     catalogue.metadata.SetStrings("tokens", {tokens, "c"});
@@ -26,7 +26,7 @@ struct SmallModel {
                                .shape = tensor::MakeShape(32, rows),
                                .bytes = 8000,
                                .ranges = {{.file_idx = 0, .offset = 100, .bytes = 8000}}}));
-    return ModelIdentity(catalogue).value();
+    return ModelIdentity(catalogue, long_factors).value();
   }
 };
 
@@ -37,6 +37,7 @@ TEST(ModelIdentity, IsOfWhatTheModelHoldsAndNotOfItsName) {
   EXPECT_NE(SmallModel{.tokens = "abc"}.Identity(), identity);
   EXPECT_NE(SmallModel{.rows = 32}.Identity(), identity);
   EXPECT_NE(SmallModel{.bytes = std::string(8193, 'w')}.Identity(), identity);
+  EXPECT_NE(SmallModel().Identity(true), identity);
   std::string trained(8192, 'w');
   trained[101] = 'v';
   EXPECT_NE(SmallModel{.bytes = trained}.Identity(), identity);

@@ -332,7 +332,7 @@ Result<FinishReason> EngineSession::Decode(const GenerateOptions& options, Conti
 
 Result<io::Digest128> EngineSession::Identity() {
   if (!identity_) {
-    auto identity = ModelIdentity(state_.catalogue);
+    auto identity = ModelIdentity(state_.catalogue, state_.model->TurnsByLongFactors());
     if (!identity) {
       return identity;
     }

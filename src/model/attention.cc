@@ -11,7 +11,7 @@
 namespace plimsoll::model {
 
 void LayerPieces::Attention(const AttentionWeights& weights) {
-  if (!Use({&weights.q, &weights.k, &weights.v})) {
+  if (!Use({&weights.q, &weights.k, &weights.v, &weights.qkv})) {
     return;
   }
   ProjectQkv(weights);
@@ -31,11 +31,17 @@ void LayerPieces::Attention(const AttentionWeights& weights) {
 
 void LayerPieces::ProjectQkv(const AttentionWeights& weights) {
   Scratch& s = step_.scratch;
-  const size_t n = step_.n();
+  const LayerParams& p = params();
+  const tensor::Matrix& joined = weights.qkv;
+  const bool apart = joined.empty();
+  const auto product = [&](const tensor::Matrix& own, uint64_t first, uint64_t rows, float* y) {
+    const tensor::Matrix w = apart ? own : RowsOf(joined, first, rows);
+    return Product{w, s.packed_in.For(w.dtype, 0, step_.n()), y, rows};
+  };
   const Product products[] = {
-      {weights.q, s.packed_in.For(weights.q.dtype, 0, n), s.q.data(), params().q_dim()},
-      {weights.k, s.packed_in.For(weights.k.dtype, 0, n), s.k.data(), params().k_dim()},
-      {weights.v, s.packed_in.For(weights.v.dtype, 0, n), s.v.data(), params().v_dim()},
+      product(weights.q, 0, p.q_dim(), s.q.data()),
+      product(weights.k, p.q_dim(), p.k_dim(), s.k.data()),
+      product(weights.v, uint64_t{p.q_dim()} + p.k_dim(), p.v_dim(), s.v.data()),
   };
   RunProducts(step_, products);
 }

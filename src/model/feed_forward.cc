@@ -104,7 +104,7 @@ void LayerPieces::RunResidentExperts(const FeedForwardWeights& weights) {
     RunWave(weights, wave);
     return;
   }
-  if (Use({&weights.gate.first, &weights.up.first})) {
+  if (Use({&weights.gate.first, &weights.up.first, &weights.gate_up.first})) {
     SetResidentMatrices(weights);
     RunGateUp(weights, wave);
   }
@@ -118,7 +118,13 @@ void LayerPieces::SetResidentMatrices(const FeedForwardWeights& weights) {
   const Routing& routing = step_.scratch.routing;
   for (size_t a = 0; a < routing.n_active; ++a) {
     const uint32_t expert = routing.active[a];
-    routing.matrices[a] = {weights.gate[expert], weights.up[expert], weights.down[expert]};
+    const tensor::Matrix down = weights.down[expert];
+    if (weights.gate_up.empty()) {
+      routing.matrices[a] = {weights.gate[expert], weights.up[expert], down};
+    } else {
+      const tensor::Matrix both = weights.gate_up[expert];
+      routing.matrices[a] = {RowsOf(both, 0, down.k), RowsOf(both, down.k, down.k), down};
+    }
   }
 }
 

@@ -28,10 +28,14 @@ RopeScaling ReadScaling(KeyReader& reader) {
   if (name == "llama3") {
     return RopeScaling::kLlama3;
   }
+  if (name == "longrope") {
+    return RopeScaling::kLongRope;
+  }
   reader.Note(
       {ErrorKind::kBadModel,
-       fmt::format("{} \"{}\" is not supported; supported are none, linear, ntk, yarn, llama3",
-                   reader.Key("rope.scaling.type"), name)});
+       fmt::format(
+           "{} \"{}\" is not supported; supported are none, linear, ntk, yarn, llama3, longrope",
+           reader.Key("rope.scaling.type"), name)});
   return RopeScaling::kNone;
 }
 

@@ -11,7 +11,7 @@
 
 namespace plimsoll::model {
 
-enum class RopeScaling { kNone, kLinear, kNtk, kYarn, kLlama3 };
+enum class RopeScaling { kNone, kLinear, kNtk, kYarn, kLlama3, kLongRope };
 
 struct RopeParams {
   uint32_t n_dims = 0;  // rotated dimensions of a head; fewer than the head has: partial rotary
@@ -20,9 +20,9 @@ struct RopeParams {
   RopeScaling scaling = RopeScaling::kNone;
   double factor = 1.0;  // of the context's extension
   uint32_t n_ctx_original = 0;
-  // YaRN
   double attention_factor = 1.0;  // of the rotated vectors' lengths, ...
-  bool lengthens = true;          // ... which YaRN also multiplies by 1 + 0.1 ln(factor)
+  // YaRN
+  bool lengthens = true;  // ... which it also multiplies by 1 + 0.1 ln(factor)
   double beta_fast = 32.0;
   double beta_slow = 1.0;
   // Llama 3, where the factors are not a tensor of the file

@@ -110,12 +110,20 @@ void Model::Declare() {
   declarations_.AddVector("output_norm.weight", {hp_.hidden_dim}, weights_.output_norm);
   declarations_.AddMatrix("output.weight", hp_.hidden_dim, hp_.vocab_size, weights_.output,
                           Need::kOptional, Account::kVocab);
-  declarations_.AddVector("rope_freqs.weight", {hp_.rope.n_dims / 2}, weights_.rope_factors,
-                          Need::kOptional);
+  const bool long_rope = hp_.rope.scaling == RopeScaling::kLongRope;
+  declarations_.AddVector(!long_rope             ? "rope_freqs.weight"
+                          : TurnsByLongFactors() ? "rope_factors_long.weight"
+                                                 : "rope_factors_short.weight",
+                          {hp_.rope.n_dims / 2}, weights_.rope_factors, Need::kOptional);
   weights_.layers.resize(hp_.n_layers);
   for (uint32_t i = 0; i < hp_.n_layers; ++i) {
     architecture_.declare_layer(hp_, i, declarations_, weights_.layers[i]);
   }
+}
+
+bool Model::TurnsByLongFactors() const {
+  return hp_.rope.scaling == RopeScaling::kLongRope &&
+         std::min(options_.n_ctx, hp_.n_ctx_train) > hp_.rope.n_ctx_original;
 }
 
 ScratchShape Model::MakeScratchShape() const {

@@ -63,6 +63,8 @@ struct ModelNeeds {
 
 struct ModelOptions {
   uint32_t max_chunk = 512;
+  // Of a sequence, in tokens; decides between LongRoPE's factors.
+  uint32_t n_ctx = 0;
   const kernels::KernelSet* kernels = nullptr;
   // Null: experts are read from the model's own files. Outlives the model.
   const formats::packed::PackedFile* packed = nullptr;
@@ -111,6 +113,10 @@ class Model {
                                                                     const ScorerRoom& room) const {
     return AttentionScorer::Create(ScorerParts(), room, ledger);
   }
+
+  // Whether keys turn by LongRoPE's factors for contexts beyond the original one: then they are not
+  // those of the same model with a shorter context.
+  [[nodiscard]] bool TurnsByLongFactors() const;
 
   // From now on `observer`, which outlives the model, hears of every routed layer.
   void Observe(memory::trace::RoutingObserver& observer);

@@ -18,6 +18,16 @@ struct Product {
   size_t y_stride = 0;
 };
 
+// Rows [first, first + n) of a matrix. Where it is kRows16, `first` begins a group, and the range
+// ends with one or with the matrix.
+[[nodiscard]] inline tensor::Matrix RowsOf(tensor::Matrix w, uint64_t first, uint64_t n) {
+  w.rows = n;
+  if (w.data != nullptr) {
+    w.data += first * w.row_bytes();
+  }
+  return w;
+}
+
 // Of a stage: so many that no thread waits long for the last one.
 inline constexpr uint64_t kTasksPerThread = 4;
 

@@ -55,7 +55,8 @@ double ScaledFrequency(const RopeParams& p, double frequency, size_t pair) {
     case RopeScaling::kLlama3:
       return Llama3Frequency(p, frequency);
     case RopeScaling::kNone:
-    case RopeScaling::kNtk:  // its base has changed already
+    case RopeScaling::kLongRope:  // its factors are a tensor
+    case RopeScaling::kNtk:       // its base has changed already
       return frequency;
   }
   return frequency;
@@ -76,11 +77,9 @@ RopeTable::RopeTable(const RopeParams& params, Vector factors) {
     }
     frequencies_.push_back(ScaledFrequency(params, frequency, pair));
   }
-  if (params.scaling == RopeScaling::kYarn) {
-    magnitude_ = params.attention_factor;
-    if (params.lengthens && params.factor > 1) {
-      magnitude_ *= 1.0 + 0.1 * Log(params.factor);
-    }
+  magnitude_ = params.attention_factor;
+  if (params.scaling == RopeScaling::kYarn && params.lengthens && params.factor > 1) {
+    magnitude_ *= 1.0 + 0.1 * Log(params.factor);
   }
 }
 

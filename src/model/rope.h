@@ -16,11 +16,11 @@ namespace plimsoll::model {
 //
 // Sources: RoPE, Su et al. 2021; linear interpolation, Chen et al. 2023 (Position Interpolation);
 // NTK-aware base change, bloc97 2023; YaRN, Peng et al. 2023; Llama 3's piecewise factors, Meta's
-// published model code.
+// published model code; LongRoPE, Ding et al. 2024 (arXiv:2402.13753).
 class RopeTable {
  public:
-  // `factors` (one a pair, may be empty) divide the frequencies: Llama 3 files carry them as a
-  // tensor.
+  // `factors` (one a pair, may be empty) divide the frequencies: files of Llama 3 and of models
+  // with LongRoPE carry them as tensors.
   RopeTable(const RopeParams& params, Vector factors);
 
   [[nodiscard]] size_t n_pairs() const { return frequencies_.size(); }

@@ -21,7 +21,7 @@ std::vector<Stage> StagesOf(LayerWeights& layer, bool has_q_down) {
   AttentionWeights& a = layer.attention;
   LatentAttentionWeights& l = layer.latent_attention;
   FeedForwardWeights& ff = layer.feed_forward;
-  std::vector<Stage> stages = {{&a.q, &a.k, &a.v}, {&a.output}};
+  std::vector<Stage> stages = {{&a.q, &a.k, &a.v, &a.qkv}, {&a.output}};
   if (has_q_down) {
     stages.push_back({&l.q_down, &l.kv_down});
     stages.push_back({&l.q});
@@ -32,7 +32,7 @@ std::vector<Stage> StagesOf(LayerWeights& layer, bool has_q_down) {
   stages.push_back({&l.output});
   stages.push_back({&ff.shared.gate.first, &ff.shared.up.first});
   stages.push_back({&ff.shared.down.first});
-  stages.push_back({&ff.gate.first, &ff.up.first});
+  stages.push_back({&ff.gate.first, &ff.up.first, &ff.gate_up.first});
   stages.push_back({&ff.down.first});
   return stages;
 }

@@ -13,6 +13,7 @@ using Vector = std::span<const float>;  // empty: the model has none
 struct AttentionWeights {
   Vector norm;             // [hidden_dim]
   tensor::Matrix q, k, v;  // [hidden_dim -> heads * head_dim]
+  tensor::Matrix qkv;      // instead of those three: their rows, one behind another
   tensor::Matrix output;   // [n_heads * head_dim_v -> hidden_dim]
   Vector q_bias, k_bias, v_bias, output_bias;
   Vector sinks;  // [n_heads]: a further score of each head that has no value
@@ -52,6 +53,7 @@ struct FeedForwardWeights {
   Vector router_bias;            // [n_experts], on the logits
   Vector selection_bias;         // [n_experts], on the scores, for the choice alone
   tensor::MatrixStack gate, up;  // [hidden_dim -> expert_ff_dim] x n_experts
+  tensor::MatrixStack gate_up;   // instead of those two, of a dense layer: gate's rows, then up's
   tensor::MatrixStack down;      // [expert_ff_dim -> hidden_dim] x n_experts
   // [n_experts][expert_ff_dim] and [n_experts][hidden_dim], on the results of the matrices.
   Vector gate_bias, up_bias, down_bias;

@@ -52,6 +52,7 @@ ARCHITECTURES = [
         "mistral3",
         "--arch mistral3 --rope-scaling yarn --rope-log-multiplier 1 --rope-original-context 16 --temperature-scale 0.1",
     ),
+    Case("phi3", "--arch phi3 --rope-scaling longrope --rope-original-context 16"),
     Case("minimax-m2", f"--arch minimax-m2 {MOE} --gating sigmoid --router-std 0.05"),
 ]
 
@@ -59,6 +60,7 @@ VARIANTS = [
     Case("rotary: linear", "--arch llama --rope-scaling linear"),
     Case("rotary: YaRN", "--arch qwen3 --rope-scaling yarn"),
     Case("rotary: Llama 3 factors", "--arch llama --rope-scaling llama3"),
+    Case("rotary: LongRoPE, short", "--arch phi3 --rope-scaling longrope --rope-original-context 8192 --context 16384"),
     Case("rotary: NTK", "--arch llama --rope-scaling ntk", peer=False),
     Case("rotary: half of the head", "--arch qwen3 --rope-dims 32", peer=False),
     Case("sliding window of 16", "--arch llama --sliding-window 16", peer=False),

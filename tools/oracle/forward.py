@@ -38,6 +38,7 @@ ARCHITECTURES = {
     "glm4moe": Architecture(renormalise=False, sigmoid_router=True, ffn_norm="post_attention_norm"),
     "gemma3": Architecture(gelu=True, scaled_embedding=True, full_every=6),
     "mistral3": Architecture(neox=False),
+    "phi3": Architecture(),
     "minimax-m2": Architecture(sigmoid_router=True),
     "granite": Architecture(neox=False),
     "granitemoe": Architecture(neox=False),
@@ -45,6 +46,9 @@ ARCHITECTURES = {
         renormalise=False, softmax_of_chosen=True, clamped_swiglu=True, alternating_window=True, ffn_norm="post_attention_norm"
     ),
 }
+
+
+USUAL_CONTEXT = 4096
 
 
 class Model:
@@ -114,10 +118,14 @@ def rope_frequencies(model):
         theta *= factor ** (n_dims / (n_dims - 2))
     plain = theta ** (-np.arange(0, n_dims, 2) / n_dims)
     factors = model.weight("rope_freqs.weight")  # Llama 3's divisors
+    if "rope_factors_long.weight" in model.gguf:  # LongRoPE (arXiv:2402.13753), by the engine's usual context
+        context = min(model.key("context_length"), USUAL_CONTEXT)
+        is_long = context > model.key("rope.scaling.original_context_length")
+        factors = model.weight("rope_factors_long.weight" if is_long else "rope_factors_short.weight")
     if factors is not None:
         plain = plain / factors
     if kind in ("none", "ntk"):
-        return plain, 1.0
+        return plain, model.key("rope.scaling.attn_factor", 1.0)
     if kind == "linear":
         return plain / factor, 1.0
     if kind == "yarn":
@@ -187,7 +195,12 @@ def silu(x):
 def projected(model, layer, which, x, n_heads):
     """Queries, keys or values as [positions, heads, head_dim], with bias and norm where there are any."""
     name = f"blk.{layer}.attn_{which}"
-    y = linear(model, name, x)
+    joined = model.weight(f"blk.{layer}.attn_qkv.weight")
+    if joined is None:
+        y = linear(model, name, x)
+    else:
+        q_dim, kv_dim = model.n_heads * model.head_dim, model.n_kv_heads * model.head_dim
+        y = np.split(x @ joined.T, [q_dim, q_dim + kv_dim], axis=-1)["qkv".index(which)]
     heads = lambda z: z.reshape(len(x), n_heads, model.head_dim)
     norm = model.weight(name + "_norm.weight") if which != "v" else None
     if norm is None:
@@ -344,8 +357,10 @@ def experts(model, layer, x):
 
 
 def dense(model, layer, x):
-    matrices = (model.weight(f"blk.{layer}.ffn_{m}.weight") for m in ("gate", "up", "down"))
-    return feed_forward(model, x, *matrices)
+    gate, up, down = (model.weight(f"blk.{layer}.ffn_{m}.weight") for m in ("gate", "up", "down"))
+    if gate is None:
+        gate, up = np.split(up, 2)
+    return feed_forward(model, x, gate, up, down)
 
 
 def after(model, norm, branch):

@@ -70,13 +70,14 @@ void AddOptions(CLI::App& app, ModelSpec& spec) {
   app.add_option("--sliding-window", spec.sliding_window, "tokens that attention sees; 0: all");
   app.add_option("--rope-theta", spec.rope_theta, "base of the rotary frequencies");
   app.add_option("--rope-dims", spec.rope_dims, "rotated values a head; 0: all");
-  app.add_option("--rope-scaling", spec.rope_scaling, "none, linear, ntk, yarn or llama3")
+  app.add_option("--rope-scaling", spec.rope_scaling, "none, linear, ntk, yarn, llama3 or longrope")
       ->transform(CLI::CheckedTransformer(
           std::map<std::string, RopeScaling>{{"none", RopeScaling::kNone},
                                              {"linear", RopeScaling::kLinear},
                                              {"ntk", RopeScaling::kNtk},
                                              {"yarn", RopeScaling::kYarn},
-                                             {"llama3", RopeScaling::kLlama3}}));
+                                             {"llama3", RopeScaling::kLlama3},
+                                             {"longrope", RopeScaling::kLongRope}}));
   app.add_option("--rope-factor", spec.rope_factor, "factor of the scaling");
   app.add_option_function<float>(
       "--rope-log-multiplier", [&spec](float given) { spec.rope_log_multiplier = given; },

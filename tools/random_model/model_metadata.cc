@@ -111,7 +111,7 @@ void SetAttention(const ModelSpec& spec, Metadata& metadata) {
   }
 }
 
-// Empty where no key says it: Llama 3's scaling is a tensor.
+// Empty where no key says it: Llama 3's scaling is a tensor, LongRoPE two of them.
 std::string_view RopeScalingName(RopeScaling scaling) {
   switch (scaling) {
     case RopeScaling::kLinear:
@@ -122,6 +122,7 @@ std::string_view RopeScalingName(RopeScaling scaling) {
       return "yarn";
     case RopeScaling::kNone:
     case RopeScaling::kLlama3:
+    case RopeScaling::kLongRope:
       return "";
   }
   return "";
@@ -131,6 +132,10 @@ void SetRope(const ModelSpec& spec, Metadata& metadata) {
   const std::string key = spec.arch + ".rope.";
   metadata.SetU32(key + "dimension_count", spec.n_rope_dims());
   metadata.SetF32(key + "freq_base", spec.rope_theta);
+  if (spec.rope_scaling == RopeScaling::kLongRope) {
+    metadata.SetU32(key + "scaling.original_context_length", spec.rope_n_ctx_original);
+    metadata.SetF32(key + "scaling.attn_factor", 1.19F);  // Phi-3.5's
+  }
   const std::string_view name = RopeScalingName(spec.rope_scaling);
   if (!name.empty()) {
     metadata.SetString(key + "scaling.type", std::string(name));
@@ -199,9 +204,11 @@ void SetTokenizer(const ModelSpec& spec, Metadata& metadata) {
 }  // namespace
 
 Metadata MakeMetadata(const ModelSpec& spec) {
+  // By "phi3" in a name llama.cpp knows a vocabulary, whose tokens it then looks for.
+  const std::string_view arch = spec.arch == "phi3" ? "Phi, third," : std::string_view(spec.arch);
   Metadata metadata;
   metadata.SetString("general.architecture", spec.arch);
-  metadata.SetString("general.name", fmt::format("random {} {} seed {}", spec.arch,
+  metadata.SetString("general.name", fmt::format("random {} {} seed {}", arch,
                                                  tensor::Traits(spec.type).name, spec.seed));
   metadata.SetU32("general.file_type", FileType(spec.type));
   metadata.SetU32("general.quantization_version", 2);

@@ -13,10 +13,10 @@ namespace {
 
 constexpr auto kArchitectures = std::to_array<std::string_view>(
     {"llama", "qwen2", "qwen3", "qwen2moe", "qwen3moe", "olmoe", "gpt-oss", "deepseek2", "granite",
-     "granitemoe", "dots1", "minimax-m2", "glm4moe", "gemma3", "mistral3"});
+     "granitemoe", "dots1", "minimax-m2", "glm4moe", "gemma3", "mistral3", "phi3"});
 // Those without experts.
 constexpr auto kDenseArchitectures =
-    std::to_array<std::string_view>({"qwen2", "qwen3", "granite", "gemma3", "mistral3"});
+    std::to_array<std::string_view>({"qwen2", "qwen3", "granite", "gemma3", "mistral3", "phi3"});
 constexpr std::array<std::string_view, 3> kPresets = {"tiny", "olmoe-like", "1gb"};
 
 void ApplyTiny(ModelSpec& spec) {
@@ -160,6 +160,9 @@ Result<> Check(const ModelSpec& spec) {
   }
   if (spec.n_prediction_layers != 0 && spec.arch != "glm4moe") {
     return Fail(ErrorKind::kUsage, "prediction layers are made for glm4moe alone");
+  }
+  if (spec.rope_scaling == RopeScaling::kLongRope && spec.arch != "phi3") {
+    return Fail(ErrorKind::kUsage, "LongRoPE is made for phi3 alone");
   }
   if (spec.head_dim % 2 != 0 || spec.rope_dims % 2 != 0 || spec.rope_dims > spec.head_dim) {
     return Fail(ErrorKind::kUsage,

@@ -12,7 +12,7 @@
 
 namespace plimsoll::random_model {
 
-enum class RopeScaling : uint8_t { kNone, kLinear, kNtk, kYarn, kLlama3 };
+enum class RopeScaling : uint8_t { kNone, kLinear, kNtk, kYarn, kLlama3, kLongRope };
 enum class RouterGating : uint8_t { kSoftmax = 1, kSigmoid = 2 };  // GGUF's expert_gating_func
 
 struct ModelSpec {
@@ -96,6 +96,8 @@ struct ModelSpec {
     return selection_bias || arch == "minimax-m2" || arch == "glm4moe";
   }
   // Biases of the attention output and of everything in the feed-forward.
+  // One matrix makes queries, keys and values, and one gate and up.
+  [[nodiscard]] bool has_joined_matrices() const { return arch == "phi3"; }
   // Norms of what attention and feed-forward give.
   [[nodiscard]] bool has_post_norms() const { return arch == "gemma3"; }
   // The norm before the feed-forward.

@@ -47,6 +47,10 @@ class Planner {
     if (spec_.rope_scaling == RopeScaling::kLlama3) {
       RopeFactors();
     }
+    if (spec_.rope_scaling == RopeScaling::kLongRope) {
+      LongRopeFactors("rope_factors_long.weight", spec_.rope_factor);
+      LongRopeFactors("rope_factors_short.weight", 1.2);
+    }
     for (uint32_t layer = 0; layer < spec_.n_layers + spec_.n_prediction_layers; ++layer) {
       prefix_ = "blk." + std::to_string(layer) + ".";
       spec_.has_latent() ? LatentAttention() : Attention();
@@ -112,9 +116,13 @@ class Planner {
     const bool normed = spec_.has_head_norm() || spec_.has_full_width_norm();
     const double qk_rms = Into(d) * (normed ? 1 : score_root);
     Norm("attn_norm.weight", d);
-    Matrix("attn_q.weight", d, q_dim, qk_rms);
-    Matrix("attn_k.weight", d, kv_dim, qk_rms);
-    Matrix("attn_v.weight", d, kv_dim, Into(d));
+    if (spec_.has_joined_matrices()) {
+      Matrix("attn_qkv.weight", d, q_dim + 2 * kv_dim, qk_rms);
+    } else {
+      Matrix("attn_q.weight", d, q_dim, qk_rms);
+      Matrix("attn_k.weight", d, kv_dim, qk_rms);
+      Matrix("attn_v.weight", d, kv_dim, Into(d));
+    }
     if (spec_.has_qkv_biases()) {
       Bias("attn_q.bias", q_dim);
       Bias("attn_k.bias", kv_dim);
@@ -173,8 +181,12 @@ class Planner {
 
   void Dense() {
     const uint32_t d = spec_.hidden_dim;
-    Matrix("ffn_gate.weight", d, spec_.ffn_dim, Into(d));
-    Matrix("ffn_up.weight", d, spec_.ffn_dim, Into(d));
+    if (spec_.has_joined_matrices()) {
+      Matrix("ffn_up.weight", d, 2 * spec_.ffn_dim, Into(d));
+    } else {
+      Matrix("ffn_gate.weight", d, spec_.ffn_dim, Into(d));
+      Matrix("ffn_up.weight", d, spec_.ffn_dim, Into(d));
+    }
     Matrix("ffn_down.weight", spec_.ffn_dim, d, Back(spec_.ffn_dim));
   }
 
@@ -241,6 +253,16 @@ class Planner {
         factor = 1 / ((1 - smooth) / spec_.rope_factor + smooth);
       }
       factors.values.push_back(static_cast<float>(factor));
+    }
+    Add(std::move(factors));
+  }
+
+  // Pairs are slowed down from 1 for the fastest to `last` for the slowest.
+  void LongRopeFactors(std::string name, double last) {
+    const uint32_t n_pairs = spec_.n_rope_dims() / 2;
+    PlannedTensor factors{.name = std::move(name), .shape = MakeShape(n_pairs)};
+    for (uint32_t i = 0; i < n_pairs; ++i) {
+      factors.values.push_back(static_cast<float>(1 + (last - 1) * i / n_pairs));
     }
     Add(std::move(factors));
   }

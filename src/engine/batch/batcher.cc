@@ -41,7 +41,7 @@ Result<std::unique_ptr<kv::BlockStore>> OpenStore(const EngineState& state) {
   if (state.kv_disk.bytes == 0) {
     return nullptr;
   }
-  const auto model = ModelIdentity(state.catalogue);
+  const auto model = ModelIdentity(state.catalogue, state.model->TurnsByLongFactors());
   if (!model) {
     return tl::unexpected(model.error());
   }

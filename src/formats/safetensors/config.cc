@@ -26,7 +26,7 @@ struct ModelType {
   bool normalises = false;   // norm_topk_prob's default
 };
 
-constexpr std::array<ModelType, 8> kModelTypes = {{
+constexpr std::array<ModelType, 11> kModelTypes = {{
     {.hugging_face = "llama", .gguf = "llama"},
     {.hugging_face = "mistral", .gguf = "llama", .uses_window = true},
     {.hugging_face = "mixtral",
@@ -40,6 +40,9 @@ constexpr std::array<ModelType, 8> kModelTypes = {{
     {.hugging_face = "qwen3", .gguf = "qwen3"},
     {.hugging_face = "qwen3_moe", .gguf = "qwen3moe"},
     {.hugging_face = "olmoe", .gguf = "olmoe", .rms_eps = 1e-5},
+    {.hugging_face = "granite", .gguf = "granite"},
+    {.hugging_face = "phi3", .gguf = "phi3", .rms_eps = 1e-5, .uses_window = true},
+    {.hugging_face = "dots1", .gguf = "dots1"},
 }};
 
 // Copies keys over, keeping the first error.
@@ -86,6 +89,7 @@ class Converter {
   }
 
   void CopyDimensions();
+  void CopyScales();
   void CopyExperts();
   void CopyRope();
   void CopyRopeScaling(const JsonObject& scaling);
@@ -120,10 +124,19 @@ void Converter::CopyDimensions() {
   CopyF32(json_, "clip_qkv", "attention.clamp_kqv");
 }
 
+// Granite's.
+void Converter::CopyScales() {
+  CopyF32(json_, "embedding_multiplier", "embedding_scale");
+  CopyF32(json_, "residual_multiplier", "residual_scale");
+  CopyF32(json_, "attention_multiplier", "attention.scale");
+  CopyF32(json_, "logits_scaling", "logit_scale");
+}
+
 void Converter::CopyExperts() {
   const auto by_qwen = CopyU32("num_experts", "expert_count");
   const auto by_mixtral = CopyU32("num_local_experts", "expert_count");
-  if (by_qwen.value_or(0) == 0 && by_mixtral.value_or(0) == 0) {
+  const auto by_deepseek = CopyU32("n_routed_experts", "expert_count");
+  if (by_qwen.value_or(0) == 0 && by_mixtral.value_or(0) == 0 && by_deepseek.value_or(0) == 0) {
     return;
   }
   if (!CopyU32("num_experts_per_tok", "expert_used_count")) {
@@ -131,6 +144,9 @@ void Converter::CopyExperts() {
   }
   CopyU32("moe_intermediate_size", "expert_feed_forward_length");
   CopyU32("shared_expert_intermediate_size", "expert_shared_feed_forward_length");
+  CopyU32("n_shared_experts", "expert_shared_count");
+  CopyU32("first_k_dense_replace", "leading_dense_block_count");
+  CopyF32(json_, "routed_scaling_factor", "expert_weights_scale");
   const auto normalises = Take(json_.Bool("norm_topk_prob"));
   out_.SetBool(Key("expert_weights_norm"), normalises.value_or(type_.normalises));
 }
@@ -259,6 +275,7 @@ Result<Config> Converter::Convert(const std::string& model_name) {
   out_.SetString("general.architecture", std::string(type_.gguf));
   out_.SetString("general.name", model_name);
   CopyDimensions();
+  CopyScales();
   CopyExperts();
   CopyRope();
   CopyWindow();

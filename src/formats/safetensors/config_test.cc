@@ -44,7 +44,10 @@ TEST(SafetensorsConfigTest, ModelTypesAreArchitectures) {
                                            {"qwen2_moe", "qwen2moe"},
                                            {"qwen3", "qwen3"},
                                            {"qwen3_moe", "qwen3moe"},
-                                           {"olmoe", "olmoe"}}) {
+                                           {"olmoe", "olmoe"},
+                                           {"granite", "granite"},
+                                           {"phi3", "phi3"},
+                                           {"dots1", "dots1"}}) {
     const Metadata m = MetadataOf(Json(type));
     EXPECT_EQ(*m.String("general.architecture"), architecture);
     EXPECT_EQ(*m.U32(std::string(architecture) + ".block_count"), 4U);
@@ -102,6 +105,28 @@ TEST(SafetensorsConfigTest, Experts) {
   ExpectRefused(Json("qwen3_moe", R"("decoder_sparse_step":2)"), "key 'decoder_sparse_step'");
   ExpectRefused(Json("qwen3_moe", R"("mlp_only_layers":[0])"), "key 'mlp_only_layers'");
   MetadataOf(Json("qwen3_moe", R"("decoder_sparse_step":1,"mlp_only_layers":[])"));
+}
+
+TEST(SafetensorsConfigTest, ExpertsInDeepseeksWords) {
+  const Metadata m = MetadataOf(
+      Json("dots1", R"("n_routed_experts":16,"num_experts_per_tok":6,"moe_intermediate_size":32,)"
+                    R"("n_shared_experts":2,"first_k_dense_replace":1,"norm_topk_prob":true,)"
+                    R"("routed_scaling_factor":2.5)"));
+  EXPECT_EQ(*m.U32("dots1.expert_count"), 16U);
+  EXPECT_EQ(*m.U32("dots1.expert_shared_count"), 2U);
+  EXPECT_EQ(*m.U32("dots1.leading_dense_block_count"), 1U);
+  EXPECT_EQ(*m.F32("dots1.expert_weights_scale"), 2.5F);
+  EXPECT_TRUE(*m.BoolOr("dots1.expert_weights_norm", false));
+}
+
+TEST(SafetensorsConfigTest, Scales) {
+  const Metadata m =
+      MetadataOf(Json("granite", R"("embedding_multiplier":12,"residual_multiplier":0.22,)"
+                                 R"("attention_multiplier":0.015625,"logits_scaling":8)"));
+  EXPECT_EQ(*m.F32("granite.embedding_scale"), 12.F);
+  EXPECT_EQ(*m.F32("granite.residual_scale"), 0.22F);
+  EXPECT_EQ(*m.F32("granite.attention.scale"), 0.015625F);
+  EXPECT_EQ(*m.F32("granite.logit_scale"), 8.F);
 }
 
 TEST(SafetensorsConfigTest, RopeScaling) {

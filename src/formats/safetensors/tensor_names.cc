@@ -21,23 +21,28 @@ constexpr std::array<Pair, 3> kOutsideLayers = {{
 }};
 
 // Modules of a layer.
-constexpr std::array<Pair, 17> kModules = {{
+constexpr std::array<Pair, 22> kModules = {{
     {"input_layernorm", "attn_norm"},
     {"self_attn.q_proj", "attn_q"},
     {"self_attn.k_proj", "attn_k"},
     {"self_attn.v_proj", "attn_v"},
+    {"self_attn.qkv_proj", "attn_qkv"},
     {"self_attn.o_proj", "attn_output"},
     {"self_attn.q_norm", "attn_q_norm"},
     {"self_attn.k_norm", "attn_k_norm"},
     {"post_attention_layernorm", "ffn_norm"},
     {"mlp.gate_proj", "ffn_gate"},
     {"mlp.up_proj", "ffn_up"},
+    {"mlp.gate_up_proj", "ffn_up"},  // both: GGUF has no name for that
     {"mlp.down_proj", "ffn_down"},
     {"mlp.gate", "ffn_gate_inp"},
     {"block_sparse_moe.gate", "ffn_gate_inp"},
     {"mlp.shared_expert.gate_proj", "ffn_gate_shexp"},
     {"mlp.shared_expert.up_proj", "ffn_up_shexp"},
     {"mlp.shared_expert.down_proj", "ffn_down_shexp"},
+    {"mlp.shared_experts.gate_proj", "ffn_gate_shexp"},
+    {"mlp.shared_experts.up_proj", "ffn_up_shexp"},
+    {"mlp.shared_experts.down_proj", "ffn_down_shexp"},
     {"mlp.shared_expert_gate", "ffn_gate_inp_shexp"},
 }};
 
@@ -103,6 +108,9 @@ std::optional<GgufName> ToGgufName(std::string_view name) {
     return std::nullopt;
   }
   const auto layer = TakeNumber(name);
+  if (layer && name == "mlp.gate.e_score_correction_bias") {
+    return GgufName{fmt::format("blk.{}.exp_probs_b.bias", *layer), std::nullopt};
+  }
   const auto suffix = TakeSuffix(name);
   if (!layer || !suffix) {
     return std::nullopt;

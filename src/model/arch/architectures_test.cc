@@ -285,5 +285,22 @@ TEST(Mistral3, QueriesGrowAndTheMultiplierTakesBackYarnsLength) {
   EXPECT_EQ(hp->rope.attention_factor, 1.0);
 }
 
+TEST(Phi3, HasLongRopeUnlessTheFileNamesAnotherScaling) {
+  auto catalogue = SmallModel("phi3");
+  catalogue.metadata.SetF32("phi3.rope.scaling.attn_factor", 1.25F);
+  auto hp = ReadAs("phi3", catalogue);
+  ASSERT_TRUE(hp) << hp.error().message;
+  EXPECT_TRUE(hp->rope.neox);
+  EXPECT_EQ(hp->rope.scaling, RopeScaling::kLongRope);
+  EXPECT_EQ(hp->rope.attention_factor, 1.25);
+  catalogue.metadata.SetString("phi3.rope.scaling.type", "yarn");
+  hp = ReadAs("phi3", catalogue);
+  ASSERT_TRUE(hp);
+  EXPECT_EQ(hp->rope.scaling, RopeScaling::kYarn);
+  catalogue.metadata.SetU32("phi3.expert_count", 8);
+  catalogue.metadata.SetU32("phi3.expert_used_count", 2);
+  EXPECT_THAT(ReadAs("phi3", catalogue).error().message, HasSubstr("expert_count"));
+}
+
 }  // namespace
 }  // namespace plimsoll::model

@@ -22,6 +22,7 @@ extern const Architecture kLlama;
 extern const Architecture kMinimaxM2;
 extern const Architecture kMistral3;
 extern const Architecture kOlmoe;
+extern const Architecture kPhi3;
 extern const Architecture kQwen2;
 extern const Architecture kQwen2Moe;
 extern const Architecture kQwen3;
