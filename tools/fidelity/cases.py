@@ -18,6 +18,10 @@ class Case:
     name: str
     options: str
     peer: bool = True  # llama.cpp runs it as the file says
+    types_without_peer: tuple = ()  # but for these types, on which it ends with a failed assertion
+
+    def has_peer(self, dtype):
+        return self.peer and dtype not in self.types_without_peer
 
 
 MOE = "--experts 8"
@@ -33,6 +37,7 @@ ARCHITECTURES = [
         "deepseek2",  # as V3 is; sums of sigmoid scores move more than softmax shares do: calmer yet
         f"--arch deepseek2 {MOE} --gating sigmoid --renormalise true --router-weights-scale 2.5 --groups 4 --groups-used 2 "
         "--selection-bias --rope-scaling yarn --rope-log-multiplier 0.1 --router-std 0.05",
+        types_without_peer=("TQ1_0", "TQ2_0"),
     ),
     Case("gpt-oss", f"--arch gpt-oss {MOE} --rope-scaling yarn"),
     Case("granite", "--arch granite"),

@@ -21,8 +21,8 @@ left out of it (column *close*): there the last bit of rounding may choose anoth
 counts positions at which the engine's best token is not the oracle's, of those where the oracle's best
 two tokens are more than {top1_margin} in probability apart.
 
-The bound is that Plimsoll's KL is at most {ratio_max} times llama.cpp's, and no top-1 miss. A dash in the first table is a pair that
-was not measured yet.
+The bound is that Plimsoll's KL is at most {ratio_max} times llama.cpp's, and no top-1 miss. A dash is a pair that was not
+measured yet, or that llama.cpp does not run.
 """
 
 
