@@ -84,7 +84,7 @@ class Examples(unittest.TestCase):
     @classmethod
     def tearDownClass(cls):
         cls.server.terminate()
-        cls.server.communicate(timeout=60)
+        cls.server.communicate(timeout=300)
 
     def run_command(self, command):
         command = command.replace(ADDRESS, self.address)

@@ -124,7 +124,7 @@ class Batch(unittest.TestCase):
             self.assertIsNone(process.poll())
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=60)[1]
+        said = process.communicate(timeout=300)[1]
         self.assertEqual(process.returncode, 130, said)
         self.assertIn("goes on from here", said)
         with open(output) as file:

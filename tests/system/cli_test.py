@@ -40,7 +40,7 @@ def environment(**changes):
 def run(*args, stdin=None, **env):
     """The finished process; without `stdin` there is none to read."""
     source = {"input": stdin.encode()} if stdin is not None else {"stdin": subprocess.DEVNULL}
-    done = subprocess.run([PLIMSOLL, *args], capture_output=True, timeout=120,
+    done = subprocess.run([PLIMSOLL, *args], capture_output=True, timeout=300,
                           env=environment(**env), **source)
     done.stdout, done.stderr = done.stdout.decode(), done.stderr.decode()
     return done
@@ -98,7 +98,7 @@ class HelpAndErrors(unittest.TestCase):
         with open("/dev/full", "wb") as full:
             done = subprocess.run([PLIMSOLL, "run", "-p", FRANCE], stdin=subprocess.DEVNULL,
                                   stdout=full, stderr=subprocess.PIPE, env=environment(),
-                                  timeout=120)
+                                  timeout=300)
         self.assertEqual(done.returncode, 5)
         self.assertIn(b"error: standard output: No space left", done.stderr)
 
@@ -109,7 +109,7 @@ class HelpAndErrors(unittest.TestCase):
         self.assertTrue(process.stdout.read(1))
         process.stdout.close()
         self.assertEqual(process.stderr.read(), b"")
-        self.assertEqual(process.wait(60), -signal.SIGPIPE)
+        self.assertEqual(process.wait(300), -signal.SIGPIPE)
         process.stderr.close()
 
 
@@ -264,7 +264,7 @@ class OnePrompt(unittest.TestCase):
                                    stderr=subprocess.PIPE, env=environment())
         process.stdout.read(1)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=300)
         self.assertEqual(process.returncode, 130)
         self.assertIn(b"interrupted", err)
 
@@ -339,7 +339,7 @@ class Packing(unittest.TestCase):
 
     def test_what_has_no_room_or_no_place_leaves_nothing(self):
         limited = subprocess.run(["sh", "-c", 'ulimit -f 1000; trap "" XFSZ; exec "$0" pack "$1"',
-                                  PLIMSOLL, str(self.model)], capture_output=True, timeout=60,
+                                  PLIMSOLL, str(self.model)], capture_output=True, timeout=300,
                                  stdin=subprocess.DEVNULL, env=environment())
         self.assertEqual(limited.returncode, 5, limited.stderr)
         self.assertIn(b"cannot make room for", limited.stderr)
@@ -361,7 +361,7 @@ class Packing(unittest.TestCase):
                 time.sleep(0.01)
             time.sleep(0.2)
             process.send_signal(how)
-            _, err = process.communicate(timeout=60)
+            _, err = process.communicate(timeout=300)
             self.assertEqual(process.returncode, code)
             self.assertEqual(b"the same command goes on" in err, how == signal.SIGINT)
             self.assertTrue(self.partial.exists())

@@ -94,7 +94,7 @@ class MemoryGroup:
     """A group of its own with a limit; several commands may run in it one after the other.
 
     with MemoryGroup(512 << 20) as group:
-        finished = group.run("plimsoll", "run", "-p", "Hello", timeout=60)
+        finished = group.run("plimsoll", "run", "-p", "Hello", timeout=300)
     """
 
     def __init__(self, limit_bytes):

@@ -31,7 +31,7 @@ class Confined(unittest.TestCase):
         except NotPermitted as reason:
             self.skipTest(str(reason))
 
-    def python(self, limit, program, *args, timeout=30):
+    def python(self, limit, program, *args, timeout=300):
         with MemoryGroup(limit) as group:
             return group.run(sys.executable, "-c", program, *args, timeout=timeout)
 

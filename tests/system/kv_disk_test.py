@@ -114,13 +114,13 @@ class KvDisk(unittest.TestCase):
                            (["--kv-disk", "4K", "--kv-disk-dir", self.folder], "blocks of keys and values"),
                            (["--kv-disk", "1M", "--kv-disk-dir", "/proc/nowhere"], "cannot make the folder")]:
             done = subprocess.run([serve_test.PLIMSOLL, "serve", "--port", "0", *args], capture_output=True, text=True,
-                                  stdin=subprocess.DEVNULL, env=serve_test.environment(), timeout=60)
+                                  stdin=subprocess.DEVNULL, env=serve_test.environment(), timeout=300)
             self.assertNotEqual(done.returncode, 0)
             self.assertIn(said, done.stderr)
         with self.server():
             done = subprocess.run([serve_test.PLIMSOLL, "serve", "--port", "0", "--kv-disk", "64M", "--kv-disk-dir", self.folder],
                                   capture_output=True, text=True, stdin=subprocess.DEVNULL,
-                                  env=serve_test.environment(), timeout=60)
+                                  env=serve_test.environment(), timeout=300)
             self.assertIn("another process", done.stderr)
 
     def test_killed_while_it_saves_it_says_the_same_and_has_what_was_committed(self):
@@ -150,7 +150,7 @@ class KvDisk(unittest.TestCase):
                 client.start()
                 time.sleep(draws.random() * (0.6 if kill % 2 else 0.2))
                 server.process.kill()
-                server.process.wait(60)
+                server.process.wait(300)
                 client.join(60)
                 for i, text in asked:
                     self.assertEqual(text, expected[i])
@@ -164,7 +164,7 @@ class KvDisk(unittest.TestCase):
                 self.assertEqual(metric(server, "kv_disk_failed_blocks_total"), 0)
                 if kill % 3 == 2:  # begin with less
                     server.process.kill()
-                    server.process.wait(60)
+                    server.process.wait(300)
             if kill % 3 == 2:
                 for path in pathlib.Path(self.folder).glob("*/*"):
                     path.unlink()

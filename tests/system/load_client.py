@@ -68,7 +68,7 @@ class Server:
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(60)
+        code = self.process.wait(300)
         self.reader.join(10)
         self.process.stderr.close()
         return code
@@ -90,7 +90,7 @@ def connect(server, address=0, receive_buffer=0):
     if receive_buffer:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     client.bind((f"127.0.0.{2 + address % 250}", 0))
-    client.settimeout(60)
+    client.settimeout(300)
     client.connect(("127.0.0.1", server.port))
     return client
 

@@ -56,7 +56,7 @@ class Memory(unittest.TestCase):
     def confined(self, line, *more, model=None):
         try:
             with MemoryGroup(line + BESIDE_LINE) as group:
-                return group.run(*self.command(line, *more, model=model), timeout=120)
+                return group.run(*self.command(line, *more, model=model), timeout=300)
         except NotPermitted as reason:
             self.skipTest(str(reason))
 
@@ -117,7 +117,7 @@ class Memory(unittest.TestCase):
                     byte = file.read(1)
                     file.seek(at)
                     file.write(bytes([byte[0] ^ 1]))
-            done = subprocess.run(self.command(self.model.stat().st_size // 3), capture_output=True, text=True, timeout=120)
+            done = subprocess.run(self.command(self.model.stat().st_size // 3), capture_output=True, text=True, timeout=300)
         finally:
             packed.unlink()
         self.assertEqual(done.returncode, 3, done.stderr)
@@ -191,7 +191,7 @@ class Memory(unittest.TestCase):
         limit = 300 * MIB
         try:
             with MemoryGroup(limit) as group:
-                done = group.run(*self.command(limit - 64 * MIB), timeout=60)
+                done = group.run(*self.command(limit - 64 * MIB), timeout=300)
         except NotPermitted as reason:
             self.skipTest(str(reason))
         self.assertEqual(done.returncode, 4, done.stderr)
@@ -199,7 +199,7 @@ class Memory(unittest.TestCase):
         self.assertIn("--memory 204M", done.stderr)
 
     def test_below_the_least_it_says_what_would_do(self):
-        done = subprocess.run(self.command(self.least() - MIB), capture_output=True, text=True, timeout=60)
+        done = subprocess.run(self.command(self.least() - MIB), capture_output=True, text=True, timeout=300)
         self.assertEqual(done.returncode, 4, done.stderr)
         self.assertIn(f"--memory {self.least() // MIB}M", done.stderr)
 

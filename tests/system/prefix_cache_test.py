@@ -21,7 +21,7 @@ def ask(server, messages, key=None, **more):
     """The usage, the text, and the seconds until the first token."""
     body = {"messages": messages, "temperature": 0, "max_tokens": 8, "stream": True, "ignore_eos": True,
             "stream_options": {"include_usage": True}, **more}
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=300)
     begin = time.monotonic()
     connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Authorization": f"Bearer {key}"} if key else {})
     response = connection.getresponse()
@@ -115,7 +115,7 @@ class PrefixCache(unittest.TestCase):
             self.assertLess(cached(server, number(0)), 100)
         for words, said in [(["--prefix-eviction", "age"], "neither price nor recency"),
                             (["--prefix-eviction", "recency", "--prefix-log", "log"], "--prefix-log has prices")]:
-            refused = subprocess.run([serve_test.PLIMSOLL, "serve", "--port", "0", *words], capture_output=True, text=True, timeout=60)
+            refused = subprocess.run([serve_test.PLIMSOLL, "serve", "--port", "0", *words], capture_output=True, text=True, timeout=300)
             self.assertEqual(refused.returncode, 2)
             self.assertIn(said, refused.stderr)
 
@@ -129,14 +129,14 @@ class PrefixCache(unittest.TestCase):
                         break
                 n_evicted = int(metric(server, "prefix_cache_evictions_total"))
             self.assertGreater(n_evicted, 20)
-            said = subprocess.run([serve_test.PLIMSOLL, "trace", "check", str(log)], capture_output=True, text=True, timeout=60)
+            said = subprocess.run([serve_test.PLIMSOLL, "trace", "check", str(log)], capture_output=True, text=True, timeout=300)
             self.assertEqual(said.returncode, 0, said.stderr)
             self.assertTrue(said.stdout.startswith(f"{n_evicted} evictions"), said.stdout)
             lines = log.read_text().splitlines()
             at = max(i for i, line in enumerate(lines) if line.startswith("evict "))
             lines.insert(at + 1, lines[at])
             log.write_text("\n".join(lines) + "\n")
-            said = subprocess.run([serve_test.PLIMSOLL, "trace", "check", str(log)], capture_output=True, text=True, timeout=60)
+            said = subprocess.run([serve_test.PLIMSOLL, "trace", "check", str(log)], capture_output=True, text=True, timeout=300)
             self.assertEqual(said.returncode, 1)
             self.assertIn(f"line {at + 2}: there is no node", said.stderr)
 

@@ -419,7 +419,7 @@ def leave(server, stage, draw):
     elif manner == 1:  # half-closes, and waits for the other half
         try:
             client.shutdown(socket.SHUT_WR)
-            client.settimeout(20)
+            client.settimeout(300)
             while client.recv(65536):
                 pass
         except socket.timeout:

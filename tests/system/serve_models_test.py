@@ -43,7 +43,7 @@ class Server:
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data,
                                          {"Content-Type": "application/json"})
         try:
-            with urllib.request.urlopen(request, timeout=120) as reply:
+            with urllib.request.urlopen(request, timeout=300) as reply:
                 return reply.status, json.loads(reply.read())
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read())
@@ -56,7 +56,7 @@ class Server:
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
-        self.process.communicate(timeout=60)
+        self.process.communicate(timeout=300)
         return self.process.returncode
 
 
@@ -103,19 +103,19 @@ class ServeModels(unittest.TestCase):
         other.mkdir()
         shutil.copy(BUNDLED, other / "first.gguf")
         done = subprocess.run([PLIMSOLL, "serve", "--port", "0", "-m", str(self.folder / "first.gguf"), "-m",
-                               str(other / "first.gguf")], capture_output=True, text=True, timeout=60)
+                               str(other / "first.gguf")], capture_output=True, text=True, timeout=300)
         self.assertEqual(done.returncode, 2, done.stderr)
         self.assertIn("two models are called first", done.stderr)
 
     def test_a_line_too_low_is_refused_with_what_would_do(self):
         done = subprocess.run([PLIMSOLL, "serve", "--port", "0", "--memory", "3M"], capture_output=True, text=True,
-                              timeout=60)
+                              timeout=300)
         self.assertEqual(done.returncode, 4, done.stderr)
         self.assertRegex(done.stderr, r"--memory \d+M")
 
     def test_connections_that_take_all_of_the_line_are_refused_by_name(self):
         done = subprocess.run([PLIMSOLL, "serve", "--port", "0", "--memory", "3M", "--max-connection-memory", "24M"],
-                              capture_output=True, text=True, timeout=60)
+                              capture_output=True, text=True, timeout=300)
         self.assertEqual(done.returncode, 4, done.stderr)
         self.assertIn("connections may take 24.0 MiB (--max-connection-memory) and the line is 3.00 MiB", done.stderr)
 

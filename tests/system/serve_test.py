@@ -41,7 +41,7 @@ class Server:
         self.ready = threading.Event()
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
-        if not self.ready.wait(60):
+        if not self.ready.wait(300):
             self.process.kill()
             raise AssertionError("not ready: " + "".join(self.lines))
         found = re.search(r"http://127\.0\.0\.1:(\d+)", "".join(self.lines))
@@ -60,12 +60,12 @@ class Server:
     def __exit__(self, *exception):
         if self.process.poll() is None:
             self.process.terminate()
-        self.process.wait(60)
+        self.process.wait(300)
         self.reader.join(10)
         self.process.stderr.close()
 
     def post(self, path, body):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
         try:
             connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
             response = connection.getresponse()
@@ -74,7 +74,7 @@ class Server:
             connection.close()
 
     def get(self, path, headers=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
         try:
             connection.request("GET", path, headers=headers or {})
             response = connection.getresponse()
@@ -83,7 +83,7 @@ class Server:
             connection.close()
 
     def wait(self):
-        code = self.process.wait(60)
+        code = self.process.wait(300)
         self.reader.join(10)
         return code, "".join(self.lines)
 
@@ -159,7 +159,7 @@ class Serve(unittest.TestCase):
             self.assertEqual(model["kv_policy"], "arkv 50%")
         done = subprocess.run([PLIMSOLL, "run", "--raw", "-p", text, "-c", "512", "--kv-policy", "window",
                                "--kv-budget", "50%", "--kv-reference", "prompt"], capture_output=True,
-                              stdin=subprocess.DEVNULL, text=True, env=environment(), timeout=60)
+                              stdin=subprocess.DEVNULL, text=True, env=environment(), timeout=300)
         self.assertEqual(done.returncode, 2, done.stderr)
         self.assertIn("--kv-reference can't be a prompt of", done.stderr)
 
@@ -167,7 +167,7 @@ class Serve(unittest.TestCase):
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
             done = subprocess.run([PLIMSOLL, "serve", "--port", str(port)], capture_output=True,
-                                  stdin=subprocess.DEVNULL, text=True, env=environment(), timeout=60)
+                                  stdin=subprocess.DEVNULL, text=True, env=environment(), timeout=300)
         self.assertEqual(done.returncode, 6, done.stderr)
         self.assertIn(f"port {port}", done.stderr)
         self.assertIn("--port", done.stderr)
@@ -179,7 +179,7 @@ class Serve(unittest.TestCase):
                            (["--ssl-cert-file", "x"], "--ssl-key-file"),
                            (["--drain-seconds", "-1"], "86400")):
             done = subprocess.run([PLIMSOLL, "serve", "--port", "0", *args], capture_output=True,
-                                  stdin=subprocess.DEVNULL, text=True, env=environment(), timeout=60)
+                                  stdin=subprocess.DEVNULL, text=True, env=environment(), timeout=300)
             self.assertEqual(done.returncode, 2, done.stderr)
             self.assertIn(hint, done.stderr)
 
@@ -190,7 +190,7 @@ class Serve(unittest.TestCase):
             keys.chmod(0o644)
             done = subprocess.run([PLIMSOLL, "serve", "--port", "0", "--api-key-file", keys],
                                   capture_output=True, stdin=subprocess.DEVNULL, text=True,
-                                  env=environment(), timeout=60)
+                                  env=environment(), timeout=300)
             self.assertEqual(done.returncode, 6)
             self.assertIn("chmod 600", done.stderr)
             keys.chmod(0o600)
@@ -271,7 +271,7 @@ def stream(server, max_tokens=200, receive_buffer=None):
     """A stream of which something has come."""
     body = json.dumps({"messages": [{"role": "user", "content": "Hello"}], "stream": True, "temperature": 0,
                        "ignore_eos": True, "max_tokens": max_tokens}).encode()
-    client = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+    client = socket.create_connection(("127.0.0.1", server.port), timeout=300)
     if receive_buffer:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
@@ -336,7 +336,7 @@ class End(unittest.TestCase):
                 began = time.monotonic()
                 while True:
                     try:
-                        late = socket.create_connection(("127.0.0.1", server.port), timeout=5)
+                        late = socket.create_connection(("127.0.0.1", server.port), timeout=60)
                         late.close()
                         self.assertLess(time.monotonic() - began, 60)
                         time.sleep(0.01)

@@ -18,7 +18,7 @@ PLIMSOLL = None
 def run(*args, code=0):
     env = {k: v for k, v in os.environ.items() if not k.startswith("PLIMSOLL_")}
     done = subprocess.run([PLIMSOLL, "run", "-t", "1", "-n", "24", "--temp", "0", *args], capture_output=True, text=True,
-                          stdin=subprocess.DEVNULL, env={**env, "PLIMSOLL_CONFIG": "/dev/null"}, timeout=120)
+                          stdin=subprocess.DEVNULL, env={**env, "PLIMSOLL_CONFIG": "/dev/null"}, timeout=300)
     assert done.returncode == code, (done.returncode, done.stderr)
     return done
 
