@@ -18,6 +18,7 @@
 #include "cli/list.h"
 #include "cli/pack.h"
 #include "cli/plan.h"
+#include "cli/quantize.h"
 #include "cli/run.h"
 #include "cli/serve.h"
 #include "cli/tokenize_command.h"
@@ -37,7 +38,7 @@ struct Command {
   std::array<std::string_view, 3> parts = {};  // the commands that it has
 };
 
-constexpr std::array<Command, 14> kCommands = {{
+constexpr std::array<Command, 15> kCommands = {{
     {"Talk to a model", "run", "run [MODEL]", "chat in the terminal, or answer -p TEXT",
      RunCommand},
     {"Talk to a model", "serve", "serve [MODEL]", "answer programs over HTTP", ServeCommand},
@@ -55,6 +56,8 @@ constexpr std::array<Command, 14> kCommands = {{
      "whether a model or its packed file is undamaged", VerifyCommand},
     {"Look at a model, or prepare it", "pack", "pack MODEL",
      "a side file that its experts are read from faster", PackCommand},
+    {"Look at a model, or prepare it", "quantize", "quantize IN OUT TYPE",
+     "a smaller file of it, in another weight type", QuantizeCommand},
     {"Measure",
      "eval",
      "eval logits|perplexity",

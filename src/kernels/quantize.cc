@@ -58,6 +58,8 @@ size_t ToType(DType dtype, std::span<const float> values, std::span<std::byte> o
       return ToBlocks<tensor::BlockQ4_0>(values, out);
     case DType::kQ4_K:
       return ToBlocks<tensor::BlockQ4_K>(values, out);
+    case DType::kQ6_K:
+      return ToBlocks<tensor::BlockQ6_K>(values, out);
     default:
       break;
   }
@@ -75,6 +77,7 @@ bool CanQuantize(DType dtype) {
     case DType::kQ8_0:
     case DType::kQ4_0:
     case DType::kQ4_K:
+    case DType::kQ6_K:
       return true;
     default:
       return false;

@@ -12,7 +12,7 @@
 
 namespace plimsoll::kernels {
 
-// F32, F16, BF16, Q8_0, Q4_0 and Q4_K.
+// F32, F16, BF16, Q8_0, Q6_K, Q4_K and Q4_0.
 [[nodiscard]] bool CanQuantize(tensor::DType dtype);
 
 // Rounds `values`, a whole number of blocks, to `dtype`; `out` has BytesFor(dtype, values.size())
@@ -22,6 +22,8 @@ namespace plimsoll::kernels {
 //   Q4_0       the best of several scales, each fitted to its codes by least squares
 //   Q4_K       the same per 32 values with scale and minimum, then the best of the neighbouring
 //              6-bit scales and minima
+//   Q6_K       the best of several scales per 16 values, each fitted to its codes, then the best of
+//              the neighbouring 8-bit scales
 // Values that are a block of Q8_0 whose largest code is 127, or one of Q4_0 whose largest is -8,
 // come back unchanged.
 // kBadModel names the first value that is no finite number, or whose block no scale can hold.

@@ -17,6 +17,7 @@ namespace plimsoll::kernels {
 [[nodiscard]] bool QuantizeBlock(std::span<const float, 32> x, tensor::BlockQ8_0& out);
 [[nodiscard]] bool QuantizeBlock(std::span<const float, 32> x, tensor::BlockQ4_0& out);
 [[nodiscard]] bool QuantizeBlock(std::span<const float, 256> x, tensor::BlockQ4_K& out);
+[[nodiscard]] bool QuantizeBlock(std::span<const float, 256> x, tensor::BlockQ6_K& out);
 
 // The largest F16.
 inline constexpr float kF16Max = 65504.0F;

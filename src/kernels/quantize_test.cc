@@ -71,6 +71,7 @@ TEST(Quantize, ErrorIsAtMostLlamaCpps) {
   EXPECT_LE(RelativeError(DType::kQ8_0), 0.00495133);
   EXPECT_LE(RelativeError(DType::kQ4_0), 0.07999261);
   EXPECT_LE(RelativeError(DType::kQ4_K), 0.06787175);
+  EXPECT_LE(RelativeError(DType::kQ6_K), 0.01670818);
 }
 
 // The least squared error that any F16 scale gives, found by trying them all.
@@ -245,12 +246,12 @@ TEST_P(QuantizeTo, IsListed) { EXPECT_TRUE(CanQuantize(GetParam())); }
 
 INSTANTIATE_TEST_SUITE_P(, QuantizeTo,
                          ::testing::Values(DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0,
-                                           DType::kQ4_0, DType::kQ4_K),
+                                           DType::kQ4_0, DType::kQ4_K, DType::kQ6_K),
                          [](const auto& tested) {
                            return std::string(tensor::Traits(tested.param).name);
                          });
 
-TEST(Quantize, OtherTypesAreNotListed) { EXPECT_FALSE(CanQuantize(DType::kQ6_K)); }
+TEST(Quantize, OtherTypesAreNotListed) { EXPECT_FALSE(CanQuantize(DType::kQ2_K)); }
 
 }  // namespace
 }  // namespace plimsoll::kernels

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import pathlib
+import resource
 import signal
 import stat
 import struct
@@ -371,6 +372,63 @@ class Packing(unittest.TestCase):
         self.assertEqual(run("pack", str(self.model)).returncode, 0)
         self.assertFalse(self.partial.exists())
         self.assertEqual(run("verify", str(self.packed)).returncode, 0)
+
+
+class Quantize(unittest.TestCase):
+    def setUp(self):
+        holder = tempfile.TemporaryDirectory()
+        self.addCleanup(holder.cleanup)
+        self.folder = pathlib.Path(holder.name)
+        self.output = self.folder / "small.gguf"
+        self.model = MODEL
+
+    def test_what_it_writes_runs_and_says_the_same(self):
+        done = run("quantize", "--requantize", "--json", str(self.model), str(self.output), "q4_0", "--tensor",
+                   "output.weight=q8_0")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        report = json.loads(done.stdout)
+        types = {tensor["name"]: (tensor["from"], tensor["to"]) for tensor in report["tensors"]}
+        self.assertEqual(types["blk.0.ffn_up_exps.weight"], ("Q8_0", "Q4_0"))
+        self.assertEqual(types["blk.0.ffn_gate_inp.weight"], ("F32", "F32"))
+        self.assertEqual(types["output.weight"], ("Q8_0", "Q8_0"))
+        self.assertLess(report["bytes"], 0.6 * report["bytes_before"])
+        self.assertLess(self.output.stat().st_size - report["bytes"], 1 << 20)
+        answer = run("run", "-m", str(self.output), "-p", FRANCE, "-n", "16", "--temp", "0")
+        self.assertIn("Paris", answer.stdout)
+
+    def test_what_was_asked_wrongly(self):
+        for args, code, said in [([str(self.model)], 2, "which type"),
+                                 ([str(self.model), str(self.output), "Q9"], 2, "Q9 is no type"),
+                                 ([str(self.model), str(self.output), "Q4_0"], 2, "--requantize"),
+                                 (["/nowhere.gguf", str(self.output), "Q4_0"], 5, "/nowhere.gguf")]:
+            done = run("quantize", *args)
+            self.assertEqual(done.returncode, code, done.stderr)
+            self.assertIn(said, done.stderr)
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+    def test_killed_or_without_room_it_leaves_no_half_file(self):
+        args = [PLIMSOLL, "quantize", "-q", "--requantize", str(self.model), str(self.output), "Q4_0"]
+
+        def no_room():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+        done = subprocess.run(args, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment(),
+                              preexec_fn=no_room, timeout=300)
+        self.assertEqual(done.returncode, 5, done.stderr)
+        self.assertIn(str(self.output), done.stderr)
+        self.assertEqual(list(self.folder.iterdir()), [])
+        for how, code in ((signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)):
+            for _ in range(20):
+                process = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                           stderr=subprocess.DEVNULL, env=environment())
+                while process.poll() is None and not list(self.folder.iterdir()):
+                    time.sleep(0.001)
+                process.send_signal(how)
+                if process.wait(300) != 0:
+                    break
+                self.output.unlink()  # it was quicker
+            self.assertEqual(process.returncode, code)
+            self.assertFalse(self.output.exists())
 
 
 class Evaluation(unittest.TestCase):

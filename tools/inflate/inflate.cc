@@ -1,12 +1,12 @@
 #include "tools/inflate/inflate.h"
 
-#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
 
-#include "base/bytes.h"
+#include "formats/gguf/file_type.h"
 #include "formats/gguf/writer.h"
+#include "io/free_space.h"
 #include "kernels/quantize.h"
 #include "tools/inflate/axis.h"
 #include "tools/inflate/plan.h"
@@ -23,43 +23,13 @@ using tensor::DType;
 // Far beyond every published model's.
 constexpr uint64_t kVocabMax = 1 << 24;
 
-// GGUF's general.file_type, which says what most tensors are (llama.cpp's llama_ftype).
-uint32_t FileType(DType dtype) {
-  switch (dtype) {
-    case DType::kF16:
-      return 1;
-    case DType::kQ4_0:
-      return 2;
-    case DType::kQ8_0:
-      return 7;
-    case DType::kQ4_K:
-      return 14;
-    case DType::kBF16:
-      return 32;
-    default:
-      return 0;
-  }
-}
-
 Metadata WideMetadata(const Metadata& small, const Target& target) {
   Metadata wide = small;
   SetDimensions(target.dimensions, wide);
   const std::string name(small.StringOr("general.name", "").value_or(""));
   wide.SetString("general.name", fmt::format("{}{}inflated", name, name.empty() ? "" : ", "));
-  wide.SetU32("general.file_type", FileType(target.dtype));
+  wide.SetU32("general.file_type", formats::gguf::FileTypeOf(target.dtype).value_or(0));
   return wide;
-}
-
-// Better said now than after writing most of it. A file system that does not say is let be.
-Result<> CheckRoom(const std::filesystem::path& path, uint64_t bytes) {
-  const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
-  std::error_code error;
-  const auto space = std::filesystem::space(folder, error);
-  if (!error && space.available < bytes) {
-    return Fail(ErrorKind::kIo, "{} needs {}, and {} has {} free", path.string(),
-                FormatBytes(bytes), folder.string(), FormatBytes(space.available));
-  }
-  return {};
 }
 
 Result<> WriteTensors(const Catalogue& source, const std::vector<WideTensor>& tensors,
@@ -122,7 +92,7 @@ Result<> WriteInflated(const Catalogue& source, const Target& target,
   if (!tensors) {
     return tl::unexpected(tensors.error());
   }
-  if (auto room = CheckRoom(path, TotalBytes(*tensors)); !room) {
+  if (auto room = io::CheckFreeSpace(path, TotalBytes(*tensors)); !room) {
     return room;
   }
   std::vector<formats::gguf::TensorDeclaration> declarations;
