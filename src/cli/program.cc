@@ -200,8 +200,7 @@ std::string ProgramHelp() {
   return help +
          "  --version                  version, compiler, and the kernels this CPU can run\n"
          "\n"
-         "Without a model the bundled one is used. Text goes to standard output, the rest to\n"
-         "standard error. Every option may come from the environment: PLIMSOLL_CTX_SIZE=4096.\n"
+         "Without a model the bundled one is used. Options may be set as PLIMSOLL_CTX_SIZE=4096.\n"
          "Exit codes: 0 done, 1 failed, 2 usage, 3 bad model, 4 memory, 5 I/O, 6 denied, 130 "
          "stopped\n";
 }
