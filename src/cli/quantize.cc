@@ -28,7 +28,7 @@ struct QuantizeFlags {
 void Declare(CommandLine& line, QuantizeFlags& flags) {
   line.Positional("IN", "a file, a folder, or a name that list shows", flags.model);
   line.Positional("OUT", "the GGUF to write", flags.output);
-  line.Positional("TYPE", "of its matrices: F32, F16, BF16, Q8_0, Q6_K, Q4_K, Q4_0", flags.type);
+  line.Positional("TYPE", "of its matrices: " + engine::NamesOfQuantizableTypes(), flags.type);
   AddModelsDirOption(line, flags.folders);
   line.Repeated("--tensor", "NAME=TYPE",
                 "another type for tensors of this name, in which * is any text; the first counts",

@@ -57,16 +57,6 @@ DType UsualType(const TensorEntry& tensor, const formats::Catalogue& catalogue, 
   return HoldsRows(dtype, tensor) ? dtype : DType::kF16;
 }
 
-std::string TypesThatCanBeMade() {
-  std::vector<std::string_view> names;
-  for (const tensor::DTypeTraits& traits : tensor::AllDTypes()) {
-    if (kernels::CanQuantize(traits.dtype)) {
-      names.push_back(traits.name);
-    }
-  }
-  return fmt::format("{}", fmt::join(names, ", "));
-}
-
 Result<> CheckTypes(const QuantizePlanOptions& options) {
   std::vector<DType> wanted = {options.dtype};
   for (const TypeOverride& override : options.overrides) {
@@ -75,7 +65,7 @@ Result<> CheckTypes(const QuantizePlanOptions& options) {
   for (const DType dtype : wanted) {
     if (!kernels::CanQuantize(dtype)) {
       return Fail(ErrorKind::kUsage, "{} cannot be made; these can: {}", tensor::Traits(dtype).name,
-                  TypesThatCanBeMade());
+                  NamesOfQuantizableTypes());
     }
   }
   return {};
@@ -109,6 +99,16 @@ Result<DType> TypeOf(const TensorEntry& tensor, const formats::Catalogue& catalo
 }
 
 }  // namespace
+
+std::string NamesOfQuantizableTypes() {
+  std::vector<std::string_view> names;
+  for (const tensor::DTypeTraits& traits : tensor::AllDTypes()) {
+    if (kernels::CanQuantize(traits.dtype)) {
+      names.push_back(traits.name);
+    }
+  }
+  return fmt::format("{}", fmt::join(names, ", "));
+}
 
 Result<std::vector<DType>> PlanQuantizedTypes(const formats::Catalogue& catalogue,
                                               const QuantizePlanOptions& options) {

@@ -23,6 +23,9 @@ struct QuantizePlanOptions {
   bool requantizes = false;
 };
 
+// "F32, F16, ...": the types that PlanQuantizedTypes takes.
+[[nodiscard]] std::string NamesOfQuantizableTypes();
+
 // In the catalogue's order. Matrices get `dtype`; where their rows are no whole number of its
 // blocks Q8_0, and where they are none of that either F16. What is small or steers stays as it is:
 // vectors, norms and routers. The matrix that makes the logits gets Q6_K at least, for everything
