@@ -18,6 +18,7 @@
 #include "cli/list.h"
 #include "cli/pack.h"
 #include "cli/plan.h"
+#include "cli/prune.h"
 #include "cli/quantize.h"
 #include "cli/run.h"
 #include "cli/serve.h"
@@ -38,7 +39,7 @@ struct Command {
   std::array<std::string_view, 3> parts = {};  // the commands that it has
 };
 
-constexpr std::array<Command, 15> kCommands = {{
+constexpr std::array<Command, 16> kCommands = {{
     {"Talk to a model", "run", "run [MODEL]", "chat in the terminal, or answer -p TEXT",
      RunCommand},
     {"Talk to a model", "serve", "serve [MODEL]", "answer programs over HTTP", ServeCommand},
@@ -58,6 +59,8 @@ constexpr std::array<Command, 15> kCommands = {{
      "a side file that its experts are read from faster", PackCommand},
     {"Look at a model, or prepare it", "quantize", "quantize IN OUT TYPE",
      "a smaller file of it, in another weight type", QuantizeCommand},
+    {"Look at a model, or prepare it", "prune", "prune IN OUT",
+     "a smaller file of it, with fewer experts", PruneCommand},
     {"Measure",
      "eval",
      "eval logits|perplexity",
@@ -187,8 +190,7 @@ Result<> Dispatch(std::vector<std::string> args, const CommandContext& context) 
 std::string ProgramHelp() {
   std::string help =
       "Plimsoll runs language models within the memory that you allow it.\n"
-      "usage: plimsoll COMMAND [options]      COMMAND --help lists its options\n"
-      "       plimsoll MODEL [options]        the same as plimsoll run MODEL\n";
+      "usage: plimsoll COMMAND [options]      COMMAND --help lists them; a MODEL alone is run\n";
   std::string_view topic;
   for (const Command& command : kCommands) {
     if (command.topic != topic) {

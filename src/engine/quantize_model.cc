@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
-#include <system_error>
 
 #include "base/checked.h"
+#include "engine/rewrite_model.h"
 #include "formats/escape.h"
 #include "formats/gguf/file_type.h"
 #include "formats/gguf/writer.h"
@@ -19,7 +19,6 @@
 namespace plimsoll::engine {
 namespace {
 
-namespace fs = std::filesystem;
 using formats::TensorEntry;
 using tensor::DType;
 
@@ -57,7 +56,6 @@ class Quantizer {
     uint64_t out_row_bytes = 0;
   };
 
-  Result<> Read(const TensorEntry& tensor, uint64_t offset, std::span<std::byte> out) const;
   Result<> Convert(const Piece& piece, const TensorEntry& tensor, DType to, uint64_t first_row);
   Result<> OnBytes(uint64_t bytes);
 
@@ -86,28 +84,6 @@ Result<> Quantizer::OnBytes(uint64_t bytes) {
   if (options_.is_stopped && options_.is_stopped()) {
     return Fail(ErrorKind::kInterrupted, "quantizing was stopped; {} is not there",
                 options_.output.string());
-  }
-  return {};
-}
-
-// Bytes of the tensor from `offset` on, which may lie in several ranges.
-Result<> Quantizer::Read(const TensorEntry& tensor, uint64_t offset,
-                         std::span<std::byte> out) const {
-  for (const formats::FileRange& range : tensor.ranges) {
-    if (offset >= range.bytes) {
-      offset -= range.bytes;
-      continue;
-    }
-    const uint64_t n = std::min<uint64_t>(range.bytes - offset, out.size());
-    if (auto read = catalogue_.files[range.file_idx]->ReadAt(range.offset + offset, out.first(n));
-        !read) {
-      return read;
-    }
-    out = out.subspan(n);
-    offset = 0;
-    if (out.empty()) {
-      break;
-    }
   }
   return {};
 }
@@ -167,7 +143,7 @@ Result<QuantizedTensor> Quantizer::Write(const TensorEntry& tensor, DType to) {
   for (uint64_t row = 0; row < n_rows; row += most) {
     const uint64_t n = std::min(most, n_rows - row);
     const std::span<std::byte> source = std::span(source_).first(n * row_bytes);
-    if (auto read = Read(tensor, row * row_bytes, source); !read) {
+    if (auto read = ReadTensor(catalogue_, tensor, row * row_bytes, source); !read) {
       return Forward(read);
     }
     std::span<const std::byte> out = source;
@@ -195,41 +171,13 @@ Result<QuantizedTensor> Quantizer::Write(const TensorEntry& tensor, DType to) {
   return outcome;
 }
 
-// Of a split, each part says which it is; what is written is no part.
 formats::Metadata MetadataOf(const formats::Catalogue& catalogue, DType dtype) {
-  formats::Metadata metadata;
-  for (const std::string& key : catalogue.metadata.keys()) {
-    if (!key.starts_with("split.")) {
-      metadata.Set(key, *catalogue.metadata.Find(key));
-    }
-  }
+  formats::Metadata metadata = MetadataOfWhole(catalogue);
   if (const auto file_type = formats::gguf::FileTypeOf(dtype)) {
     metadata.SetU32("general.file_type", *file_type);
   }
   metadata.SetU32("general.quantization_version", kQuantizationVersion);
   return metadata;
-}
-
-Result<> CheckOutput(const formats::Catalogue& catalogue, const QuantizeModelOptions& options) {
-  std::error_code ignored;
-  for (const auto& file : catalogue.files) {
-    if (fs::equivalent(file->path(), options.output, ignored)) {
-      return Fail(ErrorKind::kUsage, "{} is the model itself; name another file to write",
-                  options.output.string());
-    }
-  }
-  if (!options.replaces && fs::exists(options.output, ignored)) {
-    return Fail(ErrorKind::kUsage, "{} is there already; --force replaces it",
-                options.output.string());
-  }
-  // Other programs take a GGUF's queries and keys for permuted where the family's are.
-  if (catalogue.metadata.Has("plimsoll.rope.neox")) {
-    return Fail(ErrorKind::kUsage,
-                "{} keeps queries and keys in an order that a GGUF of this family cannot say; "
-                "quantize a GGUF of the model",
-                options.model.string());
-  }
-  return {};
 }
 
 }  // namespace
@@ -239,7 +187,8 @@ Result<QuantizedModel> QuantizeModel(const QuantizeModelOptions& options) {
   if (!catalogue) {
     return tl::unexpected<Error>(catalogue.error());
   }
-  if (auto checked = CheckOutput(*catalogue, options); !checked) {
+  if (auto checked = CheckRewrite(*catalogue, options.model, options.output, options.replaces);
+      !checked) {
     return Forward(checked);
   }
   const auto types = PlanQuantizedTypes(*catalogue, options.plan);

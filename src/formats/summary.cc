@@ -1,8 +1,9 @@
 #include "formats/summary.h"
 
 #include <algorithm>
-#include <charconv>
 #include <map>
+
+#include "formats/layer_tensor_name.h"
 
 namespace plimsoll::formats {
 namespace {
@@ -12,23 +13,6 @@ constexpr std::array<std::string_view, kTensorKinds> kKindNames = {
     "norm",      "output",    "prediction", "other"};
 
 constexpr std::string_view kEmbeddingName = "token_embd.weight";
-
-// "attn_q.weight" of "blk.12.attn_q.weight"; the whole name outside of layers.
-std::string_view WithoutLayer(std::string_view name) {
-  if (!name.starts_with("blk.")) {
-    return name;
-  }
-  const size_t dot = name.find('.', 4);
-  return dot == std::string_view::npos ? name : name.substr(dot + 1);
-}
-
-// 12 of "blk.12.attn_q.weight"; 0 where there is no number.
-uint32_t LayerOf(std::string_view name) {
-  uint32_t layer = 0;
-  name.remove_prefix(std::string_view("blk.").size());
-  std::from_chars(name.data(), name.data() + name.size(), layer);
-  return layer;
-}
 
 // "ffn_up.3.weight": files from before expert tensors were stacked name each expert.
 bool IsNumberedExpert(std::string_view name) {
@@ -93,14 +77,15 @@ void CountPerToken(const Catalogue& catalogue, Summary& summary) {
 std::string_view TensorKindName(TensorKind kind) { return kKindNames[static_cast<size_t>(kind)]; }
 
 TensorKind ClassifyTensor(std::string_view name, uint32_t n_layers) {
-  const std::string_view piece = WithoutLayer(name);
-  if (piece.size() != name.size() && LayerOf(name) >= n_layers) {
+  const auto in_layer = ParseLayerTensorName(name);
+  if (in_layer && in_layer->layer_idx >= n_layers) {
     return TensorKind::kPrediction;
   }
+  const std::string_view piece = in_layer ? in_layer->rest : name;
   if (piece.find("norm") != std::string_view::npos) {
     return TensorKind::kNorm;
   }
-  if (piece.size() == name.size()) {  // outside of layers
+  if (!in_layer) {
     if (name.find("embd") != std::string_view::npos || name.starts_with("token_types.")) {
       return TensorKind::kEmbedding;
     }

@@ -374,6 +374,30 @@ class Packing(unittest.TestCase):
         self.assertEqual(run("verify", str(self.packed)).returncode, 0)
 
 
+def leaves_no_half_file(test, *args):
+    """What the command that writes test.output leaves in its folder when the disk is full, and when it is ended."""
+    def no_room():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+    done = subprocess.run([PLIMSOLL, *args], stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment(),
+                          preexec_fn=no_room, timeout=300)
+    test.assertEqual(done.returncode, 5, done.stderr)
+    test.assertIn(str(test.output), done.stderr)
+    test.assertEqual(list(test.folder.iterdir()), [])
+    for how, code in ((signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)):
+        for _ in range(20):
+            process = subprocess.Popen([PLIMSOLL, *args], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                       stderr=subprocess.DEVNULL, env=environment())
+            while process.poll() is None and not list(test.folder.iterdir()):
+                time.sleep(0.001)
+            process.send_signal(how)
+            if process.wait(300) != 0:
+                break
+            test.output.unlink()  # it was quicker
+        test.assertEqual(process.returncode, code)
+        test.assertFalse(test.output.exists())
+
+
 class Quantize(unittest.TestCase):
     def setUp(self):
         holder = tempfile.TemporaryDirectory()
@@ -407,28 +431,43 @@ class Quantize(unittest.TestCase):
         self.assertEqual(list(self.folder.iterdir()), [])
 
     def test_killed_or_without_room_it_leaves_no_half_file(self):
-        args = [PLIMSOLL, "quantize", "-q", "--requantize", str(self.model), str(self.output), "Q4_0"]
+        leaves_no_half_file(self, "quantize", "-q", "--requantize", str(self.model), str(self.output), "Q4_0")
 
-        def no_room():
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
-        done = subprocess.run(args, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment(),
-                              preexec_fn=no_room, timeout=300)
-        self.assertEqual(done.returncode, 5, done.stderr)
-        self.assertIn(str(self.output), done.stderr)
+
+class Prune(unittest.TestCase):
+    def setUp(self):
+        holder = tempfile.TemporaryDirectory()
+        self.addCleanup(holder.cleanup)
+        self.folder = pathlib.Path(holder.name)
+        self.output = self.folder / "small.gguf"
+        self.model = MODEL
+
+    def test_what_it_writes_runs(self):
+        done = run("prune", "--ratio", "25%", "--json", str(self.model), str(self.output))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("--scores-of", done.stderr)
+        report = json.loads(done.stdout)
+        n_experts = len(report["layers"][0]["scores"])
+        self.assertTrue(all(len(layer["removed"]) == n_experts // 4 for layer in report["layers"]))
+        self.assertLess(report["bytes"], report["bytes_before"])
+        self.assertLess(self.output.stat().st_size - report["bytes"], 1 << 20)
+        answer = run("run", "-m", str(self.output), "-p", FRANCE, "-n", "16", "--temp", "0")
+        self.assertEqual(answer.returncode, 0, answer.stderr)
+        self.assertTrue(answer.stdout.strip())
+
+    def test_what_was_asked_wrongly(self):
+        for args, code, said in [([str(self.model)], 2, "which file to write"),
+                                 (["--ratio", "0", str(self.model), str(self.output)], 2, "--ratio"),
+                                 (["--ratio", "99%", str(self.model), str(self.output)], 2, "would stay"),
+                                 ([str(self.model), str(self.model)], 2, "the model itself"),
+                                 (["/nowhere.gguf", str(self.output)], 5, "/nowhere.gguf")]:
+            done = run("prune", *args)
+            self.assertEqual(done.returncode, code, done.stderr)
+            self.assertIn(said, done.stderr)
         self.assertEqual(list(self.folder.iterdir()), [])
-        for how, code in ((signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)):
-            for _ in range(20):
-                process = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                           stderr=subprocess.DEVNULL, env=environment())
-                while process.poll() is None and not list(self.folder.iterdir()):
-                    time.sleep(0.001)
-                process.send_signal(how)
-                if process.wait(300) != 0:
-                    break
-                self.output.unlink()  # it was quicker
-            self.assertEqual(process.returncode, code)
-            self.assertFalse(self.output.exists())
+
+    def test_killed_or_without_room_it_leaves_no_half_file(self):
+        leaves_no_half_file(self, "prune", "-q", str(self.model), str(self.output))
 
 
 class Evaluation(unittest.TestCase):
