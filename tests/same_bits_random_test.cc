@@ -121,6 +121,18 @@ std::vector<Case> VariantCases() {
     s.n_kv_heads = 1;
     s.ffn_dim = 104;
   });
+  const auto chunks = [](ModelSpec& s) {
+    s.n_layers = 5;
+    s.n_experts_active = 1;
+    s.chunk = 10;
+    s.temperature_scale = 0.3F;
+    s.temperature_length = 4;
+  };
+  add("chunks_and_no_positions", "llama4", chunks);
+  add("chunks_in_quantized_keys", "llama4", chunks);
+  cases.back().kv.type = tensor::KvType::kQ8;
+  cases.back().n_tokens = 75;
+  add("two_weighed_inputs", "llama4", [](ModelSpec& s) { s.moe_step = 1; });
   // More heads than one task of attention takes, and more tokens than go to the latent at a time.
   add("many_latent_heads", "deepseek2", [](ModelSpec& s) {
     s.n_heads = 20;

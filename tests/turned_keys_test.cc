@@ -52,6 +52,7 @@ std::vector<Case> Cases() {
   });
   add("bases_by_window", "gemma3", [](ModelSpec& s) { s.n_layers = 6; });
   add("long_rope", "phi3", scaled(RopeScaling::kLongRope));
+  add("no_positions", "llama4", [](ModelSpec& s) { s.n_layers = 4; });
   add("latent", "deepseek2", [](ModelSpec&) {});
   add("latent_yarn", "deepseek2", [](ModelSpec& s) {
     s.rope_scaling = RopeScaling::kYarn;

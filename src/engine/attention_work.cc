@@ -1,15 +1,12 @@
 #include "engine/attention_work.h"
 
-#include <algorithm>
-
 namespace plimsoll::engine {
 AttentionWork AttentionAt(const model::HyperParams& hp, const kv::BlockLayout& layout,
                           uint32_t position) {
   AttentionWork work;
   for (size_t i = 0; i < hp.layers.size(); ++i) {
     const model::LayerParams& layer = hp.layers[i];
-    const uint64_t seen = uint64_t{position} + 1;
-    const uint64_t visible = layer.window == 0 ? seen : std::min<uint64_t>(seen, layer.window);
+    const uint64_t visible = uint64_t{position} + 1 - layer.FirstSeen(position);
     const uint64_t block =
         layer.n_kv_heads * (layout.k_panel(i).bytes() + layout.v_panel(i).bytes());
     work.kv_bytes += visible * block / kv::kBlockTokens;

@@ -9,7 +9,7 @@ namespace {
 
 bool HasSlidingWindow(const model::Model& model, uint32_t n_ctx) {
   return std::ranges::any_of(model.hyper_params().layers, [n_ctx](const model::LayerParams& layer) {
-    return layer.window != 0 && layer.window < n_ctx;
+    return layer.ForgetsWithin(n_ctx);
   });
 }
 

@@ -41,7 +41,7 @@ class AttendStage {
   void FindVisible() {
     for (size_t i = 0; i < rows_.n; ++i) {
       const ChunkToken& at = step_.tokens[rows_.first + i];
-      step_.scratch.visible[i] = {FirstVisible(at.sequence->positions(), at.position, p_.window),
+      step_.scratch.visible[i] = {FirstVisible(at.sequence->positions(), p_.FirstSeen(at.position)),
                                   at.slot + 1, at.mask};
     }
   }
@@ -177,11 +177,11 @@ float AttentionScale(const HyperParams& hp, uint32_t layer_idx) {
              : 1.0F / std::sqrt(static_cast<float>(hp.layers[layer_idx].head_dim_k));
 }
 
-uint32_t FirstVisible(std::span<const uint32_t> positions, uint32_t position, uint32_t window) {
-  if (window == 0 || position < window) {
+uint32_t FirstVisible(std::span<const uint32_t> positions, uint32_t first_seen) {
+  if (first_seen == 0) {
     return 0;
   }
-  const auto first = std::ranges::lower_bound(positions, position - window + 1);
+  const auto first = std::ranges::lower_bound(positions, first_seen);
   return static_cast<uint32_t>(first - positions.begin());
 }
 

@@ -23,10 +23,9 @@ struct AttendRows {
 // What the products of queries and keys are multiplied with.
 [[nodiscard]] float AttentionScale(const HyperParams& hp, uint32_t layer_idx);
 
-// The first of a sequence's slots that a position sees whose window (LayerParams) is this; slots
-// are of ascending positions.
-[[nodiscard]] uint32_t FirstVisible(std::span<const uint32_t> positions, uint32_t position,
-                                    uint32_t window);
+// The first of a sequence's slots that stand at `first_seen` (LayerParams) or behind it; slots are
+// of ascending positions.
+[[nodiscard]] uint32_t FirstVisible(std::span<const uint32_t> positions, uint32_t first_seen);
 
 // Attends to what the cache has of layer `layer_idx`, these tokens' own keys and values included.
 // Tokens that follow one another in a sequence are taken together, heads and tokens are shared out

@@ -63,10 +63,11 @@ void LayerPieces::FinishQkv(const AttentionWeights& weights, size_t token) {
 
 void LayerPieces::LengthenQueries(size_t token) {
   const QueryTemperature& temperature = step_.hp.temperature;
-  if (temperature.scale == 0) {
+  if (temperature.scale == 0 || !params().lengthens_queries) {
     return;
   }
-  const double n_lengths = 1.0 + step_.tokens[token].position / temperature.length;
+  const uint64_t position = uint64_t{step_.tokens[token].position} + temperature.offset;
+  const auto n_lengths = static_cast<double>(1 + position / temperature.length);
   const auto factor = static_cast<float>(1.0 + temperature.scale * kernels::Log(n_lengths));
   float* q = step_.scratch.q.data() + token * params().q_dim();
   std::for_each(q, q + params().q_dim(), [factor](float& value) { value *= factor; });
@@ -86,6 +87,20 @@ void LayerPieces::FinishHeads(float* heads, uint32_t n_heads, Vector bias, Vecto
   for (uint64_t at = 0; !norm.empty() && at < width; at += norm.size()) {
     step_.kernels.rms_norm(heads + at, norm.data(), step_.hp.rms_eps, norm.size(), heads + at);
   }
+  if (params().has_rope) {
+    RotateHeads(heads, n_heads, token);
+  }
+  for (uint64_t at = 0; params().has_unit_heads && at < width; at += head_dim) {
+    step_.kernels.rms_norm(heads + at, step_.scratch.ones.data(), step_.hp.rms_eps, head_dim,
+                           heads + at);
+  }
+  const bool rotated = step_.tokens[token].sequence->layout().layer(layer_idx_).rotated;
+  for (uint32_t head = 0; rotated && head < n_heads; ++head) {
+    kernels::Hadamard(heads + head * head_dim, params().head_dim_k);
+  }
+}
+
+void LayerPieces::RotateHeads(float* heads, uint32_t n_heads, size_t token) {
   const bool windowed = step_.hp.has_window_rope(layer_idx_);
   const RopeParams& rope = windowed ? *step_.hp.window_rope : step_.hp.rope;
   const RopeAngles& angles = windowed ? step_.scratch.window_angles : step_.scratch.angles;
@@ -93,11 +108,7 @@ void LayerPieces::FinishHeads(float* heads, uint32_t n_heads, Vector bias, Vecto
   const float* cos = angles.cos.data() + token * n_pairs;
   const float* sin = angles.sin.data() + token * n_pairs;
   for (uint32_t head = 0; head < n_heads; ++head) {
-    step_.kernels.rope(heads + head * head_dim, cos, sin, n_pairs, rope.neox);
-  }
-  const bool rotated = step_.tokens[token].sequence->layout().layer(layer_idx_).rotated;
-  for (uint32_t head = 0; rotated && head < n_heads; ++head) {
-    kernels::Hadamard(heads + head * head_dim, params().head_dim_k);
+    step_.kernels.rope(heads + size_t{head} * params().head_dim_k, cos, sin, n_pairs, rope.neox);
   }
 }
 

@@ -192,7 +192,8 @@ void AttentionScorer::Begin(const kv::KvSequence& sequence, const ThreadScratch&
                  kernels::F16ToFloat);
   for (uint32_t i = 0; i < kBlockTokens; ++i) {
     const uint32_t slot = n_slots - kBlockTokens + i;
-    at.visible[i] = {.begin = FirstVisible(positions, positions[slot], p.window), .end = slot + 1};
+    at.visible[i] = {.begin = FirstVisible(positions, p.FirstSeen(positions[slot])),
+                     .end = slot + 1};
   }
   kernels::AttentionArgs& args = at.args;
   args.n_group = 1;

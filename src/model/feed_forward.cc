@@ -14,6 +14,7 @@ namespace {
 struct ExpertWork {
   tensor::Matrix gate, up;
   Vector gate_bias, up_bias;
+  Vector input_weights;  // one a token; empty: 1
   size_t n;
   const uint32_t* tokens;  // null: all of the step's
   size_t first_out;
@@ -57,6 +58,11 @@ struct GateUp {
     for (size_t i = work.first_out; i < work.first_out + work.n; ++i) {
       float* g = gate + i * rows + range.first;
       float* u = up + i * rows + range.first;
+      if (!work.input_weights.empty()) {
+        const float weight = work.input_weights[i - work.first_out];
+        std::for_each(g, g + n, [weight](float& value) { value *= weight; });
+        std::for_each(u, u + n, [weight](float& value) { value *= weight; });
+      }
       AddBias(step, work.gate_bias, range, g);
       AddBias(step, work.up_bias, range, u);
       Activate(g, u, n);
@@ -240,6 +246,7 @@ void LayerPieces::RunGateUp(const FeedForwardWeights& weights, const Wave& wave)
                                .up = weights.shared.up[0],
                                .gate_bias = {},
                                .up_bias = {},
+                               .input_weights = {},
                                .n = step_.n(),
                                .tokens = nullptr,
                                .first_out = 0};
@@ -249,11 +256,15 @@ void LayerPieces::RunGateUp(const FeedForwardWeights& weights, const Wave& wave)
     const uint32_t a = wave.experts[routed.ExpertOf(task)];
     const uint32_t expert = routing.active[a];
     const uint32_t begin = routing.active_begin[a];
+    const uint32_t n = routing.active_begin[a + 1] - begin;
     const ExpertWork work = {.gate = routing.matrices[a].gate,
                              .up = routing.matrices[a].up,
                              .gate_bias = BiasOf(weights.gate_bias, expert, ff_dim),
                              .up_bias = BiasOf(weights.up_bias, expert, ff_dim),
-                             .n = routing.active_begin[a + 1] - begin,
+                             .input_weights = routing.pair_input_weight.empty()
+                                                  ? Vector()
+                                                  : routing.pair_input_weight.subspan(begin, n),
+                             .n = n,
                              .tokens = routing.pair_token.data() + begin,
                              .first_out = begin};
     routed.Run(task, work, workspace);

@@ -36,8 +36,9 @@ enum class RouterScore { kSoftmax, kSigmoid, kSoftmaxOfChosen };
 
 struct RouterParams {
   RouterScore score = RouterScore::kSoftmax;
-  bool normalize = false;  // the chosen experts' weights sum to 1
-  float scale = 1.0F;      // on the weights, last
+  bool normalize = false;     // the chosen experts' weights sum to 1
+  float scale = 1.0F;         // on the weights, last
+  bool weighs_input = false;  // they multiply what experts read, not what these give
   // Experts are in n_groups equal groups of neighbouring ids; only those of the n_groups_used best
   // groups may be chosen. 1: no groups.
   uint32_t n_groups = 1;
@@ -48,10 +49,12 @@ struct RouterParams {
 // up.
 enum class Activation { kSwiglu, kSwigluClamped, kGelu };
 
-// Queries are lengthened with their position: times 1 + scale * ln(1 + floor(position / length)).
+// Queries are lengthened with their position: times
+// 1 + scale * ln(1 + floor((position + offset) / length)).
 struct QueryTemperature {
   double scale = 0;  // 0: they are not
   uint32_t length = 1;
+  uint32_t offset = 0;
 };
 
 // Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434): keys and values of all heads are
@@ -73,6 +76,11 @@ struct LayerParams {
   uint32_t head_dim_v = 0;
   LatentParams latent;
   uint32_t window = 0;  // a position sees itself and the window - 1 before it; 0: all
+  // Instead of a window: it sees those from the last multiple of this on; 0: all.
+  uint32_t chunk = 0;
+  bool has_rope = true;           // queries and keys are rotated
+  bool has_unit_heads = false;    // and then each of their heads is RMS-normed, without weights
+  bool lengthens_queries = true;  // by HyperParams::temperature
   // A dense feed-forward is one expert that is always active.
   uint32_t n_experts = 1;
   uint32_t n_experts_active = 1;
@@ -87,6 +95,17 @@ struct LayerParams {
   [[nodiscard]] uint32_t v_dim() const { return is_latent() ? 0 : n_kv_heads * head_dim_v; }
   [[nodiscard]] uint32_t attention_dim() const {
     return n_heads * (is_latent() ? latent.v_dim : head_dim_v);
+  }
+  // The first position that this one sees.
+  [[nodiscard]] uint32_t FirstSeen(uint32_t position) const {
+    if (chunk != 0) {
+      return position / chunk * chunk;
+    }
+    return window == 0 || position < window ? 0 : position - window + 1;
+  }
+  // Whether some position of so many does not see all before it.
+  [[nodiscard]] bool ForgetsWithin(uint32_t n_ctx) const {
+    return (window != 0 && window < n_ctx) || (chunk != 0 && chunk < n_ctx);
   }
   [[nodiscard]] bool is_latent() const { return latent.kv_rank != 0; }
   [[nodiscard]] bool is_moe() const { return n_experts > 1; }

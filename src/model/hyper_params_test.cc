@@ -129,8 +129,8 @@ TEST(Architecture, UnsupportedOnesAreRefusedWithTheList) {
   EXPECT_EQ(
       found.error().message,
       "the architecture \"mamba\" is not supported; supported are deepseek2, dots1, gemma3, "
-      "glm4moe, gpt-oss, granite, granitemoe, llama, minimax-m2, mistral3, olmoe, phi3, qwen2, "
-      "qwen2moe, qwen3, qwen3moe");
+      "glm4moe, gpt-oss, granite, granitemoe, llama, llama4, minimax-m2, mistral3, olmoe, phi3, "
+      "qwen2, qwen2moe, qwen3, qwen3moe");
 }
 
 }  // namespace

@@ -52,6 +52,7 @@ class LayerPieces {
   void ProjectQkv(const AttentionWeights& weights);
   void FinishQkv(const AttentionWeights& weights, size_t token);
   void FinishHeads(float* heads, uint32_t n_heads, Vector bias, Vector norm, size_t token);
+  void RotateHeads(float* heads, uint32_t n_heads, size_t token);
   void LengthenQueries(size_t token);
   void AttendAll(const AttentionWeights& weights);
   void ProjectOutput(const tensor::Matrix& output, Vector bias);

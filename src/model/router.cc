@@ -1,5 +1,6 @@
 // The router: which experts each token goes to, and how much each counts.
 #include <algorithm>
+#include <utility>
 
 #include "model/expert_choice.h"
 #include "model/layer_pieces.h"
@@ -70,6 +71,9 @@ void LayerPieces::GroupPairs() {
     const uint32_t at = counts[routing.chosen[i]]++;
     routing.pair_token[at] = static_cast<uint32_t>(i / p.n_experts_active);
     routing.pair_weight[at] = routing.chosen_weights[i];
+    if (step_.hp.router.weighs_input) {
+      routing.pair_input_weight[at] = std::exchange(routing.pair_weight[at], 1.0F);
+    }
   }
 }
 

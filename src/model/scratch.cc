@@ -17,7 +17,8 @@ constexpr uint64_t kSuperBlock = 256;
 
 // The largest that any layer needs of each.
 struct Widths {
-  uint64_t q = 0, k = 0, v = 0, attended = 0, experts = 0, active = 0, ff = 0, shared_ff = 0;
+  uint64_t q = 0, k = 0, v = 0, head = 0, attended = 0, experts = 0, active = 0, ff = 0,
+           shared_ff = 0;
   // Latent attention; of one token.
   uint64_t q_rank = 0, kv_rank = 0, nope = 0, q_nope = 0, q_latent = 0, mixed = 0, heads = 0;
 };
@@ -28,6 +29,7 @@ Widths WidestLayer(const HyperParams& hp) {
     w.q = std::max<uint64_t>(w.q, layer.q_dim());
     w.k = std::max<uint64_t>(w.k, layer.k_dim());
     w.v = std::max<uint64_t>(w.v, layer.v_dim());
+    w.head = std::max<uint64_t>({w.head, layer.head_dim_k, layer.head_dim_v});
     w.attended = std::max<uint64_t>(w.attended, layer.attention_dim());
     w.experts = std::max<uint64_t>(w.experts, layer.n_experts);
     w.active = std::max<uint64_t>(w.active, layer.n_experts_active);
@@ -150,6 +152,8 @@ Scratch Scratch::Lay(const HyperParams& hp, const ScratchShape& shape, memory::C
   s.gate_up_done = carver.Take<uint32_t>(std::min(w.experts, pairs) * CeilDiv(w.ff, kGateUpRows));
   s.shared_gate_up_done = carver.Take<uint32_t>(CeilDiv(w.shared_ff, kGateUpRows));
   s.down_done = carver.Take<uint32_t>(CeilDiv(hp.hidden_dim, kDownRows));
+  s.ones = carver.Take<float>(w.head);
+  std::ranges::fill(s.ones, 1.0F);
   const auto take_angles = [&](const RopeParams& rope) {
     return RopeAngles{carver.Take<float>(n * rope.n_dims / 2),
                       carver.Take<float>(n * rope.n_dims / 2)};
@@ -173,6 +177,7 @@ Scratch Scratch::Lay(const HyperParams& hp, const ScratchShape& shape, memory::C
   s.routing.chosen_weights = carver.Take<float>(pairs);
   s.routing.pair_token = carver.Take<uint32_t>(pairs);
   s.routing.pair_weight = carver.Take<float>(pairs);
+  s.routing.pair_input_weight = carver.Take<float>(hp.router.weighs_input ? pairs : 0);
   s.routing.active = carver.Take<uint32_t>(w.experts);
   s.routing.active_begin = carver.Take<uint32_t>(w.experts + 1);
   s.routing.matrices = carver.Take<ExpertMatrices>(w.experts);

@@ -98,7 +98,8 @@ struct Routing {
   std::span<uint32_t> chosen;          // [n][n_experts_active], ascending ids
   std::span<float> chosen_weights;     // same shape
   std::span<uint32_t> pair_token;      // [pairs]
-  std::span<float> pair_weight;        // [pairs]
+  std::span<float> pair_weight;        // [pairs], of what experts give ...
+  std::span<float> pair_input_weight;  // [pairs], ... and of what they read; empty: 1
   std::span<uint32_t> active;          // ids of the experts that have pairs, ascending
   std::span<uint32_t> active_begin;    // first pair of each of these, and the number of pairs
   std::span<ExpertMatrices> matrices;  // of each of these, once they are in memory
@@ -126,6 +127,7 @@ struct Scratch {
   // How many of the tasks that make a run of rows are done, 0 between stages; for the routed
   // experts' and the shared one's gate and up projections, and for the down projections.
   std::span<uint32_t> gate_up_done, shared_gate_up_done, down_done;
+  std::span<float> ones;  // of the widest head: the weights of norms that have none
   RopeAngles angles;
   RopeAngles window_angles;                        // HyperParams::window_rope
   std::span<float> logits;                         // [kLogitRows][vocab_size]

@@ -82,6 +82,9 @@ void TurnKeys(const KeyTurn& turn, const HyperParams& hp, const RopeTables& rope
   team.Run(n_blocks * layout.n_layers(), [&](size_t task, size_t /*thread*/) {
     const auto block = static_cast<uint32_t>(first_block + task / layout.n_layers());
     const size_t layer_idx = task % layout.n_layers();
+    if (!hp.layers[layer_idx].has_rope) {
+      return;
+    }
     const kv::BlockLayout::Layer& layer = layout.layer(layer_idx);
     Invariant(!layout.is_quantized(layer_idx), "keys that are turned are in 16 bits");
     const uint32_t first = std::max(turn.first, block * kBlockTokens);

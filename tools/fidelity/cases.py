@@ -58,6 +58,7 @@ ARCHITECTURES = [
         "--arch mistral3 --rope-scaling yarn --rope-log-multiplier 1 --rope-original-context 16 --temperature-scale 0.1",
     ),
     Case("phi3", "--arch phi3 --rope-scaling longrope --rope-original-context 16"),
+    Case("llama4", f"--arch llama4 {MOE} --layers 4 --top-k 1 --router-std 0.05"),
     Case("minimax-m2", f"--arch minimax-m2 {MOE} --gating sigmoid --router-std 0.05"),
 ]
 
@@ -77,6 +78,11 @@ VARIANTS = [
     Case("latent attention: joined keys and values", f"--arch deepseek2 {MOE} --joined-kv --rope-scaling yarn"),
     Case("scales, tied output", "--arch granite --tied"),
     Case("scales, shared expert", f"--arch granitemoe {MOE}"),
+    Case(
+        "chunks and growing queries without positions",
+        f"--arch llama4 {MOE} --layers 4 --top-k 1 --router-std 0.05 --chunk 16 --temperature-scale 0.5 --temperature-length 8",
+        peer=False,
+    ),
     Case("sixteen experts, six active", "--arch qwen3moe --experts 16 --top-k 6 --router-std 1"),
 ]
 VARIANT_TYPES = ["F32", "Q8_0"]

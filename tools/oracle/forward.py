@@ -24,6 +24,8 @@ class Architecture:
     gelu: bool = False
     scaled_embedding: bool = False  # by the root of its width
     full_every: int = 0  # of so many layers the last has no window; the others turn by a base of their own
+    unrotated_every: int = 0  # of so many layers the last has no positions, and the others stay in chunks and norm heads
+    weighs_input: bool = False  # of experts, instead of their output
 
 
 ARCHITECTURES = {
@@ -38,6 +40,7 @@ ARCHITECTURES = {
     "glm4moe": Architecture(renormalise=False, sigmoid_router=True, ffn_norm="post_attention_norm"),
     "gemma3": Architecture(gelu=True, scaled_embedding=True, full_every=6),
     "mistral3": Architecture(neox=False),
+    "llama4": Architecture(neox=False, renormalise=False, sigmoid_router=True, unrotated_every=4, weighs_input=True),
     "phi3": Architecture(),
     "minimax-m2": Architecture(sigmoid_router=True),
     "granite": Architecture(neox=False),
@@ -79,13 +82,16 @@ class Model:
         self.embedding_scale = self.key("embedding_scale", 0.0) or own_scale
         self.residual_scale = self.key("residual_scale", 0.0) or 1.0
         self.logit_divisor = self.key("logit_scale", 1.0)
-        self.temperature = self.key("attention.temperature_scale", 0.0)
+        self.temperature = self.key("attention.temperature_scale", 0.1 if self.fixed.unrotated_every else 0.0)
         self.frequencies, self.rope_magnitude = rope_frequencies(self)
 
     def has_window(self, layer):
         if self.fixed.alternating_window:
             return self.window and layer % 2 == 0
         return self.window and (not self.fixed.full_every or (layer + 1) % self.fixed.full_every != 0)
+
+    def is_unrotated(self, layer):
+        return self.fixed.unrotated_every and (layer + 1) % self.fixed.unrotated_every == 0
 
     def rope_of(self, layer):
         """The layer's frequencies and the factor of rotated values."""
@@ -213,6 +219,9 @@ def projected(model, layer, which, x, n_heads):
 def visible(model, layer, n):
     """[n, n] mask: position i sees j."""
     distance = np.arange(n)[:, None] - np.arange(n)[None, :]
+    if model.fixed.unrotated_every and not model.is_unrotated(layer):
+        chunks = np.arange(n) // model.key("attention.chunk_size", 8192)
+        return (distance >= 0) & (chunks[:, None] == chunks[None, :])
     return (distance >= 0) & ((distance < model.window) if model.has_window(layer) else True)
 
 
@@ -261,16 +270,32 @@ def latent_attention(model, layer, x):
     return linear(model, p + "output", mixed)
 
 
+def growth(model, n):
+    """What queries are multiplied with at each of n positions."""
+    if model.fixed.unrotated_every:  # arXiv:2501.19399, as Meta's code has it
+        steps = (np.arange(n) + 1) // model.key("attention.temperature_length", 8192)
+    else:  # with the number of original contexts before them
+        steps = np.arange(n) // model.key("rope.scaling.original_context_length")
+    return (1 + model.temperature * np.log(1 + steps))[:, None, None]
+
+
+def placed(model, layer, heads):
+    """Queries or keys with their positions."""
+    if model.is_unrotated(layer):
+        return heads
+    heads = rope(model, layer, heads)
+    return rms_norm(heads, 1.0, model.eps) if model.fixed.unrotated_every else heads
+
+
 def attention(model, layer, x):
     if model.kv_rank:
         return latent_attention(model, layer, x)
     n = len(x)
     group = model.n_heads // model.n_kv_heads
-    q = rope(model, layer, projected(model, layer, "q", x, model.n_heads))
-    if model.temperature:  # queries grow with the number of original contexts before them
-        n_contexts = np.arange(n) // model.key("rope.scaling.original_context_length")
-        q = q * (1 + model.temperature * np.log(1 + n_contexts))[:, None, None]
-    k = rope(model, layer, projected(model, layer, "k", x, model.n_kv_heads)).repeat(group, axis=1)
+    q = placed(model, layer, projected(model, layer, "q", x, model.n_heads))
+    if model.temperature and (not model.fixed.unrotated_every or model.is_unrotated(layer)):
+        q = q * growth(model, n)
+    k = placed(model, layer, projected(model, layer, "k", x, model.n_kv_heads)).repeat(group, axis=1)
     v = projected(model, layer, "v", x, model.n_kv_heads).repeat(group, axis=1)
     scores = np.einsum("ihd,jhd->hij", q, k) * model.score_scale
     mixed = np.einsum("hij,jhd->ihd", attention_weights(model, layer, scores), v).reshape(n, -1)
@@ -349,8 +374,9 @@ def experts(model, layer, x):
     for expert in np.unique(chosen):
         rows, ranks = np.nonzero(chosen == expert)
         own = [0 if b is None else b[expert] for b in biases]
-        y = feed_forward(model, x[rows], *(s[expert] for s in stacks), own)
-        out[rows] += weights[rows, ranks, None] * y
+        weight = weights[rows, ranks, None]
+        before, behind = (weight, 1) if model.fixed.weighs_input else (1, weight)
+        out[rows] += behind * feed_forward(model, before * x[rows], *(s[expert] for s in stacks), own)
     if f"blk.{layer}.ffn_gate_shexp.weight" in model.gguf:
         out += shared_expert(model, layer, x)
     return out, margin

@@ -57,6 +57,7 @@ void AddOptions(CLI::App& app, ModelSpec& spec) {
                  "deepseek2, dots1, glm4moe: leading layers without experts");
   app.add_option("--shared-experts", spec.n_shared_experts,
                  "deepseek2, dots1, glm4moe: shared experts a layer");
+  app.add_option("--moe-step", spec.moe_step, "llama4: the last layer of so many has experts");
   app.add_option("--prediction-layers", spec.n_prediction_layers,
                  "glm4moe: layers that predict further tokens");
   app.add_flag("--joined-kv", spec.joined_kv, "deepseek2: attn_kv_b, as in older files");
@@ -68,6 +69,7 @@ void AddOptions(CLI::App& app, ModelSpec& spec) {
   app.add_flag("--tied", spec.tied_output, "no output matrix: the token embedding serves as one");
   AddOptional(app, "--biases", spec.qkv_biases, "query, key and value biases: true or false");
   app.add_option("--sliding-window", spec.sliding_window, "tokens that attention sees; 0: all");
+  app.add_option("--chunk", spec.chunk, "llama4: tokens that attention stays within; 0: no key");
   app.add_option("--rope-theta", spec.rope_theta, "base of the rotary frequencies");
   app.add_option("--rope-dims", spec.rope_dims, "rotated values a head; 0: all");
   app.add_option("--rope-scaling", spec.rope_scaling, "none, linear, ntk, yarn, llama3 or longrope")
@@ -83,7 +85,9 @@ void AddOptions(CLI::App& app, ModelSpec& spec) {
       "--rope-log-multiplier", [&spec](float given) { spec.rope_log_multiplier = given; },
       "deepseek2, mistral3: YaRN's multiplier of the logarithm");
   app.add_option("--temperature-scale", spec.temperature_scale,
-                 "mistral3: growth of queries with their position; 0: none");
+                 "mistral3, llama4: growth of queries with their position; 0: none");
+  app.add_option("--temperature-length", spec.temperature_length,
+                 "llama4: positions from step to step of that growth; 0: no key");
   app.add_option("--rope-original-context", spec.rope_n_ctx_original, "context before the scaling");
   app.add_option_function<std::string>(
          "--gating",

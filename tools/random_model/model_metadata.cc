@@ -106,6 +106,12 @@ void SetAttention(const ModelSpec& spec, Metadata& metadata) {
   if (spec.temperature_scale != 0) {
     metadata.SetF32(key + "temperature_scale", spec.temperature_scale);
   }
+  if (spec.temperature_length != 0) {
+    metadata.SetU32(key + "temperature_length", spec.temperature_length);
+  }
+  if (spec.chunk != 0) {
+    metadata.SetU32(key + "chunk_size", spec.chunk);
+  }
   if (spec.window() > 0) {
     metadata.SetU32(key + "sliding_window", spec.window());
   }
@@ -163,6 +169,9 @@ void SetExperts(const ModelSpec& spec, Metadata& metadata) {
   if (spec.has_dense_layers()) {
     metadata.SetU32(key + "shared_count", spec.n_shared_experts);
     metadata.SetU32(spec.arch + ".leading_dense_block_count", spec.n_dense_layers);
+  }
+  if (spec.arch == "llama4") {
+    metadata.SetU32(spec.arch + ".interleave_moe_layer_step", spec.moe_step);
   }
   if (spec.n_expert_groups != 0) {
     metadata.SetU32(key + "group_count", spec.n_expert_groups);

@@ -13,7 +13,7 @@ namespace {
 
 constexpr auto kArchitectures = std::to_array<std::string_view>(
     {"llama", "qwen2", "qwen3", "qwen2moe", "qwen3moe", "olmoe", "gpt-oss", "deepseek2", "granite",
-     "granitemoe", "dots1", "minimax-m2", "glm4moe", "gemma3", "mistral3", "phi3"});
+     "granitemoe", "dots1", "minimax-m2", "glm4moe", "gemma3", "mistral3", "phi3", "llama4"});
 // Those without experts.
 constexpr auto kDenseArchitectures =
     std::to_array<std::string_view>({"qwen2", "qwen3", "granite", "gemma3", "mistral3", "phi3"});
@@ -84,7 +84,7 @@ Result<> CheckRows(const ModelSpec& spec) {
       return ok;
     }
   }
-  if (spec.has_dense_layers()) {
+  if (spec.has_dense_layers() || spec.arch == "llama4") {
     if (auto ok = check("feed-forward width", spec.ffn_dim); !ok) {
       return ok;
     }
@@ -160,6 +160,10 @@ Result<> Check(const ModelSpec& spec) {
   }
   if (spec.n_prediction_layers != 0 && spec.arch != "glm4moe") {
     return Fail(ErrorKind::kUsage, "prediction layers are made for glm4moe alone");
+  }
+  if (spec.arch == "llama4" && (spec.moe_step == 0 || spec.moe_step > spec.n_layers)) {
+    return Fail(ErrorKind::kUsage, "experts in each {}th of {} layers: 1 to all", spec.moe_step,
+                spec.n_layers);
   }
   if (spec.rope_scaling == RopeScaling::kLongRope && spec.arch != "phi3") {
     return Fail(ErrorKind::kUsage, "LongRoPE is made for phi3 alone");

@@ -35,6 +35,7 @@ struct ModelSpec {
   uint32_t kv_rank = 256;       // of the latent that is cached
   uint32_t n_dense_layers = 1;  // the first ones
   uint32_t n_shared_experts = 2;
+  uint32_t moe_step = 2;             // llama4: the last layer of so many has experts
   uint32_t n_prediction_layers = 0;  // glm4moe: behind the others
   bool joined_kv = false;            // one matrix for keys and values, as in older files
   bool selection_bias = false;
@@ -46,6 +47,7 @@ struct ModelSpec {
   bool tied_output = false;        // the output matrix is the token embedding
   std::optional<bool> qkv_biases;  // unset: where the architecture has them
   uint32_t sliding_window = 0;     // 0: none, but 16 for gpt-oss and gemma3
+  uint32_t chunk = 0;              // llama4: that attention stays within; 0: no key
   float norm_eps = 1e-6F;
 
   float rope_theta = 10000;
@@ -54,7 +56,8 @@ struct ModelSpec {
   float rope_factor = 4;
   uint32_t rope_n_ctx_original = 1024;
   std::optional<float> rope_log_multiplier;  // YaRN of deepseek2 and mistral3
-  float temperature_scale = 0;               // mistral3; 0: no key
+  float temperature_scale = 0;               // mistral3, llama4; 0: no key
+  uint32_t temperature_length = 0;           // llama4; 0: no key
 
   // Unset: the architecture's own, and no key in the file.
   std::optional<RouterGating> router_gating;
@@ -90,7 +93,8 @@ struct ModelSpec {
     return has_latent() || arch == "dots1" || arch == "glm4moe";
   }
   [[nodiscard]] bool is_dense_layer(uint32_t layer) const {
-    return !is_moe() || (has_dense_layers() && layer < n_dense_layers);
+    const bool is_between = arch == "llama4" && (layer + 1) % moe_step != 0;
+    return !is_moe() || is_between || (has_dense_layers() && layer < n_dense_layers);
   }
   [[nodiscard]] bool has_selection_bias() const {
     return selection_bias || arch == "minimax-m2" || arch == "glm4moe";
@@ -118,6 +122,7 @@ struct ModelSpec {
   [[nodiscard]] bool has_shared_expert() const { return shared_dim() != 0; }
   [[nodiscard]] uint32_t shared_dim() const {
     return arch == "qwen2moe" || arch == "granitemoe" ? shared_ffn_dim
+           : arch == "llama4"                         ? expert_ffn_dim
            : has_dense_layers()                       ? n_shared_experts * expert_ffn_dim
                                                       : 0;
   }

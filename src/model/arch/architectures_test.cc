@@ -302,5 +302,88 @@ TEST(Phi3, HasLongRopeUnlessTheFileNamesAnotherScaling) {
   EXPECT_THAT(ReadAs("phi3", catalogue).error().message, HasSubstr("expert_count"));
 }
 
+formats::Catalogue SmallLlama4() {
+  auto catalogue = SmallModel("llama4");
+  const auto set = [&](const char* key, uint32_t value) {
+    catalogue.metadata.SetU32(std::string("llama4.") + key, value);
+  };
+  set("block_count", 8);
+  set("expert_count", 16);
+  set("expert_used_count", 1);
+  set("expert_feed_forward_length", 40);
+  set("interleave_moe_layer_step", 2);
+  return catalogue;
+}
+
+TEST(Llama4, EveryFourthLayerSeesEverythingAndEverySecondHasExperts) {
+  auto catalogue = SmallLlama4();
+  auto hp = ReadAs("llama4", catalogue);
+  ASSERT_TRUE(hp) << hp.error().message;
+  for (uint32_t i = 0; i < 8; ++i) {
+    const LayerParams& layer = hp->layers[i];
+    const bool sees_all = i == 3 || i == 7;
+    EXPECT_EQ(layer.chunk, sees_all ? 0U : 8192U) << i;
+    EXPECT_EQ(layer.has_rope, !sees_all) << i;
+    EXPECT_EQ(layer.has_unit_heads, !sees_all) << i;
+    EXPECT_EQ(layer.lengthens_queries, sees_all) << i;
+    EXPECT_EQ(layer.n_experts, i % 2 == 1 ? 16U : 1U) << i;
+    EXPECT_EQ(layer.expert_ff_dim, i % 2 == 1 ? 40U : 96U) << i;
+    EXPECT_EQ(layer.shared_ff_dim, i % 2 == 1 ? 40U : 0U) << i;
+  }
+  EXPECT_TRUE(hp->router.weighs_input);
+  EXPECT_EQ(hp->router.score, RouterScore::kSigmoid);
+  EXPECT_EQ(hp->temperature.scale, 0.1);
+  EXPECT_EQ(hp->temperature.length, 8192U);
+
+  catalogue.metadata.SetU32("llama4.expert_count", 128);  // Maverick
+  hp = ReadAs("llama4", catalogue);
+  ASSERT_TRUE(hp);
+  EXPECT_FALSE(hp->layers[0].has_unit_heads);
+  catalogue.metadata.SetBool("llama4.use_qk_norm", true);
+  catalogue.metadata.SetU32("llama4.attention.chunk_size", 64);
+  hp = ReadAs("llama4", catalogue);
+  ASSERT_TRUE(hp);
+  EXPECT_TRUE(hp->layers[0].has_unit_heads);
+  EXPECT_EQ(hp->layers[0].chunk, 64U);
+}
+
+TEST(LayerParams, AWindowMovesWithThePositionAndAChunkDoesNot) {
+  LayerParams layer;
+  EXPECT_EQ(layer.FirstSeen(100), 0U);
+  EXPECT_FALSE(layer.ForgetsWithin(1000));
+  layer.window = 16;
+  EXPECT_EQ(layer.FirstSeen(15), 0U);
+  EXPECT_EQ(layer.FirstSeen(100), 85U);
+  EXPECT_FALSE(layer.ForgetsWithin(16));
+  EXPECT_TRUE(layer.ForgetsWithin(17));
+  layer.window = 0;
+  layer.chunk = 16;
+  EXPECT_EQ(layer.FirstSeen(15), 0U);
+  EXPECT_EQ(layer.FirstSeen(16), 16U);
+  EXPECT_EQ(layer.FirstSeen(31), 16U);
+  EXPECT_TRUE(layer.ForgetsWithin(17));
+}
+
+TEST(Llama4, RefusesWhatMakesNoSense) {
+  const struct {
+    const char* key;
+    uint32_t value;
+  } cases[] = {{"expert_count", 0},
+               {"interleave_moe_layer_step", 0},
+               {"interleave_moe_layer_step", 9},
+               {"attention.sliding_window", 0},
+               {"attention.sliding_window_pattern", 6},
+               {"attention.chunk_size", 0},
+               {"attention.temperature_length", 0}};
+  for (const auto& c : cases) {
+    auto catalogue = SmallLlama4();
+    catalogue.metadata.SetU32(std::string("llama4.") + c.key, c.value);
+    const auto hp = ReadAs("llama4", catalogue);
+    ASSERT_FALSE(hp) << c.key << " " << c.value;
+    EXPECT_EQ(hp.error().kind, ErrorKind::kBadModel);
+    EXPECT_THAT(hp.error().message, HasSubstr(c.key));
+  }
+}
+
 }  // namespace
 }  // namespace plimsoll::model

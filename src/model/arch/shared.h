@@ -19,6 +19,7 @@ extern const Architecture kGptOss;
 extern const Architecture kGranite;
 extern const Architecture kGraniteMoe;
 extern const Architecture kLlama;
+extern const Architecture kLlama4;
 extern const Architecture kMinimaxM2;
 extern const Architecture kMistral3;
 extern const Architecture kOlmoe;
