@@ -176,6 +176,9 @@ Result<std::optional<std::vector<int64_t>>> Metadata::Integers(std::string_view 
   if (const auto* integers = std::get_if<std::vector<int64_t>>(&array->values)) {
     return *integers;
   }
+  if (const auto* flags = std::get_if<std::vector<bool>>(&array->values)) {
+    return std::vector<int64_t>(flags->begin(), flags->end());
+  }
   const auto* wide = std::get_if<std::vector<uint64_t>>(&array->values);
   if (wide == nullptr) {
     return WrongType(key, *value, "an array of integers");

@@ -77,7 +77,7 @@ class Metadata {
                                                   std::string_view fallback) const;
   // Arrays: null when the key is missing.
   [[nodiscard]] Result<const std::vector<std::string>*> Strings(std::string_view key) const;
-  // Integers of any width, converted; floats of either width, converted.
+  // Integers of any width and booleans, converted; floats of either width, converted.
   [[nodiscard]] Result<std::optional<std::vector<int64_t>>> Integers(std::string_view key) const;
   [[nodiscard]] Result<std::optional<std::vector<float>>> Floats(std::string_view key) const;
   // A scalar, or an array with one value a layer (for example attention.head_count_kv): always

@@ -5,6 +5,7 @@
 
 #include "formats/escape.h"
 #include "formats/gguf/cursor.h"
+#include "formats/gguf/joined_experts.h"
 #include "formats/gguf/limits.h"
 #include "formats/gguf/metadata_reader.h"
 #include "formats/gguf/split.h"
@@ -144,6 +145,21 @@ Result<> CheckParts(const std::vector<Part>& parts,
   return CheckSplit(headers, n_tensors);
 }
 
+Result<> AddTensor(TensorEntry tensor, const std::vector<std::shared_ptr<const io::File>>& files,
+                   Catalogue& catalogue) {
+  for (TensorEntry& entry : SplitJoinedExperts(std::move(tensor))) {
+    const std::string name = Escape(entry.name);
+    const FileRange range = entry.ranges.front();
+    if (!catalogue.Add(std::move(entry))) {
+      return Fail(ErrorKind::kBadModel,
+                  "{}: tensor '{}' (data at byte {}) is in an earlier part too; parts of "
+                  "different models may be mixed",
+                  files[range.file_idx]->name(), name, range.offset);
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<bool> HasMagic(const io::File& file) {
@@ -170,13 +186,8 @@ Result<Catalogue> Read(std::vector<std::shared_ptr<const io::File>> files) {
   Catalogue catalogue;
   for (Part& part : *parts) {
     for (TensorEntry& tensor : part.tensors) {
-      const std::string name = Escape(tensor.name);
-      const FileRange range = tensor.ranges.front();
-      if (!catalogue.Add(std::move(tensor))) {
-        return Fail(ErrorKind::kBadModel,
-                    "{}: tensor '{}' (data at byte {}) is in an earlier part too; parts of "
-                    "different models may be mixed",
-                    files[range.file_idx]->name(), name, range.offset);
+      if (auto added = AddTensor(std::move(tensor), files, catalogue); !added) {
+        return Forward(added);
       }
     }
   }
