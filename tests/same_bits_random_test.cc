@@ -133,6 +133,24 @@ std::vector<Case> VariantCases() {
   cases.back().kv.type = tensor::KvType::kQ8;
   cases.back().n_tokens = 75;
   add("two_weighed_inputs", "llama4", [](ModelSpec& s) { s.moe_step = 1; });
+  const auto small_gemma4 = [](ModelSpec& s) {
+    s.n_experts = 0;
+    s.n_layers = 7;
+    s.n_shared_kv_layers = 3;
+    s.layer_input_dim = 64;
+    s.logit_cap = 30;
+    s.tied_output = true;
+  };
+  add("layers_that_share_keys", "gemma4", small_gemma4);
+  add("layers_that_share_keys_beside_quantized_ones", "gemma4", small_gemma4);
+  cases.back().kv.type = tensor::KvType::kQ8;
+  cases.back().n_tokens = 75;
+  add("joined_experts_and_values_of_keys", "gemma4", [](ModelSpec& s) {
+    s.n_layers = 4;
+    s.joined_experts = true;
+    s.values_of_keys = true;
+    s.logit_cap = 20;
+  });
   // More heads than one task of attention takes, and more tokens than go to the latent at a time.
   add("many_latent_heads", "deepseek2", [](ModelSpec& s) {
     s.n_heads = 20;

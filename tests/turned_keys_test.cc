@@ -53,6 +53,11 @@ std::vector<Case> Cases() {
   add("bases_by_window", "gemma3", [](ModelSpec& s) { s.n_layers = 6; });
   add("long_rope", "phi3", scaled(RopeScaling::kLongRope));
   add("no_positions", "llama4", [](ModelSpec& s) { s.n_layers = 4; });
+  add("heads_of_two_widths", "gemma4", [](ModelSpec& s) {
+    s.n_layers = 4;
+    s.n_shared_kv_layers = 2;
+    s.values_of_keys = true;
+  });
   add("latent", "deepseek2", [](ModelSpec&) {});
   add("latent_yarn", "deepseek2", [](ModelSpec& s) {
     s.rope_scaling = RopeScaling::kYarn;
@@ -111,7 +116,7 @@ class TurnedKeys : public testing::TestWithParam<Case> {
     const kv::BlockLayout& layout = loaded_->pool().layout();
     const kv::BlockLayout::Layer& layer = layout.layer(layer_idx);
     const uint32_t n_before = hp.layers[layer_idx].latent.kv_rank;
-    const uint32_t n_pairs = hp.rope.n_dims / 2;
+    const uint32_t n_pairs = (hp.has_window_rope(layer_idx) ? *hp.window_rope : hp.rope).n_dims / 2;
     const double unit = GetParam().type == KvType::kF16 ? 0x1p-11 : 0x1p-8;
     const auto element = [&](const std::vector<std::byte>& bytes, uint64_t at) {
       uint16_t half = 0;

@@ -7,8 +7,9 @@ AttentionWork AttentionAt(const model::HyperParams& hp, const kv::BlockLayout& l
   for (size_t i = 0; i < hp.layers.size(); ++i) {
     const model::LayerParams& layer = hp.layers[i];
     const uint64_t visible = uint64_t{position} + 1 - layer.FirstSeen(position);
+    const size_t kv = layer.kv_of.value_or(static_cast<uint32_t>(i));
     const uint64_t block =
-        layer.n_kv_heads * (layout.k_panel(i).bytes() + layout.v_panel(i).bytes());
+        layer.n_kv_heads * (layout.k_panel(kv).bytes() + layout.v_panel(kv).bytes());
     work.kv_bytes += visible * block / kv::kBlockTokens;
     work.multiply_adds += visible * layer.n_heads * (uint64_t{layer.head_dim_k} + layer.head_dim_v);
   }

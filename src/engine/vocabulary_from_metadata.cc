@@ -37,6 +37,12 @@ Result<> ReadModel(const Metadata& metadata, VocabularySpec& spec) {
     spec.bos = 1;
     spec.eos = 2;
     spec.unk = 0;
+  } else if (*model == "gemma4") {
+    // A list of merges over characters; spaces are marked as SentencePiece does.
+    spec.model = TokenizerModel::kSentencePieceBpe;
+    spec.lists_merges = true;
+    spec.add_space_prefix = false;
+    spec.add_bos = true;
   } else if (*model == "t5") {
     spec.model = TokenizerModel::kUnigram;
     spec.eos = 1;
@@ -45,7 +51,8 @@ Result<> ReadModel(const Metadata& metadata, VocabularySpec& spec) {
   } else {
     return Fail(ErrorKind::kBadModel,
                 "tokenizer.ggml.model: the tokenizer \"{}\" is not supported.\n"
-                "Supported: gpt2 (byte-level BPE), llama (SentencePiece BPE), t5 (unigram)",
+                "Supported: gpt2 (byte-level BPE), llama and gemma4 (SentencePiece BPE), t5 "
+                "(unigram)",
                 *model);
   }
   const auto pre = metadata.StringOr("tokenizer.ggml.pre", "");
@@ -69,12 +76,13 @@ Result<> ReadTokens(const Metadata& metadata, VocabularySpec& spec) {
   if (!merges) {
     return tl::unexpected(merges.error());
   }
-  if (spec.model != TokenizerModel::kByteBpe) {
+  if (spec.model != TokenizerModel::kByteBpe && !spec.lists_merges) {
     return {};
   }
   if (*merges == nullptr) {
     return Fail(ErrorKind::kBadModel,
-                "tokenizer.ggml.merges: missing, and the tokenizer gpt2 needs it");
+                "tokenizer.ggml.merges: missing, and the tokenizer {} needs it",
+                spec.lists_merges ? "gemma4" : "gpt2");
   }
   spec.merges = **merges;
   return {};

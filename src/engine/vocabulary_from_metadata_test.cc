@@ -43,6 +43,20 @@ std::string ErrorOf(const Metadata& metadata) {
   return spec ? "" : spec.error().message;
 }
 
+TEST(VocabularyFromMetadata, Gemma4ListsItsMerges) {
+  Metadata metadata = Llama();
+  metadata.SetString("tokenizer.ggml.model", "gemma4");
+  EXPECT_THAT(ErrorOf(metadata), HasSubstr("tokenizer.ggml.merges"));
+  metadata.SetStrings("tokenizer.ggml.merges", {"a a"});
+  const auto spec = VocabularyFromMetadata(metadata);
+  ASSERT_TRUE(spec) << spec.error().message;
+  EXPECT_EQ(spec->model, text::TokenizerModel::kSentencePieceBpe);
+  EXPECT_TRUE(spec->lists_merges);
+  EXPECT_EQ(spec->merges.size(), 1U);
+  EXPECT_FALSE(spec->add_space_prefix);
+  EXPECT_EQ(spec->add_bos, true);
+}
+
 TEST(VocabularyFromMetadata, ReadsTheKeysAndTheDefaultsOfTheFamily) {
   Metadata metadata = Llama();
   metadata.SetBool("tokenizer.ggml.add_eos_token", true);

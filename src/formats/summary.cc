@@ -12,7 +12,9 @@ constexpr std::array<std::string_view, kTensorKinds> kKindNames = {
     "embedding", "attention", "router",     "experts", "feed-forward",
     "norm",      "output",    "prediction", "other"};
 
-constexpr std::string_view kEmbeddingName = "token_embd.weight";
+// Of which a token reads one row; an output matrix may be the first of them.
+constexpr std::array<std::string_view, 2> kTableNames = {"token_embd.weight",
+                                                         "per_layer_token_embd.weight"};
 
 // "ffn_up.3.weight": files from before expert tensors were stacked name each expert.
 bool IsNumberedExpert(std::string_view name) {
@@ -57,14 +59,20 @@ void CountPerToken(const Catalogue& catalogue, Summary& summary) {
   const Totals& embedding = summary.of(TensorKind::kEmbedding);
   const Totals& output = summary.of(TensorKind::kOutput);
   const Totals& prediction = summary.of(TensorKind::kPrediction);
-  const Totals& dense_output = summary.output_is_tied ? embedding : output;
+  Totals dense_output = output;
+  if (const TensorEntry* tied = catalogue.Find(kTableNames[0]);
+      tied != nullptr && summary.output_is_tied) {
+    dense_output.Add(tied->shape.Elements(), tied->bytes);
+  }
   ReadPerToken& bytes = summary.bytes_per_token;
   bytes.output = dense_output.bytes;
   bytes.experts = ActiveShare(summary, experts.bytes);
   bytes.dense =
       summary.all.bytes - embedding.bytes - output.bytes - experts.bytes - prediction.bytes;
-  if (const TensorEntry* table = catalogue.Find(kEmbeddingName)) {
-    bytes.embedding_row = table->bytes / (table->shape.Elements() / table->shape.dims[0]);
+  for (const std::string_view name : kTableNames) {
+    if (const TensorEntry* table = catalogue.Find(name)) {
+      bytes.embedding_row += table->bytes / (table->shape.Elements() / table->shape.dims[0]);
+    }
   }
   const uint64_t dense_parameters = summary.all.parameters - embedding.parameters -
                                     output.parameters - experts.parameters - prediction.parameters;

@@ -18,8 +18,9 @@ class AttendStage {
       : step_(step),
         layer_idx_(layer_idx),
         p_(step.hp.layers[layer_idx]),
+        kv_layer_(p_.kv_of.value_or(layer_idx)),
         rows_(rows),
-        kv_(step, layer_idx),
+        kv_(step, kv_layer_),
         group_(p_.n_heads / p_.n_kv_heads) {
     FindVisible();
     CutTiles();
@@ -123,15 +124,15 @@ class AttendStage {
     args.q_stride = rows_.q_stride;
     args.scale = AttentionScale(step_.hp, layer_idx_);
     args.sinks = rows_.sinks == nullptr ? nullptr : rows_.sinks + head;
-    args.type = layout.layer(layer_idx_).type;
-    args.values_in_keys = layout.layer(layer_idx_).values_in_keys;
+    args.type = layout.layer(kv_layer_).type;
+    args.values_in_keys = layout.layer(kv_layer_).values_in_keys;
     args.blocks = sequence.block_table().data();
-    args.k_offset = layout.k_offset(layer_idx_, kv_head);
-    args.v_offset = layout.v_offset(layer_idx_, kv_head);
-    args.k_stride = layout.k_stride(layer_idx_);
-    args.v_stride = layout.v_stride(layer_idx_);
+    args.k_offset = layout.k_offset(kv_layer_, kv_head);
+    args.v_offset = layout.v_offset(kv_layer_, kv_head);
+    args.k_stride = layout.k_stride(kv_layer_);
+    args.v_stride = layout.v_stride(kv_layer_);
     args.f16 = sequence.originals() == nullptr ? open.AsBlocks()
-                                               : OriginalBlocksOf(sequence, layer_idx_, kv_head);
+                                               : OriginalBlocksOf(sequence, kv_layer_, kv_head);
     args.visible = step_.scratch.visible.data() + tile.first;
     args.out = rows_.out + tile.first * rows_.out_stride + head * p_.head_dim_v;
     args.out_stride = rows_.out_stride;
@@ -144,6 +145,7 @@ class AttendStage {
   const Step& step_;
   uint32_t layer_idx_;
   const LayerParams& p_;
+  uint32_t kv_layer_;  // whose keys and values these queries attend to
   const AttendRows& rows_;
   LayerKv kv_;
   uint32_t group_;
@@ -153,10 +155,10 @@ class AttendStage {
   uint32_t n_together_ = 1;  // KV heads of a task
 };
 
-// Those of the block from which a sequence will be scored.
+// Those of the block from which a sequence will be scored: by the layers whose own keys these are.
 void KeepQueries(const Step& step, uint32_t layer_idx, const AttendRows& rows) {
   const LayerParams& p = step.hp.layers[layer_idx];
-  for (size_t i = 0; i < rows.n; ++i) {
+  for (size_t i = 0; !p.kv_of && i < rows.n; ++i) {
     const ChunkToken& at = step.tokens[rows.first + i];
     if (!at.sequence->KeepsQueryOf(at.slot)) {
       continue;

@@ -15,18 +15,28 @@ void LayerPieces::Attention(const AttentionWeights& weights) {
     return;
   }
   ProjectQkv(weights);
-  const LayerKv kv(step_, layer_idx_);
-  step_.ForEachToken([&](size_t i) {
-    FinishQkv(weights, i);
-    kv.Store(i, step_.scratch.k.data() + i * params().k_dim(),
-             step_.scratch.v.data() + i * params().v_dim());
-  });
-  kv.QuantizeFullBlocks();
+  if (params().kv_of) {
+    step_.ForEachToken([&](size_t i) { FinishQueries(weights, i); });
+  } else {
+    StoreKeysAndValues(weights);
+  }
   AttendAll(weights);
   if (Use({&weights.output})) {
     ProjectOutput(weights.output, weights.output_bias);
     branch_pending_ = true;
   }
+}
+
+void LayerPieces::StoreKeysAndValues(const AttentionWeights& weights) {
+  const LayerKv kv(step_, layer_idx_);
+  step_.ForEachToken([&](size_t i) {
+    FinishValues(weights, i);
+    FinishQueries(weights, i);
+    float* keys = step_.scratch.k.data() + i * params().k_dim();
+    FinishHeads(keys, params().n_kv_heads, weights.k_bias, weights.k_norm, i);
+    kv.Store(i, keys, step_.scratch.v.data() + i * params().v_dim());
+  });
+  kv.QuantizeFullBlocks();
 }
 
 void LayerPieces::ProjectQkv(const AttentionWeights& weights) {
@@ -43,22 +53,38 @@ void LayerPieces::ProjectQkv(const AttentionWeights& weights) {
       product(weights.k, p.q_dim(), p.k_dim(), s.k.data()),
       product(weights.v, uint64_t{p.q_dim()} + p.k_dim(), p.v_dim(), s.v.data()),
   };
-  RunProducts(step_, products);
+  const bool has_values = !apart || !weights.v.empty();
+  RunProducts(step_, std::span(products).first(p.kv_of ? 1 : has_values ? 3 : 2));
+  if (!has_values && !p.kv_of) {
+    std::copy_n(s.k.data(), step_.n() * p.k_dim(), s.v.data());
+  }
 }
 
-void LayerPieces::FinishQkv(const AttentionWeights& weights, size_t token) {
-  Scratch& s = step_.scratch;
+void LayerPieces::FinishValues(const AttentionWeights& weights, size_t token) {
   const LayerParams& p = params();
-  float* v = s.v.data() + token * p.v_dim();
+  float* v = step_.scratch.v.data() + token * p.v_dim();
   if (!weights.v_bias.empty()) {
     step_.kernels.add(weights.v_bias.data(), p.v_dim(), v);
   }
   if (const float c = step_.hp.clamp_qkv; c > 0) {
     std::for_each(v, v + p.v_dim(), [c](float& value) { value = std::clamp(value, -c, c); });
   }
-  FinishHeads(s.q.data() + token * p.q_dim(), p.n_heads, weights.q_bias, weights.q_norm, token);
-  FinishHeads(s.k.data() + token * p.k_dim(), p.n_kv_heads, weights.k_bias, weights.k_norm, token);
+  if (p.has_unit_values) {
+    NormToUnit(v, p.v_dim(), p.head_dim_v);
+  }
+}
+
+void LayerPieces::FinishQueries(const AttentionWeights& weights, size_t token) {
+  float* q = step_.scratch.q.data() + token * params().q_dim();
+  FinishHeads(q, params().n_heads, weights.q_bias, weights.q_norm, token);
   LengthenQueries(token);
+}
+
+void LayerPieces::NormToUnit(float* heads, uint64_t width, uint64_t head_dim) const {
+  for (uint64_t at = 0; at < width; at += head_dim) {
+    step_.kernels.rms_norm(heads + at, step_.scratch.ones.data(), step_.hp.rms_eps, head_dim,
+                           heads + at);
+  }
 }
 
 void LayerPieces::LengthenQueries(size_t token) {
@@ -90,11 +116,11 @@ void LayerPieces::FinishHeads(float* heads, uint32_t n_heads, Vector bias, Vecto
   if (params().has_rope) {
     RotateHeads(heads, n_heads, token);
   }
-  for (uint64_t at = 0; params().has_unit_heads && at < width; at += head_dim) {
-    step_.kernels.rms_norm(heads + at, step_.scratch.ones.data(), step_.hp.rms_eps, head_dim,
-                           heads + at);
+  if (params().has_unit_heads) {
+    NormToUnit(heads, width, head_dim);
   }
-  const bool rotated = step_.tokens[token].sequence->layout().layer(layer_idx_).rotated;
+  const uint32_t kv_layer = params().kv_of.value_or(layer_idx_);
+  const bool rotated = step_.tokens[token].sequence->layout().layer(kv_layer).rotated;
   for (uint32_t head = 0; rotated && head < n_heads; ++head) {
     kernels::Hadamard(heads + head * head_dim, params().head_dim_k);
   }

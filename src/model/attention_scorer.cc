@@ -121,6 +121,10 @@ void AttentionScorer::Score(const kv::KvSequence& sequence, const LayerFn& on_la
   Invariant(n_slots <= room_.max_slots, "scores were made room for");
   for (uint32_t i = 0; i < parts_.hp.n_layers; ++i) {
     const LayerParams& p = parts_.hp.layers[i];
+    if (p.kv_of) {
+      on_layer(i, {});
+      continue;
+    }
     parts_.team.Run(p.n_heads, [&](size_t head, size_t thread) {
       WeighHead(sequence, i, static_cast<uint32_t>(head), thread);
     });
@@ -138,6 +142,10 @@ void AttentionScorer::ScoreAndWeigh(const kv::KvSequence& sequence,
   Invariant(n_slots <= room_.max_slots && parts_.quantizes, "scores were made room for");
   for (uint32_t i = 0; i < parts_.hp.n_layers; ++i) {
     const LayerParams& p = parts_.hp.layers[i];
+    if (p.kv_of) {
+      on_layer(i, {}, 0);
+      continue;
+    }
     parts_.team.Run(p.n_heads, [&](size_t head, size_t thread) {
       SpreadHead(sequence, i, static_cast<uint32_t>(head), thread);
     });

@@ -13,7 +13,6 @@ namespace plimsoll::model {
 // waves come in the order of the experts.
 void LayerPieces::RunDownByRows(const FeedForwardWeights& weights, const Wave& wave) {
   Scratch& s = step_.scratch;
-  const LayerParams& p = params();
   const Routing& routing = s.routing;
   const uint64_t d = step_.hp.hidden_dim;
 
@@ -38,7 +37,7 @@ void LayerPieces::RunDownByRows(const FeedForwardWeights& weights, const Wave& w
                            s.branch.data() + routing.pair_token[begin + i] * d + rows.first);
       }
     }
-    if (p.shared_ff_dim != 0 && wave.is_last) {
+    if (!weights.shared.gate.empty() && wave.is_last) {
       const tensor::Matrix down = weights.shared.down[0];
       step_.kernels.matmul(down, rows.first, rows.last,
                            s.packed_shared.For(down.dtype, 0, step_.n()), tile, n_rows,
@@ -57,14 +56,16 @@ void LayerPieces::RunDownByExpert(const FeedForwardWeights& weights, const Wave&
   Scratch& s = step_.scratch;
   const Routing& routing = s.routing;
   const uint64_t d = step_.hp.hidden_dim;
-  const bool has_shared = params().shared_ff_dim != 0;
+  const bool has_shared = !weights.shared.gate.empty();
   const size_t n_parts = routing.n_active + (has_shared ? 1 : 0);  // of all waves
   const size_t n_routed = wave.experts.size();
   const size_t n_shared = has_shared && wave.is_first ? 1 : 0;
   // The same in all waves, for they count the parts of each run together.
   const bool is_only = wave.is_first && wave.is_last;
+  const tensor::Matrix& some =
+      n_routed == 0 ? weights.shared.down.first : routing.matrices[wave.experts[0]].down;
   const uint64_t rows_per_task =
-      is_only ? ExpertRowsPerTask(step_, routing.matrices[wave.experts[0]].down, n_parts, kDownRows)
+      is_only ? ExpertRowsPerTask(step_, some, n_parts, kDownRows)
               : AlignUp(CeilDiv(d, step_.team.n_threads() * kTasksPerThread), kDownRows);
   const size_t n_runs = CeilDiv(d, rows_per_task);
 

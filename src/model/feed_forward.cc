@@ -88,12 +88,16 @@ struct GateUp {
 }  // namespace
 
 void LayerPieces::FeedForward(const FeedForwardWeights& weights) {
+  Route(weights);
+  Experts(weights);
+}
+
+void LayerPieces::Experts(const FeedForwardWeights& weights) {
   if (error_) {
     return;
   }
-  Route(weights);
   ScaleSharedExpert(weights.shared);
-  if (step_.experts != nullptr && params().is_moe()) {
+  if (step_.experts != nullptr && params().is_moe() && HasRouted(weights)) {
     RunPagedExperts(weights);
   } else {
     RunResidentExperts(weights);
@@ -145,7 +149,7 @@ void LayerPieces::RunPagedExperts(const FeedForwardWeights& weights) {
     GuessNext();
   }
   Wave wave;
-  if (params().shared_ff_dim != 0) {  // it is here, and waits for no one
+  if (!weights.shared.gate.empty()) {  // it is here, and waits for no one
     wave.is_last = false;
     RunWave(weights, wave);
     wave.is_first = false;
@@ -179,7 +183,7 @@ void LayerPieces::RunPagedExperts(const FeedForwardWeights& weights) {
 // first too if results are kept until they are combined, else with the last.
 void LayerPieces::RunWave(const FeedForwardWeights& weights, const Wave& wave) {
   const SharedExpertWeights& shared = weights.shared;
-  const bool has_shared = params().shared_ff_dim != 0;
+  const bool has_shared = !shared.gate.empty();
   if (has_shared && wave.is_first && !Use({&shared.gate.first, &shared.up.first})) {
     return;
   }
@@ -209,7 +213,7 @@ void LayerPieces::RunGateUp(const FeedForwardWeights& weights, const Wave& wave)
   Scratch& s = step_.scratch;
   const Routing& routing = s.routing;
   const uint64_t ff_dim = params().expert_ff_dim;
-  const uint64_t shared_ff_dim = params().shared_ff_dim;
+  const uint64_t shared_ff_dim = weights.shared.gate.empty() ? 0 : params().shared_ff_dim;
   s.packed_ff.floats = s.gate.data();
   s.packed_ff.k = ff_dim;
   s.packed_shared.floats = s.shared_gate.data();
@@ -273,7 +277,7 @@ void LayerPieces::RunGateUp(const FeedForwardWeights& weights, const Wave& wave)
 
 void LayerPieces::ScaleSharedExpert(const SharedExpertWeights& weights) {
   Scratch& s = step_.scratch;
-  if (params().shared_ff_dim == 0) {
+  if (weights.gate.empty()) {
     return;
   }
   if (weights.router.empty()) {

@@ -20,6 +20,7 @@ struct RopeParams {
   RopeScaling scaling = RopeScaling::kNone;
   double factor = 1.0;  // of the context's extension
   uint32_t n_ctx_original = 0;
+  bool has_factors = false;       // the file must have a tensor of divisors of its frequencies
   double attention_factor = 1.0;  // of the rotated vectors' lengths, ...
   // YaRN
   bool lengthens = true;  // ... which it also multiplies by 1 + 0.1 ln(factor)
@@ -38,6 +39,7 @@ struct RouterParams {
   RouterScore score = RouterScore::kSoftmax;
   bool normalize = false;     // the chosen experts' weights sum to 1
   float scale = 1.0F;         // on the weights, last
+  float logit_scale = 1.0F;   // of the router matrix's results
   bool weighs_input = false;  // they multiply what experts read, not what these give
   // Experts are in n_groups equal groups of neighbouring ids; only those of the n_groups_used best
   // groups may be chosen. 1: no groups.
@@ -76,16 +78,21 @@ struct LayerParams {
   uint32_t head_dim_v = 0;
   LatentParams latent;
   uint32_t window = 0;  // a position sees itself and the window - 1 before it; 0: all
+  // Queries attend to the keys and values of this layer before it, and it makes none of its own;
+  // unset: to its own. n_kv_heads, head_dim_k and head_dim_v are that layer's.
+  std::optional<uint32_t> kv_of;
   // Instead of a window: it sees those from the last multiple of this on; 0: all.
   uint32_t chunk = 0;
   bool has_rope = true;           // queries and keys are rotated
   bool has_unit_heads = false;    // and then each of their heads is RMS-normed, without weights
+  bool has_unit_values = false;   // so are those of values
   bool lengthens_queries = true;  // by HyperParams::temperature
   // A dense feed-forward is one expert that is always active.
   uint32_t n_experts = 1;
   uint32_t n_experts_active = 1;
   uint32_t expert_ff_dim = 0;
-  uint32_t shared_ff_dim = 0;  // width of the shared expert; 0: none
+  uint32_t shared_ff_dim = 0;     // width of the shared expert; 0: none
+  bool shared_is_beside = false;  // it is a feed-forward of its own: LayerWeights::beside
 
   // Widths of the projections to queries, keys and values, and of what the output is made from.
   [[nodiscard]] uint32_t q_dim() const {
@@ -123,7 +130,10 @@ struct HyperParams {
   float clamp_qkv = 0;        // q, k and v are clamped to +- this; 0: not
   float embedding_scale = 1;  // of a token's row, before the first layer
   float residual_scale = 1;   // of what attention and feed-forward add to the stream
-  float logit_scale = 1;      // of the output matrix's results
+  float logit_scale = 1;      // of the output matrix's results, ...
+  float logit_cap = 0;        // ... which then tend to +- this, as c tanh(x / c) does; 0: not
+  // Of what each layer is given of its token beside the stream; 0: nothing.
+  uint32_t layer_input_dim = 0;
   RopeParams rope;
   std::optional<RopeParams> window_rope;  // of layers with a window; unset: as the others
   QueryTemperature temperature;

@@ -126,11 +126,11 @@ TEST(Architecture, UnsupportedOnesAreRefusedWithTheList) {
   const auto found = FindArchitecture("mamba");
   ASSERT_FALSE(found);
   EXPECT_EQ(found.error().kind, ErrorKind::kBadModel);
-  EXPECT_EQ(
-      found.error().message,
-      "the architecture \"mamba\" is not supported; supported are deepseek2, dots1, gemma3, "
-      "glm4moe, gpt-oss, granite, granitemoe, llama, llama4, minimax-m2, mistral3, olmoe, phi3, "
-      "qwen2, qwen2moe, qwen3, qwen3moe");
+  EXPECT_EQ(found.error().message,
+            "the architecture \"mamba\" is not supported; supported are deepseek2, dots1, gemma3, "
+            "gemma4, glm4moe, gpt-oss, granite, granitemoe, llama, llama4, minimax-m2, mistral3, "
+            "olmoe, phi3, "
+            "qwen2, qwen2moe, qwen3, qwen3moe");
 }
 
 }  // namespace

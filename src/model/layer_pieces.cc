@@ -1,5 +1,8 @@
 #include "model/layer_pieces.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "model/streamed_weights.h"
 
 namespace plimsoll::model {
@@ -49,6 +52,65 @@ void LayerPieces::NormBranch(Vector weight) {
   step_.ForEachToken([&](size_t i) {
     float* branch = step_.scratch.branch.data() + i * d;
     step_.kernels.rms_norm(branch, weight.data(), step_.hp.rms_eps, d, branch);
+  });
+}
+
+void LayerPieces::KeepBranch() {
+  std::swap(step_.scratch.branch, step_.scratch.kept_branch);
+  branch_pending_ = false;
+}
+
+void LayerPieces::AddKeptBranch() {
+  const uint64_t d = step_.hp.hidden_dim;
+  const Scratch& s = step_.scratch;
+  step_.ForEachToken([&](size_t i) {
+    step_.kernels.add(s.kept_branch.data() + i * d, d, s.branch.data() + i * d);
+  });
+}
+
+void LayerPieces::PackStream() {
+  EndLayers();
+  Scratch& s = step_.scratch;
+  s.packed_in.floats = s.x.data();
+  s.packed_in.k = step_.hp.hidden_dim;
+  step_.ForEachToken([&](size_t i) { s.packed_in.Pack(step_.kernels, i); });
+}
+
+void LayerPieces::LayerInput(const LayerInputWeights& weights) {
+  if (!Use({&weights.gate})) {
+    return;
+  }
+  PackStream();
+  Scratch& s = step_.scratch;
+  const uint64_t n = step_.hp.layer_input_dim;
+  const uint64_t n_inputs = n * step_.hp.n_layers;
+  const Product gate = {weights.gate, s.packed_in.For(weights.gate.dtype, 0, step_.n()),
+                        s.input_gate.data(), n};
+  RunProducts(step_, {&gate, 1});
+  s.packed_input.floats = s.input_gate.data();
+  s.packed_input.k = n;
+  step_.ForEachToken([&](size_t i) {
+    float* g = s.input_gate.data() + i * n;
+    step_.kernels.gelu_mul(g, s.layer_inputs.data() + i * n_inputs + layer_idx_ * n, n, g);
+    s.packed_input.Pack(step_.kernels, i);
+  });
+  if (Use({&weights.output})) {
+    const Product output = {weights.output, s.packed_input.For(weights.output.dtype, 0, step_.n()),
+                            s.branch.data(), step_.hp.hidden_dim};
+    RunProducts(step_, {&output, 1});
+    branch_pending_ = true;
+  }
+}
+
+void LayerPieces::ScaleStream(Vector scale) {
+  if (scale.empty()) {
+    return;
+  }
+  EndLayers();
+  const uint64_t d = step_.hp.hidden_dim;
+  step_.ForEachToken([&](size_t i) {
+    float* x = step_.scratch.x.data() + i * d;
+    std::for_each(x, x + d, [&](float& value) { value *= scale[0]; });
   });
 }
 

@@ -35,6 +35,17 @@ class LayerPieces {
   void LatentAttention(const LatentAttentionWeights& weights);
   // Router, experts and the shared expert; a dense feed-forward is one expert.
   void FeedForward(const FeedForwardWeights& weights);
+  // Its two halves, where the router has an input of its own: each reads the norm before it.
+  void Route(const FeedForwardWeights& weights);
+  void Experts(const FeedForwardWeights& weights);
+  // Sets the branch aside, and adds it to the one that was made since.
+  void KeepBranch();
+  void AddKeptBranch();
+  // Makes a branch of the stream and of what the layer is given of each token
+  // (HyperParams::layer_input_dim).
+  void LayerInput(const LayerInputWeights& weights);
+  // Of the stream, with the branch before it.
+  void ScaleStream(Vector scale);
 
   // Why a weight could not be read; what the pieces made since is of no use.
   [[nodiscard]] const std::optional<Error>& error() const { return error_; }
@@ -50,14 +61,23 @@ class LayerPieces {
   void AddBranch(size_t token) const;
 
   void ProjectQkv(const AttentionWeights& weights);
-  void FinishQkv(const AttentionWeights& weights, size_t token);
+  void StoreKeysAndValues(const AttentionWeights& weights);
+  void FinishValues(const AttentionWeights& weights, size_t token);
+  void FinishQueries(const AttentionWeights& weights, size_t token);
+  void NormToUnit(float* heads, uint64_t width, uint64_t head_dim) const;
   void FinishHeads(float* heads, uint32_t n_heads, Vector bias, Vector norm, size_t token);
   void RotateHeads(float* heads, uint32_t n_heads, size_t token);
   void LengthenQueries(size_t token);
   void AttendAll(const AttentionWeights& weights);
   void ProjectOutput(const tensor::Matrix& output, Vector bias);
 
-  void Route(const FeedForwardWeights& weights);
+  // Whether there are experts beside the shared one.
+  [[nodiscard]] bool HasRouted(const FeedForwardWeights& weights) const {
+    return !params().is_moe() || !weights.router.empty();
+  }
+  // The stream with the branch before, as what matrices read.
+  void PackStream();
+
   void ChooseExpertsOf(const FeedForwardWeights& weights, size_t token);
   void GroupPairs();
   // Experts that are computed together, as indices into those that are active: all of them, or

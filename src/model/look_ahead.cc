@@ -29,8 +29,9 @@ void LayerPieces::GuessByRouter() {
   const LayerParams& next = step_.hp.layers[layer_idx_ + 1];
   const uint64_t d = step_.hp.hidden_dim;
   Scratch& s = step_.scratch;
+  const Vector norm = next_->router_norm.empty() ? next_->norm : next_->router_norm;
   for (size_t i = 0; i < step_.n(); ++i) {
-    step_.kernels.rms_norm(s.x.data() + i * d, next_->norm.data(), step_.hp.rms_eps, d,
+    step_.kernels.rms_norm(s.x.data() + i * d, norm.data(), step_.hp.rms_eps, d,
                            s.ahead_normed.data() + i * d);
   }
   kernels::Activations x;

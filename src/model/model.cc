@@ -2,12 +2,23 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 
 #include "base/invariant.h"
 #include "model/products.h"
 
 namespace plimsoll::model {
 namespace {
+
+// A block of keys that is being filled is in memory that the next layer uses anew (LayerKv), so
+// those that further layers attend to stay in 16 bits.
+tensor::KvType KvTypeOf(const HyperParams& hp, const kv::Precision& precision, uint32_t layer_idx) {
+  const bool is_read_again = std::ranges::any_of(
+      hp.layers, [layer_idx](const LayerParams& layer) { return layer.kv_of == layer_idx; });
+  const tensor::KvType type = precision.TypeOf(layer_idx);
+  const bool has_own = !hp.layers[layer_idx].kv_of;
+  return IsQuantized(type) && (is_read_again || !has_own) ? tensor::KvType::kF16 : type;
+}
 
 Result<> CheckPrecision(const kv::Precision& kv, const HyperParams& hp) {
   for (const auto& some : kv.layers) {
@@ -19,7 +30,7 @@ Result<> CheckPrecision(const kv::Precision& kv, const HyperParams& hp) {
   bool is_quantized = false;
   for (uint32_t i = 0; i < hp.n_layers; ++i) {
     const LayerParams& layer = hp.layers[i];
-    if (!IsQuantized(kv.TypeOf(i))) {
+    if (!IsQuantized(KvTypeOf(hp, kv, i))) {
       continue;
     }
     is_quantized = true;
@@ -48,20 +59,30 @@ void Scale(float scale, std::span<float> values) {
   }
 }
 
+// c tanh(x / c), as c - 2 c sigmoid(-2 x / c).
+void CapLogits(const kernels::KernelSet& kernels, float cap, std::span<float> logits) {
+  if (cap == 0) {
+    return;
+  }
+  Scale(-2.0F / cap, logits);
+  kernels.sigmoid(logits.data(), logits.size());
+  std::ranges::for_each(logits, [cap](float& value) { value = cap - 2.0F * cap * value; });
+}
+
 }  // namespace
 
 kv::BlockLayout KvLayoutOf(const HyperParams& hp, const kv::Precision& precision) {
   std::vector<kv::BlockLayout::Layer> layers;
   for (uint32_t i = 0; i < hp.n_layers; ++i) {
     const LayerParams& layer = hp.layers[i];
-    const tensor::KvType type = precision.TypeOf(i);
-    layers.push_back({.n_kv_heads = layer.n_kv_heads,
+    const tensor::KvType type = KvTypeOf(hp, precision, i);
+    layers.push_back({.n_kv_heads = layer.kv_of ? 0 : layer.n_kv_heads,
                       .head_dim_k = layer.head_dim_k,
                       .head_dim_v = layer.head_dim_v,
                       .values_in_keys = layer.is_latent(),
                       .type = type,
                       .rotated = precision.rotate && IsQuantized(type),
-                      .n_heads = layer.n_heads});
+                      .n_heads = layer.kv_of ? 0 : layer.n_heads});
   }
   return kv::BlockLayout(std::move(layers));
 }
@@ -114,11 +135,26 @@ void Model::Declare() {
   declarations_.AddVector(!long_rope             ? "rope_freqs.weight"
                           : TurnsByLongFactors() ? "rope_factors_long.weight"
                                                  : "rope_factors_short.weight",
-                          {hp_.rope.n_dims / 2}, weights_.rope_factors, Need::kOptional);
+                          {hp_.rope.n_dims / 2}, weights_.rope_factors,
+                          hp_.rope.has_factors ? Need::kRequired : Need::kOptional);
+  DeclareLayerInputs();
   weights_.layers.resize(hp_.n_layers);
   for (uint32_t i = 0; i < hp_.n_layers; ++i) {
     architecture_.declare_layer(hp_, i, declarations_, weights_.layers[i]);
   }
+}
+
+void Model::DeclareLayerInputs() {
+  const uint64_t n = uint64_t{hp_.layer_input_dim} * hp_.n_layers;
+  if (n == 0) {
+    return;
+  }
+  declarations_.AddMatrix("per_layer_token_embd.weight", n, hp_.vocab_size,
+                          weights_.input_embedding, Need::kRequired, memory::Account::kVocab);
+  declarations_.AddMatrix("per_layer_model_proj.weight", hp_.hidden_dim, n,
+                          weights_.input_projection);
+  declarations_.KeepLastResident();
+  declarations_.AddVector("per_layer_proj_norm.weight", {hp_.layer_input_dim}, weights_.input_norm);
 }
 
 bool Model::TurnsByLongFactors() const {
@@ -134,7 +170,7 @@ ScratchShape Model::MakeScratchShape() const {
   shape.attention_workspace_bytes = options_.kernels->attention_workspace_bytes;
   for (uint32_t i = 0; i < hp_.n_layers; ++i) {
     const LayerParams& layer = hp_.layers[i];
-    if (IsQuantized(options_.kv.TypeOf(i))) {
+    if (IsQuantized(KvTypeOf(hp_, options_.kv, i))) {
       shape.quantized_keys = std::max<uint64_t>(shape.quantized_keys, layer.k_dim());
       shape.quantized_values =
           std::max<uint64_t>(shape.quantized_values, layer.is_latent() ? 0 : layer.v_dim());
@@ -144,8 +180,9 @@ ScratchShape Model::MakeScratchShape() const {
     const auto format = kernels::ActivationFormatFor(tensor.entry->dtype);
     shape.formats.q8x32 |= format == kernels::ActivationFormat::kQ8x32;
     shape.formats.q8x256 |= format == kernels::ActivationFormat::kQ8x256;
-    if (TargetOf(tensor) == &weights_.embedding) {
-      shape.embedding_row_bytes = tensor.entry->bytes / hp_.vocab_size;
+    if (TargetOf(tensor) == &weights_.embedding || TargetOf(tensor) == &weights_.input_embedding) {
+      shape.embedding_row_bytes =
+          std::max(shape.embedding_row_bytes, tensor.entry->bytes / hp_.vocab_size);
     }
   }
   return shape;
@@ -174,7 +211,8 @@ bool Model::StaysInFile(const BoundTensor& tensor, Residence residence) const {
         bound_, [&](const BoundTensor& t) { return TargetOf(t) == &weights_.output; });
     return CanStream(tensor) && (residence == Residence::kStreamed || !is_output);
   }
-  return CanStream(tensor) && residence == Residence::kStreamed;
+  const bool is_table = TargetOf(tensor) == &weights_.input_embedding;
+  return CanStream(tensor) && (residence == Residence::kStreamed || is_table);
 }
 
 ModelNeeds Model::Needs() const {
@@ -213,6 +251,9 @@ Result<> Model::Load(memory::Ledger& ledger, const std::function<void(uint64_t)>
     }
     if (TargetOf(tensor) == &weights_.embedding) {
       embedding_ = &tensor;
+    }
+    if (TargetOf(tensor) == &weights_.input_embedding) {
+      input_embedding_ = &tensor;
     }
     if (tensor.declaration->account != memory::Account::kExperts) {
       PointAway(tensor);
@@ -261,9 +302,10 @@ Result<> Model::Forward(const ForwardInput& input, const LogitsFn& on_logits) {
     streamed_->BeginPass(layers, makes_logits);
   }
   Result<> done;
-  if (layers.begin == 0) {
+  if (layers.begin == 0 || hp_.layer_input_dim != 0) {
     done = Embed(step);
-  } else {
+  }
+  if (layers.begin != 0) {
     std::ranges::copy(input.hidden_in.first(step.n() * hp_.hidden_dim), scratch_.x.begin());
   }
   if (done) {
@@ -340,37 +382,68 @@ void Model::Observe(memory::trace::RoutingObserver& observer) {
 }
 
 Result<> Model::Embed(const Step& step) {
-  if (embedding_ != nullptr) {
-    return EmbedFromFile(step);
+  auto done = LookUp(step, {weights_.embedding, embedding_, hp_.embedding_scale}, scratch_.x);
+  return done && hp_.layer_input_dim != 0 ? MakeLayerInputs(step) : done;
+}
+
+Result<> Model::MakeLayerInputs(const Step& step) {
+  const uint64_t n = hp_.layer_input_dim;
+  const uint64_t n_inputs = n * hp_.n_layers;
+  if (auto done = LookUp(
+          step, {weights_.input_embedding, input_embedding_, std::sqrt(static_cast<float>(n))},
+          scratch_.input_rows);
+      !done) {
+    return done;
   }
+  PackedRows& packed = scratch_.packed_in;
+  packed.floats = scratch_.x.data();
+  packed.k = hp_.hidden_dim;
+  step.ForEachToken([&](size_t i) { packed.Pack(step.kernels, i); });
+  const tensor::Matrix& w = weights_.input_projection;
+  const Product product = {w, packed.For(w.dtype, 0, step.n()), scratch_.layer_inputs.data(),
+                           n_inputs};
+  RunProducts(step, {&product, 1});
+
+  const float of_projection = 1.0F / std::sqrt(static_cast<float>(hp_.hidden_dim));
+  const float of_both = std::sqrt(0.5F);
   step.ForEachToken([&](size_t i) {
-    EmbedRow(step, weights_.embedding, static_cast<uint64_t>(step.tokens[i].token), i);
+    const auto inputs = scratch_.layer_inputs.subspan(i * n_inputs, n_inputs);
+    Scale(of_projection, inputs);
+    for (uint64_t at = 0; at < n_inputs; at += n) {
+      step.kernels.rms_norm(&inputs[at], weights_.input_norm.data(), hp_.rms_eps, n, &inputs[at]);
+    }
+    step.kernels.add(scratch_.input_rows.data() + i * n_inputs, n_inputs, inputs.data());
+    Scale(of_both, inputs);
   });
   return {};
 }
 
-void Model::EmbedRow(const Step& step, const tensor::Matrix& rows, uint64_t row,
-                     size_t token) const {
-  const auto x = scratch_.x.subspan(token * hp_.hidden_dim, hp_.hidden_dim);
-  step.kernels.dequantize_row(rows, row, x.data());
-  Scale(hp_.embedding_scale, x);
-}
-
-// Through the system's cache, which keeps the rows of common tokens while there is memory to spare.
-Result<> Model::EmbedFromFile(const Step& step) {
-  const formats::FileRange& range = embedding_->entry->ranges.front();
+// From a file through the system's cache, which keeps the rows of common tokens while there is
+// memory to spare.
+Result<> Model::LookUp(const Step& step, const RowTable& table, std::span<float> out) const {
+  const auto dequantize = [&](const tensor::Matrix& rows, uint64_t row, size_t i) {
+    const auto of_token = out.subspan(i * rows.k, rows.k);
+    step.kernels.dequantize_row(rows, row, of_token.data());
+    Scale(table.scale, of_token);
+  };
+  if (table.in_file == nullptr) {
+    step.ForEachToken(
+        [&](size_t i) { dequantize(table.rows, static_cast<uint64_t>(step.tokens[i].token), i); });
+    return {};
+  }
+  const formats::FileRange& range = table.in_file->entry->ranges.front();
   const auto& file = catalogue_.files[range.file_idx];
-  tensor::Matrix row = weights_.embedding;
+  tensor::Matrix row = table.rows;
   row.rows = 1;
   row.data = scratch_.embedding_row.data();
   const auto bytes = scratch_.embedding_row.first(row.row_bytes());
   for (size_t i = 0; i < step.n(); ++i) {
     const auto token = static_cast<uint64_t>(step.tokens[i].token);
     if (auto read = file->ReadAt(range.offset + token * row.row_bytes(), bytes); !read) {
-      return Fail(read.error().kind, "tensor {}: {}", embedding_->entry->name,
+      return Fail(read.error().kind, "tensor {}: {}", table.in_file->entry->name,
                   read.error().message);
     }
-    EmbedRow(step, row, 0, i);
+    dequantize(row, 0, i);
   }
   return {};
 }
@@ -394,6 +467,7 @@ Result<> Model::MakeLogits(const Step& step, std::span<const uint32_t> wanted,
     for (size_t i = 0; i < n; ++i) {
       const auto logits = scratch_.logits.subspan(i * hp_.vocab_size, hp_.vocab_size);
       Scale(hp_.logit_scale, logits);
+      CapLogits(*options_.kernels, hp_.logit_cap, logits);
       on_logits(wanted[first + i], logits);
     }
   }

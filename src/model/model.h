@@ -138,6 +138,7 @@ class Model {
     return {hp_, weights_.layers, *options_.kernels, team_, KvLayout().n_quantized_layers() > 0};
   }
   void Declare();
+  void DeclareLayerInputs();
   // Tells the sequences which of their tokens these are; the last ones of blocks.
   [[nodiscard]] std::span<const uint32_t> BeginSequences(std::span<const ChunkToken> tokens) const;
   // Of those sequences whose keys stand at other positions now.
@@ -146,9 +147,17 @@ class Model {
   [[nodiscard]] bool StaysInFile(const BoundTensor& tensor, Residence residence) const;
   [[nodiscard]] Result<> RunLayers(const Step& step, const LayerRange& layers);
   [[nodiscard]] Result<> Embed(const Step& step);
-  [[nodiscard]] Result<> EmbedFromFile(const Step& step);
-  // A row of `rows` becomes the token's stream.
-  void EmbedRow(const Step& step, const tensor::Matrix& rows, uint64_t row, size_t token) const;
+  // What each layer is given of each token, from the streams that Embed makes.
+  [[nodiscard]] Result<> MakeLayerInputs(const Step& step);
+  // A row for each token of the vocabulary.
+  struct RowTable {
+    const tensor::Matrix& rows;
+    const BoundTensor* in_file;  // null: it is in memory
+    float scale;
+  };
+  // The rows of the chunk's tokens, one behind another.
+  [[nodiscard]] Result<> LookUp(const Step& step, const RowTable& table,
+                                std::span<float> out) const;
   [[nodiscard]] Result<> MakeLogits(const Step& step, std::span<const uint32_t> wanted,
                                     const LogitsFn& on_logits);
   [[nodiscard]] Result<> RunOutput(const Step& step, const PackedRows& packed, size_t n);
@@ -169,6 +178,7 @@ class Model {
   PagedExperts* paged_experts_ = nullptr;   // null: all are resident
   StreamedWeights* streamed_ = nullptr;     // null: no dense matrix is
   const BoundTensor* embedding_ = nullptr;  // null: it is in memory
+  const BoundTensor* input_embedding_ = nullptr;
   uint64_t n_passes_ = 0;
 };
 

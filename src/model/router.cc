@@ -10,8 +10,16 @@
 namespace plimsoll::model {
 
 void LayerPieces::Route(const FeedForwardWeights& weights) {
+  if (error_) {
+    return;
+  }
   const LayerParams& p = params();
   Routing& routing = step_.scratch.routing;
+  if (!HasRouted(weights)) {
+    routing.n_active = 0;
+    routing.active_begin[0] = 0;
+    return;
+  }
   if (p.is_moe()) {
     const Product product = {weights.router,
                              step_.scratch.packed_in.For(weights.router.dtype, 0, step_.n()),
@@ -33,6 +41,9 @@ void LayerPieces::ChooseExpertsOf(const FeedForwardWeights& weights, size_t toke
   const RouterParams& router = step_.hp.router;
   const Routing& routing = step_.scratch.routing;
   const auto logits = routing.scores.subspan(token * p.n_experts, p.n_experts);
+  if (router.logit_scale != 1.0F) {
+    std::ranges::for_each(logits, [&](float& logit) { logit *= router.logit_scale; });
+  }
   if (!weights.router_bias.empty()) {
     step_.kernels.add(weights.router_bias.data(), p.n_experts, logits.data());
   }
@@ -43,6 +54,10 @@ void LayerPieces::ChooseExpertsOf(const FeedForwardWeights& weights, size_t toke
   ChooseExperts(step_.kernels, router, weights.selection_bias, logits, space,
                 routing.chosen.subspan(token * p.n_experts_active, p.n_experts_active),
                 routing.chosen_weights.subspan(token * p.n_experts_active, p.n_experts_active));
+  for (uint32_t i = 0; !weights.expert_scales.empty() && i < p.n_experts_active; ++i) {
+    const size_t at = token * p.n_experts_active + i;
+    routing.chosen_weights[at] *= weights.expert_scales[routing.chosen[at]];
+  }
 }
 
 // A counting sort by expert; it keeps the tokens of an expert in order.

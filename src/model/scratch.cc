@@ -19,6 +19,7 @@ constexpr uint64_t kSuperBlock = 256;
 struct Widths {
   uint64_t q = 0, k = 0, v = 0, head = 0, attended = 0, experts = 0, active = 0, ff = 0,
            shared_ff = 0;
+  bool beside = false;
   // Latent attention; of one token.
   uint64_t q_rank = 0, kv_rank = 0, nope = 0, q_nope = 0, q_latent = 0, mixed = 0, heads = 0;
 };
@@ -35,6 +36,7 @@ Widths WidestLayer(const HyperParams& hp) {
     w.active = std::max<uint64_t>(w.active, layer.n_experts_active);
     w.ff = std::max<uint64_t>(w.ff, layer.expert_ff_dim);
     w.shared_ff = std::max<uint64_t>(w.shared_ff, layer.shared_ff_dim);
+    w.beside = w.beside || layer.shared_is_beside;
     if (layer.is_latent()) {
       const LatentParams& latent = layer.latent;
       w.q_rank = std::max<uint64_t>(w.q_rank, latent.q_rank);
@@ -127,6 +129,7 @@ Scratch Scratch::Lay(const HyperParams& hp, const ScratchShape& shape, memory::C
   Scratch s;
   s.x = carver.Take<float>(n * hp.hidden_dim);
   s.branch = carver.Take<float>(n * hp.hidden_dim);
+  s.kept_branch = carver.Take<float>(w.beside ? n * hp.hidden_dim : 0);
   s.normed = carver.Take<float>(n * hp.hidden_dim);
   s.q = carver.Take<float>(n * w.q);
   s.k = carver.Take<float>(n * w.k);
@@ -169,6 +172,10 @@ Scratch Scratch::Lay(const HyperParams& hp, const ScratchShape& shape, memory::C
   s.packed_shared = LayPacked(n, w.shared_ff, shape.formats, carver);
 
   s.latent = LayLatent(w, n, shape.formats, carver);
+  s.layer_inputs = carver.Take<float>(n * hp.n_layers * hp.layer_input_dim);
+  s.input_rows = carver.Take<float>(n * hp.n_layers * hp.layer_input_dim);
+  s.input_gate = carver.Take<float>(n * hp.layer_input_dim);
+  s.packed_input = LayPacked(n, hp.layer_input_dim, shape.formats, carver);
   s.routing.scores = carver.Take<float>(n * w.experts);
   s.routing.selection = carver.Take<float>(n * w.experts);
   s.routing.group_scores = carver.Take<float>(n * hp.router.n_groups);
@@ -185,8 +192,8 @@ Scratch Scratch::Lay(const HyperParams& hp, const ScratchShape& shape, memory::C
   s.routing.in_order = carver.Take<uint32_t>(w.experts);
   std::iota(s.routing.in_order.begin(), s.routing.in_order.end(), 0U);
 
-  const uint64_t max_k = std::max(
-      {uint64_t{hp.hidden_dim}, w.attended, w.ff, w.shared_ff, w.q_rank, w.kv_rank, w.nope});
+  const uint64_t max_k = std::max({uint64_t{hp.hidden_dim}, uint64_t{hp.layer_input_dim},
+                                   w.attended, w.ff, w.shared_ff, w.q_rank, w.kv_rank, w.nope});
   size_t workspace_bytes = shape.matmul_workspace_bytes(max_k);
   for (const LayerParams& layer : hp.layers) {
     workspace_bytes = std::max(workspace_bytes,

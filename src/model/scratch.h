@@ -109,11 +109,12 @@ struct Routing {
 };
 
 struct Scratch {
-  std::span<float> x;         // [n][hidden_dim]: the residual stream
-  std::span<float> branch;    // [n][hidden_dim]: what the present branch adds to it
-  std::span<float> normed;    // [n][hidden_dim]
-  std::span<float> q, k, v;   // [n][heads * head_dim]
-  std::span<float> attended;  // [n][n_heads * head_dim_v]
+  std::span<float> x;            // [n][hidden_dim]: the residual stream
+  std::span<float> branch;       // [n][hidden_dim]: what the present branch adds to it
+  std::span<float> kept_branch;  // [n][hidden_dim]: a branch that waits for another
+  std::span<float> normed;       // [n][hidden_dim]
+  std::span<float> q, k, v;      // [n][heads * head_dim]
+  std::span<float> attended;     // [n][n_heads * head_dim_v]
   // Of a layer whose cache is quantized, in F16: blocks that a pass fills (LayerKv).
   std::span<uint16_t> block_keys, block_values;
   std::span<uint32_t> last_of_blocks;        // [n], where there are such layers
@@ -134,6 +135,11 @@ struct Scratch {
   std::span<std::byte> embedding_row;              // as its file has it
   PackedRows packed_in, packed_ff, packed_shared;  // memory only; floats and k are set where used
   LatentScratch latent;
+  // HyperParams::layer_input_dim.
+  std::span<float> layer_inputs;  // [n][n_layers][layer_input_dim]
+  std::span<float> input_rows;    // the same shape: of the embedding
+  std::span<float> input_gate;    // [n][layer_input_dim]
+  PackedRows packed_input;
   // Look-ahead: the next layer's input and its router's scores, as far as they are known.
   std::span<float> ahead_normed;     // [few tokens][hidden_dim]
   std::span<float> ahead_scores;     // [few tokens][n_experts]

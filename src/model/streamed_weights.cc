@@ -30,10 +30,14 @@ std::vector<Stage> StagesOf(LayerWeights& layer, bool has_q_down) {
   }
   stages.push_back({&l.k_up.first, &l.v_up.first, &l.kv_up});
   stages.push_back({&l.output});
+  stages.push_back({&layer.beside.shared.gate.first, &layer.beside.shared.up.first});
+  stages.push_back({&layer.beside.shared.down.first});
   stages.push_back({&ff.shared.gate.first, &ff.shared.up.first});
   stages.push_back({&ff.shared.down.first});
   stages.push_back({&ff.gate.first, &ff.up.first, &ff.gate_up.first});
   stages.push_back({&ff.down.first});
+  stages.push_back({&layer.input.gate});
+  stages.push_back({&layer.input.output});
   return stages;
 }
 
@@ -61,7 +65,7 @@ class Finder {
     // What no stage names would be left in its file and never read.
     const auto n_streamable = std::ranges::count_if(by_target_, [&](const auto& target) {
       return target.first != &weights_.embedding && target.first != &weights_.output &&
-             CanStream(*target.second);
+             target.first != &weights_.input_embedding && CanStream(*target.second);
     });
     Invariant(static_cast<size_t>(n_streamable) == found_.size(),
               "the stages of a layer name every matrix that it has");

@@ -12,7 +12,7 @@ using Vector = std::span<const float>;  // empty: the model has none
 
 struct AttentionWeights {
   Vector norm;             // [hidden_dim]
-  tensor::Matrix q, k, v;  // [hidden_dim -> heads * head_dim]
+  tensor::Matrix q, k, v;  // [hidden_dim -> heads * head_dim]; no v: values are the keys' products
   tensor::Matrix qkv;      // instead of those three: their rows, one behind another
   tensor::Matrix output;   // [n_heads * head_dim_v -> hidden_dim]
   Vector q_bias, k_bias, v_bias, output_bias;
@@ -49,6 +49,7 @@ struct SharedExpertWeights {
 
 struct FeedForwardWeights {
   Vector norm;                   // [hidden_dim]
+  Vector router_norm;            // [hidden_dim]: of what the router reads; empty: as the experts
   tensor::Matrix router;         // [hidden_dim -> n_experts]; empty when there is one expert
   Vector router_bias;            // [n_experts], on the logits
   Vector selection_bias;         // [n_experts], on the scores, for the choice alone
@@ -57,14 +58,27 @@ struct FeedForwardWeights {
   tensor::MatrixStack down;      // [expert_ff_dim -> hidden_dim] x n_experts
   // [n_experts][expert_ff_dim] and [n_experts][hidden_dim], on the results of the matrices.
   Vector gate_bias, up_bias, down_bias;
+  Vector expert_scales;  // [n_experts], on what they give
   SharedExpertWeights shared;
   Vector post_norm;  // [hidden_dim]: of the result
+};
+
+// What a layer makes of its token's input (HyperParams::layer_input_dim).
+struct LayerInputWeights {
+  tensor::Matrix gate;    // [hidden_dim -> layer_input_dim]
+  tensor::Matrix output;  // [layer_input_dim -> hidden_dim]
+  Vector post_norm;       // [hidden_dim]: of the result
 };
 
 struct LayerWeights {
   AttentionWeights attention;
   LatentAttentionWeights latent_attention;  // instead of `attention`
+  // A feed-forward of its own beside that of the experts: the shared expert alone.
+  FeedForwardWeights beside;
   FeedForwardWeights feed_forward;
+  Vector feed_forward_norm;  // [hidden_dim]: of the sum of those two
+  LayerInputWeights input;
+  Vector scale;  // [1]: of the stream behind the layer; empty: 1
 };
 
 struct ModelWeights {
@@ -72,6 +86,10 @@ struct ModelWeights {
   Vector output_norm;
   tensor::Matrix output;  // [hidden_dim -> vocab_size]; the embedding where it is tied
   Vector rope_factors;    // [n_pairs]: frequencies are divided by these
+  // Inputs of all layers, one behind another; n_inputs is n_layers * layer_input_dim.
+  tensor::Matrix input_embedding;   // [n_inputs] x vocab_size
+  tensor::Matrix input_projection;  // [hidden_dim -> n_inputs]: of the token's embedding
+  Vector input_norm;                // [layer_input_dim]: of each layer's part of that
   std::vector<LayerWeights> layers;
 };
 

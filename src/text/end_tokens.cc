@@ -11,17 +11,19 @@ namespace {
 
 // Nobody writes these in prose.
 constexpr std::string_view kUnmistakable[] = {
-    "<|eot_id|>",       // Llama 3
-    "<|eom_id|>",       // Llama 3, before a tool's answer
-    "<|im_end|>",       // ChatML
-    "<|end|>",          // Phi 3
-    "<|return|>",       // Harmony
-    "<|call|>",         // Harmony
-    "<|flush|>",        // Solar
-    "<|calls|>",        // Solar
-    "<end_of_turn>",    // Gemma
-    "<|endoftext|>",    // GPT-2
-    "<|end_of_text|>",  // Granite
+    "<|eot_id|>",        // Llama 3
+    "<|eom_id|>",        // Llama 3, before a tool's answer
+    "<|im_end|>",        // ChatML
+    "<|end|>",           // Phi 3
+    "<|return|>",        // Harmony
+    "<|call|>",          // Harmony
+    "<|flush|>",         // Solar
+    "<|calls|>",         // Solar
+    "<end_of_turn>",     // Gemma
+    "<turn|>",           // Gemma 4
+    "<|tool_response>",  // Gemma 4, before a tool's answer
+    "<|endoftext|>",     // GPT-2
+    "<|end_of_text|>",   // Granite
     "<end_of_utterance>",
     "<\uFF5Cend\u2581of\u2581sentence\uFF5C>",  // DeepSeek
     "<|fim_pad|>",
@@ -31,7 +33,7 @@ constexpr std::string_view kUnmistakable[] = {
 
 // These end a turn only where the vocabulary says that they are control tokens.
 constexpr std::string_view kIfControl[] = {
-    "</s>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<eos>", "<turn|>", "<|tool_response>", "[e~[",
+    "</s>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<eos>", "[e~[",
 };
 
 bool IsUnmistakable(std::string_view spelling) {

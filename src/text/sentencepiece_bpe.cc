@@ -86,6 +86,9 @@ Result<> SentencePieceBpe::ReadMerges(const VocabularySpec& spec) {
     const auto right = index_.Find(tokens_, parts->right);
     const auto both = index_.Find(tokens_, merged);
     if (!left || !right || !both) {
+      if (spec.lists_merges) {
+        continue;
+      }
       return Fail(ErrorKind::kBadModel,
                   "tokenizer merges: entry {} names a symbol that is not in the vocabulary", rank);
     }

@@ -236,6 +236,25 @@ TEST(SentencePieceBpe, UsesTheUnknownTokenWithoutBytes) {
   EXPECT_THAT(Make(spec)->Encode("a\u4E2Da", {}), ElementsAre(a, *spec.unk, a));
 }
 
+TEST(SentencePieceBpe, GoesByTheListOfMergesAndNotByScores) {
+  VocabularySpec spec;
+  spec.model = TokenizerModel::kSentencePieceBpe;
+  spec.unk = Append(spec, "<unk>", TokenType::kUnknown);
+  const TokenId a = Append(spec, "a");
+  Append(spec, "b");
+  const TokenId c = Append(spec, "c");
+  const TokenId ab = Append(spec, "ab");
+  const TokenId bc = Append(spec, "bc");
+  spec.add_space_prefix = false;
+  spec.merges = {"b c", "a b", "a bc"};
+  spec.lists_merges = true;
+  EXPECT_THAT(Make(spec)->Encode("abc", {}), ElementsAre(a, bc));
+  spec.merges = {"a b", "b c", "ab c"};
+  EXPECT_THAT(Make(spec)->Encode("abc", {}), ElementsAre(ab, c));
+  spec.lists_merges = false;  // then all of them have to be of tokens
+  EXPECT_THAT(ErrorOf(spec), HasSubstr("entry 2 names a symbol"));
+}
+
 TEST(Unigram, FindsTheMostProbableSegmentation) {
   VocabularySpec spec = SentencePieceSpec(TokenizerModel::kUnigram);
   EXPECT_THAT(Make(spec)->Encode("ab", {}), ElementsAre(261)) << "-3 beats -1-6 and -4-2";

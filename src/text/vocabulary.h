@@ -48,6 +48,8 @@ struct VocabularySpec {
   std::vector<TokenType> types;     // empty (all normal) or one a token
   // "left right", best first. A SentencePiece BPE that has them goes by them and not by scores.
   std::vector<std::string> merges;
+  // A SentencePiece BPE whose list of merges also has some of what is no token: they do not count.
+  bool lists_merges = false;
   std::optional<TokenId> bos, eos, eot, unk, pad;
   std::vector<TokenId> extra_end_tokens;  // further tokens that end a generation
   std::optional<bool> add_bos, add_eos;   // unset: what the model family does

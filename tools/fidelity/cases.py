@@ -59,6 +59,12 @@ ARCHITECTURES = [
     ),
     Case("phi3", "--arch phi3 --rope-scaling longrope --rope-original-context 16"),
     Case("llama4", f"--arch llama4 {MOE} --layers 4 --top-k 1 --router-std 0.05"),
+    Case(
+        "gemma4",
+        "--arch gemma4 --layers 4 --shared-kv-layers 2 --layer-input 256 --rope-theta 1000000 --logit-cap 30 "
+        "--branch-gain 0.1 --attention-std 0.8",
+    ),
+    Case("gemma4, experts", f"--arch gemma4 {MOE} --layers 2 --values-of-keys --joined-experts --logit-cap 30"),
     Case("minimax-m2", f"--arch minimax-m2 {MOE} --gating sigmoid --router-std 0.05"),
 ]
 
@@ -83,6 +89,7 @@ VARIANTS = [
         f"--arch llama4 {MOE} --layers 4 --top-k 1 --router-std 0.05 --chunk 16 --temperature-scale 0.5 --temperature-length 8",
         peer=False,
     ),
+    Case("cap of the logits", "--arch gemma3 --layers 6 --logit-cap 10 --branch-gain 0.1"),
     Case("sixteen experts, six active", "--arch qwen3moe --experts 16 --top-k 6 --router-std 1"),
 ]
 VARIANT_TYPES = ["F32", "Q8_0"]

@@ -12,7 +12,7 @@ HEAD = """# Fidelity: how close the logits are to exact arithmetic
 Made by `tools/fidelity/run`; do not edit. Peer: {peer}, one thread, on the CPU, otherwise its
 defaults.
 
-For every architecture and weight type, random models (`tools/random_model`: 3 layers, gemma3 6; width 512, 8
+For every architecture and weight type, random models (`tools/random_model`: 3 layers, or 4 or 6 where kinds of layers take turns; width 512, 8
 experts with 2 active; seeds 1 to {n_seeds}) read {n_tokens} random tokens each. The truth is the forward pass in double
 precision over the dequantized file (`tools/oracle`), which shares no code with the engine. **KL** is the
 mean over positions of the Kullback-Leibler divergence, oracle to engine, in nats. Positions where some

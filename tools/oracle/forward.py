@@ -26,6 +26,7 @@ class Architecture:
     full_every: int = 0  # of so many layers the last has no window; the others turn by a base of their own
     unrotated_every: int = 0  # of so many layers the last has no positions, and the others stay in chunks and norm heads
     weighs_input: bool = False  # of experts, instead of their output
+    two_kinds: bool = False  # of layers, as gemma4 has them
 
 
 ARCHITECTURES = {
@@ -40,6 +41,7 @@ ARCHITECTURES = {
     "glm4moe": Architecture(renormalise=False, sigmoid_router=True, ffn_norm="post_attention_norm"),
     "gemma3": Architecture(gelu=True, scaled_embedding=True, full_every=6),
     "mistral3": Architecture(neox=False),
+    "gemma4": Architecture(gelu=True, scaled_embedding=True, two_kinds=True),
     "llama4": Architecture(neox=False, renormalise=False, sigmoid_router=True, unrotated_every=4, weighs_input=True),
     "phi3": Architecture(),
     "minimax-m2": Architecture(sigmoid_router=True),
@@ -82,10 +84,16 @@ class Model:
         self.embedding_scale = self.key("embedding_scale", 0.0) or own_scale
         self.residual_scale = self.key("residual_scale", 0.0) or 1.0
         self.logit_divisor = self.key("logit_scale", 1.0)
+        self.logit_cap = self.key("final_logit_softcapping", 0.0)
+        if self.fixed.two_kinds:
+            self.score_scale = 1.0
         self.temperature = self.key("attention.temperature_scale", 0.1 if self.fixed.unrotated_every else 0.0)
         self.frequencies, self.rope_magnitude = rope_frequencies(self)
+        self.kept = {}  # keys and values by layer
 
     def has_window(self, layer):
+        if self.fixed.two_kinds:
+            return bool(self.key("attention.sliding_window_pattern")[layer])
         if self.fixed.alternating_window:
             return self.window and layer % 2 == 0
         return self.window and (not self.fixed.full_every or (layer + 1) % self.fixed.full_every != 0)
@@ -95,10 +103,19 @@ class Model:
 
     def rope_of(self, layer):
         """The layer's frequencies and the factor of rotated values."""
-        if not self.fixed.full_every or not self.has_window(layer):
+        own = self.fixed.full_every or self.fixed.two_kinds
+        if not own or not self.has_window(layer):
             return self.frequencies, self.rope_magnitude
         n_dims = self.key("rope.dimension_count", self.head_dim)
+        if self.fixed.two_kinds:
+            n_dims = self.key("rope.dimension_count_swa")
         return self.key("rope.freq_base_swa", 10000.0) ** (-np.arange(0, n_dims, 2) / n_dims), 1.0
+
+    def head_dim_of(self, layer):
+        return self.key("attention.key_length_swa") if self.fixed.two_kinds and self.has_window(layer) else self.head_dim
+
+    def n_kv_heads_of(self, layer):
+        return self.n_kv_heads[layer] if isinstance(self.n_kv_heads, list) else self.n_kv_heads
 
     def key(self, name, *default):
         value = self.gguf.metadata.get(f"{self.arch}.{name}", *default)
@@ -207,11 +224,12 @@ def projected(model, layer, which, x, n_heads):
     else:
         q_dim, kv_dim = model.n_heads * model.head_dim, model.n_kv_heads * model.head_dim
         y = np.split(x @ joined.T, [q_dim, q_dim + kv_dim], axis=-1)["qkv".index(which)]
-    heads = lambda z: z.reshape(len(x), n_heads, model.head_dim)
+    head_dim = model.head_dim_of(layer)
+    heads = lambda z: z.reshape(len(x), n_heads, head_dim)
     norm = model.weight(name + "_norm.weight") if which != "v" else None
     if norm is None:
         return heads(y)
-    if len(norm) == model.head_dim and n_heads > 1 or y.shape[-1] == model.head_dim:
+    if len(norm) == head_dim and n_heads > 1 or y.shape[-1] == head_dim:
         return rms_norm(heads(y), norm, model.eps)
     return heads(rms_norm(y, norm, model.eps))
 
@@ -287,16 +305,31 @@ def placed(model, layer, heads):
     return rms_norm(heads, 1.0, model.eps) if model.fixed.unrotated_every else heads
 
 
+def keys_and_values(model, layer, x):
+    """For every query head. Gemma 4's last layers have those of the last one of their kind that makes some."""
+    if model.fixed.two_kinds and layer >= (first := model.n_layers - model.key("attention.shared_kv_layers", 0)):
+        return model.kept[max(own for own in range(first) if model.has_window(own) == model.has_window(layer))]
+    n_kv_heads = model.n_kv_heads_of(layer)
+    group = model.n_heads // n_kv_heads
+    k = placed(model, layer, projected(model, layer, "k", x, n_kv_heads))
+    if f"blk.{layer}.attn_v.weight" in model.gguf or f"blk.{layer}.attn_qkv.weight" in model.gguf:
+        v = projected(model, layer, "v", x, n_kv_heads)
+    else:
+        v = linear(model, f"blk.{layer}.attn_k", x).reshape(len(x), n_kv_heads, -1)
+    if model.fixed.two_kinds:
+        v = rms_norm(v, 1.0, model.eps)
+    model.kept[layer] = k.repeat(group, axis=1), v.repeat(group, axis=1)
+    return model.kept[layer]
+
+
 def attention(model, layer, x):
     if model.kv_rank:
         return latent_attention(model, layer, x)
     n = len(x)
-    group = model.n_heads // model.n_kv_heads
     q = placed(model, layer, projected(model, layer, "q", x, model.n_heads))
     if model.temperature and (not model.fixed.unrotated_every or model.is_unrotated(layer)):
         q = q * growth(model, n)
-    k = placed(model, layer, projected(model, layer, "k", x, model.n_kv_heads)).repeat(group, axis=1)
-    v = projected(model, layer, "v", x, model.n_kv_heads).repeat(group, axis=1)
+    k, v = keys_and_values(model, layer, x)
     scores = np.einsum("ihd,jhd->hij", q, k) * model.score_scale
     mixed = np.einsum("hij,jhd->ihd", attention_weights(model, layer, scores), v).reshape(n, -1)
     return linear(model, f"blk.{layer}.attn_output", mixed)
@@ -342,9 +375,12 @@ def without_worse_groups(model, scores):
     return masked.reshape(scores.shape), margin
 
 
-def route(model, layer, x):
+def route(model, layer, x, stream):
     """Chosen experts [positions, k], their weights, and each position's margin: the gap between the
     last chosen expert's probability and the next one's, and the same of groups."""
+    own_norm = model.weight(f"blk.{layer}.ffn_gate_inp.scale")
+    if own_norm is not None:
+        x = rms_norm(stream, own_norm, model.eps) / math.sqrt(model.hidden_dim)
     logits = linear(model, f"blk.{layer}.ffn_gate_inp", x)
     scores = sigmoid(logits) if model.sigmoid_router else softmax(logits)
     bias = model.weight(f"blk.{layer}.exp_probs_b.bias")
@@ -356,6 +392,9 @@ def route(model, layer, x):
     weights = np.take_along_axis(scores, chosen, axis=-1)
     if model.renormalise or model.fixed.softmax_of_chosen:
         weights = weights / weights.sum(axis=-1, keepdims=True)
+    scales = model.weight(f"blk.{layer}.ffn_down_exps.scale")
+    if scales is not None:
+        weights = weights * scales[chosen]
     return chosen, weights * model.router_scale, np.minimum(margin, group_margin)
 
 
@@ -366,10 +405,13 @@ def shared_expert(model, layer, x):
     return out if gate is None else out * sigmoid(x @ gate.reshape(-1))[:, None]
 
 
-def experts(model, layer, x):
-    chosen, weights, margin = route(model, layer, x)
+def experts(model, layer, x, stream):
+    chosen, weights, margin = route(model, layer, x, stream)
+    joined = model.weight(f"blk.{layer}.ffn_gate_up_exps.weight")
     stacks = [model.weight(f"blk.{layer}.ffn_{m}_exps.weight") for m in ("gate", "up", "down")]
     biases = [model.weight(f"blk.{layer}.ffn_{m}_exps.bias") for m in ("gate", "up", "down")]
+    if joined is not None:
+        stacks[:2] = np.split(joined, 2, axis=1)
     out = np.zeros_like(x)
     for expert in np.unique(chosen):
         rows, ranks = np.nonzero(chosen == expert)
@@ -395,10 +437,38 @@ def after(model, norm, branch):
     return branch if weight is None else rms_norm(branch, weight, model.eps)
 
 
+def both(model, layer, stream):
+    """Gemma 4's layers with experts: a dense feed-forward beside them, each between norms of its own."""
+    p = f"blk.{layer}."
+    normed = lambda name, x: rms_norm(x, model.weight(f"{p}{name}.weight"), model.eps)
+    beside = normed("post_ffw_norm_1", dense(model, layer, normed("ffn_norm", stream)))
+    routed, margin = experts(model, layer, normed("pre_ffw_norm_2", stream), stream)
+    return beside + normed("post_ffw_norm_2", routed), margin
+
+
+def layer_inputs(model, ids, x):
+    """What each layer is given of each token: [layers, positions, width]; None where there is nothing."""
+    table = model.weight("per_layer_token_embd.weight")
+    if table is None:
+        return None
+    width = model.key("embedding_length_per_layer_input")
+    split = lambda z: z.reshape(len(ids), model.n_layers, width).transpose(1, 0, 2)
+    projected = split(x @ model.weight("per_layer_model_proj.weight").T) / math.sqrt(model.hidden_dim)
+    projected = rms_norm(projected, model.weight("per_layer_proj_norm.weight"), model.eps)
+    return (projected + split(table[ids]) * math.sqrt(width)) / math.sqrt(2)
+
+
+def with_input(model, layer, x, given):
+    p = f"blk.{layer}."
+    y = geglu(x @ model.weight(p + "inp_gate.weight").T, given) @ model.weight(p + "proj.weight").T
+    return x + rms_norm(y, model.weight(p + "post_norm.weight"), model.eps)
+
+
 def forward(model, ids):
     """Logits [positions, vocabulary] and the router margin of each position, the least of its layers."""
     embedding = model.weight("token_embd.weight")
     x = embedding[ids] * model.embedding_scale
+    inputs = layer_inputs(model, ids, x)
     margins = np.full(len(ids), np.inf)
     for layer in range(model.n_layers):
         p = f"blk.{layer}."
@@ -406,11 +476,18 @@ def forward(model, ids):
         x = x + model.residual_scale * after(model, p + "post_attention_norm", y)
         h = rms_norm(x, model.weight(f"{p}{model.fixed.ffn_norm}.weight"), model.eps)
         if p + "ffn_gate_inp.weight" in model.gguf:
-            y, margin = experts(model, layer, h)
+            y, margin = both(model, layer, x) if model.fixed.two_kinds else experts(model, layer, h, x)
             margins = np.minimum(margins, margin)
         else:
             y = dense(model, layer, h)
         x = x + model.residual_scale * after(model, p + "post_ffw_norm", y)
+        if inputs is not None:
+            x = with_input(model, layer, x, inputs[layer])
+        scale = model.weight(p + "layer_output_scale.weight")
+        x = x if scale is None else x * scale
     x = rms_norm(x, model.weight("output_norm.weight"), model.eps)
     output = model.weight("output.weight")
-    return x @ (embedding if output is None else output).T / model.logit_divisor, margins
+    logits = x @ (embedding if output is None else output).T / model.logit_divisor
+    if model.logit_cap:
+        logits = model.logit_cap * np.tanh(logits / model.logit_cap)
+    return logits, margins

@@ -46,7 +46,7 @@ void AddOptions(CLI::App& app, ModelSpec& spec) {
   app.add_option("--kv-heads", spec.n_kv_heads, "key and value heads; 0: as many as query heads");
   app.add_option("--head-dim", spec.head_dim, "values a head");
   app.add_option("--ff", spec.ffn_dim, "width of a dense feed-forward layer");
-  app.add_option("--experts", spec.n_experts, "experts a layer; 0 for a dense llama");
+  app.add_option("--experts", spec.n_experts, "experts a layer; 0 for a dense llama or gemma4");
   app.add_option("--top-k", spec.n_experts_active, "experts a token");
   app.add_option("--expert-ff", spec.expert_ffn_dim, "width of an expert");
   app.add_option("--shared-ff", spec.shared_ffn_dim,
@@ -58,6 +58,15 @@ void AddOptions(CLI::App& app, ModelSpec& spec) {
   app.add_option("--shared-experts", spec.n_shared_experts,
                  "deepseek2, dots1, glm4moe: shared experts a layer");
   app.add_option("--moe-step", spec.moe_step, "llama4: the last layer of so many has experts");
+  app.add_option("--shared-kv-layers", spec.n_shared_kv_layers,
+                 "gemma4: last layers that make no keys and values");
+  app.add_flag("--values-of-keys", spec.values_of_keys,
+               "gemma4: no values of their own in layers without a window");
+  app.add_option("--layer-input", spec.layer_input_dim,
+                 "gemma4: width of each layer's part of an embedding; 0: none");
+  app.add_flag("--joined-experts", spec.joined_experts,
+               "gemma4: one stack of gate and up projections");
+  app.add_option("--logit-cap", spec.logit_cap, "gemma3, gemma4: cap of the logits; 0: none");
   app.add_option("--prediction-layers", spec.n_prediction_layers,
                  "glm4moe: layers that predict further tokens");
   app.add_flag("--joined-kv", spec.joined_kv, "deepseek2: attn_kv_b, as in older files");

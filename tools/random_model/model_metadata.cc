@@ -89,10 +89,31 @@ void SetLatent(const ModelSpec& spec, const std::string& key, Metadata& metadata
   }
 }
 
+// The common keys are those of layers without a window.
+void SetTwoKinds(const ModelSpec& spec, const std::string& key, Metadata& metadata) {
+  std::vector<bool> has_window;
+  std::vector<int64_t> n_kv_heads;
+  for (uint32_t i = 0; i < spec.n_layers; ++i) {
+    has_window.push_back(!spec.is_wide_layer(i));
+    n_kv_heads.push_back(spec.n_kv_heads_of(i));
+  }
+  metadata.Set(key + "sliding_window_pattern",
+               {ValueType::kArray, Array{ValueType::kBool, std::move(has_window)}});
+  metadata.Set(key + "head_count_kv",
+               {ValueType::kArray, Array{ValueType::kU32, std::move(n_kv_heads)}});
+  metadata.SetU32(key + "key_length", spec.head_dim_of(1));
+  metadata.SetU32(key + "value_length", spec.head_dim_of(1));
+  metadata.SetU32(key + "key_length_swa", spec.head_dim);
+  metadata.SetU32(key + "value_length_swa", spec.head_dim);
+  metadata.SetU32(key + "shared_kv_layers", spec.n_shared_kv_layers);
+}
+
 void SetAttention(const ModelSpec& spec, Metadata& metadata) {
   const std::string key = spec.arch + ".attention.";
   metadata.SetU32(key + "head_count", spec.n_heads);
-  if (spec.has_latent()) {
+  if (spec.is_gemma4()) {
+    SetTwoKinds(spec, key, metadata);
+  } else if (spec.has_latent()) {
     SetLatent(spec, key, metadata);
   } else {
     metadata.SetU32(key + "head_count_kv", spec.n_kv_heads);
@@ -136,7 +157,12 @@ std::string_view RopeScalingName(RopeScaling scaling) {
 
 void SetRope(const ModelSpec& spec, Metadata& metadata) {
   const std::string key = spec.arch + ".rope.";
-  metadata.SetU32(key + "dimension_count", spec.n_rope_dims());
+  metadata.SetU32(key + "dimension_count",
+                  spec.is_gemma4() ? spec.head_dim_of(1) : spec.n_rope_dims());
+  if (spec.is_gemma4()) {
+    metadata.SetU32(key + "dimension_count_swa", spec.n_rope_dims());
+    metadata.SetF32(key + "freq_base_swa", 10000);
+  }
   metadata.SetF32(key + "freq_base", spec.rope_theta);
   if (spec.rope_scaling == RopeScaling::kLongRope) {
     metadata.SetU32(key + "scaling.original_context_length", spec.rope_n_ctx_original);
@@ -236,6 +262,12 @@ Metadata MakeMetadata(const ModelSpec& spec) {
     metadata.SetF32(key + "embedding_scale", static_cast<float>(spec.embedding_scale()));
     metadata.SetF32(key + "residual_scale", static_cast<float>(spec.residual_scale()));
     metadata.SetF32(key + "logit_scale", static_cast<float>(spec.logit_divisor()));
+  }
+  if (spec.is_gemma4()) {
+    metadata.SetU32(key + "embedding_length_per_layer_input", spec.layer_input_dim);
+  }
+  if (spec.logit_cap != 0) {
+    metadata.SetF32(key + "final_logit_softcapping", spec.logit_cap);
   }
   SetAttention(spec, metadata);
   SetRope(spec, metadata);

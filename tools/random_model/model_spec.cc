@@ -13,7 +13,8 @@ namespace {
 
 constexpr auto kArchitectures = std::to_array<std::string_view>(
     {"llama", "qwen2", "qwen3", "qwen2moe", "qwen3moe", "olmoe", "gpt-oss", "deepseek2", "granite",
-     "granitemoe", "dots1", "minimax-m2", "glm4moe", "gemma3", "mistral3", "phi3", "llama4"});
+     "granitemoe", "dots1", "minimax-m2", "glm4moe", "gemma3", "mistral3", "phi3", "llama4",
+     "gemma4"});
 // Those without experts.
 constexpr auto kDenseArchitectures =
     std::to_array<std::string_view>({"qwen2", "qwen3", "granite", "gemma3", "mistral3", "phi3"});
@@ -89,6 +90,11 @@ Result<> CheckRows(const ModelSpec& spec) {
       return ok;
     }
   }
+  if (spec.layer_input_dim != 0) {
+    if (auto ok = check("width of a layer's input", spec.layer_input_dim); !ok) {
+      return ok;
+    }
+  }
   if (spec.has_latent()) {
     if (auto ok = check("rank of keys and values", spec.kv_rank); !ok) {
       return ok;
@@ -109,17 +115,17 @@ Result<> CheckRows(const ModelSpec& spec) {
 }  // namespace
 
 bool ModelSpec::is_moe() const {
-  return arch == "llama"
+  return arch == "llama" || is_gemma4()
              ? n_experts > 0
              : std::ranges::find(kDenseArchitectures, arch) == kDenseArchitectures.end();
 }
 
 double ModelSpec::embedding_scale() const {
-  return has_scales() ? 12 : arch == "gemma3" ? std::sqrt(hidden_dim) : 1;
+  return has_scales() ? 12 : arch == "gemma3" || is_gemma4() ? std::sqrt(hidden_dim) : 1;
 }
 
 double ModelSpec::attention_scale() const {
-  return has_scales() ? 1.0 / head_dim : 1.0 / std::sqrt(head_dim);
+  return is_gemma4() ? 1.0 : has_scales() ? 1.0 / head_dim : 1.0 / std::sqrt(head_dim);
 }
 
 bool ModelSpec::has_qkv_biases() const {
@@ -129,7 +135,7 @@ bool ModelSpec::has_qkv_biases() const {
 
 bool ModelSpec::has_head_norm() const {
   return arch == "qwen3" || arch == "qwen3moe" || arch == "dots1" || arch == "glm4moe" ||
-         arch == "gemma3";
+         arch == "gemma3" || is_gemma4();
 }
 
 std::span<const std::string_view> Architectures() { return kArchitectures; }
@@ -164,6 +170,13 @@ Result<> Check(const ModelSpec& spec) {
   if (spec.arch == "llama4" && (spec.moe_step == 0 || spec.moe_step > spec.n_layers)) {
     return Fail(ErrorKind::kUsage, "experts in each {}th of {} layers: 1 to all", spec.moe_step,
                 spec.n_layers);
+  }
+  const bool has_gemma4_parts = spec.n_shared_kv_layers != 0 || spec.values_of_keys ||
+                                spec.layer_input_dim != 0 || spec.joined_experts;
+  if (has_gemma4_parts && (!spec.is_gemma4() || spec.n_shared_kv_layers + 2 > spec.n_layers)) {
+    return Fail(ErrorKind::kUsage,
+                "shared keys and values, values of keys, layer inputs and joined experts are made "
+                "for gemma4 alone, whose first two layers share nothing");
   }
   if (spec.rope_scaling == RopeScaling::kLongRope && spec.arch != "phi3") {
     return Fail(ErrorKind::kUsage, "LongRoPE is made for phi3 alone");

@@ -25,7 +25,7 @@ struct ModelSpec {
   uint32_t n_kv_heads = 4;
   uint32_t head_dim = 64;
   uint32_t ffn_dim = 768;  // of a dense layer
-  uint32_t n_experts = 8;  // llama alone may have 0: dense
+  uint32_t n_experts = 8;  // llama and gemma4 may have 0: dense
   uint32_t n_experts_active = 2;
   uint32_t expert_ffn_dim = 256;
   uint32_t shared_ffn_dim = 512;  // qwen2moe; granitemoe, 0: none
@@ -35,7 +35,13 @@ struct ModelSpec {
   uint32_t kv_rank = 256;       // of the latent that is cached
   uint32_t n_dense_layers = 1;  // the first ones
   uint32_t n_shared_experts = 2;
-  uint32_t moe_step = 2;             // llama4: the last layer of so many has experts
+  uint32_t moe_step = 2;  // llama4: the last layer of so many has experts
+  // gemma4: every second layer has no window, heads of twice the width and half as many KV heads.
+  uint32_t n_shared_kv_layers = 0;   // the last ones, that make no keys and values
+  bool values_of_keys = false;       // layers without a window make no values of their own
+  uint32_t layer_input_dim = 0;      // of each layer's part of an embedding; 0: none
+  bool joined_experts = false;       // one stack of gate and up projections
+  float logit_cap = 0;               // gemma3, gemma4; 0: no key
   uint32_t n_prediction_layers = 0;  // glm4moe: behind the others
   bool joined_kv = false;            // one matrix for keys and values, as in older files
   bool selection_bias = false;
@@ -46,7 +52,7 @@ struct ModelSpec {
 
   bool tied_output = false;        // the output matrix is the token embedding
   std::optional<bool> qkv_biases;  // unset: where the architecture has them
-  uint32_t sliding_window = 0;     // 0: none, but 16 for gpt-oss and gemma3
+  uint32_t sliding_window = 0;     // 0: none, but 16 for gpt-oss, gemma3 and gemma4
   uint32_t chunk = 0;              // llama4: that attention stays within; 0: no key
   float norm_eps = 1e-6F;
 
@@ -99,20 +105,34 @@ struct ModelSpec {
   [[nodiscard]] bool has_selection_bias() const {
     return selection_bias || arch == "minimax-m2" || arch == "glm4moe";
   }
-  // Biases of the attention output and of everything in the feed-forward.
   // One matrix makes queries, keys and values, and one gate and up.
   [[nodiscard]] bool has_joined_matrices() const { return arch == "phi3"; }
   // Norms of what attention and feed-forward give.
-  [[nodiscard]] bool has_post_norms() const { return arch == "gemma3"; }
+  [[nodiscard]] bool has_post_norms() const { return arch == "gemma3" || is_gemma4(); }
   // The norm before the feed-forward.
   [[nodiscard]] std::string_view feed_forward_norm() const {
     return arch == "gpt-oss" || arch == "glm4moe" ? "post_attention_norm.weight"
                                                   : "ffn_norm.weight";
   }
+  // Biases of the attention output and of everything in the feed-forward.
   [[nodiscard]] bool has_all_biases() const { return arch == "gpt-oss"; }
+  [[nodiscard]] bool is_gemma4() const { return arch == "gemma4"; }
+  [[nodiscard]] bool is_wide_layer(uint32_t layer) const { return is_gemma4() && layer % 2 == 1; }
+  [[nodiscard]] uint32_t head_dim_of(uint32_t layer) const {
+    return is_wide_layer(layer) ? 2 * head_dim : head_dim;
+  }
+  [[nodiscard]] uint32_t n_kv_heads_of(uint32_t layer) const {
+    return is_wide_layer(layer) ? (n_kv_heads + 1) / 2 : n_kv_heads;
+  }
+  [[nodiscard]] bool makes_keys(uint32_t layer) const {
+    return layer + n_shared_kv_layers < n_layers + n_prediction_layers;
+  }
+  [[nodiscard]] bool makes_values(uint32_t layer) const {
+    return makes_keys(layer) && !(values_of_keys && is_wide_layer(layer));
+  }
   [[nodiscard]] bool has_sinks() const { return arch == "gpt-oss"; }
   [[nodiscard]] uint32_t window() const {
-    const bool has_own = arch == "gpt-oss" || arch == "gemma3";
+    const bool has_own = arch == "gpt-oss" || arch == "gemma3" || is_gemma4();
     return sliding_window == 0 && has_own ? 16 : sliding_window;
   }
   // One norm a head, or one across all heads.
@@ -123,6 +143,7 @@ struct ModelSpec {
   [[nodiscard]] uint32_t shared_dim() const {
     return arch == "qwen2moe" || arch == "granitemoe" ? shared_ffn_dim
            : arch == "llama4"                         ? expert_ffn_dim
+           : is_gemma4()                              ? ffn_dim
            : has_dense_layers()                       ? n_shared_experts * expert_ffn_dim
                                                       : 0;
   }

@@ -51,13 +51,22 @@ class Planner {
       LongRopeFactors("rope_factors_long.weight", spec_.rope_factor);
       LongRopeFactors("rope_factors_short.weight", 1.2);
     }
+    if (spec_.is_gemma4()) {
+      FactorsThatStopPairs();
+      if (spec_.layer_input_dim != 0) {
+        LayerInputs();
+      }
+    }
     for (uint32_t layer = 0; layer < spec_.n_layers + spec_.n_prediction_layers; ++layer) {
       prefix_ = "blk." + std::to_string(layer) + ".";
-      spec_.has_latent() ? LatentAttention() : Attention();
+      spec_.has_latent() ? LatentAttention() : Attention(layer);
       Norm(std::string(spec_.feed_forward_norm()), spec_.hidden_dim);
       spec_.is_dense_layer(layer) ? Dense() : Experts();
       if (spec_.has_post_norms()) {
         PostNorms();
+      }
+      if (spec_.is_gemma4()) {
+        OwnOfGemma4(layer);
       }
       if (layer >= spec_.n_layers) {
         Prediction();
@@ -104,13 +113,14 @@ class Planner {
     Add({.name = std::move(name), .shape = MakeShape(n, spec_.n_experts), .rms = 0.3});
   }
 
-  void Attention() {
+  void Attention(uint32_t layer) {
     const uint32_t d = spec_.hidden_dim;
-    const uint32_t q_dim = spec_.n_heads * spec_.head_dim;
-    const uint32_t kv_dim = spec_.n_kv_heads * spec_.head_dim;
+    const uint32_t head_dim = spec_.head_dim_of(layer);
+    const uint32_t q_dim = spec_.n_heads * head_dim;
+    const uint32_t kv_dim = spec_.n_kv_heads_of(layer) * head_dim;
     // Scores are products of queries and keys: each has the root of the wanted spread, which the
     // query and key norms set where there are any.
-    const double plain_scale = 1 / std::sqrt(spec_.head_dim);
+    const double plain_scale = 1 / std::sqrt(head_dim);
     const double score_root =
         std::sqrt(spec_.attention_std * plain_scale / spec_.attention_scale());
     const bool normed = spec_.has_head_norm() || spec_.has_full_width_norm();
@@ -120,8 +130,12 @@ class Planner {
       Matrix("attn_qkv.weight", d, q_dim + 2 * kv_dim, qk_rms);
     } else {
       Matrix("attn_q.weight", d, q_dim, qk_rms);
-      Matrix("attn_k.weight", d, kv_dim, qk_rms);
-      Matrix("attn_v.weight", d, kv_dim, Into(d));
+      if (spec_.makes_keys(layer)) {
+        Matrix("attn_k.weight", d, kv_dim, qk_rms);
+      }
+      if (spec_.makes_values(layer)) {
+        Matrix("attn_v.weight", d, kv_dim, Into(d));
+      }
     }
     if (spec_.has_qkv_biases()) {
       Bias("attn_q.bias", q_dim);
@@ -129,8 +143,10 @@ class Planner {
       Bias("attn_v.bias", kv_dim);
     }
     if (normed) {
-      Norm("attn_q_norm.weight", spec_.has_head_norm() ? spec_.head_dim : q_dim, score_root);
-      Norm("attn_k_norm.weight", spec_.has_head_norm() ? spec_.head_dim : kv_dim, score_root);
+      Norm("attn_q_norm.weight", spec_.has_head_norm() ? head_dim : q_dim, score_root);
+      if (spec_.makes_keys(layer)) {
+        Norm("attn_k_norm.weight", spec_.has_head_norm() ? head_dim : kv_dim, score_root);
+      }
     }
     Matrix("attn_output.weight", q_dim, d, Back(q_dim));
     if (spec_.has_all_biases()) {
@@ -145,6 +161,43 @@ class Planner {
   void PostNorms() {
     Norm("post_attention_norm.weight", spec_.hidden_dim, Back(1));
     Norm("post_ffw_norm.weight", spec_.hidden_dim, Back(1));
+  }
+
+  // Beside what gemma3 has.
+  void OwnOfGemma4(uint32_t layer) {
+    const uint32_t d = spec_.hidden_dim;
+    if (!spec_.is_dense_layer(layer)) {
+      Norm("pre_ffw_norm_2.weight", d);
+      Norm("post_ffw_norm_1.weight", d);
+      Norm("post_ffw_norm_2.weight", d);
+      // The router's input is divided by the root of its width.
+      Norm("ffn_gate_inp.scale", d, std::sqrt(d));
+      Norm("ffn_down_exps.scale", spec_.n_experts);
+    }
+    if (const uint32_t n = spec_.layer_input_dim; n != 0) {
+      Matrix("inp_gate.weight", d, n, Into(d));
+      Matrix("proj.weight", n, d, Into(n));
+      Norm("post_norm.weight", d, Back(1));
+    }
+    Norm("layer_output_scale.weight", 1, 0.8);
+  }
+
+  void LayerInputs() {
+    const uint32_t n = spec_.layer_input_dim;
+    const uint32_t n_inputs = n * spec_.n_layers;
+    Matrix("per_layer_token_embd.weight", n_inputs, spec_.vocab_size, Into(n));
+    Matrix("per_layer_model_proj.weight", spec_.hidden_dim, n_inputs, 1);
+    Norm("per_layer_proj_norm.weight", n);
+  }
+
+  // Of heads without a window the first quarter of the pairs turns.
+  void FactorsThatStopPairs() {
+    const uint32_t n_pairs = spec_.head_dim_of(1) / 2;
+    PlannedTensor factors{.name = "rope_freqs.weight", .shape = MakeShape(n_pairs)};
+    for (uint32_t i = 0; i < n_pairs; ++i) {
+      factors.values.push_back(i < n_pairs / 4 ? 1.0F : 1e30F);
+    }
+    Add(std::move(factors));
   }
 
   void LatentAttention() {
@@ -201,8 +254,12 @@ class Planner {
     // six times as wide as those of the others.
     const double wide = spec_.arch == "gpt-oss" ? 3 : 1;
     const double narrow = spec_.arch == "gpt-oss" ? 1.0 / 6 : 1;
-    Stack("ffn_gate_exps.weight", d, ff, wide * Into(d));
-    Stack("ffn_up_exps.weight", d, ff, wide * Into(d));
+    if (spec_.joined_experts) {
+      Stack("ffn_gate_up_exps.weight", d, 2 * ff, Into(d));
+    } else {
+      Stack("ffn_gate_exps.weight", d, ff, wide * Into(d));
+      Stack("ffn_up_exps.weight", d, ff, wide * Into(d));
+    }
     Stack("ffn_down_exps.weight", ff, d, narrow * Back(ff));
     if (spec_.has_all_biases()) {
       Bias("ffn_gate_inp.bias", spec_.n_experts);
@@ -213,7 +270,9 @@ class Planner {
     if (spec_.has_selection_bias()) {
       Add({.name = "exp_probs_b.bias", .shape = MakeShape(spec_.n_experts), .rms = 0.05});
     }
-    if (spec_.has_shared_expert()) {
+    if (spec_.is_gemma4()) {
+      Dense();
+    } else if (spec_.has_shared_expert()) {
       const uint32_t shared = spec_.shared_dim();
       if (spec_.arch == "qwen2moe") {
         Add({.name = "ffn_gate_inp_shexp.weight", .shape = MakeShape(d), .rms = Into(d)});

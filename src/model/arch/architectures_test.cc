@@ -260,7 +260,100 @@ TEST(Gemma3, EverySixthLayerHasNoWindowAndTurnsByAnotherBase) {
   EXPECT_EQ(hp->attention_scale, 0.25F);
 
   catalogue.metadata.SetF32("gemma3.final_logit_softcapping", 30);
+  hp = ReadAs("gemma3", catalogue);
+  ASSERT_TRUE(hp);
+  EXPECT_EQ(hp->logit_cap, 30.0F);
+  catalogue.metadata.SetF32("gemma3.final_logit_softcapping", -1);
   EXPECT_THAT(ReadAs("gemma3", catalogue).error().message, HasSubstr("final_logit_softcapping"));
+}
+
+formats::Value PerLayer(std::vector<int64_t> values) {
+  return {formats::ValueType::kArray, formats::Array{formats::ValueType::kU32, std::move(values)}};
+}
+
+formats::Value WindowOf(std::vector<bool> values) {
+  return {formats::ValueType::kArray, formats::Array{formats::ValueType::kBool, std::move(values)}};
+}
+
+// E2B's shape in small: six layers, of which every third has no window; the last two share.
+formats::Catalogue SmallGemma4() {
+  auto catalogue = SmallModel("gemma4");
+  const auto set = [&](const char* key, uint32_t value) {
+    catalogue.metadata.SetU32(std::string("gemma4.") + key, value);
+  };
+  set("block_count", 6);
+  set("attention.key_length", 32);
+  set("attention.value_length", 32);
+  set("attention.key_length_swa", 16);
+  set("attention.value_length_swa", 16);
+  set("attention.sliding_window", 24);
+  set("attention.shared_kv_layers", 2);
+  set("embedding_length_per_layer_input", 8);
+  set("rope.dimension_count", 32);
+  catalogue.metadata.Set("gemma4.attention.sliding_window_pattern",
+                         WindowOf({true, true, false, true, true, false}));
+  catalogue.metadata.Set("gemma4.attention.head_count_kv", PerLayer({2, 2, 1, 2, 2, 1}));
+  catalogue.metadata.SetF32("gemma4.final_logit_softcapping", 30);
+  return catalogue;
+}
+
+TEST(Gemma4, LayersAreOfTwoKindsAndTheLastOnesShare) {
+  const auto hp = ReadAs("gemma4", SmallGemma4());
+  ASSERT_TRUE(hp) << hp.error().message;
+  for (uint32_t i = 0; i < 6; ++i) {
+    const LayerParams& layer = hp->layers[i];
+    const bool sees_all = i % 3 == 2;
+    EXPECT_EQ(layer.window, sees_all ? 0U : 24U) << i;
+    EXPECT_EQ(layer.head_dim_k, sees_all ? 32U : 16U) << i;
+    EXPECT_EQ(layer.head_dim_v, sees_all ? 32U : 16U) << i;
+    EXPECT_EQ(layer.n_kv_heads, sees_all ? 1U : 2U) << i;
+    EXPECT_TRUE(layer.has_unit_values);
+  }
+  EXPECT_FALSE(hp->layers[3].kv_of);
+  EXPECT_EQ(hp->layers[4].kv_of, 3U);
+  EXPECT_EQ(hp->layers[5].kv_of, 2U);
+  EXPECT_EQ(hp->rope.n_dims, 32U);
+  EXPECT_TRUE(hp->rope.has_factors);
+  EXPECT_EQ(hp->window_rope->n_dims, 16U);
+  EXPECT_EQ(hp->attention_scale, 1.0F);
+  EXPECT_EQ(hp->embedding_scale, 8.0F);
+  EXPECT_EQ(hp->logit_cap, 30.0F);
+  EXPECT_EQ(hp->layer_input_dim, 8U);
+}
+
+TEST(Gemma4, ExpertsStandBesideADenseFeedForward) {
+  auto catalogue = SmallGemma4();
+  catalogue.metadata.SetU32("gemma4.expert_count", 8);
+  catalogue.metadata.SetU32("gemma4.expert_used_count", 2);
+  catalogue.metadata.SetU32("gemma4.expert_feed_forward_length", 40);
+  const auto hp = ReadAs("gemma4", catalogue);
+  ASSERT_TRUE(hp) << hp.error().message;
+  EXPECT_TRUE(hp->layers[0].shared_is_beside);
+  EXPECT_EQ(hp->layers[0].shared_ff_dim, 96U);
+  EXPECT_EQ(hp->layers[0].expert_ff_dim, 40U);
+  EXPECT_TRUE(hp->router.normalize);
+  EXPECT_EQ(hp->router.logit_scale, 0.125F);
+}
+
+TEST(Gemma4, RefusesWhatMakesNoSense) {
+  const struct {
+    const char* key;
+    uint32_t value;
+  } cases[] = {{"attention.sliding_window", 0},   {"attention.key_length_swa", 0},
+               {"attention.value_length_swa", 0}, {"attention.shared_kv_layers", 6},
+               {"attention.shared_kv_layers", 4}, {"rope.dimension_count_swa", 15},
+               {"rope.dimension_count_swa", 18},  {"embedding_length_per_layer_input", 1U << 25}};
+  for (const auto& c : cases) {
+    auto catalogue = SmallGemma4();
+    catalogue.metadata.SetU32(std::string("gemma4.") + c.key, c.value);
+    const auto hp = ReadAs("gemma4", catalogue);
+    ASSERT_FALSE(hp) << c.key << " " << c.value;
+    EXPECT_EQ(hp.error().kind, ErrorKind::kBadModel);
+    EXPECT_THAT(hp.error().message, HasSubstr(c.key));
+  }
+  auto catalogue = SmallGemma4();
+  catalogue.metadata.Set("gemma4.attention.sliding_window_pattern", WindowOf({true, false}));
+  EXPECT_THAT(ReadAs("gemma4", catalogue).error().message, HasSubstr("sliding_window_pattern"));
 }
 
 TEST(Mistral3, QueriesGrowAndTheMultiplierTakesBackYarnsLength) {

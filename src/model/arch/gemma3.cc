@@ -36,10 +36,7 @@ Result<> Adjust(const formats::Metadata& metadata, HyperParams& hp) {
   RopeParams& window = hp.window_rope.emplace();
   window.n_dims = hp.rope.n_dims;
   window.theta = reader.F64Or("rope.freq_base_swa", kWindowTheta, 1.0, 1e12);
-  if (reader.F64Or("final_logit_softcapping", 0.0, 0.0, 1e6) != 0) {
-    reader.Note({ErrorKind::kBadModel,
-                 fmt::format("{} is not supported", reader.Key("final_logit_softcapping"))});
-  }
+  hp.logit_cap = static_cast<float>(reader.F64Or("final_logit_softcapping", 0.0, 0.0, 1e6));
   return reader.status();
 }
 

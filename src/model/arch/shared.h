@@ -14,6 +14,7 @@ namespace plimsoll::model {
 extern const Architecture kDeepseek2;
 extern const Architecture kDots1;
 extern const Architecture kGemma3;
+extern const Architecture kGemma4;
 extern const Architecture kGlm4Moe;
 extern const Architecture kGptOss;
 extern const Architecture kGranite;
