@@ -213,12 +213,82 @@ TEST(Dots1AndGlm4Moe, HaveDenseLayersFirstAndScoreBySigmoidUnlessTheFileSaysOthe
   }
 }
 
-TEST(Glm4Moe, LeavesOutTheLayerThatPredictsAFurtherToken) {
-  auto catalogue = SmallWithSharedExperts("glm4moe");
-  catalogue.metadata.SetU32("glm4moe.nextn_predict_layers", 1);
-  const auto hp = ReadAs("glm4moe", catalogue);
-  ASSERT_TRUE(hp) << hp.error().message;
-  EXPECT_EQ(hp->layers.size(), 1U);
+TEST(PredictionLayers, AreLeftOut) {
+  for (const std::string name : {"glm4moe", "dots1", "minimax-m2"}) {
+    auto catalogue = SmallWithSharedExperts(name);
+    catalogue.metadata.SetU32(name + ".nextn_predict_layers", 1);
+    const auto hp = ReadAs(name, catalogue);
+    ASSERT_TRUE(hp) << hp.error().message;
+    EXPECT_EQ(hp->n_layers, 1U);
+    EXPECT_EQ(hp->layers.size(), 1U);
+  }
+}
+
+// The keys that each of them has beside the common ones, with numbers that make no model.
+TEST(Architectures, RefuseKeysThatMakeNoSense) {
+  const struct {
+    const char* architecture;
+    const char* key;
+    float value;
+  } floats[] = {
+      {"granite", "embedding_scale", -1},
+      {"granite", "residual_scale", -0.5F},
+      {"granite", "logit_scale", 0},
+      {"granite", "attention.scale", -1},
+      {"granitemoe", "embedding_scale", 1e7F},
+      {"granitemoe", "logit_scale", -6},
+      {"dots1", "expert_weights_scale", 1e7F},
+      {"minimax-m2", "rope.freq_base", 0},
+      {"glm4moe", "expert_weights_scale", -1e7F},
+      {"gemma3", "rope.freq_base_swa", 0.5F},
+      {"gemma3", "final_logit_softcapping", -30},
+      {"mistral3", "attention.temperature_scale", -1},
+      {"mistral3", "rope.scaling.yarn_log_multiplier", -1},
+      {"phi3", "rope.scaling.attn_factor", -1},
+  };
+  const struct {
+    const char* architecture;
+    const char* key;
+    uint32_t value;
+  } integers[] = {
+      {"granite", "block_count", 0},
+      {"granitemoe", "expert_used_count", 9},
+      {"granitemoe", "expert_shared_feed_forward_length", 1U << 25},
+      {"dots1", "leading_dense_block_count", 4097},
+      {"dots1", "expert_shared_count", 65536 * 2},
+      {"dots1", "nextn_predict_layers", 2},
+      {"minimax-m2", "expert_gating_func", 3},
+      {"minimax-m2", "nextn_predict_layers", 2},
+      {"glm4moe", "expert_group_count", 9},
+      {"glm4moe", "nextn_predict_layers", 3},
+      {"gemma3", "attention.sliding_window_pattern", 0},
+      {"mistral3", "rope.scaling.original_context_length", 0},
+      {"phi3", "rope.dimension_count", 15},
+      {"phi3", "expert_count", 8},
+  };
+  const auto small = [](const std::string& name) {
+    const bool is_moe = name.ends_with("moe") || name == "dots1" || name == "minimax-m2";
+    return is_moe ? SmallWithSharedExperts(name) : SmallModel(name);
+  };
+  const auto expect_refused = [](const std::string& name, const formats::Catalogue& catalogue,
+                                 std::string_view key) {
+    const auto hp = ReadAs(name, catalogue);
+    ASSERT_FALSE(hp) << name << " " << key;
+    EXPECT_EQ(hp.error().kind, ErrorKind::kBadModel);
+    EXPECT_THAT(hp.error().message, HasSubstr(std::string(key)));
+  };
+  for (const auto& c : floats) {
+    auto catalogue = small(c.architecture);
+    ASSERT_TRUE(ReadAs(c.architecture, catalogue)) << c.architecture;
+    catalogue.metadata.SetF32(std::string(c.architecture) + "." + c.key, c.value);
+    expect_refused(c.architecture, catalogue, c.key);
+  }
+  for (const auto& c : integers) {
+    auto catalogue = small(c.architecture);
+    catalogue.metadata.SetU32(std::string(c.architecture) + ".expert_used_count", 2);
+    catalogue.metadata.SetU32(std::string(c.architecture) + "." + c.key, c.value);
+    expect_refused(c.architecture, catalogue, c.key);
+  }
 }
 
 TEST(MinimaxM2, RenormalisesSigmoidScores) {

@@ -13,6 +13,7 @@ Result<> Adjust(const formats::Metadata& metadata, HyperParams& hp) {
   hp.rope.neox = true;
   ReadDenseAndShared(reader, hp);
   DefaultToSigmoid(reader, hp);
+  DropPredictionLayers(reader, hp);
   return reader.status();
 }
 

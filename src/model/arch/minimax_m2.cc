@@ -13,6 +13,7 @@ Result<> Adjust(const formats::Metadata& metadata, HyperParams& hp) {
   hp.rope.neox = true;
   hp.router.normalize = true;
   DefaultToSigmoid(reader, hp);
+  DropPredictionLayers(reader, hp);
   return reader.status();
 }
 
