@@ -35,9 +35,10 @@ ApiResult<PreparedTask> PrepareConversation(const engine::Service& service,
   output::SplitterOptions splitting;
   splitting.format = output::FindOutputFormat(TemplateSource(service));
   const bool offers = OffersTools(conversation);
-  auto prompt = (offers || HasCalls(conversation)) && !splitting.format.template_has_tools
-                    ? RenderConversation(service, output::WithGenericTools(conversation))
-                    : RenderConversation(service, conversation);
+  auto prompt =
+      (offers || HasCalls(conversation)) && !splitting.format.template_has_tools
+          ? RenderConversation(service, output::WithGenericTools(conversation))
+          : RenderConversation(service, output::ForTemplate(conversation, splitting.format));
   if (!prompt) {
     return tl::make_unexpected(std::move(prompt).error());
   }

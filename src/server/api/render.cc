@@ -74,6 +74,9 @@ Value TemplateMessage(const Message& message) {
   if (!message.name.empty()) {
     members.emplace_back("name", message.name);
   }
+  if (!message.tools.empty()) {
+    members.emplace_back("tools", message.tools);
+  }
   return Value::Object(std::move(members));
 }
 

@@ -26,6 +26,7 @@ struct Message {
   std::vector<ToolCall> tool_calls;  // of an assistant's message
   std::string tool_call_id;          // of a tool's message
   std::string name;
+  std::string tools;  // as JSON, where a template takes them from the system message
 };
 
 struct Tool {

@@ -240,6 +240,8 @@ std::string_view CallMark(ToolSyntax syntax) {
     case ToolSyntax::kDeepSeek:
     case ToolSyntax::kDeepSeekV31:
       return "<｜tool▁calls▁begin｜>";
+    case ToolSyntax::kCallList:
+      return "<|tool_call|>";
     default:
       return "";
   }
@@ -338,7 +340,16 @@ ApiResult<Grammar> AnswerBuilder::Build() {
 }
 
 bool WritesJson(ToolSyntax syntax) {
-  return syntax != ToolSyntax::kQwenXml && syntax != ToolSyntax::kGlm;
+  switch (syntax) {
+    case ToolSyntax::kQwenXml:
+    case ToolSyntax::kGlm:
+    case ToolSyntax::kPythonic:
+    case ToolSyntax::kGemma:
+    case ToolSyntax::kMinimax:
+      return false;
+    default:
+      return true;
+  }
 }
 
 // A tool's schema says that its arguments are an object, or it is said here.

@@ -1,5 +1,6 @@
 #include "server/api/output/call_region.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -22,13 +23,30 @@ constexpr std::string_view kDeepSeekCall = "<｜tool▁call▁begin｜>";
 constexpr std::string_view kDeepSeekCallEnd = "<｜tool▁call▁end｜>";
 constexpr std::string_view kDeepSeekSep = "<｜tool▁sep｜>";
 
+constexpr std::string_view kPythonStart = "<|python_start|>";
+constexpr std::string_view kPythonEnd = "<|python_end|>";
+constexpr std::string_view kCallList = "<|tool_call|>";
+constexpr std::string_view kCallListEnd = "<|/tool_call|>";
+constexpr std::string_view kGemmaCall = "<|tool_call>";
+constexpr std::string_view kGemmaCallEnd = "<tool_call|>";
+constexpr std::string_view kMinimaxCalls = "<minimax:tool_call>";
+constexpr std::string_view kMinimaxCallsEnd = "</minimax:tool_call>";
+
 constexpr std::string_view kTaggedOpeners[] = {kToolCall};
 constexpr std::string_view kXmlOpeners[] = {kToolCall, kFunction};
 constexpr std::string_view kMistralOpeners[] = {kMistralCalls};
-constexpr std::string_view kLlamaOpeners[] = {kPythonTag};
+constexpr std::string_view kLlamaOpeners[] = {kPythonTag, kPythonStart};
+constexpr std::string_view kPythonOpeners[] = {kPythonStart};
+constexpr std::string_view kCallListOpeners[] = {kCallList};
+constexpr std::string_view kGemmaOpeners[] = {kGemmaCall};
+constexpr std::string_view kMinimaxOpeners[] = {kMinimaxCalls};
 constexpr std::string_view kDeepSeekOpeners[] = {kDeepSeekCalls, kDeepSeekCall};
 constexpr std::string_view kTaggedClosers[] = {kToolCallEnd};
 constexpr std::string_view kDeepSeekClosers[] = {kDeepSeekCallEnd};
+constexpr std::string_view kCallListClosers[] = {kCallListEnd};
+constexpr std::string_view kGemmaClosers[] = {kGemmaCallEnd};
+constexpr std::string_view kPythonClosers[] = {"]"};
+constexpr std::string_view kMinimaxClosers[] = {kMinimaxCallsEnd};
 
 // A value that stands between tags as JSON: as it is when the tool's schema does not say that it is
 // a string and it reads as JSON, else as a string.
@@ -63,23 +81,32 @@ class ArgumentsText {
   std::string text_ = "{";
 };
 
+struct XmlMarks {
+  std::string_view function, parameter;  // before a name and a key
+  std::string_view name_end;             // behind these
+  std::string_view end;                  // of the call
+};
 // <function=f><parameter=a>1</parameter></function>
-void ReadXmlCall(RegionReader& in) {
-  in.Expect(kFunction);
-  const std::string name = in.Name({">"});
-  in.Expect(">");
+constexpr XmlMarks kFunctionMarks = {kFunction, "<parameter=", ">", "</function>"};
+// <invoke name="f"><parameter name="a">1</parameter></invoke>
+constexpr XmlMarks kInvokeMarks = {"<invoke name=\"", "<parameter name=\"", "\">", "</invoke>"};
+
+void ReadXmlCall(RegionReader& in, const XmlMarks& marks) {
+  in.Expect(marks.function);
+  const std::string name = in.Name({marks.name_end});
+  in.Expect(marks.name_end);
   ArgumentsText arguments;
   while (in.ok()) {
     in.PartialCall(name, arguments.open());
     in.Space();
-    if (in.Skip("</function>")) {
+    if (in.Skip(marks.end)) {
       in.PartialCall(name, arguments.closed());
       in.CompleteCall();
       return;
     }
-    in.Expect("<parameter=");
-    const std::string key(in.Until({">"}).value_or(""));
-    in.Expect(">");
+    in.Expect(marks.parameter);
+    const std::string key(in.Until({marks.name_end}).value_or(""));
+    in.Expect(marks.name_end);
     const std::string_view value = WithoutBreaks(in.Until({"</parameter>"}).value_or(""));
     in.Expect("</parameter>");
     if (in.ok()) arguments.Add(key, ValueJson(in.FindTool(name), key, value));
@@ -112,7 +139,7 @@ void ReadKeyValueCall(RegionReader& in) {
 // <tool_call> and one of the three things that models of different families put into it.
 void ReadTagged(RegionReader& in) {
   if (!in.Skip(kToolCall)) {
-    ReadXmlCall(in);
+    ReadXmlCall(in, kFunctionMarks);
     return;
   }
   in.Space();
@@ -120,7 +147,7 @@ void ReadTagged(RegionReader& in) {
   if (first == '{') {
     in.JsonCall(false);
   } else if (first == '<') {
-    ReadXmlCall(in);
+    ReadXmlCall(in, kFunctionMarks);
   } else {
     ReadKeyValueCall(in);
     return;
@@ -128,7 +155,17 @@ void ReadTagged(RegionReader& in) {
   if (in.ok() && in.SkipLast(kToolCallEnd)) in.Commit();
 }
 
-// [{"name": ...}, ...], or the name before [ARGS] and the arguments.
+// [{"name": ...}, ...]
+void ReadList(RegionReader& in) {
+  in.Expect("[");
+  do {
+    in.Space();
+    in.JsonCall(false);
+  } while (in.ok() && in.SkipLast(","));
+  if (in.ok() && in.SkipLast("]")) in.Commit();
+}
+
+// That, or the name before [ARGS] and the arguments.
 void ReadMistral(RegionReader& in) {
   in.Expect(kMistralCalls);
   in.Space();
@@ -136,12 +173,7 @@ void ReadMistral(RegionReader& in) {
   if (first == '{') {
     in.JsonCall(false);
   } else if (first == '[') {
-    in.Expect("[");
-    do {
-      in.Space();
-      in.JsonCall(false);
-    } while (in.ok() && in.SkipLast(","));
-    if (in.ok() && in.SkipLast("]")) in.Commit();
+    ReadList(in);
   } else {
     const std::string name = in.Name({"[", "{"});
     if (in.Skip("[CALL_ID]")) (void)in.Until({"[ARGS]"});
@@ -151,13 +183,95 @@ void ReadMistral(RegionReader& in) {
   }
 }
 
+// Granite's and Phi's: the list, or a single call.
+void ReadCallList(RegionReader& in) {
+  in.Expect(kCallList);
+  in.Space();
+  in.Peek() == '{' ? in.JsonCall(false) : ReadList(in);
+  if (in.ok() && in.SkipLast(kCallListEnd)) in.Commit();
+}
+
 // One object after another, with ";" between them.
 void ReadLlama(RegionReader& in) {
-  const bool tagged = in.Skip(kPythonTag);
+  const bool starts = in.Skip(kPythonStart);
+  const bool tagged = starts || in.Skip(kPythonTag);
   do {
     in.Space();
     in.JsonCall(!tagged);
   } while (in.ok() && in.SkipLast(";"));
+  if (starts && in.ok() && in.SkipLast(kPythonEnd)) in.Commit();
+}
+
+bool IsName(std::string_view text) {
+  const auto is_of_name = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-';
+  };
+  return !text.empty() && std::ranges::all_of(text, is_of_name);
+}
+
+// a: 1, b: 2 up to `end`, with `is` between a name and its value.
+void ReadMembers(RegionReader& in, const std::string& name, std::string_view is,
+                 std::string_view end) {
+  ArgumentsText arguments;
+  while (in.ok()) {
+    in.PartialCall(name, arguments.open());
+    in.Space();
+    if (in.Skip(end)) {
+      in.PartialCall(name, arguments.closed());
+      in.CompleteCall();
+      return;
+    }
+    const std::string key(in.Until({is}).value_or(""));
+    if (in.ok() && !IsName(key)) in.Fail();
+    in.Expect(is);
+    in.Space();
+    const std::string value = in.LiteralValue();
+    if (in.ok()) arguments.Add(key, value);
+    in.Space();
+    if (!in.Skip(",") && in.ok()) {
+      in.PartialCall(name, arguments.open());
+      in.Expect(end);
+      if (!in.ok()) return;
+      in.PartialCall(name, arguments.closed());
+      in.CompleteCall();
+      return;
+    }
+  }
+}
+
+// [f(a="x", b=1), g()]
+void ReadPythonic(RegionReader& in) {
+  const bool starts = in.Skip(kPythonStart);
+  in.Space();
+  in.Expect("[");
+  do {
+    in.Space();
+    const std::string name = in.Name({"("});
+    in.Expect("(");
+    ReadMembers(in, name, "=", ")");
+  } while (in.ok() && in.SkipLast(","));
+  if (in.ok() && in.SkipLast("]")) in.Commit();
+  if (starts && in.ok() && in.SkipLast(kPythonEnd)) in.Commit();
+}
+
+void ReadGemma(RegionReader& in) {
+  in.Expect(kGemmaCall);
+  in.Expect("call:");
+  const std::string name = in.Name({"{"});
+  in.Expect("{");
+  ReadMembers(in, name, ":", "}");
+  if (in.ok() && in.SkipLast(kGemmaCallEnd)) in.Commit();
+}
+
+void ReadMinimax(RegionReader& in) {
+  in.Expect(kMinimaxCalls);
+  do {
+    in.Space();
+    ReadXmlCall(in, kInvokeMarks);
+    in.Space();
+  } while (in.ok() && in.Peek() == '<' && !in.Skip(kMinimaxCallsEnd));
+  if (in.ok()) in.Commit();
 }
 
 void ReadDeepSeekCall(RegionReader& in) {
@@ -204,6 +318,14 @@ std::span<const std::string_view> CallOpeners(ToolSyntax syntax) {
       return kMistralOpeners;
     case ToolSyntax::kLlama:
       return kLlamaOpeners;
+    case ToolSyntax::kPythonic:
+      return kPythonOpeners;
+    case ToolSyntax::kCallList:
+      return kCallListOpeners;
+    case ToolSyntax::kGemma:
+      return kGemmaOpeners;
+    case ToolSyntax::kMinimax:
+      return kMinimaxOpeners;
     case ToolSyntax::kDeepSeek:
     case ToolSyntax::kDeepSeekV31:
       return kDeepSeekOpeners;
@@ -211,6 +333,17 @@ std::span<const std::string_view> CallOpeners(ToolSyntax syntax) {
       break;
   }
   return {};
+}
+
+std::string_view BareCall(ToolSyntax syntax) {
+  switch (syntax) {
+    case ToolSyntax::kLlama:
+      return "{";
+    case ToolSyntax::kPythonic:
+      return "[";
+    default:
+      return "";
+  }
 }
 
 std::span<const std::string_view> CallClosers(ToolSyntax syntax) {
@@ -225,6 +358,14 @@ std::span<const std::string_view> CallClosers(ToolSyntax syntax) {
     case ToolSyntax::kDeepSeek:
     case ToolSyntax::kDeepSeekV31:
       return kDeepSeekClosers;
+    case ToolSyntax::kCallList:
+      return kCallListClosers;
+    case ToolSyntax::kGemma:
+      return kGemmaClosers;
+    case ToolSyntax::kMinimax:
+      return kMinimaxClosers;
+    case ToolSyntax::kPythonic:
+      return kPythonClosers;
     case ToolSyntax::kLlama:
     case ToolSyntax::kHarmony:
       break;
@@ -247,6 +388,18 @@ Region ParseRegion(ToolSyntax syntax, std::span<const Tool> tools, std::string_v
       break;
     case ToolSyntax::kLlama:
       ReadLlama(in);
+      break;
+    case ToolSyntax::kPythonic:
+      ReadPythonic(in);
+      break;
+    case ToolSyntax::kCallList:
+      ReadCallList(in);
+      break;
+    case ToolSyntax::kGemma:
+      ReadGemma(in);
+      break;
+    case ToolSyntax::kMinimax:
+      ReadMinimax(in);
       break;
     case ToolSyntax::kDeepSeek:
     case ToolSyntax::kDeepSeekV31:

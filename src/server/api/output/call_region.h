@@ -34,10 +34,10 @@ struct Region {
   size_t arguments_end = 0;
 };
 
-// The marks that calls of a family begin with. (Llama's may begin without one: kBareCall.)
+// The marks that calls of a family begin with.
 [[nodiscard]] std::span<const std::string_view> CallOpeners(ToolSyntax syntax);
-// At the beginning of the answer only, with kLlama.
-inline constexpr std::string_view kBareCall = "{";
+// Llama's may begin without one, with this, at the beginning of the answer only; "" for others.
+[[nodiscard]] std::string_view BareCall(ToolSyntax syntax);
 // The marks that end a single call, for one whose arguments are broken.
 [[nodiscard]] std::span<const std::string_view> CallClosers(ToolSyntax syntax);
 

@@ -23,6 +23,23 @@ std::string CallText(const ToolCall& call) {
                      QuoteJson(call.name), call.arguments.empty() ? "{}" : JsonOr(call.arguments));
 }
 
+// As the model itself writes it.
+std::string CallText(const ToolCall& call, const CallSpelling& spelling) {
+  return fmt::format("{}{}{}{}{}", spelling.opening, call.name, spelling.bridge,
+                     call.arguments.empty() ? "{}" : JsonOr(call.arguments), spelling.closing);
+}
+
+// The functions that the tools are, as a list.
+std::string FunctionsJson(std::span<const Tool> tools) {
+  std::string text = "[";
+  for (const Tool& tool : tools) {
+    JsonText json;
+    WriteTemplateValue(tool.definition.Get("function"), json);
+    text += fmt::format("{}{}", text.size() > 1 ? ", " : "", json.text());
+  }
+  return text + "]";
+}
+
 // A call or a result becomes a part of a plain message.
 Message PlainMessage(Message message) {
   if (message.role == "tool") {
@@ -62,6 +79,26 @@ std::string GenericToolPrompt(std::span<const Tool> tools, const ToolChoice& cho
     prompt += fmt::format("\nYou must call {} now.", choice.name);
   }
   return prompt;
+}
+
+Conversation ForTemplate(Conversation conversation, const OutputFormat& format) {
+  const bool offers =
+      !conversation.tools.empty() && conversation.tool_choice.kind != ToolChoice::Kind::kNone;
+  std::vector<Message>& messages = conversation.messages;
+  if (offers && format.tools_in_system) {
+    if (messages.empty() || messages[0].role != "system") {
+      messages.insert(messages.begin(), {.role = "system", .content = ""});
+    }
+    messages[0].tools = FunctionsJson(conversation.tools);
+  }
+  for (Message& message : messages) {
+    for (const ToolCall& call : message.tool_calls) {
+      if (format.template_has_calls) break;
+      std::string& content = message.content.emplace(message.content.value_or(""));
+      content += CallText(call, SpellCall(format.tools));
+    }
+  }
+  return conversation;
 }
 
 Conversation WithGenericTools(Conversation conversation) {

@@ -20,11 +20,17 @@ struct ReasoningMarks {
 };
 // As templates spell them.
 constexpr ReasoningMarks kReasoningMarks[] = {
-    {"<think>", "</think>"},            // DeepSeek R1, Qwen 3, GLM 4.5 and most others
-    {"[THINK]", "[/THINK]"},            // Magistral
-    {"<seed:think>", "</seed:think>"},  // Seed-OSS
-    {"◁think▷", "◁/think▷"},            // Kimi-VL
+    {"<think>", "</think>"},              // DeepSeek R1, Qwen 3, GLM 4.5 and most others
+    {"[THINK]", "[/THINK]"},              // Magistral
+    {"<seed:think>", "</seed:think>"},    // Seed-OSS
+    {"◁think▷", "◁/think▷"},              // Kimi-VL
+    {"<|channel>thought", "<channel|>"},  // Gemma 4
+    {"Here is my thought process:", "Here is my response:"},  // Granite 3.2
 };
+
+// Granite 3.3 writes its answer between these when it reasons.
+constexpr std::string_view kAnswerOpen = "<response>";
+constexpr std::string_view kAnswerClose = "</response>";
 
 struct Family {
   ToolSyntax syntax;
@@ -39,11 +45,18 @@ constexpr Family kFamilies[] = {
     {ToolSyntax::kMistral, "[TOOL_CALLS]", "", true},
     {ToolSyntax::kDeepSeek, "<｜tool▁call▁begin｜>", "```json", true},
     {ToolSyntax::kDeepSeekV31, "<｜tool▁call▁begin｜>", "", true},
+    {ToolSyntax::kMinimax, "<minimax:tool_call>", "", false},
+    {ToolSyntax::kGemma, "<|tool_call>call:", "", true},
+    {ToolSyntax::kCallList, "<|tool_call|>", "", true},
+    {ToolSyntax::kCallList, "<|tool|>", "message['tools']", true},  // Phi-4-mini
     {ToolSyntax::kQwenXml, "<function=", "<parameter=", false},
     {ToolSyntax::kGlm, "<arg_key>", "<tool_call>", false},
     {ToolSyntax::kHermes, "<tool_call>", "", false},
     {ToolSyntax::kLlama, "<|python_tag|>", "", true},
     {ToolSyntax::kLlama, "<|start_header_id|>", "\"parameters\"", true},
+    // Llama 4's first template asks for JSON, the later one for Python.
+    {ToolSyntax::kPythonic, "<|header_start|>", "func_name1(", true},
+    {ToolSyntax::kLlama, "<|header_start|>", "\"parameters\"", true},
 };
 
 std::string_view WithoutSpaceBehind(std::string_view text) {
@@ -72,6 +85,14 @@ std::string_view Opening(ToolSyntax syntax) {
       return "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>";
     case ToolSyntax::kGlm:
       return "<tool_call>";
+    case ToolSyntax::kCallList:
+      return "<|tool_call|>[{\"name\": \"";
+    case ToolSyntax::kPythonic:
+      return "[";
+    case ToolSyntax::kGemma:
+      return "<|tool_call>call:";
+    case ToolSyntax::kMinimax:
+      return "<minimax:tool_call>\n<invoke name=\"";
   }
   return "";
 }
@@ -81,6 +102,7 @@ std::string_view BehindName(ToolSyntax syntax) {
   switch (syntax) {
     case ToolSyntax::kHermes:
     case ToolSyntax::kMistral:
+    case ToolSyntax::kCallList:
       return "\", \"arguments\": {";
     case ToolSyntax::kQwenXml:
       return ">\n";
@@ -96,6 +118,12 @@ std::string_view BehindName(ToolSyntax syntax) {
       return "<｜tool▁sep｜>{";
     case ToolSyntax::kGlm:
       return "\n";
+    case ToolSyntax::kPythonic:
+      return "(";
+    case ToolSyntax::kGemma:
+      return "{";
+    case ToolSyntax::kMinimax:
+      return "\">\n";
   }
   return "";
 }
@@ -106,6 +134,7 @@ std::string_view BehindArguments(ToolSyntax syntax) {
     case ToolSyntax::kHermes:
       return "}\n</tool_call>";
     case ToolSyntax::kMistral:
+    case ToolSyntax::kCallList:
       return "}]";
     case ToolSyntax::kLlama:
       return "}";
@@ -118,6 +147,9 @@ std::string_view BehindArguments(ToolSyntax syntax) {
       return "<｜tool▁call▁end｜><｜tool▁calls▁end｜>";
     case ToolSyntax::kQwenXml:
     case ToolSyntax::kGlm:
+    case ToolSyntax::kPythonic:
+    case ToolSyntax::kGemma:
+    case ToolSyntax::kMinimax:
       break;
   }
   return "";
@@ -136,6 +168,8 @@ OutputFormat FindOutputFormat(std::string_view template_source) {
     format.tools = family.syntax;
     format.template_has_tools = has_tools;
     format.shows_control_tokens = family.shows_control;
+    format.template_has_calls = Contains(template_source, "tool_calls");
+    format.tools_in_system = Contains(template_source, "message['tools']");
     break;
   }
   for (const ReasoningMarks& marks : kReasoningMarks) {
@@ -145,6 +179,10 @@ OutputFormat FindOutputFormat(std::string_view template_source) {
       format.reasoning_close = marks.close;
       break;
     }
+  }
+  if (Contains(template_source, kAnswerOpen) && Contains(template_source, kAnswerClose)) {
+    format.answer_open = kAnswerOpen;
+    format.answer_close = kAnswerClose;
   }
   return format;
 }

@@ -21,6 +21,10 @@ enum class ToolSyntax : uint8_t {
   kHarmony,      // <|channel|>commentary to=functions.f<|message|>{...}<|call|>
   kDeepSeek,  // <｜tool▁call▁begin｜>function<｜tool▁sep｜>f and the arguments in a fenced block
   kDeepSeekV31,  // <｜tool▁call▁begin｜>f<｜tool▁sep｜>{...}<｜tool▁call▁end｜>
+  kCallList,     // <|tool_call|>[{"name": "f", "arguments": {...}}]
+  kPythonic,     // [f(a="x", b=1)]
+  kGemma,        // <|tool_call>call:f{a:<|"|>x<|"|>,b:1}<tool_call|>
+  kMinimax,      // <minimax:tool_call><invoke name="f"><parameter name="a">1</parameter></invoke>
   kGlm,          // <tool_call>f<arg_key>a</arg_key><arg_value>1</arg_value></tool_call>
 };
 
@@ -29,10 +33,17 @@ struct OutputFormat {
   // False: the template does nothing with `tools`; the conversation is to go through
   // WithGenericTools first, and the answer is Hermes'.
   bool template_has_tools = false;
+  // False: it does nothing with calls in messages, which are to be a part of their text.
+  bool template_has_calls = false;
+  // It takes the tools from a member of the system message.
+  bool tools_in_system = false;
   // What reasoning stands between, "<think>" and "</think>"; both empty: the model has none, or
   // harmony's channels.
   std::string reasoning_open;
   std::string reasoning_close;
+  // What the answer itself may stand between, "<response>" and "</response>"; both empty: nothing.
+  std::string answer_open;
+  std::string answer_close;
   // The marks are control tokens, so the text to be split must show them (render_control).
   bool shows_control_tokens = false;
 };
@@ -56,6 +67,10 @@ struct CallSpelling {
   std::string closing;
 };
 [[nodiscard]] CallSpelling SpellCall(ToolSyntax syntax);
+
+// A conversation as a template that knows tools takes it: in its system message, or with its calls
+// written out as the model writes them.
+[[nodiscard]] Conversation ForTemplate(Conversation conversation, const OutputFormat& format);
 
 // The instruction that tells a model of tools when its template cannot.
 [[nodiscard]] std::string GenericToolPrompt(std::span<const Tool> tools, const ToolChoice& choice,

@@ -44,6 +44,16 @@ TEST(FindOutputFormat, KnowsFamiliesByTheirTemplates) {
        true},
       {"tools <｜tool▁call▁begin｜>..<think>", ToolSyntax::kDeepSeekV31, true, "<think>", true},
       {"tools <tool_call>..<arg_key>..<think>", ToolSyntax::kGlm, true, "<think>", false},
+      {"tools <|tool_call>call:..<|channel>..<channel|>", ToolSyntax::kGemma, true,
+       "<|channel>thought", true},
+      {"tools <minimax:tool_call>..<think>", ToolSyntax::kMinimax, true, "<think>", false},
+      {"tools <|tool_call|>..<think></think>", ToolSyntax::kCallList, true, "<think>", true},
+      {"tools <|tool_call|> Here is my thought process: .. Here is my response:",
+       ToolSyntax::kCallList, true, "Here is my thought process:", true},
+      {"tools <|header_start|>[func_name1(params_name1=params_value1)]", ToolSyntax::kPythonic,
+       true, "", true},
+      {"tools <|header_start|>{\"name\": .., \"parameters\": ..}<|python_start|>",
+       ToolSyntax::kLlama, true, "", true},
       {"a family of its own with tools", ToolSyntax::kHermes, false, "", false},
   };
   for (const Case& c : cases) {
@@ -78,6 +88,40 @@ Tool PlainTool(std::string name) {
       {{"name", name}, {"n", 1}, {"x", 0.5}, {"l", Value::List({true})}, {"z", nullptr}});
   return {.name = std::move(name),
           .definition = Value::Object({{"type", "function"}, {"function", function}})};
+}
+
+TEST(ForTemplate, WritesCallsOutWhereTheTemplateDoesNot) {
+  Conversation conversation;
+  conversation.messages = {{.role = "user", .content = "Hi"},
+                           {.role = "assistant",
+                            .content = std::nullopt,
+                            .tool_calls = {{.id = "1", .name = "f", .arguments = "{\"a\":1}"}}},
+                           {.role = "tool", .content = "7", .tool_call_id = "1"}};
+  conversation.tools = {PlainTool("f")};
+  const OutputFormat granite = FindOutputFormat("tools <|tool_call|> message['content']");
+  EXPECT_FALSE(granite.template_has_calls);
+  const Conversation written = ForTemplate(conversation, granite);
+  ASSERT_THAT(written.messages, SizeIs(3));
+  EXPECT_EQ(written.messages[1].content,
+            "<|tool_call|>[{\"name\": \"f\", \"arguments\": {\"a\":1}}]");
+  const OutputFormat knows = FindOutputFormat("tools <|tool_call|> message['tool_calls']");
+  EXPECT_EQ(ForTemplate(conversation, knows).messages[1].content, std::nullopt);
+}
+
+TEST(ForTemplate, PutsTheToolsIntoTheSystemMessageWhereTheTemplateWantsThem) {
+  const OutputFormat phi = FindOutputFormat("{{ '<|tool|>' + message['tools'] + '<|/tool|>' }}");
+  EXPECT_EQ(phi.tools, ToolSyntax::kCallList);
+  EXPECT_TRUE(phi.tools_in_system);
+  Conversation conversation;
+  conversation.messages = {{.role = "user", .content = "Hi"}};
+  conversation.tools = {PlainTool("f"), PlainTool("g")};
+  const Conversation added = ForTemplate(conversation, phi);
+  ASSERT_THAT(added.messages, SizeIs(2));
+  EXPECT_EQ(added.messages[0].role, "system");
+  EXPECT_EQ(added.messages[0].tools, R"([{"name":"f","n":1,"x":0.5,"l":[true],"z":null}, )"
+                                     R"({"name":"g","n":1,"x":0.5,"l":[true],"z":null}])");
+  conversation.tool_choice.kind = ToolChoice::Kind::kNone;
+  EXPECT_THAT(ForTemplate(conversation, phi).messages, SizeIs(1));
 }
 
 TEST(WithGenericTools, LeavesATextThatAnyTemplateTakes) {

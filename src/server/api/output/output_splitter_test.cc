@@ -205,6 +205,33 @@ constexpr Fixture kGoodCalls[] = {
      "<|channel|>commentary<|message|>{}<|call|><|start|>assistant<|channel|>commentary "
      "to=functions.get<|message|>{}<|call|>",
      "[text]Two things.  [0: put]{}; [1: get]{};"},
+    {ToolSyntax::kLlama,
+     "<|python_start|>{\"name\": \"get\", \"parameters\": {\"days\": 2}}<|python_end|>",
+     "[0: get]{\"days\": 2};"},
+    {ToolSyntax::kPythonic, "[get(city=\"Paris\", days=3), put()]",
+     "[0: get]{\"city\":\"Paris\",\"days\":3}; [1: put]{};"},
+    {ToolSyntax::kPythonic,
+     "I will look.\n<|python_start|>[get(city='it\\'s ]', days=None,)]<|python_end|>",
+     "[text]I will look. [0: get]{\"city\":\"it's ]\",\"days\":null};"},
+    {ToolSyntax::kPythonic, "[put(a=[1, {'b': True}])]\n", "[0: put]{\"a\":[1,{\"b\":true}]};"},
+    {ToolSyntax::kGemma,
+     "<|tool_call>call:get{city:<|\"|>Paris, \"the\" city}<|\"|>,days:3}<tool_call|>",
+     "[0: get]{\"city\":\"Paris, \\\"the\\\" city}\",\"days\":3};"},
+    {ToolSyntax::kGemma,
+     "Both:<|tool_call>call:put{}<tool_call|><|tool_call>call:put{a:[{b:true},null]}<tool_call|>",
+     "[text]Both: [0: put]{}; [1: put]{\"a\":[{\"b\":true},null]};"},
+    {ToolSyntax::kMinimax,
+     "<think>\na\n</think>\n\n<minimax:tool_call>\n<invoke name=\"get\">\n<parameter "
+     "name=\"city\">Paris</parameter>\n<parameter name=\"days\">3</parameter>\n</invoke>\n"
+     "<invoke name=\"put\">\n</invoke>\n</minimax:tool_call>",
+     "[reasoning]a [0: get]{\"city\":\"Paris\",\"days\":3}; [1: put]{};"},
+    {ToolSyntax::kCallList,
+     "<|tool_call|>[{\"name\": \"get\", \"arguments\": {\"days\": 1}}, {\"name\": \"put\", "
+     "\"arguments\": {}}]",
+     "[0: get]{\"days\": 1}; [1: put]{};"},
+    {ToolSyntax::kCallList,
+     "<|tool_call|>[{\"name\": \"get\", \"arguments\": {\"days\": 1}}]<|/tool_call|>",
+     "[0: get]{\"days\": 1};"},
 };
 
 TEST(OutputSplitter, CallsOfEveryFamily) {
@@ -238,6 +265,12 @@ constexpr Fixture kNoCalls[] = {
     {ToolSyntax::kDeepSeek, "<｜tool▁calls▁begin｜>x<｜tool▁call", ""},
     {ToolSyntax::kGlm, "<tool_call>gets\n<arg_key>", ""},
     {ToolSyntax::kHarmony, "plain text", ""},
+    {ToolSyntax::kPythonic, "[1, 2]", ""},
+    {ToolSyntax::kPythonic, "[other(a=1)]", ""},
+    {ToolSyntax::kPythonic, "See [get(city=1)].", ""},
+    {ToolSyntax::kGemma, "<|tool_call>get{}<tool_call|>", ""},
+    {ToolSyntax::kMinimax, "<minimax:tool_call>\n<invoke name=\"other\">", ""},
+    {ToolSyntax::kCallList, "<|tool_call|>[]", ""},
 };
 
 TEST(OutputSplitter, WhatIsNoCallIsText) {
@@ -262,6 +295,8 @@ TEST(OutputSplitter, BrokenArgumentsAreTextOrGoOnAsTheyAre) {
       {ToolSyntax::kHarmony,
        "<|channel|>commentary to=functions.get<|message|>{\"city\" Paris}<|call|>",
        "[0: get]{\"city\" Paris};"},
+      {ToolSyntax::kGemma, "<|tool_call>call:get{city:Paris}<tool_call|>ok",
+       "[0: get]{city:Paris}; [text]ok"},
   };
   for (const Fixture& fixture : kBroken) {
     SplitterOptions options = OptionsOf(fixture.syntax);
@@ -305,6 +340,24 @@ TEST(OutputSplitter, ReasoningIsSplitOffWithoutTools) {
             "[reasoning]hm [text]Hi <b>");
 }
 
+// Granite 3.3 and 3.2.
+TEST(OutputSplitter, AnAnswerMayStandBetweenMarks) {
+  SplitterOptions options = OptionsOf(ToolSyntax::kCallList);
+  options.format.answer_open = "<response>";
+  options.format.answer_close = "</response>";
+  EXPECT_EQ(ToldOfAnyCut(options, "<think>a</think><response>It is < 5.</response>\n"),
+            "[reasoning]a [text]It is < 5.");
+  EXPECT_EQ(ToldOfAnyCut(options, "<response> b"), "[text]b");
+  EXPECT_EQ(ToldOfAnyCut(options, "No </response>"), "[text]No </response>");
+  EXPECT_EQ(ToldOfAnyCut(options, "<respond>"), "[text]<respond>");
+  options.tools.clear();
+  EXPECT_EQ(ToldOfAnyCut(options, "<response>b</response>"), "[text]b");
+  options.format.reasoning_open = "Here is my thought process:";
+  options.format.reasoning_close = "Here is my response:";
+  EXPECT_EQ(ToldOfAnyCut(options, "Here is my thought process: a\n\nHere is my response: b"),
+            "[reasoning]a [text]b");
+}
+
 TEST(OutputSplitter, RandomTextOfMarksIsCutAlike) {
   constexpr std::string_view kParts[] = {"<tool_call>",
                                          "</tool_call>",
@@ -341,6 +394,21 @@ TEST(OutputSplitter, RandomTextOfMarksIsCutAlike) {
                                          "to=functions.get",
                                          "analysis",
                                          "final",
+                                         "<|tool_call>call:get{",
+                                         "city:",
+                                         "city=",
+                                         "<|\"|>",
+                                         "<tool_call|>",
+                                         "[get(",
+                                         ")",
+                                         "'a'",
+                                         "<|python_start|>",
+                                         "<|python_end|>",
+                                         "<minimax:tool_call>",
+                                         "<invoke name=\"put\">",
+                                         "<parameter name=\"a\">",
+                                         "</invoke>",
+                                         "<|tool_call|>",
                                          "<｜tool▁calls▁begin｜>",
                                          "<｜tool▁call▁begin｜>",
                                          "<｜tool▁sep｜>",
@@ -352,9 +420,11 @@ TEST(OutputSplitter, RandomTextOfMarksIsCutAlike) {
                                          "<",
                                          ";"};
   constexpr ToolSyntax kSyntaxes[] = {
-      ToolSyntax::kHermes, ToolSyntax::kQwenXml,     ToolSyntax::kMistral,
-      ToolSyntax::kLlama,  ToolSyntax::kHarmony,     ToolSyntax::kDeepSeek,
-      ToolSyntax::kGlm,    ToolSyntax::kMistralArgs, ToolSyntax::kDeepSeekV31};
+      ToolSyntax::kHermes,  ToolSyntax::kQwenXml,     ToolSyntax::kMistral,
+      ToolSyntax::kLlama,   ToolSyntax::kHarmony,     ToolSyntax::kDeepSeek,
+      ToolSyntax::kGlm,     ToolSyntax::kMistralArgs, ToolSyntax::kDeepSeekV31,
+      ToolSyntax::kGemma,   ToolSyntax::kPythonic,    ToolSyntax::kMinimax,
+      ToolSyntax::kCallList};
   const uint64_t n_seeds = std::getenv("PLIMSOLL_NIGHT") != nullptr ? 300'000 : 3'000;
   for (uint64_t seed = 0; seed < n_seeds; ++seed) {
     std::string text;
@@ -463,6 +533,10 @@ TEST(OutputSplitter, ForcedOpeningsBeginACall) {
       {ToolSyntax::kDeepSeekV31, "\"days\": 1}<｜tool▁call▁end｜><｜tool▁calls▁end｜>"},
       {ToolSyntax::kQwenXml, "<parameter=days>\n1\n</parameter>\n</function>\n</tool_call>"},
       {ToolSyntax::kGlm, "<arg_key>days</arg_key>\n<arg_value>1</arg_value>\n</tool_call>"},
+      {ToolSyntax::kCallList, "\"days\": 1}}]"},
+      {ToolSyntax::kPythonic, "days=1)]"},
+      {ToolSyntax::kGemma, "days:1}<tool_call|>"},
+      {ToolSyntax::kMinimax, "<parameter name=\"days\">1</parameter>\n</invoke>\n"},
   };
   for (const auto& [syntax, answer] : kAnswers) {
     const SplitterOptions options = OptionsOf(syntax);

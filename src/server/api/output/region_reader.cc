@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "server/api/output/json_scan.h"
+#include "server/api/output/literal_scan.h"
 
 namespace plimsoll::server::api::output {
 namespace {
@@ -98,6 +99,15 @@ std::string RegionReader::Name(std::initializer_list<std::string_view> marks) {
   });
   may_be ? WantMore() : Fail();
   return "";
+}
+
+std::string RegionReader::LiteralValue() {
+  if (Peek() == 0) return "";
+  Literal literal = ScanLiteral(text_, at_);
+  at_ = literal.end;
+  if (literal.state == JsonSpan::State::kOpen) WantMore();
+  if (literal.state == JsonSpan::State::kBad) Fail();
+  return std::move(literal.json);
 }
 
 char RegionReader::Peek() {

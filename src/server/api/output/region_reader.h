@@ -34,6 +34,8 @@ class RegionReader {
   // A tool's name up to the first of these marks, without white space around it.
   std::string Name(std::initializer_list<std::string_view> marks);
 
+  // A value in a notation other than JSON (ScanLiteral), as JSON; "" when there is none.
+  std::string LiteralValue();
   [[nodiscard]] char Peek();  // 0 when there is nothing
   void Fail();
 

@@ -93,6 +93,8 @@ class OutputSplitter::TagSplitter final : public Splitter {
   State state_ = State::kContent;
   bool at_start_ = true;
   bool may_reason_ = true;        // no reasoning has been there yet
+  bool may_answer_ = true;        // no answer_open has been there yet
+  bool in_answer_ = false;        // it has, and no answer_close
   bool reasoning_began_ = false;  // with something that is not white space
   bool skips_space_ = false;
   size_t n_space_ = 0;   // of white space before the region

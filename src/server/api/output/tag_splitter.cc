@@ -1,4 +1,5 @@
 #include <utility>
+#include <vector>
 
 #include "server/api/output/json_scan.h"
 #include "server/api/output/splitter.h"
@@ -20,7 +21,7 @@ bool OutputSplitter::TagSplitter::WantsCalls() const {
 }
 
 bool OutputSplitter::TagSplitter::WantsBareCalls() const {
-  return WantsCalls() && options().format.tools == ToolSyntax::kLlama;
+  return WantsCalls() && !BareCall(options().format.tools).empty();
 }
 
 bool OutputSplitter::TagSplitter::Step(bool at_end) {
@@ -48,12 +49,23 @@ bool OutputSplitter::TagSplitter::StepStart(bool at_end, bool& needs_more) {
     state_ = State::kReasoning;
     return true;
   }
-  if (WantsBareCalls() && rest.starts_with(kBareCall)) {
-    EnterRegion(n_space, kBareCall.size());
+  const std::string_view bare = BareCall(options().format.tools);
+  if (WantsBareCalls() && rest.starts_with(bare)) {
+    EnterRegion(n_space, bare.size());
     return true;
   }
-  const bool may_come =
-      (may_reason && open.starts_with(rest)) || (WantsBareCalls() && rest.empty());
+  const std::string_view answer = options().format.answer_open;
+  const bool may_answer = may_answer_ && !answer.empty();
+  if (may_answer && rest.starts_with(answer)) {
+    Drop(n_space + answer.size());
+    may_answer_ = false;
+    in_answer_ = true;
+    EnterContent();
+    return true;
+  }
+  const bool may_come = (may_reason && open.starts_with(rest)) ||
+                        (may_answer && answer.starts_with(rest)) ||
+                        (WantsBareCalls() && rest.empty());
   needs_more = may_come && !at_end;
   return false;
 }
@@ -70,19 +82,31 @@ bool OutputSplitter::TagSplitter::StepContent(bool at_end) {
     if (needs_more) return false;
     if (SkipSpace(text(), 0) < text().size()) at_start_ = false;
   }
-  if (!WantsCalls()) {
+  std::vector<std::string_view> marks;
+  if (WantsCalls()) {
+    const auto openers = CallOpeners(options().format.tools);
+    marks.assign(openers.begin(), openers.end());
+  }
+  const std::string_view close = options().format.answer_close;
+  if (in_answer_) marks.push_back(close);
+  if (marks.empty()) {
     Content(text().size());
     return false;
   }
-  const auto openers = CallOpeners(options().format.tools);
-  if (const FoundMark found = FindFirst(text(), openers); !found.mark.empty()) {
+  if (const FoundMark found = FindFirst(text(), marks); !found.mark.empty()) {
     const size_t n_text = TrimmedSize(text().substr(0, found.at));
     if (n_text > 0) Content(n_text);
-    EnterRegion(found.at - n_text, found.mark.size());
+    if (in_answer_ && found.mark == close) {
+      Drop(found.at - n_text + close.size());
+      in_answer_ = false;
+      EnterContent();
+    } else {
+      EnterRegion(found.at - n_text, found.mark.size());
+    }
     return true;
   }
   // White space before a call goes with it.
-  const size_t n_sure = text().size() - PartialMark(text(), openers);
+  const size_t n_sure = text().size() - PartialMark(text(), marks);
   const size_t n = at_end ? text().size() : TrimmedSize(text().substr(0, n_sure));
   if (n > 0) Content(n);
   return false;
