@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "model/products.h"
 #include "model/streamed_weights.h"
 
 namespace plimsoll::model {
