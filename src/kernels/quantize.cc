@@ -1,8 +1,10 @@
 #include "kernels/quantize.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include "base/invariant.h"
 #include "kernels/half.h"
@@ -15,13 +17,31 @@ using tensor::DType;
 
 // Each returns the first element that the type cannot hold, or values.size().
 
+// What the squares of a block's errors count: in proportion to the importance of each value's
+// place, with a mean of 1; all the same where there is none.
+template <size_t kN>
+std::array<float, kN> WeightsOf(std::span<const float> importance) {
+  std::array<float, kN> weights;
+  const double sum = std::accumulate(importance.begin(), importance.end(), 0.0);
+  for (size_t i = 0; i < kN; ++i) {
+    // Nothing counts nothing: a text shows no more than a part of what a model is asked.
+    constexpr double kLeast = 1e-4;
+    weights[i] =
+        sum > 0 ? static_cast<float>((importance[i] * kN / sum + kLeast) / (1 + kLeast)) : 1.0F;
+  }
+  return weights;
+}
+
 template <class Block>
-size_t ToBlocks(std::span<const float> values, std::span<std::byte> out) {
+size_t ToBlocks(std::span<const float> values, std::span<const float> importance,
+                std::span<std::byte> out) {
   constexpr size_t kN = Block::kElements;
   for (size_t b = 0; b < values.size() / kN; ++b) {
+    const auto of_block = std::span<const float, kN>(values.subspan(b * kN, kN));
+    const auto weights =
+        WeightsOf<kN>(importance.empty() ? importance : importance.subspan(b * kN, kN));
     Block block;
-    if (!QuantizeBlock(std::span<const float, kN>(values.subspan(b * kN, kN)), block)) {
-      const auto of_block = values.subspan(b * kN, kN);
+    if (!QuantizeBlock({of_block, weights}, block)) {
       const auto largest =
           std::ranges::max_element(of_block, {}, [](float value) { return std::fabs(value); });
       return b * kN + static_cast<size_t>(largest - of_block.begin());
@@ -43,7 +63,8 @@ size_t ToHalves(std::span<const float> values, std::span<std::byte> out) {
   return values.size();
 }
 
-size_t ToType(DType dtype, std::span<const float> values, std::span<std::byte> out) {
+size_t ToType(DType dtype, std::span<const float> values, std::span<const float> importance,
+              std::span<std::byte> out) {
   switch (dtype) {
     case DType::kF32:
       std::memcpy(out.data(), values.data(), values.size_bytes());
@@ -52,47 +73,68 @@ size_t ToType(DType dtype, std::span<const float> values, std::span<std::byte> o
       return ToHalves<FloatToF16, 0x7C00>(values, out);
     case DType::kBF16:
       return ToHalves<FloatToBF16, 0x7F80>(values, out);
-    case DType::kQ8_0:
-      return ToBlocks<tensor::BlockQ8_0>(values, out);
     case DType::kQ4_0:
-      return ToBlocks<tensor::BlockQ4_0>(values, out);
+      return ToBlocks<tensor::BlockQ4_0>(values, importance, out);
+    case DType::kQ4_1:
+      return ToBlocks<tensor::BlockQ4_1>(values, importance, out);
+    case DType::kQ5_0:
+      return ToBlocks<tensor::BlockQ5_0>(values, importance, out);
+    case DType::kQ5_1:
+      return ToBlocks<tensor::BlockQ5_1>(values, importance, out);
+    case DType::kQ8_0:
+      return ToBlocks<tensor::BlockQ8_0>(values, importance, out);
+    case DType::kQ2_K:
+      return ToBlocks<tensor::BlockQ2_K>(values, importance, out);
+    case DType::kQ3_K:
+      return ToBlocks<tensor::BlockQ3_K>(values, importance, out);
     case DType::kQ4_K:
-      return ToBlocks<tensor::BlockQ4_K>(values, out);
+      return ToBlocks<tensor::BlockQ4_K>(values, importance, out);
+    case DType::kQ5_K:
+      return ToBlocks<tensor::BlockQ5_K>(values, importance, out);
     case DType::kQ6_K:
-      return ToBlocks<tensor::BlockQ6_K>(values, out);
-    default:
-      break;
+      return ToBlocks<tensor::BlockQ6_K>(values, importance, out);
+    case DType::kIQ4_NL:
+      return ToBlocks<tensor::BlockIQ4_NL>(values, importance, out);
+    case DType::kIQ4_XS:
+      return ToBlocks<tensor::BlockIQ4_XS>(values, importance, out);
+    case DType::kMXFP4:
+      return ToBlocks<tensor::BlockMXFP4>(values, importance, out);
+    case DType::kTQ1_0:
+      return ToBlocks<tensor::BlockTQ1_0>(values, importance, out);
+    case DType::kTQ2_0:
+      return ToBlocks<tensor::BlockTQ2_0>(values, importance, out);
+    case DType::kIQ2_XXS:
+      return ToBlocks<tensor::BlockIQ2_XXS>(values, importance, out);
+    case DType::kIQ2_XS:
+      return ToBlocks<tensor::BlockIQ2_XS>(values, importance, out);
+    case DType::kIQ2_S:
+      return ToBlocks<tensor::BlockIQ2_S>(values, importance, out);
+    case DType::kIQ3_XXS:
+      return ToBlocks<tensor::BlockIQ3_XXS>(values, importance, out);
+    case DType::kIQ3_S:
+      return ToBlocks<tensor::BlockIQ3_S>(values, importance, out);
+    case DType::kIQ1_S:
+      return ToBlocks<tensor::BlockIQ1_S>(values, importance, out);
+    case DType::kIQ1_M:
+      return ToBlocks<tensor::BlockIQ1_M>(values, importance, out);
   }
-  Invariant(false, "Quantize: a type that CanQuantize knows");
+  Invariant(false, "Quantize: a DType is one of the supported types");
   return 0;
 }
 
 }  // namespace
 
-bool CanQuantize(DType dtype) {
-  switch (dtype) {
-    case DType::kF32:
-    case DType::kF16:
-    case DType::kBF16:
-    case DType::kQ8_0:
-    case DType::kQ4_0:
-    case DType::kQ4_K:
-    case DType::kQ6_K:
-      return true;
-    default:
-      return false;
-  }
-}
-
-Result<> Quantize(DType dtype, std::span<const float> values, std::span<std::byte> out) {
+Result<> Quantize(DType dtype, std::span<const float> values, std::span<const float> importance,
+                  std::span<std::byte> out) {
   Invariant(tensor::BytesFor(dtype, values.size()) == out.size(), "Quantize: sizes");
+  Invariant(importance.empty() || importance.size() == values.size(), "Quantize: importance");
   const auto unfinite =
       std::ranges::find_if_not(values, [](float value) { return std::isfinite(value); });
   if (unfinite != values.end()) {
     return Fail(ErrorKind::kBadModel, "value {} is {}, no finite number", unfinite - values.begin(),
                 *unfinite);
   }
-  const size_t refused = ToType(dtype, values, out);
+  const size_t refused = ToType(dtype, values, importance, out);
   if (refused < values.size()) {
     return Fail(ErrorKind::kBadModel, "value {} is {}, too large for {}", refused, values[refused],
                 tensor::Traits(dtype).name);

@@ -12,22 +12,32 @@
 
 namespace plimsoll::kernels {
 
-// F32, F16, BF16, Q8_0, Q6_K, Q4_K and Q4_0.
-[[nodiscard]] bool CanQuantize(tensor::DType dtype);
-
 // Rounds `values`, a whole number of blocks, to `dtype`; `out` has BytesFor(dtype, values.size())
-// bytes. What is rounded is as near as the type allows, in the sum of squares over a block:
-//   F16, BF16  the nearest, ties to even
-//   Q8_0       the scale that takes the largest value to 127, every value to its nearest multiple
-//   Q4_0       the best of several scales, each fitted to its codes by least squares
-//   Q4_K       the same per 32 values with scale and minimum, then the best of the neighbouring
-//              6-bit scales and minima
-//   Q6_K       the best of several scales per 16 values, each fitted to its codes, then the best of
-//              the neighbouring 8-bit scales
-// Values that are a block of Q8_0 whose largest code is 127, or one of Q4_0 whose largest is -8,
-// come back unchanged.
+// bytes. `importance`, empty or as long as the values, says how much the square of each value's
+// error counts, in units of the caller's; its numbers are finite and not negative.
+//
+// What is rounded is as near as the type allows, in the sum of squares over a block:
+//   F16, BF16             the nearest, ties to even, whatever counts
+//   Q8_0                  the scale that takes the largest value to 127, every value to its nearest
+//                         multiple, whatever counts
+//   Q4_0, Q5_0, IQ4_NL    the best of several scales, each fitted to its codes by least squares
+//   Q3_K, Q6_K, IQ4_XS    the same in each sub-block, then the best of the neighbouring scales that
+//                         the type has, then the factor fitted to all sub-blocks
+//   Q4_1, Q5_1            the best of several lines, each fitted to its codes by least squares
+//   Q2_K, Q4_K, Q5_K      the same in each sub-block, then the best of the neighbouring scales and
+//                         minima that the type has
+//   MXFP4                 the best power of two
+//   TQ1_0, TQ2_0          the scale of least squares, exactly
+//   IQ2_*, IQ3_*          in each sub-block the best of several scales, each with its best entries
+//   of
+//                         the codebook, then the best of the neighbouring scales that the type has,
+//                         then the factor fitted to all sub-blocks
+//   IQ1_S, IQ1_M          the same, but the first guess of a scale does without the codebook
+// Values that are a block of Q8_0 whose largest code is 127, one of Q4_0, Q5_0 or IQ4_NL with the
+// outermost code, one of Q4_1 or Q5_1 with the lowest and the highest, or one of MXFP4, TQ1_0 or
+// TQ2_0 come back unchanged.
 // kBadModel names the first value that is no finite number, or whose block no scale can hold.
 [[nodiscard]] Result<> Quantize(tensor::DType dtype, std::span<const float> values,
-                                std::span<std::byte> out);
+                                std::span<const float> importance, std::span<std::byte> out);
 
 }  // namespace plimsoll::kernels

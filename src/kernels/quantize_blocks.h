@@ -13,11 +13,44 @@
 
 namespace plimsoll::kernels {
 
+// Values with what the square of each one's error counts. The weights of a block are not negative,
+// and their mean is 1.
+template <size_t kN>
+struct Weighted {
+  std::span<const float, kN> x;
+  std::span<const float, kN> w;
+
+  // The j-th run of kPart values.
+  template <size_t kPart>
+  [[nodiscard]] Weighted<kPart> Part(size_t j) const {
+    return {std::span<const float, kPart>(x.data() + kPart * j, kPart),
+            std::span<const float, kPart>(w.data() + kPart * j, kPart)};
+  }
+};
+
 // False when the values are too large for the block's scales.
-[[nodiscard]] bool QuantizeBlock(std::span<const float, 32> x, tensor::BlockQ8_0& out);
-[[nodiscard]] bool QuantizeBlock(std::span<const float, 32> x, tensor::BlockQ4_0& out);
-[[nodiscard]] bool QuantizeBlock(std::span<const float, 256> x, tensor::BlockQ4_K& out);
-[[nodiscard]] bool QuantizeBlock(std::span<const float, 256> x, tensor::BlockQ6_K& out);
+[[nodiscard]] bool QuantizeBlock(const Weighted<32>& v, tensor::BlockQ8_0& out);
+[[nodiscard]] bool QuantizeBlock(const Weighted<32>& v, tensor::BlockQ4_0& out);
+[[nodiscard]] bool QuantizeBlock(const Weighted<32>& v, tensor::BlockQ5_0& out);
+[[nodiscard]] bool QuantizeBlock(const Weighted<32>& v, tensor::BlockQ4_1& out);
+[[nodiscard]] bool QuantizeBlock(const Weighted<32>& v, tensor::BlockQ5_1& out);
+[[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, tensor::BlockQ2_K& out);
+[[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, tensor::BlockQ3_K& out);
+[[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, tensor::BlockQ4_K& out);
+[[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, tensor::BlockQ5_K& out);
+[[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, tensor::BlockQ6_K& out);
+[[nodiscard]] bool QuantizeBlock(const Weighted<32>& v, tensor::BlockIQ4_NL& out);
+[[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, tensor::BlockIQ4_XS& out);
+[[nodiscard]] bool QuantizeBlock(const Weighted<32>& v, tensor::BlockMXFP4& out);
+[[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, tensor::BlockTQ1_0& out);
+[[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, tensor::BlockTQ2_0& out);
+[[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, tensor::BlockIQ2_XXS& out);
+[[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, tensor::BlockIQ2_XS& out);
+[[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, tensor::BlockIQ2_S& out);
+[[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, tensor::BlockIQ3_XXS& out);
+[[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, tensor::BlockIQ3_S& out);
+[[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, tensor::BlockIQ1_S& out);
+[[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, tensor::BlockIQ1_M& out);
 
 // The largest F16.
 inline constexpr float kF16Max = 65504.0F;
@@ -49,11 +82,12 @@ inline constexpr float kF16Max = 65504.0F;
   return NearestInteger(std::min(std::max(x, low), high));
 }
 
-// The sum of value(0) to value(31), in eight partial sums that do not wait for one another.
-template <class Value>
-[[nodiscard]] double SumOf32(Value value) {
+// The sum of value(0) to value(kN - 1), in eight partial sums that do not wait for one another.
+template <size_t kN, class Value>
+[[nodiscard]] double Sum(Value value) {
   std::array<double, 8> sums = {};
-  for (size_t i = 0; i < 32; i += sums.size()) {
+  static_assert(kN % sums.size() == 0);
+  for (size_t i = 0; i < kN; i += sums.size()) {
     for (size_t j = 0; j < sums.size(); ++j) {
       sums[j] += value(i + j);
     }
@@ -65,6 +99,14 @@ template <class Value>
   float largest = 0;
   for (const float value : x) {
     largest = std::fmax(largest, std::fabs(value));
+  }
+  return largest;
+}
+
+[[nodiscard]] inline float SignedLargest(std::span<const float> x) {
+  float largest = 0;
+  for (const float value : x) {
+    largest = std::fabs(value) > std::fabs(largest) ? value : largest;
   }
   return largest;
 }

@@ -7,7 +7,6 @@
 #include "formats/gguf/file_type.h"
 #include "formats/gguf/writer.h"
 #include "io/free_space.h"
-#include "kernels/quantize.h"
 #include "tools/inflate/axis.h"
 #include "tools/inflate/plan.h"
 #include "tools/inflate/wide_matrix.h"
@@ -73,9 +72,6 @@ Result<Axes> AxesOf(const Catalogue& source, const Dimensions& from, const Dimen
 Result<> WriteInflated(const Catalogue& source, const Target& target,
                        const std::filesystem::path& path,
                        const std::function<void(const Progress&)>& on_progress) {
-  if (!kernels::CanQuantize(target.dtype)) {
-    return Fail(ErrorKind::kUsage, "{} cannot be made", tensor::Traits(target.dtype).name);
-  }
   const auto from = ReadDimensions(source.metadata);
   if (!from) {
     return tl::unexpected(from.error());

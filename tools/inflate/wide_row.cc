@@ -61,7 +61,7 @@ Result<> RowWidener::WidenBlock(size_t first_column, std::span<const float> smal
     const float share = columns_.factor.empty() ? 1 : columns_.factor[first_column + i];
     values_[i] = small[source] * share + owed_[source] / static_cast<float>(n_copies_[source]);
   }
-  if (auto done = kernels::Quantize(dtype_, values_, out); !done) {
+  if (auto done = kernels::Quantize(dtype_, values_, {}, out); !done) {
     return done;
   }
   std::ranges::copy(out, block_.begin());

@@ -1,0 +1,292 @@
+// IQ1_S and IQ1_M: an index stands for eight weights g of -1, 0 or 1, to all of which an eighth is
+// added, or from all of which it is taken: a value is d / 8 * (2 s + 1) * (8 g + 1), or 8 g - 1.
+//
+// The search over entries is exact, as in quantize_codebook.h; but a codebook of 2,048 entries is
+// gone through for scales near a first guess only, one that any g of -1, 0 and 1 would suit.
+#include <cstring>
+#include <numeric>
+#include <optional>
+
+#include "kernels/codebooks.h"
+#include "kernels/quantize_codebook.h"
+
+namespace plimsoll::kernels {
+namespace {
+
+constexpr size_t kEntries = 2048;
+constexpr auto kGrid =
+    MakeGrid<8, kEntries>(kIQ1Codebook, [](unsigned digit) { return static_cast<int>(digit) - 1; });
+constexpr size_t kLanes = 64;  // entries that are gone through side by side
+constexpr float kHighestCode = 7;
+constexpr float kHighestScale = 2 * kHighestCode + 1;
+
+// Of the values of eight, w their weights: sums over an entry's g.
+struct Matches {
+  std::array<float, kEntries> products;  // w x g
+  std::array<float, kEntries> squares;   // w g g
+  std::array<float, kEntries> weights;   // w g
+  float product_sum;                     // w x
+  float weight_sum;                      // w
+};
+
+void Match(const Weighted<8>& v, Matches& out) {
+  std::array<float, 8> products;
+  for (size_t i = 0; i < 8; ++i) {
+    products[i] = v.w[i] * v.x[i];
+  }
+  for (size_t e = 0; e < kEntries; e += kLanes) {
+    std::array<float, kLanes> a = {};
+    std::array<float, kLanes> b = {};
+    std::array<float, kLanes> c = {};
+    for (size_t i = 0; i < 8; ++i) {
+      for (size_t lane = 0; lane < kLanes; ++lane) {
+        const float g = kGrid[i][e + lane];
+        a[lane] += products[i] * g;
+        c[lane] += v.w[i] * g;
+        b[lane] += v.w[i] * (g * g);
+      }
+    }
+    std::ranges::copy(a, out.products.begin() + e);
+    std::ranges::copy(b, out.squares.begin() + e);
+    std::ranges::copy(c, out.weights.begin() + e);
+  }
+  out.product_sum = static_cast<float>(Sum<8>([&](size_t i) { return products[i]; }));
+  out.weight_sum = static_cast<float>(Sum<8>([&](size_t i) { return v.w[i]; }));
+}
+
+// Half of what an entry takes off the squared error at a scale of the eighths, but for what all
+// entries have in common; `delta` is 1 or -1.
+float HalfGain(const Matches& matches, size_t entry, float scale, float delta) {
+  return 8 * matches.products[entry] -
+         scale * (32 * matches.squares[entry] + 8 * delta * matches.weights[entry]);
+}
+
+// Of the entries e that have the same e % kLanes.
+using LaneGains = std::array<float, kLanes>;
+
+LaneGains BestHalfGains(const Matches& matches, float scale, float delta) {
+  LaneGains best;
+  best.fill(-std::numeric_limits<float>::infinity());
+  for (size_t e = 0; e < kEntries; e += kLanes) {
+    for (size_t lane = 0; lane < kLanes; ++lane) {
+      const float gain = HalfGain(matches, e + lane, scale, delta);
+      best[lane] = gain > best[lane] ? gain : best[lane];
+    }
+  }
+  return best;
+}
+
+uint16_t BestEntry(const Matches& matches, float scale, float delta) {
+  const LaneGains gains = BestHalfGains(matches, scale, delta);
+  const auto best = std::ranges::max_element(gains);
+  auto e = static_cast<size_t>(best - gains.begin());
+  while (e + kLanes < kEntries && HalfGain(matches, e, scale, delta) != *best) {
+    e += kLanes;
+  }
+  return static_cast<uint16_t>(e);
+}
+
+// What the best entry takes off the squared error.
+double Gain(const Matches& matches, float scale, float delta) {
+  const double half = std::ranges::max(BestHalfGains(matches, scale, delta));
+  return scale *
+         (2 * (half + double{delta} * matches.product_sum) - double{scale} * matches.weight_sum);
+}
+
+// The deltas that are best for the groups of a sub-block at a scale, and what they take off. IQ1_S
+// has one for all groups, IQ1_M one for each.
+template <size_t kGroups>
+struct Deltas {
+  double gain = 0;
+  std::array<float, kGroups> of = {};
+};
+
+template <size_t kGroups, bool kOneDelta>
+Deltas<kGroups> BestDeltas(const std::array<Matches, kGroups>& matches, float scale) {
+  std::array<double, kGroups> more;
+  std::array<double, kGroups> less;
+  for (size_t i = 0; i < kGroups; ++i) {
+    more[i] = Gain(matches[i], scale, 1);
+    less[i] = Gain(matches[i], scale, -1);
+  }
+  const bool all_less = std::accumulate(less.begin(), less.end(), 0.0) >
+                        std::accumulate(more.begin(), more.end(), 0.0);
+  Deltas<kGroups> best;
+  for (size_t i = 0; i < kGroups; ++i) {
+    const bool is_less = kOneDelta ? all_less : less[i] > more[i];
+    best.gain += is_less ? less[i] : more[i];
+    best.of[i] = is_less ? -1 : 1;
+  }
+  return best;
+}
+
+// The scale of the eighths at which the values are nearest to -1, 0 and 1 with a delta, codebook or
+// not.
+template <size_t kN>
+float FreeScale(const Weighted<kN>& v) {
+  constexpr std::array<float, 10> kRatios = {0.35F, 0.42F, 0.5F, 0.58F, 0.66F,
+                                             0.74F, 0.82F, 0.9F, 1,     1.1F};
+  const float largest = LargestMagnitude(v.x);
+  float best = 0;
+  double best_gain = 0;
+  for (const float ratio : kRatios) {
+    for (const float delta : {0.125F, -0.125F}) {
+      const float guess = largest * ratio;
+      double products = 0;
+      double squares = 0;
+      for (size_t i = 0; i < kN; ++i) {
+        const double code = guess == 0 ? 0 : NearestCode(v.x[i] / guess - delta, -1, 1) + delta;
+        products += v.w[i] * code * v.x[i];
+        squares += v.w[i] * code * code;
+      }
+      if (products > 0 && products * products > best_gain * squares) {
+        best_gain = products * products / squares;
+        best = static_cast<float>(products / squares);
+      }
+    }
+  }
+  return best / 8;
+}
+
+struct IQ1Block {
+  uint16_t d = 0;
+  std::array<uint8_t, 16> scales = {};    // of the sub-blocks
+  std::array<uint16_t, 32> entries = {};  // of the groups of eight
+  std::array<bool, 32> is_less = {};
+};
+
+template <size_t kParts, bool kOneDelta>
+class IQ1Fit {
+ public:
+  // Nothing when no F16 is large enough.
+  static std::optional<IQ1Block> Fit(const Weighted<256>& given) {
+    IQ1Block block;
+    const float largest = LargestMagnitude(given.x);
+    if (largest == 0) {
+      return block;
+    }
+    // In units of a power of two that brings the largest near 1, as in quantize_codebook.h.
+    int exponent = 0;
+    (void)std::frexp(largest, &exponent);
+    std::array<float, 256> x;
+    std::ranges::transform(given.x, x.begin(),
+                           [exponent](float value) { return std::ldexp(value, -exponent); });
+    const Weighted<256> v = {x, given.w};
+    std::array<float, kParts> scales;
+    for (size_t part = 0; part < kParts; ++part) {
+      scales[part] = FreeScale(v.template Part<kN>(part));
+    }
+    const double highest = *std::ranges::max_element(scales);
+    // Of the block's factor an eighth is a step of scales.
+    block.d = ScaleBits(std::ldexp(8 * highest / kHighestScale, exponent));
+    if (F16ToFloat(block.d) > kF16Max) {
+      return std::nullopt;
+    }
+    const float unit = std::ldexp(F16ToFloat(block.d) / 8, -exponent);
+    double products = 0;
+    double squares = 0;
+    for (size_t part = 0; part < kParts; ++part) {
+      FitPart(v, part, scales[part], unit, block);
+      AddSums(v, part, block, products, squares);
+    }
+    const auto gain = [=](uint16_t bits) {
+      const double step = std::ldexp(double{F16ToFloat(bits)} / 8, -exponent);
+      return step * (2 * products - step * squares);
+    };
+    const uint16_t fitted = ScaleBits(std::ldexp(8 * std::max(0.0, products / squares), exponent));
+    if (F16ToFloat(fitted) <= kF16Max && gain(fitted) > gain(block.d)) {
+      block.d = fitted;
+    }
+    return block;
+  }
+
+ private:
+  static constexpr size_t kN = 256 / kParts;
+  static constexpr size_t kGroups = kN / 8;
+
+  static void FitPart(const Weighted<256>& v, size_t part, float scale, float unit,
+                      IQ1Block& block) {
+    std::array<Matches, kGroups> matches;
+    for (size_t i = 0; i < kGroups; ++i) {
+      Match(v.template Part<8>(part * kGroups + i), matches[i]);
+    }
+    const float centre = NearestCode((scale / unit - 1) / 2, 0, kHighestCode);
+    Deltas<kGroups> best = {.gain = -std::numeric_limits<double>::infinity(), .of = {}};
+    float best_code = 0;
+    constexpr std::array<float, 3> kSteps = {0, -1, 1};
+    for (const float step : kSteps) {
+      const float code = std::clamp(centre + step, 0.0F, kHighestCode);
+      const auto deltas = BestDeltas<kGroups, kOneDelta>(matches, unit * (2 * code + 1));
+      if (deltas.gain > best.gain) {
+        best = deltas;
+        best_code = code;
+      }
+    }
+    block.scales[part] = static_cast<uint8_t>(best_code);
+    for (size_t i = 0; i < kGroups; ++i) {
+      block.entries[kGroups * part + i] =
+          BestEntry(matches[i], unit * (2 * best_code + 1), best.of[i]);
+      block.is_less[kGroups * part + i] = best.of[i] < 0;
+    }
+  }
+
+  // What fits the block's factor to the choices.
+  static void AddSums(const Weighted<256>& v, size_t part, const IQ1Block& block, double& products,
+                      double& squares) {
+    const double factor = 2.0 * block.scales[part] + 1;
+    for (size_t i = kN * part; i < kN * (part + 1); ++i) {
+      const double g = kGrid[i % 8][block.entries[i / 8]];
+      const double value = factor * (8 * g + (block.is_less[i / 8] ? -1 : 1));
+      products += v.w[i] * value * v.x[i];
+      squares += v.w[i] * value * value;
+    }
+  }
+};
+
+void SetWord(uint8_t* p, unsigned word) {
+  const auto bits = static_cast<uint16_t>(word);
+  std::memcpy(p, &bits, sizeof bits);
+}
+
+}  // namespace
+
+bool QuantizeBlock(const Weighted<256>& v, tensor::BlockIQ1_S& out) {
+  const auto fit = IQ1Fit<8, true>::Fit(v);
+  if (!fit) {
+    return false;
+  }
+  out.d = fit->d;
+  for (size_t j = 0; j < 8; ++j) {
+    unsigned word = fit->scales[j] << 12 | (fit->is_less[4 * j] ? 1U : 0U) << 15;
+    for (size_t i = 0; i < 4; ++i) {
+      const unsigned entry = fit->entries[4 * j + i];
+      out.qs[4 * j + i] = static_cast<uint8_t>(entry);
+      word |= entry >> 8 << (3 * i);
+    }
+    SetWord(out.qh + 2 * j, word);
+  }
+  return true;
+}
+
+bool QuantizeBlock(const Weighted<256>& v, tensor::BlockIQ1_M& out) {
+  const auto fit = IQ1Fit<16, false>::Fit(v);
+  if (!fit) {
+    return false;
+  }
+  out = {};
+  for (size_t i = 0; i < 32; ++i) {
+    const unsigned nibble = fit->entries[i] >> 8 | (fit->is_less[i] ? 8U : 0U);
+    out.qs[i] = static_cast<uint8_t>(fit->entries[i]);
+    out.qh[i / 2] = static_cast<uint8_t>(out.qh[i / 2] | nibble << (4 * (i % 2)));
+  }
+  for (size_t j = 0; j < 4; ++j) {
+    unsigned word = (fit->d >> (4 * j) & 15U) << 12;
+    for (size_t i = 0; i < 4; ++i) {
+      word |= static_cast<unsigned>(fit->scales[4 * j + i]) << (3 * i);
+    }
+    SetWord(out.scales + 2 * j, word);
+  }
+  return true;
+}
+
+}  // namespace plimsoll::kernels
