@@ -19,6 +19,9 @@ struct QuantizeFlags {
   std::vector<std::filesystem::path> folders;
   std::vector<engine::TypeOverride> overrides;
   uint32_t n_threads = 0;
+  bool is_pure = false;
+  std::optional<std::string> imatrix;
+  bool without_importance = false;
   bool requantizes = false;
   bool force = false;
   bool json = false;
@@ -28,7 +31,7 @@ struct QuantizeFlags {
 void Declare(CommandLine& line, QuantizeFlags& flags) {
   line.Positional("IN", "a file, a folder, or a name that list shows", flags.model);
   line.Positional("OUT", "the GGUF to write", flags.output);
-  line.Positional("TYPE", "of its matrices: " + engine::NamesOfQuantizableTypes(), flags.type);
+  line.Positional("TYPE", "a type that weights can have, or a mix: Q4_K_M, Q8_0, ...", flags.type);
   AddModelsDirOption(line, flags.folders);
   line.Repeated("--tensor", "NAME=TYPE",
                 "another type for tensors of this name, in which * is any text; the first counts",
@@ -40,6 +43,12 @@ void Declare(CommandLine& line, QuantizeFlags& flags) {
                   flags.overrides.push_back(*std::move(parsed));
                   return {};
                 });
+  line.Flag("--pure", "all matrices in TYPE, also where a mix of that name has more bits",
+            flags.is_pure);
+  line.Text("--imatrix", "FILE", "an importance matrix: what eval imatrix writes, or llama.cpp",
+            flags.imatrix);
+  line.Flag("--no-imatrix", "go on without an importance matrix where a type wants one",
+            flags.without_importance);
   line.Flag("--requantize", "also tensors that are quantized already, which lose a second time",
             flags.requantizes);
   line.Flag("--force", "replace OUT when it is there", flags.force);
@@ -54,6 +63,25 @@ Result<tensor::DType> ParseType(const std::string& name) {
     return Fail(ErrorKind::kUsage, "{} is no type that weights can have here", name);
   }
   return *dtype;
+}
+
+Result<engine::QuantizeMix> ParseMix(const std::string& name, bool is_pure) {
+  const auto dtype = tensor::DTypeFromName(name);
+  if (is_pure && dtype) {
+    return engine::PureMix(*dtype);
+  }
+  if (is_pure) {
+    return Fail(ErrorKind::kUsage, "{} is no type, and --pure wants one", name);
+  }
+  if (const engine::QuantizeMix* const mix = engine::FindMix(name)) {
+    return *mix;
+  }
+  std::vector<std::string_view> names;
+  for (const engine::QuantizeMix& mix : engine::AllMixes()) {
+    names.push_back(mix.name);
+  }
+  return Fail(ErrorKind::kUsage, "{} is no type or mix of types. There are {}", name,
+              fmt::join(names, ", "));
 }
 
 }  // namespace
@@ -75,8 +103,9 @@ Result<> QuantizeCommand(std::vector<std::string> args, const CommandContext& co
   CommandLine line(
       "quantize",
       "Write a model anew with its matrices in another type, and say how much each of\n"
-      "them lost. Vectors, norms and routers stay as they are, the matrix that makes\n"
-      "the logits gets Q6_K at least. OUT is there when all of it is written, and not\n"
+      "them lost. Vectors, norms and routers stay as they are; where TYPE names a mix of\n"
+      "llama.cpp's, some matrices get more bits than most. OUT is there when all of it is written, "
+      "and not\n"
       "before.",
       "plimsoll quantize [options] IN OUT TYPE");
   Declare(line, flags);
@@ -87,26 +116,29 @@ Result<> QuantizeCommand(std::vector<std::string> args, const CommandContext& co
       flags.output->empty()) {
     return Fail(ErrorKind::kUsage,
                 "which model, which file to write, and which type? For example\n"
-                "plimsoll quantize model-f16.gguf model-q4_k.gguf Q4_K");
+                "plimsoll quantize model-f16.gguf model-q4_k_m.gguf Q4_K_M");
   }
-  auto dtype = ParseType(*flags.type);
-  if (!dtype) {
-    return Forward(dtype);
+  auto mix = ParseMix(*flags.type, flags.is_pure);
+  if (!mix) {
+    return Forward(mix);
   }
   if (auto found = FindModel(flags.model, flags.folders, context); !found) {
     return found;
   }
   LongWork work("quantizing", std::filesystem::path(*flags.model).filename().string(), flags.quiet,
                 context);
-  const auto quantized = engine::QuantizeModel({.model = *flags.model,
-                                                .output = *flags.output,
-                                                .plan = {.dtype = *dtype,
-                                                         .overrides = std::move(flags.overrides),
-                                                         .requantizes = flags.requantizes},
-                                                .replaces = flags.force,
-                                                .n_threads = flags.n_threads,
-                                                .on_progress = work.on_progress(),
-                                                .is_stopped = work.is_stopped()});
+  const auto quantized =
+      engine::QuantizeModel({.model = *flags.model,
+                             .output = *flags.output,
+                             .plan = {.mix = *mix,
+                                      .overrides = std::move(flags.overrides),
+                                      .requantizes = flags.requantizes,
+                                      .without_importance = flags.without_importance},
+                             .imatrix = std::move(flags.imatrix),
+                             .replaces = flags.force,
+                             .n_threads = flags.n_threads,
+                             .on_progress = work.on_progress(),
+                             .is_stopped = work.is_stopped()});
   if (!quantized) {
     return tl::unexpected<Error>(quantized.error());
   }

@@ -5,9 +5,9 @@
 #include <optional>
 
 #include "base/checked.h"
+#include "engine/importance.h"
 #include "engine/rewrite_model.h"
 #include "formats/escape.h"
-#include "formats/gguf/file_type.h"
 #include "formats/gguf/writer.h"
 #include "io/free_space.h"
 #include "io/machine.h"
@@ -47,6 +47,8 @@ class Quantizer {
         bytes_total_(catalogue.TotalBytes()) {}
 
   Result<QuantizedTensor> Write(const TensorEntry& tensor, DType to);
+  // From now on errors count by what the matrix says.
+  void Weigh(ImportanceMatrix importance) { importance_ = std::move(importance); }
 
  private:
   // Rows of one tensor as they are read, as floats, as they are written, and as that reads back.
@@ -58,6 +60,13 @@ class Quantizer {
 
   Result<> Convert(const Piece& piece, const TensorEntry& tensor, DType to, uint64_t first_row);
   Result<> OnBytes(uint64_t bytes);
+  // Of a row's values, by that of the matrix of the stack that it is in; empty: all count alike.
+  [[nodiscard]] std::span<const float> ImportanceOf(const TensorEntry& tensor, uint64_t row) const {
+    const uint64_t k = tensor.shape.dims[0];
+    return importance_of_tensor_.empty()
+               ? std::span<const float>()
+               : std::span(importance_of_tensor_).subspan(row / tensor.shape.dims[1] * k, k);
+  }
 
   const formats::Catalogue& catalogue_;
   const QuantizeModelOptions& options_;
@@ -68,6 +77,8 @@ class Quantizer {
   uint64_t bytes_done_ = 0;
   uint64_t bytes_total_;
 
+  std::optional<ImportanceMatrix> importance_;
+  std::vector<float> importance_of_tensor_;  // [n_matrices][k], or empty
   std::vector<std::byte> source_;
   std::vector<std::byte> quantized_;
   std::vector<std::vector<float>> values_;  // of each thread, a row
@@ -106,7 +117,8 @@ Result<> Quantizer::Convert(const Piece& piece, const TensorEntry& tensor, DType
     kernels_.dequantize_row(piece.source, row, values.data());
     const std::span<std::byte> out =
         std::span(quantized_).subspan(row * piece.out_row_bytes, piece.out_row_bytes);
-    if (auto done = kernels::Quantize(to, values, out); !done) {
+    const auto importance = ImportanceOf(tensor, first_row + row);
+    if (auto done = kernels::Quantize(to, values, importance, out); !done) {
       failures_[row] = done.error();
       return;
     }
@@ -139,6 +151,14 @@ Result<QuantizedTensor> Quantizer::Write(const TensorEntry& tensor, DType to) {
                              .from = tensor.dtype,
                              .to = to,
                              .bytes = n_rows * out_row_bytes};
+  importance_of_tensor_.clear();
+  if (importance_ && to != tensor.dtype) {
+    auto importance = importance_->Of(tensor);
+    if (!importance) {
+      return Forward(importance);
+    }
+    importance_of_tensor_ = *std::move(importance);
+  }
   RowError sum;
   for (uint64_t row = 0; row < n_rows; row += most) {
     const uint64_t n = std::min(most, n_rows - row);
@@ -171,11 +191,9 @@ Result<QuantizedTensor> Quantizer::Write(const TensorEntry& tensor, DType to) {
   return outcome;
 }
 
-formats::Metadata MetadataOf(const formats::Catalogue& catalogue, DType dtype) {
+formats::Metadata MetadataOf(const formats::Catalogue& catalogue, uint32_t file_type) {
   formats::Metadata metadata = MetadataOfWhole(catalogue);
-  if (const auto file_type = formats::gguf::FileTypeOf(dtype)) {
-    metadata.SetU32("general.file_type", *file_type);
-  }
+  metadata.SetU32("general.file_type", file_type);
   metadata.SetU32("general.quantization_version", kQuantizationVersion);
   return metadata;
 }
@@ -191,13 +209,23 @@ Result<QuantizedModel> QuantizeModel(const QuantizeModelOptions& options) {
       !checked) {
     return Forward(checked);
   }
-  const auto types = PlanQuantizedTypes(*catalogue, options.plan);
+  QuantizePlanOptions plan = options.plan;
+  plan.has_importance = options.imatrix.has_value();
+  const auto types = PlanQuantizedTypes(*catalogue, plan);
   if (!types) {
     return tl::unexpected<Error>(types.error());
   }
   const auto kernels = kernels::SelectKernelSet("");
   if (!kernels) {
     return tl::unexpected<Error>(kernels.error());
+  }
+  std::optional<ImportanceMatrix> importance;
+  if (options.imatrix) {
+    auto opened = ImportanceMatrix::Open(*options.imatrix);
+    if (!opened) {
+      return Forward(opened);
+    }
+    importance = *std::move(opened);
   }
   QuantizedModel model;
   std::vector<formats::gguf::TensorDeclaration> declarations;
@@ -217,11 +245,14 @@ Result<QuantizedModel> QuantizeModel(const QuantizeModelOptions& options) {
     return Forward(room);
   }
   auto writer = formats::gguf::Writer::Create(
-      options.output, MetadataOf(*catalogue, options.plan.dtype), declarations);
+      options.output, MetadataOf(*catalogue, options.plan.mix.file_type), declarations);
   if (!writer) {
     return Forward(writer);
   }
   Quantizer quantizer(*catalogue, options, **kernels, *writer);
+  if (importance) {
+    quantizer.Weigh(*std::move(importance));
+  }
   for (size_t i = 0; i < types->size(); ++i) {
     auto tensor = quantizer.Write(catalogue->tensors()[i], (*types)[i]);
     if (!tensor) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,11 +26,12 @@ struct QuantizedTensor {
 };
 
 struct QuantizeModelOptions {
-  std::filesystem::path model;   // a GGUF, or a folder of safetensors
-  std::filesystem::path output;  // a GGUF
-  QuantizePlanOptions plan;
-  bool replaces = false;   // a file that is there under the output's name
-  uint32_t n_threads = 0;  // 0: one for each core
+  std::filesystem::path model;                   // a GGUF, or a folder of safetensors
+  std::filesystem::path output;                  // a GGUF
+  QuantizePlanOptions plan;                      // its has_importance follows from imatrix
+  std::optional<std::filesystem::path> imatrix;  // an importance matrix of the model
+  bool replaces = false;                         // a file that is there under the output's name
+  uint32_t n_threads = 0;                        // 0: one for each core
   std::function<void(uint64_t done, uint64_t total)> on_progress;  // bytes that were read
   std::function<bool()> is_stopped;
 };
@@ -43,7 +45,8 @@ struct QuantizedModel {
 // The output has its name when all of it is on the disk, and not before; else it is not there.
 // kUsage as PlanQuantizedTypes, for an output that is there already or that is the model, and for
 // safetensors whose queries and keys GGUF keeps in another order. kBadModel for a value that is no
-// number or too large for the type. kInterrupted when it was stopped. kIo, also for want of room.
+// number or too large for the type. kInterrupted when it was stopped. kBadModel for an importance
+// matrix of another model. kIo, also for want of room.
 [[nodiscard]] Result<QuantizedModel> QuantizeModel(const QuantizeModelOptions& options);
 
 }  // namespace plimsoll::engine

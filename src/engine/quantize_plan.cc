@@ -1,15 +1,13 @@
 #include "engine/quantize_plan.h"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <string_view>
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <fnmatch.h>
 
 #include "formats/escape.h"
-#include "kernels/quantize.h"
 
 namespace plimsoll::engine {
 namespace {
@@ -17,8 +15,27 @@ namespace {
 using formats::TensorEntry;
 using tensor::DType;
 
-constexpr std::string_view kOutput = "output.weight";
-constexpr std::string_view kEmbedding = "token_embd.weight";
+// Where rows are no whole number of a type's blocks: the nearest type of smaller blocks, from
+// llama.cpp's llama-quant.cpp.
+struct Fallback {
+  DType dtype;
+  DType instead;
+};
+constexpr std::array<Fallback, 15> kFallbacks = {{{DType::kQ2_K, DType::kQ4_0},
+                                                  {DType::kQ3_K, DType::kQ4_0},
+                                                  {DType::kTQ1_0, DType::kQ4_0},
+                                                  {DType::kTQ2_0, DType::kQ4_0},
+                                                  {DType::kQ4_K, DType::kQ5_0},
+                                                  {DType::kQ5_K, DType::kQ5_1},
+                                                  {DType::kQ6_K, DType::kQ8_0},
+                                                  {DType::kIQ1_S, DType::kIQ4_NL},
+                                                  {DType::kIQ1_M, DType::kIQ4_NL},
+                                                  {DType::kIQ2_XXS, DType::kIQ4_NL},
+                                                  {DType::kIQ2_XS, DType::kIQ4_NL},
+                                                  {DType::kIQ2_S, DType::kIQ4_NL},
+                                                  {DType::kIQ3_XXS, DType::kIQ4_NL},
+                                                  {DType::kIQ3_S, DType::kIQ4_NL},
+                                                  {DType::kIQ4_XS, DType::kIQ4_NL}}};
 
 bool IsFloat(DType dtype) { return tensor::Traits(dtype).block_elements == 1; }
 
@@ -36,42 +53,15 @@ bool IsWeightMatrix(const TensorEntry& tensor) {
          !has("ffn_gate_inp");
 }
 
-bool MakesLogits(const TensorEntry& tensor, const formats::Catalogue& catalogue) {
-  return tensor.name == kOutput ||
-         (tensor.name == kEmbedding && catalogue.Find(kOutput) == nullptr);
-}
-
-double BitsAnElement(DType dtype) {
-  const tensor::DTypeTraits& traits = tensor::Traits(dtype);
-  return 8.0 * traits.block_bytes / traits.block_elements;
-}
-
-DType UsualType(const TensorEntry& tensor, const formats::Catalogue& catalogue, DType wanted) {
-  DType dtype = wanted;
-  if (MakesLogits(tensor, catalogue) && BitsAnElement(dtype) < BitsAnElement(DType::kQ6_K)) {
-    dtype = DType::kQ6_K;
-  }
-  if (!HoldsRows(dtype, tensor)) {
-    dtype = DType::kQ8_0;
+DType ThatHoldsRows(DType dtype, const TensorEntry& tensor) {
+  const auto* fallback = std::ranges::find(kFallbacks, dtype, &Fallback::dtype);
+  if (!HoldsRows(dtype, tensor) && fallback != kFallbacks.end()) {
+    dtype = fallback->instead;
   }
   return HoldsRows(dtype, tensor) ? dtype : DType::kF16;
 }
 
-Result<> CheckTypes(const QuantizePlanOptions& options) {
-  std::vector<DType> wanted = {options.dtype};
-  for (const TypeOverride& override : options.overrides) {
-    wanted.push_back(override.dtype);
-  }
-  for (const DType dtype : wanted) {
-    if (!kernels::CanQuantize(dtype)) {
-      return Fail(ErrorKind::kUsage, "{} cannot be made; these can: {}", tensor::Traits(dtype).name,
-                  NamesOfQuantizableTypes());
-    }
-  }
-  return {};
-}
-
-Result<DType> TypeOf(const TensorEntry& tensor, const formats::Catalogue& catalogue,
+Result<DType> TypeOf(const TensorEntry& tensor, const MixedModel& model,
                      const QuantizePlanOptions& options, std::vector<bool>& is_used) {
   std::optional<DType> dtype;
   for (size_t i = 0; i < options.overrides.size(); ++i) {
@@ -87,7 +77,8 @@ Result<DType> TypeOf(const TensorEntry& tensor, const formats::Catalogue& catalo
                 tensor::Traits(*dtype).block_elements);
   }
   if (!dtype) {
-    dtype = IsWeightMatrix(tensor) ? UsualType(tensor, catalogue, options.dtype) : tensor.dtype;
+    dtype = IsWeightMatrix(tensor) ? ThatHoldsRows(model.TypeOf(options.mix, tensor), tensor)
+                                   : tensor.dtype;
   }
   if (*dtype != tensor.dtype && !IsFloat(tensor.dtype) && !options.requantizes) {
     return Fail(ErrorKind::kUsage,
@@ -98,29 +89,47 @@ Result<DType> TypeOf(const TensorEntry& tensor, const formats::Catalogue& catalo
   return *dtype;
 }
 
+// Of so few bits that only what counts can be kept.
+bool WantsImportance(DType dtype) {
+  constexpr std::array<DType, 6> kTypes = {DType::kIQ1_S,  DType::kIQ1_M, DType::kIQ2_XXS,
+                                           DType::kIQ2_XS, DType::kIQ2_S, DType::kIQ3_XXS};
+  return std::ranges::find(kTypes, dtype) != kTypes.end();
+}
+
+Result<> CheckImportance(const TensorEntry& tensor, DType dtype,
+                         const QuantizePlanOptions& options) {
+  if (options.has_importance || options.without_importance || dtype == tensor.dtype ||
+      !WantsImportance(dtype)) {
+    return {};
+  }
+  return Fail(ErrorKind::kUsage,
+              "'{}' would be {}, which keeps too little without an importance matrix. "
+              "plimsoll eval imatrix -m MODEL -f TEXT -o imatrix.gguf makes one for --imatrix; "
+              "--no-imatrix goes on without",
+              formats::Escape(tensor.name), tensor::Traits(dtype).name);
+}
+
 }  // namespace
 
-std::string NamesOfQuantizableTypes() {
-  std::vector<std::string_view> names;
-  for (const tensor::DTypeTraits& traits : tensor::AllDTypes()) {
-    if (kernels::CanQuantize(traits.dtype)) {
-      names.push_back(traits.name);
-    }
-  }
-  return fmt::format("{}", fmt::join(names, ", "));
+QuantizeMix PureMix(DType dtype) {
+  const std::string_view name = tensor::Traits(dtype).name;
+  const QuantizeMix* const mix = FindMix(name);
+  return {
+      .name = name, .dtype = dtype, .file_type = mix == nullptr ? 0 : mix->file_type, .rules = {}};
 }
 
 Result<std::vector<DType>> PlanQuantizedTypes(const formats::Catalogue& catalogue,
                                               const QuantizePlanOptions& options) {
-  if (auto checked = CheckTypes(options); !checked) {
-    return Forward(checked);
-  }
+  const MixedModel model(catalogue, options.has_importance);
   std::vector<bool> is_used(options.overrides.size());
   std::vector<DType> types;
   for (const TensorEntry& tensor : catalogue.tensors()) {
-    auto dtype = TypeOf(tensor, catalogue, options, is_used);
+    auto dtype = TypeOf(tensor, model, options, is_used);
     if (!dtype) {
       return Forward(dtype);
+    }
+    if (auto checked = CheckImportance(tensor, *dtype, options); !checked) {
+      return Forward(checked);
     }
     types.push_back(*dtype);
   }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "engine/quantize_mix.h"
 #include "formats/catalogue.h"
 #include "tensor/dtype.h"
 
@@ -17,21 +18,22 @@ struct TypeOverride {
 };
 
 struct QuantizePlanOptions {
-  tensor::DType dtype = tensor::DType::kF32;
+  QuantizeMix mix;
   std::vector<TypeOverride> overrides;  // the first that fits decides
   // Also tensors that are quantized already, which lose a second time.
   bool requantizes = false;
+  bool has_importance = false;      // an importance matrix will be used
+  bool without_importance = false;  // also for the types that want one
 };
 
-// "F32, F16, ...": the types that PlanQuantizedTypes takes.
-[[nodiscard]] std::string NamesOfQuantizableTypes();
+// All matrices of one type.
+[[nodiscard]] QuantizeMix PureMix(tensor::DType dtype);
 
-// In the catalogue's order. Matrices get `dtype`; where their rows are no whole number of its
-// blocks Q8_0, and where they are none of that either F16. What is small or steers stays as it is:
-// vectors, norms and routers. The matrix that makes the logits gets Q6_K at least, for everything
-// goes through it.
-// kUsage: a type that cannot be made, an override that fits no tensor or whose type the rows of one
-// cannot have, and tensors that are quantized already.
+// In the catalogue's order. Matrices get what the mix says; where their rows are no whole number of
+// its blocks a type of smaller blocks with about as many bits, and where they are none of that
+// either F16. What is small or steers stays as it is: vectors, norms and routers.
+// kUsage: an override that fits no tensor or whose type the rows of one cannot have, tensors that
+// are quantized already, and types that want an importance matrix where there is none.
 [[nodiscard]] Result<std::vector<tensor::DType>> PlanQuantizedTypes(
     const formats::Catalogue& catalogue, const QuantizePlanOptions& options);
 

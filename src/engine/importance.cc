@@ -1,0 +1,93 @@
+#include "engine/importance.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string_view>
+
+#include "formats/escape.h"
+#include "formats/gguf/reader.h"
+
+namespace plimsoll::engine {
+namespace {
+
+using formats::TensorEntry;
+using tensor::DType;
+
+constexpr std::string_view kSums = ".in_sum2";
+constexpr std::string_view kCounts = ".counts";
+
+uint64_t MatricesOf(const TensorEntry& tensor) {
+  return tensor.shape.Elements() / (tensor.shape.dims[0] * tensor.shape.dims[1]);
+}
+
+}  // namespace
+
+Result<ImportanceMatrix> ImportanceMatrix::Open(const std::filesystem::path& path) {
+  auto file = formats::gguf::Open(path);
+  if (!file) {
+    return Forward(file);
+  }
+  const bool has_sums = std::ranges::any_of(
+      file->tensors(), [](const TensorEntry& tensor) { return tensor.name.ends_with(kSums); });
+  if (!has_sums) {
+    return Fail(ErrorKind::kBadModel, "{} is no importance matrix: it has no tensor NAME{}",
+                path.string(), kSums);
+  }
+  return ImportanceMatrix(*std::move(file));
+}
+
+Result<std::vector<float>> ImportanceMatrix::Read(const TensorEntry& entry) const {
+  std::vector<float> values(entry.shape.Elements());
+  if (entry.dtype != DType::kF32 || entry.ranges.size() != 1) {
+    return Fail(ErrorKind::kBadModel, "the importance matrix's '{}' is not F32",
+                formats::Escape(entry.name));
+  }
+  const formats::FileRange& range = entry.ranges[0];
+  if (auto read = file_.files[range.file_idx]->ReadAt(range.offset,
+                                                      std::as_writable_bytes(std::span(values)));
+      !read) {
+    return Forward(read);
+  }
+  const auto bad = std::ranges::find_if_not(
+      values, [](float value) { return std::isfinite(value) && value >= 0; });
+  if (bad != values.end()) {
+    return Fail(ErrorKind::kBadModel, "the importance matrix's '{}' has {} at place {}",
+                formats::Escape(entry.name), *bad, bad - values.begin());
+  }
+  return values;
+}
+
+Result<std::vector<float>> ImportanceMatrix::Of(const TensorEntry& tensor) const {
+  const TensorEntry* const sums_entry = file_.Find(tensor.name + std::string(kSums));
+  const TensorEntry* const counts_entry = file_.Find(tensor.name + std::string(kCounts));
+  if (sums_entry == nullptr || counts_entry == nullptr) {
+    return std::vector<float>();
+  }
+  const uint64_t k = tensor.shape.dims[0];
+  const uint64_t n_matrices = MatricesOf(tensor);
+  if (sums_entry->shape.dims[0] != k || sums_entry->shape.Elements() != k * n_matrices ||
+      counts_entry->shape.Elements() != n_matrices) {
+    return Fail(ErrorKind::kBadModel,
+                "the importance matrix is of another model: its '{}' has {} x {} numbers, not {} x "
+                "{}",
+                formats::Escape(sums_entry->name), sums_entry->shape.dims[0],
+                counts_entry->shape.Elements(), k, n_matrices);
+  }
+  auto importance = Read(*sums_entry);
+  if (!importance) {
+    return importance;
+  }
+  const auto counts = Read(*counts_entry);
+  if (!counts) {
+    return counts;
+  }
+  for (uint64_t matrix = 0; matrix < n_matrices; ++matrix) {
+    const float count = (*counts)[matrix];
+    for (float& value : std::span(*importance).subspan(matrix * k, k)) {
+      value = count > 0 ? value / count : 1.0F;
+    }
+  }
+  return importance;
+}
+
+}  // namespace plimsoll::engine
