@@ -26,12 +26,18 @@ Value TemplateCall(const ToolCall& call) {
         Value::Object({{"name", call.name}, {"arguments", TemplateArguments(call.arguments)}})}});
 }
 
+bool HasPart(const Message& message, const std::string& part) {
+  const auto is_in = [&](const ToolResult& result) {
+    return result.content.find(part) != std::string::npos;
+  };
+  return (message.content && message.content->find(part) != std::string::npos) ||
+         std::ranges::any_of(message.tool_results, is_in);
+}
+
 // A character that no message has; Unicode will never give it a meaning.
 std::string ChooseMark(const Conversation& conversation) {
   std::string mark;
-  const auto has_mark = [&](const Message& message) {
-    return message.content && message.content->find(mark) != std::string::npos;
-  };
+  const auto has_mark = [&](const Message& message) { return HasPart(message, mark); };
   uint32_t n = 0;
   do {
     // U+FDD0 to U+FDEF, as often as it takes.
@@ -49,6 +55,9 @@ Conversation WithBrokenSpecials(const text::Tokenizer& tokenizer, Conversation c
   for (Message& message : conversation.messages) {
     if (IsForeign(message) && message.content) {
       message.content = tokenizer.BreakSpecial(*message.content, mark);
+    }
+    for (ToolResult& result : message.tool_results) {
+      result.content = tokenizer.BreakSpecial(result.content, mark);
     }
   }
   return conversation;
@@ -76,6 +85,14 @@ Value TemplateMessage(const Message& message) {
   }
   if (!message.tools.empty()) {
     members.emplace_back("tools", message.tools);
+  }
+  if (!message.tool_results.empty()) {
+    std::vector<Value> results;
+    for (const ToolResult& result : message.tool_results) {
+      results.push_back(
+          Value::Object({{"name", result.name}, {"response", TemplateArguments(result.content)}}));
+    }
+    members.emplace_back("tool_responses", Value::List(std::move(results)));
   }
   return Value::Object(std::move(members));
 }

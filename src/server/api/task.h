@@ -19,6 +19,12 @@ struct ToolCall {
   std::string arguments;  // JSON text, as the model wrote it
 };
 
+// The result of a call of the tool `name`.
+struct ToolResult {
+  std::string name;
+  std::string content;
+};
+
 struct Message {
   std::string role;  // "system", "user", "assistant", "tool" ("developer" is read as "system")
   std::optional<std::string> content;
@@ -27,6 +33,8 @@ struct Message {
   std::string tool_call_id;          // of a tool's message
   std::string name;
   std::string tools;  // as JSON, where a template takes them from the system message
+  // What the calls gave, where a template takes it from the message with them.
+  std::vector<ToolResult> tool_results;
 };
 
 struct Tool {

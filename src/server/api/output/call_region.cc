@@ -193,8 +193,12 @@ void ReadCallList(RegionReader& in) {
 
 // One object after another, with ";" between them.
 void ReadLlama(RegionReader& in) {
-  const bool starts = in.Skip(kPythonStart);
+  bool starts = in.Skip(kPythonStart);
   const bool tagged = starts || in.Skip(kPythonTag);
+  if (starts && in.ok()) {  // perhaps with nothing between its marks
+    in.Space();
+    starts = !in.Skip(kPythonEnd);
+  }
   do {
     in.Space();
     in.JsonCall(!tagged);

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -57,6 +58,26 @@ Message PlainMessage(Message message) {
   return message;
 }
 
+std::string NameOfCall(const Message& message, const std::string& id) {
+  const auto call = std::ranges::find(message.tool_calls, id, &ToolCall::id);
+  return call == message.tool_calls.end() ? "" : call->name;
+}
+
+// Results go to the message before them, with their calls.
+std::vector<Message> WithResultsInCalls(std::vector<Message> messages) {
+  std::vector<Message> joined;
+  for (Message& message : messages) {
+    const bool has_calls = !joined.empty() && !joined.back().tool_calls.empty();
+    if (message.role == "tool" && has_calls) {
+      joined.back().tool_results.push_back({NameOfCall(joined.back(), message.tool_call_id),
+                                            std::move(message.content).value_or("")});
+    } else {
+      joined.push_back(std::move(message));
+    }
+  }
+  return joined;
+}
+
 }  // namespace
 
 std::string GenericToolPrompt(std::span<const Tool> tools, const ToolChoice& choice,
@@ -90,6 +111,9 @@ Conversation ForTemplate(Conversation conversation, const OutputFormat& format) 
       messages.insert(messages.begin(), {.role = "system", .content = ""});
     }
     messages[0].tools = FunctionsJson(conversation.tools);
+  }
+  if (format.results_in_calls) {
+    messages = WithResultsInCalls(std::move(messages));
   }
   for (Message& message : messages) {
     for (const ToolCall& call : message.tool_calls) {

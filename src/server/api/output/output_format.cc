@@ -1,5 +1,6 @@
 #include "server/api/output/output_format.h"
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 
@@ -28,7 +29,9 @@ constexpr ReasoningMarks kReasoningMarks[] = {
     {"Here is my thought process:", "Here is my response:"},  // Granite 3.2
 };
 
-// Granite 3.3 writes its answer between these when it reasons.
+// Granite 3.3 writes its answer between these when it reasons; its template names them together.
+// Others have them around the results of tools.
+constexpr std::string_view kAnswerMarks = "<response></response>";
 constexpr std::string_view kAnswerOpen = "<response>";
 constexpr std::string_view kAnswerClose = "</response>";
 
@@ -58,6 +61,14 @@ constexpr Family kFamilies[] = {
     {ToolSyntax::kPythonic, "<|header_start|>", "func_name1(", true},
     {ToolSyntax::kLlama, "<|header_start|>", "\"parameters\"", true},
 };
+
+// Whether a template looks for messages of role "tool".
+bool AsksForToolRole(std::string_view template_source) {
+  constexpr std::string_view kQuestions[] = {"== 'tool'", "!= 'tool'", "== \"tool\"",
+                                             "!= \"tool\""};
+  return std::ranges::any_of(
+      kQuestions, [&](std::string_view question) { return Contains(template_source, question); });
+}
 
 std::string_view WithoutSpaceBehind(std::string_view text) {
   const size_t last = text.find_last_not_of(" \t\r\n");
@@ -170,6 +181,8 @@ OutputFormat FindOutputFormat(std::string_view template_source) {
     format.shows_control_tokens = family.shows_control;
     format.template_has_calls = Contains(template_source, "tool_calls");
     format.tools_in_system = Contains(template_source, "message['tools']");
+    format.results_in_calls =
+        Contains(template_source, "tool_responses") && !AsksForToolRole(template_source);
     break;
   }
   for (const ReasoningMarks& marks : kReasoningMarks) {
@@ -180,7 +193,7 @@ OutputFormat FindOutputFormat(std::string_view template_source) {
       break;
     }
   }
-  if (Contains(template_source, kAnswerOpen) && Contains(template_source, kAnswerClose)) {
+  if (Contains(template_source, kAnswerMarks)) {
     format.answer_open = kAnswerOpen;
     format.answer_close = kAnswerClose;
   }

@@ -37,6 +37,8 @@ struct OutputFormat {
   bool template_has_calls = false;
   // It takes the tools from a member of the system message.
   bool tools_in_system = false;
+  // It takes results from the message with their calls, and knows no messages of role "tool".
+  bool results_in_calls = false;
   // What reasoning stands between, "<think>" and "</think>"; both empty: the model has none, or
   // harmony's channels.
   std::string reasoning_open;
@@ -69,7 +71,7 @@ struct CallSpelling {
 [[nodiscard]] CallSpelling SpellCall(ToolSyntax syntax);
 
 // A conversation as a template that knows tools takes it: in its system message, or with its calls
-// written out as the model writes them.
+// written out as the model writes them, or with results in the messages of their calls.
 [[nodiscard]] Conversation ForTemplate(Conversation conversation, const OutputFormat& format);
 
 // The instruction that tells a model of tools when its template cannot.

@@ -54,6 +54,8 @@ TEST(FindOutputFormat, KnowsFamiliesByTheirTemplates) {
        true, "", true},
       {"tools <|header_start|>{\"name\": .., \"parameters\": ..}<|python_start|>",
        ToolSyntax::kLlama, true, "", true},
+      {"tools <minimax:tool_call>..'<response>'..'</response>'", ToolSyntax::kMinimax, true, "",
+       false},
       {"a family of its own with tools", ToolSyntax::kHermes, false, "", false},
   };
   for (const Case& c : cases) {
@@ -106,6 +108,30 @@ TEST(ForTemplate, WritesCallsOutWhereTheTemplateDoesNot) {
             "<|tool_call|>[{\"name\": \"f\", \"arguments\": {\"a\":1}}]");
   const OutputFormat knows = FindOutputFormat("tools <|tool_call|> message['tool_calls']");
   EXPECT_EQ(ForTemplate(conversation, knows).messages[1].content, std::nullopt);
+}
+
+TEST(ForTemplate, PutsResultsBesideTheirCallsWhereTheTemplateWantsThem) {
+  Conversation conversation;
+  conversation.messages = {{.role = "assistant",
+                            .content = std::nullopt,
+                            .tool_calls = {{.id = "1", .name = "f", .arguments = "{}"},
+                                           {.id = "2", .name = "g", .arguments = "{}"}}},
+                           {.role = "tool", .content = "{\"n\": 7}", .tool_call_id = "2"},
+                           {.role = "tool", .content = "8", .tool_call_id = "1"},
+                           {.role = "user", .content = "Hi"}};
+  const OutputFormat gemma = FindOutputFormat(
+      "tools <|tool_call>call: message['tool_calls'] message['tool_responses'] type = 'tool'");
+  EXPECT_TRUE(gemma.results_in_calls);
+  const Conversation joined = ForTemplate(conversation, gemma);
+  ASSERT_THAT(joined.messages, SizeIs(2));
+  const auto& results = joined.messages[0].tool_results;
+  ASSERT_THAT(results, SizeIs(2));
+  EXPECT_EQ(results[0].name, "g");
+  EXPECT_EQ(results[0].content, "{\"n\": 7}");
+  EXPECT_EQ(results[1].name, "f");
+  const OutputFormat later = FindOutputFormat(
+      "tools <|tool_call>call: message['tool_calls'] 'tool_responses' role == 'tool'");
+  EXPECT_FALSE(later.results_in_calls);
 }
 
 TEST(ForTemplate, PutsTheToolsIntoTheSystemMessageWhereTheTemplateWantsThem) {

@@ -208,6 +208,8 @@ constexpr Fixture kGoodCalls[] = {
     {ToolSyntax::kLlama,
      "<|python_start|>{\"name\": \"get\", \"parameters\": {\"days\": 2}}<|python_end|>",
      "[0: get]{\"days\": 2};"},
+    {ToolSyntax::kLlama, "<|python_start|><|python_end|>{\"name\": \"put\", \"parameters\": {}}",
+     "[0: put]{};"},
     {ToolSyntax::kPythonic, "[get(city=\"Paris\", days=3), put()]",
      "[0: get]{\"city\":\"Paris\",\"days\":3}; [1: put]{};"},
     {ToolSyntax::kPythonic,
