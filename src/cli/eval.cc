@@ -13,9 +13,10 @@ struct Evaluation {
   CommandFn command;
 };
 
-constexpr std::array<Evaluation, 4> kEvaluations = {{
+constexpr std::array<Evaluation, 5> kEvaluations = {{
     {"logits", "the logits, or the best log-probabilities, after every token", EvalLogitsCommand},
     {"perplexity", "how well the model predicts a text", EvalPerplexityCommand},
+    {"imatrix", "what enters each matrix, for quantize --imatrix", EvalImatrixCommand},
     {"recall", "whether it finds again what it was told, over turns and requests",
      EvalRecallCommand},
     {"suite", "the same and more: what a way to keep keys and values costs", EvalSuiteCommand},

@@ -1,4 +1,4 @@
-// plimsoll eval logits|perplexity|recall|suite: what a model says, in figures.
+// plimsoll eval logits|perplexity|imatrix|recall|suite: what a model says, in figures.
 #pragma once
 
 #include "cli/command.h"
@@ -11,6 +11,8 @@ namespace plimsoll::cli {
                                          const CommandContext& context);
 [[nodiscard]] Result<> EvalPerplexityCommand(std::vector<std::string> args,
                                              const CommandContext& context);
+[[nodiscard]] Result<> EvalImatrixCommand(std::vector<std::string> args,
+                                          const CommandContext& context);
 [[nodiscard]] Result<> EvalRecallCommand(std::vector<std::string> args,
                                          const CommandContext& context);
 [[nodiscard]] Result<> EvalSuiteCommand(std::vector<std::string> args,

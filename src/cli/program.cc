@@ -66,7 +66,7 @@ constexpr std::array<Command, 16> kCommands = {{
      "eval logits|perplexity",
      "what a model predicts, in figures",
      EvalCommand,
-     {"logits", "perplexity"}},
+     {"logits", "perplexity", "imatrix"}},
     {"Measure", "bench", "bench [-m MODEL]", "how fast it runs, beside the machine's limits",
      BenchCommand},
     {"Measure",

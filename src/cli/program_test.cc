@@ -97,6 +97,7 @@ TEST(RunProgram, UsageErrorsExitWith2AndSayWhatWasMeant) {
   EXPECT_THAT(error({"eval", "logits", "--ids", "1,x"}), HasSubstr("\"x\""));
   EXPECT_THAT(error({"eval", "logits", "--ids", "1,999999"}), HasSubstr("token 999999 at place 1"));
   EXPECT_THAT(error({"eval", "perplexity"}), HasSubstr("no text"));
+  EXPECT_THAT(error({"eval", "imatrix", "-f", "text.txt"}), HasSubstr("where to?"));
 }
 
 TEST(RunProgram, TheKindOfAnErrorIsTheExitCode) {

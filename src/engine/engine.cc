@@ -308,6 +308,9 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options,
       state->ledger->SetLimits(memory::Account::kKv, {.floor_bytes = parts.kv}) &&
       state->ledger->SetLimits(memory::Account::kIndex, {.floor_bytes = tables + parts.requests});
   Invariant(kept, "a plan that fits has room for its sequences");
+  if (options.activations != nullptr) {
+    state->model->Observe(*options.activations);
+  }
   if (options.trace) {
     if (auto recording = RecordTrace(*state, *options.trace); !recording) {
       return Forward(recording);

@@ -28,6 +28,10 @@
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
+namespace plimsoll::model {
+class ActivationObserver;
+}
+
 namespace plimsoll::engine {
 
 // Where blocks of keys and values go that memory has no room for, and that outlive the process
@@ -60,6 +64,8 @@ struct EngineOptions {
   // Called, while the engine is made, with what is odd and does not stop it; may be empty.
   std::function<void(std::string_view)> on_note;
   std::optional<std::filesystem::path> trace;  // where to record what the routers choose
+  // Sees what enters the matrices of layers; outlives the engine. Null: nobody does.
+  model::ActivationObserver* activations = nullptr;
 };
 
 struct LoadProgress {

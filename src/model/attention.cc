@@ -53,6 +53,7 @@ void LayerPieces::ProjectQkv(const AttentionWeights& weights) {
       product(weights.k, p.q_dim(), p.k_dim(), s.k.data()),
       product(weights.v, uint64_t{p.q_dim()} + p.k_dim(), p.v_dim(), s.v.data()),
   };
+  Observe(step_, {layer_idx_, MatrixInput::kAttention}, s.packed_in);
   const bool has_values = !apart || !weights.v.empty();
   RunProducts(step_, std::span(products).first(p.kv_of ? 1 : has_values ? 3 : 2));
   if (!has_values && !p.kv_of) {
@@ -158,6 +159,7 @@ void LayerPieces::ProjectOutput(const tensor::Matrix& output, Vector bias) {
   Scratch& s = step_.scratch;
   const uint64_t d = step_.hp.hidden_dim;
   const Product product = {output, s.packed_in.For(output.dtype, 0, step_.n()), s.branch.data(), d};
+  Observe(step_, {layer_idx_, MatrixInput::kAttentionOutput}, s.packed_in);
   RunProducts(step_, {&product, 1});
   if (!bias.empty()) {
     step_.ForEachToken(

@@ -43,6 +43,7 @@ class LatentLayer {
     const Product products[] = {{first, s_.packed_in.For(first.dtype, 0, n), first_out, first_dim},
                                 {weights_.kv_down, s_.packed_in.For(weights_.kv_down.dtype, 0, n),
                                  s_.k.data(), p_.k_dim()}};
+    Observe(step_, {layer_idx_, MatrixInput::kAttention}, s_.packed_in);
     RunProducts(step_, products);
   }
 
@@ -58,6 +59,7 @@ class LatentLayer {
     });
     const Product up = {weights_.q, rows_.packed_q_down.For(weights_.q.dtype, 0, n), s_.q.data(),
                         p_.q_dim()};
+    Observe(step_, {layer_idx_, MatrixInput::kLatentQueries}, rows_.packed_q_down);
     RunProducts(step_, {&up, 1});
   }
 

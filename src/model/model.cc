@@ -294,6 +294,7 @@ Result<> Model::Forward(const ForwardInput& input, const LogitsFn& on_logits) {
                      .report = report_.get(),
                      .experts = paged_experts_,
                      .streamed = streamed_,
+                     .activations = activations_,
                      .last_of_blocks = BeginSequences(input.tokens)};
   TurnMovedKeys(input.tokens);
   const LayerRange layers = input.layers.value_or(LayerRange{0, hp_.n_layers});

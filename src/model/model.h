@@ -120,6 +120,8 @@ class Model {
 
   // From now on `observer`, which outlives the model, hears of every routed layer.
   void Observe(memory::trace::RoutingObserver& observer);
+  // The same of what enters the matrices of layers.
+  void Observe(ActivationObserver& observer) { activations_ = &observer; }
 
   // After Load. Keys and values of the tokens are written to their slots. kIo when an expert or
   // another weight could not be read: then these are of no use, and no further logits are handed
@@ -174,10 +176,11 @@ class Model {
   memory::Buffer scratch_buffer_;
   std::optional<RopeTables> ropes_;
   Scratch scratch_;
-  std::unique_ptr<RoutingReport> report_;   // null: nobody observes
-  PagedExperts* paged_experts_ = nullptr;   // null: all are resident
-  StreamedWeights* streamed_ = nullptr;     // null: no dense matrix is
-  const BoundTensor* embedding_ = nullptr;  // null: it is in memory
+  std::unique_ptr<RoutingReport> report_;      // null: nobody observes
+  ActivationObserver* activations_ = nullptr;  // the same
+  PagedExperts* paged_experts_ = nullptr;      // null: all are resident
+  StreamedWeights* streamed_ = nullptr;        // null: no dense matrix is
+  const BoundTensor* embedding_ = nullptr;     // null: it is in memory
   const BoundTensor* input_embedding_ = nullptr;
   uint64_t n_passes_ = 0;
 };

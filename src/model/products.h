@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 
+#include "model/activation_observer.h"
 #include "model/step.h"
 #include "tensor/matrix.h"
 
@@ -35,6 +36,17 @@ inline constexpr uint64_t kTasksPerThread = 4;
 // multiple of 16, several tasks a thread, none too small to be worth handing out or so large that
 // others wait for it. One thread takes them all at once, for each task interrupts the stream.
 [[nodiscard]] uint64_t RowsPerTask(uint64_t rows, uint64_t row_bytes, size_t n_threads);
+
+// Shows an observer, if there is one, the step's rows that some matrices read; `input` says which
+// matrices.
+inline void Observe(const Step& step, ObservedRows input, const PackedRows& packed) {
+  if (step.activations != nullptr) {
+    input.rows = packed.floats;
+    input.k = packed.k;
+    input.n = step.n();
+    step.activations->OnInput(input);
+  }
+}
 
 // Makes all of them in one stage.
 void RunProducts(const Step& step, std::span<const Product> products);

@@ -26,6 +26,7 @@ struct ChunkToken {
   const uint32_t* mask = nullptr;
 };
 
+class ActivationObserver;
 class PagedExperts;
 class RoutingReport;
 class StreamedWeights;
@@ -36,10 +37,11 @@ struct Step {
   kernels::Team& team;
   Scratch& scratch;
   std::span<const ChunkToken> tokens;
-  uint64_t pass = 0;                    // counts forward passes
-  RoutingReport* report = nullptr;      // null: nobody watches the routers
-  PagedExperts* experts = nullptr;      // null: all are resident
-  StreamedWeights* streamed = nullptr;  // null: no dense matrix is
+  uint64_t pass = 0;                          // counts forward passes
+  RoutingReport* report = nullptr;            // null: nobody watches the routers
+  PagedExperts* experts = nullptr;            // null: all are resident
+  StreamedWeights* streamed = nullptr;        // null: no dense matrix is
+  ActivationObserver* activations = nullptr;  // null: nobody watches what enters the matrices
   // Indices of the tokens that are the last of their blocks, where layers are quantized and
   // sequences have no originals.
   std::span<const uint32_t> last_of_blocks = {};
