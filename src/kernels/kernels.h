@@ -121,6 +121,22 @@ struct AttentionArgs {
   std::byte* workspace = nullptr;
 };
 
+// The gated delta rule of one token on kDeltaLanes value dimensions of a head (Yang et al., "Gated
+// Delta Networks", arXiv:2412.06464): what the key recalls is replaced by the value, then the query
+// recalls. A row of the memory is one dimension of the key.
+inline constexpr uint32_t kDeltaLanes = 16;
+struct DeltaRuleArgs {
+  const float* from = nullptr;   // [key_dim][kDeltaLanes]: the memory before this token
+  float* to = nullptr;           // the same behind it; may be `from`
+  uint32_t key_dim = 0;          // a multiple of 4
+  const float* query = nullptr;  // [key_dim]
+  const float* key = nullptr;    // [key_dim]
+  const float* value = nullptr;  // [kDeltaLanes]
+  float decay = 0;               // of the memory
+  float beta = 0;                // how much of what was recalled is replaced
+  float* out = nullptr;          // [kDeltaLanes]
+};
+
 // One implementation of everything. An object, so that it can be listed, forced, named in logs and
 // tested beside the others.
 struct KernelSet {
@@ -169,6 +185,13 @@ struct KernelSet {
   void (*softmax)(float* x, uint64_t n);
   // x[i] = 1 / (1 + exp(-x[i]))
   void (*sigmoid)(float* x, uint64_t n);
+  // y[i] = x[i] * sigmoid(gate[i]); y may be gate or x.
+  void (*sigmoid_mul)(const float* gate, const float* x, uint64_t n, float* y);
+  // y[i] = silu(sum over j of weights[j * stride + i] * inputs[j][i]), j from 0 to width - 1; y may
+  // be any of the inputs.
+  void (*short_conv)(const float* const* inputs, const float* weights, uint32_t width,
+                     size_t stride, uint64_t n, float* y);
+  void (*delta_rule)(const DeltaRuleArgs& args);
   // Rounds to nearest even.
   void (*to_f16)(const float* x, uint64_t n, uint16_t* y);
   // Rotates the first 2 * n_pairs values of a head by angle tables of n_pairs values.

@@ -167,6 +167,71 @@ TEST_P(VectorEquality, SoftmaxAndSigmoid) {
   }
 }
 
+TEST_P(VectorEquality, SigmoidMul) {
+  Random random(9);
+  for (const uint64_t n : kLengths) {
+    auto gate = Exponents(random, n);
+    const auto x = testing::RandomFloats(random, n);
+    std::vector<float> want(n);
+    ref::SigmoidMul(gate.data(), x.data(), n, want.data());
+    set().sigmoid_mul(gate.data(), x.data(), n, gate.data());
+    EXPECT_TRUE(SameBits(gate, want));
+  }
+}
+
+TEST_P(VectorEquality, ShortConv) {
+  Random random(10);
+  for (const uint64_t n : kLengths) {
+    for (const uint32_t width : {2U, 4U, 5U}) {
+      const size_t stride = n + 3;
+      const auto weights = testing::RandomFloats(random, width * stride);
+      auto rows = testing::RandomFloats(random, width * n);
+      std::vector<const float*> inputs;
+      for (uint32_t j = 0; j < width; ++j) {
+        inputs.push_back(rows.data() + j * n);
+      }
+      std::vector<float> want(n);
+      ref::ShortConv(inputs.data(), weights.data(), width, stride, n, want.data());
+      float* last = rows.data() + (width - 1) * n;
+      set().short_conv(inputs.data(), weights.data(), width, stride, n, last);
+      EXPECT_TRUE(SameBits(std::vector<float>(last, last + n), want)) << "over the newest";
+    }
+  }
+}
+
+TEST_P(VectorEquality, DeltaRule) {
+  Random random(11);
+  for (const uint32_t key_dim : {4U, 8U, 32U, 128U, 132U}) {
+    const auto from = testing::RandomFloats(random, key_dim * kDeltaLanes);
+    const auto query = testing::RandomFloats(random, key_dim);
+    const auto key = testing::RandomFloats(random, key_dim);
+    const auto value = testing::RandomFloats(random, kDeltaLanes);
+    std::vector<float> want_out(kDeltaLanes);
+    std::vector<float> got_out(kDeltaLanes);
+    std::vector<float> want(from.size());
+    std::vector<float> got(from.size());
+    DeltaRuleArgs args = {.from = from.data(),
+                          .to = want.data(),
+                          .key_dim = key_dim,
+                          .query = query.data(),
+                          .key = key.data(),
+                          .value = value.data(),
+                          .decay = 0.93F,
+                          .beta = 0.4F,
+                          .out = want_out.data()};
+    ref::DeltaRule(args);
+    args.to = got.data();
+    args.out = got_out.data();
+    set().delta_rule(args);
+    EXPECT_TRUE(SameBits(got, want));
+    EXPECT_TRUE(SameBits(got_out, want_out));
+    auto in_place = from;
+    args.from = args.to = in_place.data();
+    set().delta_rule(args);
+    EXPECT_TRUE(SameBits(in_place, want)) << "in place";
+  }
+}
+
 TEST_P(VectorEquality, ToF16) {
   Random random(5);
   for (const uint64_t n : kLengths) {

@@ -27,6 +27,10 @@ void Add(const float* x, uint64_t n, float* y);
 void Axpy(float a, const float* x, uint64_t n, float* y);
 void Softmax(float* x, uint64_t n);
 void Sigmoid(float* x, uint64_t n);
+void SigmoidMul(const float* gate, const float* x, uint64_t n, float* y);
+void ShortConv(const float* const* inputs, const float* weights, uint32_t width, size_t stride,
+               uint64_t n, float* y);
+void DeltaRule(const DeltaRuleArgs& args);
 void ToF16(const float* x, uint64_t n, uint16_t* y);
 void Rope(float* x, const float* cos, const float* sin, uint32_t n_pairs, bool neox);
 

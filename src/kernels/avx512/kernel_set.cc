@@ -69,6 +69,9 @@ constexpr KernelSet kKernelSet = {
     .axpy = Axpy,
     .softmax = Softmax,
     .sigmoid = Sigmoid,
+    .sigmoid_mul = SigmoidMul,
+    .short_conv = ShortConv,
+    .delta_rule = DeltaRule,
     .to_f16 = ToF16,
     .rope = Rope,
 };

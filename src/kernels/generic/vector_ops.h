@@ -128,6 +128,11 @@ void SigmoidOfAll(float* x, uint64_t n) {
 }
 
 template <class V>
+void SigmoidMulOf(const float* gate, const float* x, uint64_t n, float* y) {
+  Map2<V>(gate, x, n, y, [](V g, V v) { return v * SigmoidOf(g); });
+}
+
+template <class V>
 void ToF16Of(const float* x, uint64_t n, uint16_t* y) {
   uint64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {

@@ -76,6 +76,12 @@ void Sigmoid(float* x, uint64_t n) {
   }
 }
 
+void SigmoidMul(const float* gate, const float* x, uint64_t n, float* y) {
+  for (uint64_t i = 0; i < n; ++i) {
+    y[i] = x[i] * kernels::Sigmoid(gate[i]);
+  }
+}
+
 void ToF16(const float* x, uint64_t n, uint16_t* y) {
   for (uint64_t i = 0; i < n; ++i) {
     y[i] = FloatToF16(x[i]);
