@@ -90,7 +90,7 @@ struct ModelSummary {
 
 // What the attention of one token takes, in all layers.
 struct AttentionWork {
-  uint64_t kv_bytes = 0;  // of keys and values read
+  uint64_t kv_bytes = 0;  // of keys and values read, and of recurrent layers' states both ways
   uint64_t multiply_adds = 0;
 };
 
@@ -164,7 +164,8 @@ class Session {
   [[nodiscard]] virtual uint32_t n_ctx() const = 0;
 
   // Keeps the first n tokens. Where keys and values are quantized it may keep up to 31 fewer, where
-  // only some of them stay (EngineOptions::kv_policy) as few as the first 32.
+  // only some of them stay (EngineOptions::kv_policy) as few as the first 32, where layers are
+  // recurrent those up to near the end of the last prompt that was generated from, or none.
   virtual void Truncate(uint32_t n) = 0;
 
   // Appends tokens; logits of every one go to `on_logits(index, logits)` when it is given, else

@@ -53,9 +53,11 @@ struct EngineState {
   KvDiskOptions kv_disk;
   std::function<void(std::string_view)> on_note;
 
-  // As kv::policy::BlocksBeside.
+  // As kv::policy::BlocksBeside, and those of the states of recurrent layers.
   [[nodiscard]] uint32_t BlocksBeside(const std::optional<kv::policy::Eviction>& policy) const {
-    return static_cast<uint32_t>(kv::policy::BlocksBeside(kv_pool->layout(), policy));
+    const kv::BlockLayout& layout = kv_pool->layout();
+    return static_cast<uint32_t>(kv::policy::BlocksBeside(layout, policy) +
+                                 kv::BlocksOfStates(layout));
   }
   // The most that a sequence has, these included.
   [[nodiscard]] uint64_t BlocksOfSequence() const {

@@ -61,7 +61,9 @@ Result<FittedModel> OpenWithChunk(const formats::Catalogue& catalogue, kernels::
   }
   needs->eviction = *eviction;
   const kv::BlockLayout layout = (*model)->KvLayout();
-  needs->kv_beside = kv::policy::BlocksBeside(layout, needs->eviction) * layout.block_bytes();
+  needs->kv_beside =
+      (kv::policy::BlocksBeside(layout, needs->eviction) + kv::BlocksOfStates(layout)) *
+      layout.block_bytes();
   needs->scorer_room = ScorerRoomFor(needs->eviction);
   if (needs->scorer_room.max_slots > 0) {
     needs->scorer = (*model)->ScorerBytes(needs->scorer_room);

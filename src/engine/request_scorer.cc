@@ -8,6 +8,9 @@ namespace plimsoll::engine {
 using memory::Account;
 
 void KeepRoomForRequestScorer(EngineState& state) {
+  if (state.model->KvLayout().is_recurrent()) {
+    return;  // no request has a policy of its own
+  }
   if (state.paging != nullptr || state.streaming != nullptr || state.request_scorer != nullptr) {
     return;
   }

@@ -95,6 +95,19 @@ class EngineSession final : public Session {
  private:
   // Reads as many blocks as are sound and fit; the problem is what ended that.
   [[nodiscard]] Result<> RestoreBlocks(const kv::SessionFile& file);
+  // Of recurrent layers, with its last tokens at the end of a block; empty where there is none.
+  struct SavedState {
+    uint32_t n_tokens = 0;
+    memory::Buffer bytes;
+  };
+  [[nodiscard]] Result<SavedState> LastState();
+  [[nodiscard]] Result<> RestoreState(const kv::SessionFile& file);
+  [[nodiscard]] uint64_t StateBytes() const {
+    return kv_.layout().n_state_blocks() * kv_.layout().block_bytes();
+  }
+  // Calls f(block, its bytes in the file) for each block of a state.
+  template <class F>
+  void ForEachBlockOf(const kv::StateBlocks& state, memory::Buffer& bytes, const F& f) const;
   // Known since the first call.
   [[nodiscard]] Result<io::Digest128> Identity();
 
@@ -108,6 +121,9 @@ class EngineSession final : public Session {
   [[nodiscard]] uint32_t Reusable(std::span<const TokenId> prompt) const;
   // Where what stays is decided by a prompt's episode: forgets what was decided by another.
   void LookWith(std::span<const TokenId> prompt);
+  // Where layers are recurrent, has the state kept from which a next prompt that begins as this one
+  // can go on.
+  void MarkEndOf(std::span<const TokenId> prompt);
   // Of an empty sequence: what stays of it, by its first prompt; empty: of a text that is none.
   [[nodiscard]] Result<> Limit(std::span<const TokenId> prompt);
   // Both, of an empty sequence; nothing of another.
@@ -181,6 +197,17 @@ void EngineSession::LookWith(std::span<const TokenId> prompt) {
     Truncate(0);
   }
   patch_ = std::move(patch);
+}
+
+void EngineSession::MarkEndOf(std::span<const TokenId> prompt) {
+  kv::RecurrentStates* states = kv_.states();
+  const uint32_t end = kv::LastMarkOf(static_cast<uint32_t>(prompt.size()));
+  if (states == nullptr || end <= states->n_tokens()) {
+    return;
+  }
+  states->UnmarkBefore(end);
+  const bool has_room = states->Mark(end);
+  Invariant(has_room, "a session's states are promised");
 }
 
 Result<> EngineSession::Limit(std::span<const TokenId> prompt) {
@@ -264,6 +291,7 @@ Result<GenerateStats> EngineSession::Generate(std::span<const TokenId> prompt,
   if (auto limited = Limit(prompt); !limited) {
     return Forward(limited);
   }
+  MarkEndOf(prompt);
 
   Continuation answer(*state_.tokenizer, prompt.back(), options);
   const auto start = Clock::now();
@@ -348,7 +376,13 @@ Result<> EngineSession::Save(const std::filesystem::path& path, const std::strin
   if (!identity) {
     return tl::unexpected(identity.error());
   }
-  const size_t n_blocks = tokens_.size() / kv::kBlockTokens;
+  auto state = LastState();
+  if (!state) {
+    return Forward(state);
+  }
+  const size_t n_blocks =
+      (kv_.states() == nullptr ? tokens_.size() : state->n_tokens) / kv::kBlockTokens;
+  const uint64_t state_bytes = state->n_tokens == 0 ? 0 : StateBytes();
   const auto positions = kv_.positions().first(n_blocks * kv::kBlockTokens);
   return kv::SaveSequence(path,
                           {.model = *identity,
@@ -356,8 +390,38 @@ Result<> EngineSession::Save(const std::filesystem::path& path, const std::strin
                            .tokens = tokens_,
                            .positions = {positions.begin(), positions.end()},
                            .block_bytes = kv_.layout().block_bytes(),
+                           .state_bytes = state_bytes,
                            .note = note},
-                          kv_.block_table().first(n_blocks), {});
+                          kv_.block_table().first(n_blocks),
+                          state->bytes.span().first(state_bytes));
+}
+
+Result<EngineSession::SavedState> EngineSession::LastState() {
+  const auto last =
+      kv_.states() == nullptr ? kv::RecurrentStates::MarkedState() : kv_.states()->LastWhole();
+  if (last.state == nullptr) {
+    return SavedState();
+  }
+  auto bytes = memory::Buffer::Allocate(*state_.ledger, memory::Account::kIo, StateBytes(),
+                                        "a state that is written");
+  if (!bytes) {
+    return Forward(bytes);
+  }
+  ForEachBlockOf(*last.state, *bytes, [](std::byte* block, std::span<std::byte> in_file) {
+    std::memcpy(in_file.data(), block, in_file.size());
+  });
+  return SavedState{.n_tokens = last.n_tokens, .bytes = std::move(*bytes)};
+}
+
+template <class F>
+void EngineSession::ForEachBlockOf(const kv::StateBlocks& state, memory::Buffer& bytes,
+                                   const F& f) const {
+  const uint64_t block_bytes = kv_.layout().block_bytes();
+  uint64_t at = 0;
+  for (const BlockId block : state.blocks()) {
+    f(state_.kv_pool->Data(block), bytes.span().subspan(at, block_bytes));
+    at += block_bytes;
+  }
 }
 
 Result<RestoredSession> EngineSession::Restore(const std::filesystem::path& path) {
@@ -385,6 +449,14 @@ Result<RestoredSession> EngineSession::Restore(const std::filesystem::path& path
     restored.problem = "its keys and values are of another type or arrangement";
   } else if (auto read = RestoreBlocks(*file); !read) {
     restored.problem = read.error().message;
+  }
+  if (kv_.states() != nullptr && restored.problem.empty()) {
+    if (auto read = RestoreState(*file); !read) {
+      restored.problem = read.error().message;
+    }
+  }
+  if (kv_.states() != nullptr && !restored.problem.empty()) {
+    Truncate(0);
   }
   restored.n_restored = static_cast<uint32_t>(tokens_.size());
   return restored;
@@ -414,6 +486,33 @@ Result<> EngineSession::RestoreBlocks(const kv::SessionFile& file) {
     const auto tokens = std::span(saved.tokens).subspan(first, kv::kBlockTokens);
     tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
   }
+  return {};
+}
+
+// Of all the blocks, which are restored.
+Result<> EngineSession::RestoreState(const kv::SessionFile& file) {
+  const kv::SavedSequence& saved = file.sequence();
+  const auto n = static_cast<uint32_t>(tokens_.size());
+  if (saved.positions.size() != n || saved.state_bytes != (n == 0 ? 0 : StateBytes())) {
+    return Fail(ErrorKind::kBadModel, "it has no state of the {} tokens that are restored", n);
+  }
+  if (n == 0) {
+    return {};
+  }
+  auto bytes = memory::Buffer::Allocate(*state_.ledger, memory::Account::kIo, file.state_stride(),
+                                        "a state that is read");
+  if (!bytes) {
+    return Forward(bytes);
+  }
+  if (auto read = file.ReadState(bytes->span()); !read) {
+    return read;
+  }
+  const auto state = kv::StateBlocks::Allocate(*state_.kv_pool);
+  Invariant(state != nullptr, "a session's states are promised");
+  ForEachBlockOf(*state, *bytes, [](std::byte* block, std::span<std::byte> in_file) {
+    std::memcpy(block, in_file.data(), in_file.size());
+  });
+  kv_.states()->StartFromMark(n, state);
   return {};
 }
 

@@ -28,6 +28,7 @@ BlockLayout::BlockLayout(std::vector<Layer> layers) : layers_(std::move(layers))
   }
   PlaceOpenBlocks();
   PlaceQueryBlocks();
+  PlaceStates();
   PlaceOriginals();
 }
 
@@ -54,6 +55,18 @@ void BlockLayout::PlaceQueryBlocks() {
     sizes.insert(sizes.end(), layer.n_heads, OpenBytes(layer.head_dim_k));
   }
   n_query_blocks_ = PlaceInBlocks(sizes, query_places_);
+}
+
+void BlockLayout::PlaceStates() {
+  std::vector<uint64_t> sizes;
+  for (const Layer& layer : layers_) {
+    first_state_.push_back(sizes.size());
+    sizes.insert(sizes.end(), layer.state.n_memories,
+                 AlignUp(layer.state.memory_bytes, kLayerAlignment));
+    sizes.insert(sizes.end(), layer.state.n_inputs,
+                 AlignUp(layer.state.input_bytes, kLayerAlignment));
+  }
+  n_state_blocks_ = PlaceInBlocks(sizes, state_places_);
 }
 
 // Rows that would lie before their codes where these are larger, as with very short heads, go to
@@ -84,7 +97,7 @@ void BlockLayout::PlaceOriginals() {
 }
 
 // A block is as large as the largest of them: that is more than it needs itself only where a model
-// has a single layer with a single head.
+// has a single layer with a single head, or next to nothing beside large states.
 uint32_t BlockLayout::PlaceInBlocks(std::span<const uint64_t> sizes, std::vector<Place>& places) {
   if (sizes.empty()) {
     return 0;

@@ -24,6 +24,13 @@ inline constexpr uint32_t kBlockTokens = tensor::kKvPanelTokens;
 // blocks of the pool as hold those of all such layers for kBlockTokens tokens.
 class BlockLayout {
  public:
+  // Two kinds: what is remembered, and the inputs of the last few tokens.
+  struct StatePieces {
+    uint32_t n_memories = 0;
+    uint64_t memory_bytes = 0;  // of each
+    uint32_t n_inputs = 0;
+    uint64_t input_bytes = 0;
+  };
   struct Layer {
     uint32_t n_kv_heads = 0;
     uint32_t head_dim_k = 0;
@@ -33,8 +40,11 @@ class BlockLayout {
     tensor::KvType type = tensor::KvType::kF16;
     bool rotated = false;  // keys are turned, and queries must be (Precision::rotate)
     uint32_t n_heads = 0;  // of queries, whose keys these are
+    // A recurrent layer has no keys and values. It keeps a state of a sequence, as large however
+    // long that is, in pieces.
+    StatePieces state = {};
   };
-  // A place in the open blocks of a sequence, or in its query blocks.
+  // A place in the open blocks of a sequence, in its query blocks or in those of its state.
   struct Place {
     uint32_t block = 0;
     uint64_t offset = 0;
@@ -95,6 +105,15 @@ class BlockLayout {
   [[nodiscard]] uint64_t BlocksForOriginals(uint64_t n) const {
     return (n * n_quantized_layers_ + originals_per_block() - 1) / originals_per_block();
   }
+  // Blocks that hold a state of all recurrent layers (kv/recurrent_states.h); 0: there are none.
+  [[nodiscard]] uint32_t n_state_blocks() const { return n_state_blocks_; }
+  [[nodiscard]] bool is_recurrent() const { return n_state_blocks_ > 0; }
+  [[nodiscard]] Place state_memory(size_t layer_idx, uint32_t i) const {
+    return state_places_[first_state_[layer_idx] + i];
+  }
+  [[nodiscard]] Place state_input(size_t layer_idx, uint32_t i) const {
+    return state_memory(layer_idx, layers_[layer_idx].state.n_memories + i);
+  }
   // What block_bytes() would be with 16 bits in every layer.
   [[nodiscard]] uint64_t whole_block_bytes() const { return whole_block_bytes_; }
   // Blocks that a sequence of so many tokens has, open ones included.
@@ -103,6 +122,7 @@ class BlockLayout {
   }
 
  private:
+  void PlaceStates();
   void PlaceOpenBlocks();
   void PlaceQueryBlocks();
   void PlaceOriginals();
@@ -118,6 +138,9 @@ class BlockLayout {
   std::vector<size_t> first_query_;  // by layer, into query_places_
   std::vector<Place> query_places_;
   uint32_t n_query_blocks_ = 0;
+  std::vector<size_t> first_state_;  // by layer, into state_places_
+  std::vector<Place> state_places_;
+  uint32_t n_state_blocks_ = 0;
   std::vector<size_t> first_original_;  // by layer, into original_places_
   std::vector<OriginalPlace> original_places_;
   uint64_t original_bytes_ = 0;

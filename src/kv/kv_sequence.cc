@@ -13,7 +13,7 @@ namespace plimsoll::kv {
 // so keeping references is all that a snapshot needs.
 class KvSequence::Saved final : public StateSnapshot {
  public:
-  Saved(BlockPool& pool, const Parts& parts)
+  Saved(BlockPool& pool, const Parts& parts, std::optional<RecurrentStates> states)
       : pool_(pool),
         blocks_(parts.blocks.begin(), parts.blocks.end()),
         positions_(parts.positions.begin(), parts.positions.end()),
@@ -22,7 +22,8 @@ class KvSequence::Saved final : public StateSnapshot {
         open_idx_(parts.open_idx),
         n_dropped_(parts.n_dropped),
         n_rounds_(parts.n_rounds),
-        moved_(parts.moved) {
+        moved_(parts.moved),
+        states_(std::move(states)) {
     ForEachBlock([this](BlockId block) { pool_.AddReference(block); });
   }
   Saved(const Saved&) = delete;
@@ -41,6 +42,8 @@ class KvSequence::Saved final : public StateSnapshot {
             .n_rounds = n_rounds_,
             .moved = moved_};
   }
+  // Nobody writes to what it has.
+  [[nodiscard]] const std::optional<RecurrentStates>& states() const { return states_; }
 
  private:
   template <class F>
@@ -58,6 +61,7 @@ class KvSequence::Saved final : public StateSnapshot {
   uint32_t n_dropped_;
   uint32_t n_rounds_;
   std::optional<Moved> moved_;
+  std::optional<RecurrentStates> states_;
 };
 
 KvSequence::KvSequence(BlockPool& pool, uint32_t max_tokens, uint32_t n_expected)
@@ -65,6 +69,9 @@ KvSequence::KvSequence(BlockPool& pool, uint32_t max_tokens, uint32_t n_expected
   blocks_.reserve(BlockPool::BlocksFor(n_expected));
   block_table_.reserve(BlockPool::BlocksFor(n_expected));
   positions_.reserve(n_expected);
+  if (pool.layout().is_recurrent()) {
+    states_.emplace(pool);
+  }
 }
 
 KvSequence::~KvSequence() {
@@ -75,6 +82,7 @@ KvSequence::~KvSequence() {
 
 void KvSequence::LimitTo(const policy::Eviction& eviction, policy::SlotScorer* scorer) {
   Invariant(n_tokens() == 0, "a sequence is limited while it is empty");
+  Invariant(!states_, "a sequence with a state keeps all of its tokens");
   Invariant(eviction.is_scored() == (scorer != nullptr), "a policy has a scorer if it needs one");
   eviction_ = eviction;
   scorer_ = scorer;
@@ -124,7 +132,8 @@ AppendOutcome KvSequence::Append(uint32_t n, uint32_t first_position) {
     n_rounds_ = n_rounds;
   }
   const auto old_slots = static_cast<uint32_t>(positions_.size());
-  if (!UnshareLastBlock() || !UnshareMovedBlocks() || !OwnOpenBlocks()) {
+  if (!UnshareLastBlock() || !UnshareMovedBlocks() || !OwnOpenBlocks() ||
+      (states_ && !states_->Own())) {
     return AppendOutcome::kNoRoom;
   }
   const size_t old_blocks = blocks_.size();
@@ -160,7 +169,7 @@ uint64_t KvSequence::BlocksToAppend(uint32_t n) const {
   return (n_blocks > n_at_hand ? n_blocks - n_at_hand : 0) +
          (moves ? SharedBlocksBehind((n_dropped - n_dropped_) / kBlockTokens) : 0U) +
          (SharesPartOfABlock() ? 1 : 0) + (LacksOpenBlocks() ? n_blocks_beside() : 0) +
-         BlocksToRewrite(n);
+         BlocksToRewrite(n) + (states_ ? states_->BlocksToOwn() : 0);
 }
 
 uint64_t KvSequence::BlocksToReserve(uint32_t n_tokens) const {
@@ -238,6 +247,10 @@ uint32_t KvSequence::PassTokens(uint32_t first, uint32_t n) const {
 }
 
 void KvSequence::BeginPass(uint32_t first, uint32_t n) {
+  if (states_) {
+    Invariant(first == states_->n_tokens(), "a pass goes on where the state is");
+    states_->BeginPass(n);
+  }
   if (pool_.layout().n_open_blocks() == 0 || originals_) {
     return;
   }
@@ -247,6 +260,12 @@ void KvSequence::BeginPass(uint32_t first, uint32_t n) {
     Invariant(open_idx_ == first / kBlockTokens, "a block is filled from its beginning");
   } else if ((first + n) % kBlockTokens != 0) {
     open_idx_ = (first + n) / kBlockTokens;
+  }
+}
+
+void KvSequence::EndPass() {
+  if (states_) {
+    states_->EndPass();
   }
 }
 
@@ -275,6 +294,9 @@ void KvSequence::Truncate(uint32_t n) {
   if (policy_ != nullptr) {
     policy_->ForgetLooks();
   }
+  if (states_) {
+    states_->Truncate(n);
+  }
   const uint32_t n_slots = n <= n_sink_tokens() ? n : SlotOf(n);
   positions_.resize(n_slots);
   DropBlocksFrom(BlockPool::BlocksFor(n_slots));
@@ -301,6 +323,9 @@ uint32_t KvSequence::Keepable(uint32_t n) const {
     return goes_on ? end : end / kBlockTokens * kBlockTokens;
   };
   n = whole_or_open(n);
+  if (states_) {
+    return states_->Keepable(n);
+  }
   return RoundsOf(n) == n_rounds_ ? n : whole_or_open(std::min(n, n_sink_tokens()));
 }
 
@@ -310,12 +335,16 @@ std::unique_ptr<SequenceState> KvSequence::Fork() const {
     fork->LimitTo(*eviction_, scorer_);
   }
   fork->Adopt(parts());
+  if (states_) {
+    const bool has_room = fork->states_->CopyFrom(*states_);
+    Invariant(has_room, "there is room for the state of a fork");
+  }
   return fork;
 }
 
 std::unique_ptr<KvSequence> KvSequence::OfBlocks(BlockPool& pool, uint32_t max_tokens,
-                                                 std::span<const BlockId> blocks,
-                                                 uint32_t n_tokens) {
+                                                 std::span<const BlockId> blocks, uint32_t n_tokens,
+                                                 std::shared_ptr<StateBlocks> state) {
   Invariant(blocks.size() == BlockPool::BlocksFor(n_tokens), "blocks hold the tokens, and no more");
   Invariant(pool.layout().n_open_blocks() == 0 || n_tokens % kBlockTokens == 0,
             "blocks that are quantized are full");
@@ -323,6 +352,9 @@ std::unique_ptr<KvSequence> KvSequence::OfBlocks(BlockPool& pool, uint32_t max_t
   std::vector<uint32_t> positions(n_tokens);
   std::iota(positions.begin(), positions.end(), 0U);
   sequence->Adopt({.blocks = blocks, .positions = positions, .open_blocks = {}, .originals = {}});
+  if (sequence->states_) {
+    sequence->states_->StartFrom(n_tokens, std::move(state));
+  }
   return sequence;
 }
 
@@ -334,13 +366,22 @@ void KvSequence::ReplaceBlock(size_t idx, BlockId block) {
 }
 
 std::unique_ptr<StateSnapshot> KvSequence::Snapshot() const {
-  return std::make_unique<Saved>(pool_, parts());
+  std::optional<RecurrentStates> states;
+  if (states_) {
+    const bool has_room = states.emplace(pool_).CopyFrom(*states_);
+    Invariant(has_room, "there is room for the state of a snapshot");
+  }
+  return std::make_unique<Saved>(pool_, parts(), std::move(states));
 }
 
 void KvSequence::Restore(const StateSnapshot& snapshot) {
   const auto* saved = dynamic_cast<const Saved*>(&snapshot);
   Invariant(saved != nullptr, "a KV sequence is restored from a KV snapshot");
   Adopt(saved->parts());
+  if (states_) {
+    const bool has_room = states_->CopyFrom(*saved->states());
+    Invariant(has_room, "there is room for the state of a snapshot");
+  }
 }
 
 void KvSequence::Adopt(const Parts& parts) {

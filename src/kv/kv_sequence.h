@@ -13,6 +13,7 @@
 #include "kv/policy/eviction.h"
 #include "kv/policy/policy.h"
 #include "kv/policy/slot_scorer.h"
+#include "kv/recurrent_states.h"
 #include "kv/sequence_state.h"
 
 namespace plimsoll::kv {
@@ -27,6 +28,9 @@ namespace plimsoll::kv {
 //
 // Or, under terms with originals (policy::Eviction), every block is in 16 bits from its first token
 // on, and the policy decides later in which layers it is quantized.
+//
+// Where layers are recurrent (BlockLayout::Layer::state), it ends and is cut only where there is a
+// state (RecurrentStates).
 //
 // With a budget (LimitTo) some tokens have no slot any more: whole blocks of them are gone, and the
 // slots behind these have moved down. Tokens are counted with those that are gone, slots without.
@@ -96,15 +100,19 @@ class KvSequence final : public SequenceState {
   // together with what others did since something went; if not, nothing that looked since counts.
   void EndLook(bool is_computed);
   // The most of the first n tokens that Truncate can keep: where layers are quantized, whole blocks
-  // and what is in the open ones; with a budget, those that have all that a sequence of so many
+  // and what is in the open ones; where layers are recurrent, those behind which there is a state;
+  // with a budget, those that have all that a sequence of so many
   // tokens would have.
   [[nodiscard]] uint32_t Keepable(uint32_t n) const;
+  // Where layers are recurrent the pool must have room for a copy of the state; so too for a
+  // snapshot, and to restore it.
   [[nodiscard]] std::unique_ptr<SequenceState> Fork() const override;
   // A sequence of `n_tokens` tokens at positions 0 and on, whose keys and values are in these
-  // blocks. Where layers are quantized, these are full.
-  [[nodiscard]] static std::unique_ptr<KvSequence> OfBlocks(BlockPool& pool, uint32_t max_tokens,
-                                                            std::span<const BlockId> blocks,
-                                                            uint32_t n_tokens);
+  // blocks. Where layers are quantized, these are full; where layers are recurrent, `state` is
+  // theirs behind these tokens.
+  [[nodiscard]] static std::unique_ptr<KvSequence> OfBlocks(
+      BlockPool& pool, uint32_t max_tokens, std::span<const BlockId> blocks, uint32_t n_tokens,
+      std::shared_ptr<StateBlocks> state = nullptr);
   // Blocks that Append(n) would take from the pool.
   [[nodiscard]] uint64_t BlocksToAppend(uint32_t n) const;
   // Takes blocks from the pool ahead, so that Append finds those of the slots of n_tokens tokens
@@ -125,6 +133,11 @@ class KvSequence final : public SequenceState {
   // A pass writes slots [first, first + n): no more than PassTokens. When it fails, Truncate(first)
   // or the same pass again finds everything as it was.
   void BeginPass(uint32_t first, uint32_t n);
+  // The pass that was begun has succeeded.
+  void EndPass();
+  // Null where no layer is recurrent.
+  [[nodiscard]] RecurrentStates* states() { return states_ ? &*states_ : nullptr; }
+  [[nodiscard]] const RecurrentStates* states() const { return states_ ? &*states_ : nullptr; }
 
   [[nodiscard]] std::span<const BlockId> blocks() const { return blocks_; }
   // Uses another block with the same keys and values instead of its own.
@@ -278,6 +291,7 @@ class KvSequence final : public SequenceState {
   uint32_t n_dropped_ = 0;                   // whole blocks
   uint32_t n_rounds_ = 0;                    // how often room was made
   std::optional<Moved> moved_;
+  std::optional<RecurrentStates> states_;  // where layers are recurrent
 };
 
 }  // namespace plimsoll::kv

@@ -176,6 +176,10 @@ io::Digest128 LayoutDigest(const BlockLayout& layout) {
     text += fmt::format(" {},{},{},{},{},{}", layer.n_kv_heads, layer.head_dim_k, layer.head_dim_v,
                         layer.values_in_keys ? 1 : 0, static_cast<int>(layer.type),
                         layer.rotated ? 1 : 0);
+    if (const auto& state = layer.state; state.n_memories > 0) {
+      text += fmt::format(",{},{},{},{}", state.n_memories, state.memory_bytes, state.n_inputs,
+                          state.input_bytes);
+    }
   }
   return io::Checksum128(AsBytes(text));
 }

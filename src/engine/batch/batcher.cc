@@ -450,6 +450,7 @@ bool Batcher::PreemptPaused() {
 
 void Batcher::LetGoOfMemory(Sequence& sequence) {
   sequence.restore.reset();
+  sequence.restored_state.reset();
   sequence.kv.reset();
   sequence.n_computed = 0;
   sequence.prefix.Release();

@@ -155,6 +155,11 @@ class Batcher {
   // Whether a running sequence that is reading will have computed a longer beginning of this one
   // than is there by now. One that is answering may stand still for its reader.
   [[nodiscard]] bool ShouldWaitForPrefix(Sequence& sequence);
+  // Has states kept on the way of its prompt, from which others that begin alike can go on, as far
+  // as there is memory; `n_common` of its first tokens are in the tree.
+  void MarkStates(Sequence& sequence, uint32_t n_common);
+  // Those that it has passed are the tree's from now on.
+  void AttachStates(Sequence& sequence);
   // The longest beginning of its tokens that is there, as a sequence of its own.
   [[nodiscard]] std::unique_ptr<kv::KvSequence> SharePrefix(Sequence& sequence);
 
@@ -162,6 +167,10 @@ class Batcher {
   // time than computing them.
   [[nodiscard]] std::vector<kv::BlockKey> WorthRestoring(Sequence& sequence, size_t n_blocks,
                                                          Clock::time_point now);
+  // How many of these are of keys and values: those of a state come last.
+  [[nodiscard]] uint32_t BlocksAmong(std::span<const kv::BlockKey> names) const;
+  void BeginRestore(Sequence& sequence, std::span<const kv::BlockKey> names);
+  [[nodiscard]] static uint32_t RestoredTokens(const Sequence& sequence);
   // Those whose blocks are back go on behind them.
   void FinishRestores();
   // Its keys and values, and what of the tree it uses.
@@ -185,6 +194,8 @@ class Batcher {
   // Makes the pool have n free blocks, from the ledger, from prefixes that nobody uses, from those
   // that requests wait with (`for_whom` keeps its own), or from those who wait for their readers.
   [[nodiscard]] bool Provide(uint64_t n_blocks, const Sequence* for_whom = nullptr);
+  // The same without what others would miss.
+  [[nodiscard]] bool ProvideFromCache(uint64_t n_blocks);
   // The youngest waiting request that holds a prefix lets it go.
   [[nodiscard]] bool UnprotectWaiting(const Sequence* but);
   [[nodiscard]] bool PreemptOneStartedAfter(const Sequence& sequence);

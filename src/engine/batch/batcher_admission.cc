@@ -93,7 +93,7 @@ order::WaitingRequest Batcher::FactsOf(Sequence& sequence) {
   order::WaitingRequest facts = {.client = request.prefix_owner, .n_prompt = sequence.n_prompt()};
   if (Shares(sequence) && order_->looks_at_sharing() && sequence.turn == 0) {
     LookUpPrefix(sequence);
-    facts.n_shared = std::min(tree_->ReadyTokens(sequence.prefix), facts.n_prompt);
+    facts.n_shared = tree_->Shareable(sequence.prefix, facts.n_prompt);
   }
   const uint32_t room = n_ctx() - facts.n_prompt;
   const uint32_t n_predict = request.options.n_predict;
@@ -136,8 +136,7 @@ std::unique_ptr<kv::KvSequence> Batcher::SharePrefix(Sequence& sequence) {
     }
     return kv;
   }
-  return tree_->Share(sequence.prefix, std::min(tree_->ReadyTokens(sequence.prefix), limit),
-                      n_ctx());
+  return tree_->Share(sequence.prefix, tree_->Shareable(sequence.prefix, limit), n_ctx());
 }
 
 double Batcher::TokensOfPaused() {
@@ -215,7 +214,7 @@ bool Batcher::Admit(Sequence& sequence, Clock::time_point now) {
   auto kv = SharePrefix(sequence);
   uint32_t n_found = kv->n_tokens();
   const size_t n_shared = n_found / kv::kBlockTokens;
-  const std::vector<kv::BlockKey> names = WorthRestoring(sequence, n_shared, now);
+  std::vector<kv::BlockKey> names = WorthRestoring(sequence, n_shared, now);
   if (!names.empty()) {  // from the end of a block on
     n_found = static_cast<uint32_t>(n_shared * kv::kBlockTokens);
     kv->Truncate(n_found);
@@ -234,11 +233,21 @@ bool Batcher::Admit(Sequence& sequence, Clock::time_point now) {
       kv->Append(n_missing, n_found) != kv::AppendOutcome::kAppended) {
     return false;
   }
-  if (Shares(sequence)) {
-    tree_->Start(sequence.prefix, sequence.tokens, *kv, n_found, now_us_, !sequence.started);
+  if (!names.empty() && kv->states() != nullptr) {
+    if (ProvideFromCache(state_.kv_pool->layout().n_state_blocks())) {
+      sequence.restored_state = kv::StateBlocks::Allocate(*state_.kv_pool);
+    } else {
+      names.clear();
+    }
   }
   sequence.kv = std::move(kv);
   sequence.n_computed = n_found;
+  if (Shares(sequence)) {
+    const uint32_t n_common = tree_->ReadyTokens(sequence.prefix);
+    tree_->Start(sequence.prefix, sequence.tokens, *sequence.kv, n_found, now_us_,
+                 !sequence.started);
+    MarkStates(sequence, n_common);
+  }
   if (!sequence.started) {
     sequence.started = now;
     sequence.n_reused = n_found;
@@ -254,16 +263,31 @@ bool Batcher::Admit(Sequence& sequence, Clock::time_point now) {
     sequence.turn = ++n_turns_;
   }
   if (!names.empty()) {
-    std::vector<std::byte*> to;
-    for (size_t i = 0; i < names.size(); ++i) {
-      to.push_back(
-          sequence.kv->MutableBlock(n_found + static_cast<uint32_t>(i) * kv::kBlockTokens));
-    }
-    sequence.restore = store_->Begin(names, to);
+    BeginRestore(sequence, names);
   }
   InsertByTurn(running_, TakeFrom(waiting_, sequence));
   sequence.sink->OnPrompt(std::min(n_found, sequence.n_prompt()), sequence.n_prompt());
   return true;
+}
+
+uint32_t Batcher::BlocksAmong(std::span<const kv::BlockKey> names) const {
+  const uint32_t n_state = state_.kv_pool->layout().n_state_blocks();
+  return names.empty() ? 0 : static_cast<uint32_t>(names.size()) - n_state;
+}
+
+// Of a sequence that has room for its tokens, behind those that are computed.
+void Batcher::BeginRestore(Sequence& sequence, std::span<const kv::BlockKey> names) {
+  sequence.n_restoring = BlocksAmong(names);
+  std::vector<std::byte*> to;
+  for (uint32_t i = 0; i < sequence.n_restoring; ++i) {
+    to.push_back(sequence.kv->MutableBlock(sequence.n_computed + i * kv::kBlockTokens));
+  }
+  if (sequence.restored_state != nullptr) {
+    for (const BlockId block : sequence.restored_state->blocks()) {
+      to.push_back(state_.kv_pool->Data(block));
+    }
+  }
+  sequence.restore = store_->Begin(names, to);
 }
 
 // By what both took of late; as long as that is not known, by what is assumed of them.
@@ -276,7 +300,7 @@ std::vector<kv::BlockKey> Batcher::WorthRestoring(Sequence& sequence, size_t n_b
   const auto limit = (sequence.tokens.size() - 1) / kv::kBlockTokens;
   std::vector<kv::BlockKey> names =
       tree_->InStore(sequence.prefix, sequence.tokens, n_blocks, limit - std::min(limit, n_blocks));
-  const auto n_tokens = static_cast<uint32_t>(names.size()) * kv::kBlockTokens;
+  const uint32_t n_tokens = BlocksAmong(names) * kv::kBlockTokens;
   const double bytes = static_cast<double>(names.size() * state_.kv_pool->layout().block_bytes());
   const double reload = bytes / store_->ReadSpeedAt(now);
   const double recompute = seconds_per_prompt_token_ > 0
@@ -286,12 +310,22 @@ std::vector<kv::BlockKey> Batcher::WorthRestoring(Sequence& sequence, size_t n_b
   return reload < recompute ? names : std::vector<kv::BlockKey>();
 }
 
+// Without its state a block of a recurrent model is of no use.
+uint32_t Batcher::RestoredTokens(const Sequence& sequence) {
+  const uint32_t n_sound = sequence.restore->n_sound();
+  if (sequence.restored_state == nullptr) {
+    return n_sound * kv::kBlockTokens;
+  }
+  const size_t n_all = sequence.n_restoring + sequence.restored_state->blocks().size();
+  return n_sound == n_all ? sequence.n_restoring * kv::kBlockTokens : 0;
+}
+
 void Batcher::FinishRestores() {
   for (const SequencePtr& sequence : running_) {
     if (sequence->restore == nullptr || !sequence->restore->is_over()) {
       continue;
     }
-    const uint32_t n = sequence->restore->n_sound() * kv::kBlockTokens;
+    const uint32_t n = RestoredTokens(*sequence);
     sequence->restore.reset();
     sequence->n_computed += n;
     totals_.restored_tokens += n;
@@ -301,12 +335,45 @@ void Batcher::FinishRestores() {
     }
     tree_->Advance(sequence->prefix, std::span(sequence->tokens).first(sequence->n_computed),
                    *sequence->kv, now_us_);
+    if (auto state = std::exchange(sequence->restored_state, nullptr); state != nullptr && n > 0) {
+      tree_->AttachState(sequence->prefix, sequence->n_computed, state->blocks());
+      sequence->kv->states()->StartFrom(sequence->n_computed, std::move(state));
+    }
     sequence->sink->OnPrompt(std::min(sequence->n_computed, sequence->n_prompt()),
                              sequence->n_prompt());
   }
 }
 
-bool Batcher::Provide(uint64_t n_blocks, const Sequence* for_whom) {
+// A state at the end of the prompt: the next turn of a conversation has that in common. Another
+// where it leaves what others have computed: who branches off there once is likely not the last
+// (Pan et al., "Marconi", arXiv:2411.19379, keeps states at the same two places).
+void Batcher::MarkStates(Sequence& sequence, uint32_t n_common) {
+  kv::RecurrentStates* states = sequence.kv->states();
+  if (states == nullptr) {
+    return;
+  }
+  const uint32_t end = kv::LastMarkOf(sequence.n_prompt());
+  const uint32_t branch = n_common / kv::kBlockTokens * kv::kBlockTokens;
+  for (const uint32_t mark : {end, branch < end ? branch : 0}) {
+    if (mark >= sequence.n_computed + kWorthWaiting &&
+        ProvideFromCache(state_.kv_pool->layout().n_state_blocks()) && states->Mark(mark)) {
+      tree_->PromiseState(sequence.prefix, mark);
+    }
+  }
+}
+
+void Batcher::AttachStates(Sequence& sequence) {
+  kv::RecurrentStates* states = sequence.kv->states();
+  if (states == nullptr) {
+    return;
+  }
+  for (const auto& mark : states->marked()) {
+    tree_->AttachState(sequence.prefix, mark.n_tokens, mark.state->blocks());
+  }
+  states->UnmarkBefore(states->n_tokens() + 1);
+}
+
+bool Batcher::ProvideFromCache(uint64_t n_blocks) {
   kv::BlockPool& pool = *state_.kv_pool;
   while (pool.n_free() < n_blocks) {
     // The pool has promised all of its blocks to this, so that a promise is one of new ones.
@@ -318,9 +385,17 @@ bool Batcher::Provide(uint64_t n_blocks, const Sequence* for_whom) {
         grown = true;
       }
     }
+    if (!grown && (tree_ == nullptr || !tree_->Evict(now_us_))) {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool Batcher::Provide(uint64_t n_blocks, const Sequence* for_whom) {
+  while (!ProvideFromCache(n_blocks)) {
     // What is being saved stays until it is: that takes less than anything else that is left.
-    if (!grown && (tree_ == nullptr || !tree_->Evict(now_us_)) &&
-        (tree_ == nullptr || !tree_->FinishSaves(kSaveBound)) && !UnprotectWaiting(for_whom) &&
+    if ((tree_ == nullptr || !tree_->FinishSaves(kSaveBound)) && !UnprotectWaiting(for_whom) &&
         !PreemptPaused()) {
       return false;
     }

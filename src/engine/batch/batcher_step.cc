@@ -139,6 +139,7 @@ void Batcher::Commit(Piece& piece) {
   if (Shares(sequence)) {
     tree_->Advance(sequence.prefix, std::span(sequence.tokens).first(sequence.n_computed),
                    *sequence.kv, now_us_);
+    AttachStates(sequence);
   }
   if (!sequence.first_token) {
     sequence.sink->OnPrompt(std::min(sequence.n_computed, sequence.n_prompt()),

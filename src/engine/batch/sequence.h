@@ -28,8 +28,11 @@ struct Sequence {
   std::optional<kv::policy::Eviction> eviction;  // none: it keeps everything
   std::vector<TokenId> patch;                    // by which it is decided what goes, where one does
   std::unique_ptr<kv::KvSequence> kv;            // null while it waits
+  // Where the state behind these goes; null: there is none.
+  std::shared_ptr<kv::StateBlocks> restored_state;
   // Its blocks on their way back from a disk; null: none are. It writes to `kv`, and goes first.
   std::unique_ptr<kv::BlockStore::Restore> restore;
+  uint32_t n_restoring = 0;      // of these, blocks of keys and values
   bool restores_prompt = false;  // at its first start: what comes back was found
   // Of its request's filter, from its first start on: that goes on when the rest is computed anew.
   memory::Reservation filter_memory;

@@ -30,6 +30,7 @@ Hold& Hold::operator=(Hold&& other) noexcept {
     first_promised_ = other.first_promised_;
     end_promised_ = other.end_promised_;
     n_promised_tokens_ = other.n_promised_tokens_;
+    promised_states_ = std::exchange(other.promised_states_, {});
   }
   return *this;
 }
@@ -57,6 +58,7 @@ PrefixTree::~PrefixTree() {
     if (node.block) {
       pool_.Unkeep(*node.block);
     }
+    DropState(node);
   }
 }
 
@@ -196,6 +198,12 @@ uint32_t PrefixTree::ReadyTokens(Hold& hold) const {
 }
 
 bool PrefixTree::IsPromised(Hold& hold, uint32_t n) const {
+  if (is_recurrent()) {
+    const size_t first = (size_t{LastState(hold)} + n + kBlockTokens - 1) / kBlockTokens;
+    return std::any_of(
+        hold.path_.begin() + static_cast<ptrdiff_t>(std::min(first - 1, hold.path_.size())),
+        hold.path_.end(), [&](NodeIndex index) { return nodes_[index].n_state_promisers > 0; });
+  }
   const uint32_t wanted = ReadyTokens(hold) + n;
   for (size_t i = hold.n_ready_nodes_; i < hold.path_.size(); ++i) {
     if (nodes_[hold.path_[i]].n_promisers == 0 && !nodes_[hold.path_[i]].is_ready()) {
@@ -209,18 +217,29 @@ bool PrefixTree::IsPromised(Hold& hold, uint32_t n) const {
          hold.path_.size() * kBlockTokens + hold.n_partial_ >= wanted;
 }
 
-std::unique_ptr<kv::KvSequence> PrefixTree::Share(const Hold& hold, uint32_t n,
-                                                  uint32_t max_tokens) const {
-  if (!shares_parts()) {
-    n = n / kBlockTokens * kBlockTokens;
+uint32_t PrefixTree::Shareable(Hold& hold, uint32_t n) const {
+  if (is_recurrent()) {
+    return LastState(hold, n);
   }
+  n = std::min(n, ReadyTokens(hold));
+  return shares_parts() ? n : n / kBlockTokens * kBlockTokens;
+}
+
+std::unique_ptr<kv::KvSequence> PrefixTree::Share(const Hold& hold, uint32_t n,
+                                                  uint32_t max_tokens) {
   std::vector<BlockId> blocks;
   for (size_t i = 0; i < kv::BlockPool::BlocksFor(n); ++i) {
     const Node& node = nodes_[i < hold.path_.size() ? hold.path_[i] : hold.partial_];
     Invariant(node.block.has_value(), "what is shared is ready");
     blocks.push_back(*node.block);
   }
-  return kv::KvSequence::OfBlocks(pool_, max_tokens, blocks, n);
+  std::shared_ptr<kv::StateBlocks> state;
+  if (is_recurrent() && n > 0) {
+    Node& last = nodes_[hold.path_[n / kBlockTokens - 1]];
+    last.state_used_us = now_us_;
+    state = kv::StateBlocks::Share(pool_, last.state);
+  }
+  return kv::KvSequence::OfBlocks(pool_, max_tokens, blocks, n, std::move(state));
 }
 
 NodeIndex PrefixTree::Deepest(const Hold& hold) {
@@ -252,6 +271,10 @@ void PrefixTree::Release(Hold& hold) {
   for (size_t i = hold.first_promised_; i < hold.end_promised_; ++i) {
     --nodes_[hold.path_[i]].n_promisers;
   }
+  for (const NodeIndex index : hold.promised_states_) {
+    --nodes_[index].n_state_promisers;
+  }
+  hold.promised_states_.clear();
   LetGo(Deepest(hold));
 }
 
@@ -261,7 +284,7 @@ void PrefixTree::CountUse(Node& node, uint64_t time_us, bool branches) const {
 }
 
 uint64_t PrefixTree::BytesOf(const Node& node) const {
-  return pool_.layout().block_bytes() + node.state_memory.bytes();
+  return pool_.layout().block_bytes() * (1 + node.state.size());
 }
 
 double PrefixTree::PriceOf(const Node& node) const {
@@ -310,13 +333,16 @@ void PrefixTree::Refresh(NodeIndex index) {
 bool PrefixTree::Evict(uint64_t time_us) {
   now_us_ = time_us;
   if (candidates_.empty()) {
-    return false;
+    return EvictStateUsedBefore(UINT64_MAX);
   }
   if (time_us >= priced_us_ + kRepriceMicroseconds) {
     PriceAnew(time_us);
   }
   const NodeIndex index = candidates_.begin()->node;
   Node& node = nodes_[index];
+  if (EvictStateUsedBefore(node.last_use_us)) {
+    return true;
+  }
   Invariant(pool_.n_references(*node.block) == 0, "what a sequence uses is held");
   if (node.is_saved) {
     options_.store->Touch(NameOf(index));
@@ -335,8 +361,7 @@ void PrefixTree::DropContent(Node& node) {
     pool_.Unkeep(*std::exchange(node.block, std::nullopt));
     node.n_ready = 0;
     node.is_saved = false;
-    node.state.reset();
-    node.state_memory.Release();
+    DropState(node);
     if (node.n_logged > 0) {
       node.n_logged = 0;
       writer_.Fill(node.serial, 0, 0);
@@ -377,33 +402,76 @@ void PrefixTree::Remove(NodeIndex index) {
   --stats_.n_nodes;
 }
 
-bool PrefixTree::AttachState(const Hold& hold, uint32_t n_tokens,
-                             std::unique_ptr<kv::StateSnapshot> state, uint64_t bytes) {
-  Invariant(n_tokens > 0 && n_tokens % kBlockTokens == 0, "a state belongs to the end of a block");
-  if (n_tokens / kBlockTokens > hold.path_.size()) {
+void PrefixTree::DropState(Node& node) {
+  std::ranges::for_each(node.state, [this](BlockId block) { pool_.Unkeep(block); });
+  if (!node.state.empty()) {
+    node.state.clear();
+    std::erase_if(with_state_, [&](NodeIndex index) { return &nodes_[index] == &node; });
+  }
+}
+
+bool PrefixTree::EvictStateUsedBefore(uint64_t time_us) {
+  const auto is_above_others = [&](NodeIndex index) { return !nodes_[index].children.empty(); };
+  NodeIndex oldest = Hold::kNone;
+  for (const NodeIndex index : with_state_) {
+    const uint64_t used = nodes_[index].state_used_us;
+    if (is_above_others(index) && nodes_[index].n_state_saving == 0 && used < time_us) {
+      oldest = index;
+      time_us = used;
+    }
+  }
+  if (oldest == Hold::kNone) {
     return false;
   }
-  const NodeIndex index = hold.path_[n_tokens / kBlockTokens - 1];
-  Node& node = nodes_[index];
-  Invariant(node.is_ready(), "a state belongs to what is computed");
-  auto reserved = ledger_.Reserve(memory::Account::kPrefix, bytes);
-  if (!reserved) {
-    return false;
-  }
-  node.state = std::move(state);
-  node.state_memory = std::move(*reserved);
-  Refresh(index);
+  stats_.bytes_evicted += nodes_[oldest].state.size() * pool_.layout().block_bytes();
+  DropState(nodes_[oldest]);
   return true;
 }
 
-PrefixTree::StateAt PrefixTree::LastState(Hold& hold) const {
+void PrefixTree::PromiseState(Hold& hold, uint32_t n_tokens) {
+  const size_t i = n_tokens / kBlockTokens;
+  if (hold && i > 0 && i <= hold.path_.size()) {
+    hold.promised_states_.push_back(hold.path_[i - 1]);
+    ++nodes_[hold.path_[i - 1]].n_state_promisers;
+  }
+}
+
+void PrefixTree::ForgetPromisedState(Hold& hold, NodeIndex index) {
+  const auto at = std::ranges::find(hold.promised_states_, index);
+  if (at != hold.promised_states_.end()) {
+    hold.promised_states_.erase(at);
+    --nodes_[index].n_state_promisers;
+  }
+}
+
+void PrefixTree::AttachState(Hold& hold, uint32_t n_tokens, std::span<const BlockId> state) {
+  Invariant(n_tokens > 0 && n_tokens % kBlockTokens == 0, "a state belongs to the end of a block");
+  if (!hold || n_tokens / kBlockTokens > hold.path_.size()) {
+    return;
+  }
+  const NodeIndex index = hold.path_[n_tokens / kBlockTokens - 1];
+  ForgetPromisedState(hold, index);
+  Node& node = nodes_[index];
+  if (!node.state.empty()) {
+    return;
+  }
+  Invariant(node.is_ready(), "a state belongs to what is computed");
+  node.state.assign(state.begin(), state.end());
+  node.state_used_us = now_us_;
+  std::ranges::for_each(state, [this](BlockId block) { pool_.Keep(block, kBlockTokens); });
+  with_state_.push_back(index);
+  Refresh(index);
+  WantStateSaved(index, 0, static_cast<uint32_t>(state.size()));
+}
+
+uint32_t PrefixTree::LastState(Hold& hold, uint32_t n) const {
   static_cast<void>(ReadyTokens(hold));
-  for (size_t i = hold.n_ready_nodes_; i > 0; --i) {
-    if (const Node& node = nodes_[hold.path_[i - 1]]; node.state != nullptr) {
-      return {static_cast<uint32_t>(i) * kBlockTokens, node.state.get()};
+  for (size_t i = std::min<size_t>(hold.n_ready_nodes_, n / kBlockTokens); i > 0; --i) {
+    if (!nodes_[hold.path_[i - 1]].state.empty()) {
+      return static_cast<uint32_t>(i) * kBlockTokens;
     }
   }
-  return {};
+  return 0;
 }
 
 }  // namespace plimsoll::engine::prefix

@@ -70,6 +70,7 @@ class Hold {
   size_t first_promised_ = 0;  // nodes of the path
   size_t end_promised_ = 0;
   uint32_t n_promised_tokens_ = 0;
+  std::vector<NodeIndex> promised_states_;  // of the path
 };
 
 // Which leaf goes first.
@@ -117,9 +118,12 @@ class PrefixTree {
   // Whether running sequences will compute at least `n` tokens more of it.
   [[nodiscard]] bool IsPromised(Hold& hold, uint32_t n) const;
 
-  // A sequence of the first `n` of the ready tokens, or of the whole blocks of these.
+  // The most of the ready tokens, at most n, that Share can share: where layers are recurrent those
+  // up to a state, where they are quantized whole blocks.
+  [[nodiscard]] uint32_t Shareable(Hold& hold, uint32_t n) const;
+  // A sequence of the first `n` tokens, which are Shareable.
   [[nodiscard]] std::unique_ptr<kv::KvSequence> Share(const Hold& hold, uint32_t n,
-                                                      uint32_t max_tokens) const;
+                                                      uint32_t max_tokens);
   // The request begins to run, `n_found` tokens of which it need not compute: the others become a
   // promise, as far as there is room for nodes. `kv` has room for all. It counts as demand unless
   // it did before.
@@ -130,20 +134,20 @@ class PrefixTree {
   void Advance(Hold& hold, std::span<const TokenId> computed, kv::KvSequence& kv, uint64_t time_us);
 
   // Frees the block with the lowest price; false when all that there are are held. Prices are those
-  // of some seconds ago at most.
+  // of some seconds ago at most. A state that others have gone beyond goes alone, and before a
+  // block that was used after it.
   bool Evict(uint64_t time_us);
 
-  // Recurrent layers have no state per token: what a sequence that continues at `n_tokens`, a
-  // multiple of kv::kBlockTokens that is computed, needs beside keys and values. False, and it is
-  // not kept, when the ledger has no room for it, or had none for the node. It goes with the node.
-  bool AttachState(const Hold& hold, uint32_t n_tokens, std::unique_ptr<kv::StateSnapshot> state,
-                   uint64_t bytes);
-  struct StateAt {
-    uint32_t n_tokens = 0;
-    const kv::StateSnapshot* state = nullptr;  // for as long as it is held; null: there is none
-  };
-  // The last one within the ready tokens: where a model with recurrent layers can continue.
-  [[nodiscard]] StateAt LastState(Hold& hold) const;
+  // Recurrent layers have no state per token: the request will attach one behind so many of its
+  // tokens, a multiple of kv::kBlockTokens. Others wait for it.
+  void PromiseState(Hold& hold, uint32_t n_tokens);
+  // What a sequence that goes on behind `n_tokens`, which are computed, needs beside keys and
+  // values: blocks of the pool (kv::StateBlocks). They are kept, unless there was no room for the
+  // node or it has a state already, and go with the node, or before it (Evict).
+  void AttachState(Hold& hold, uint32_t n_tokens, std::span<const BlockId> state);
+  // The last state within the ready tokens, and within the first n: where a model with recurrent
+  // layers can go on. 0: at the beginning.
+  [[nodiscard]] uint32_t LastState(Hold& hold, uint32_t n = UINT32_MAX) const;
 
   // Saves whole blocks that are computed, as many as the store takes now, in the order in which
   // they became whole; and learns which are there. Without a store nothing happens.
@@ -156,7 +160,8 @@ class PrefixTree {
     return n_saving_ > 0 || (!to_save_.empty() && !is_refused_);
   }
   // The names of those blocks behind the first `n_blocks` of the tokens, which were found ready,
-  // that the store has, one behind another; at most n_max.
+  // that the store has, one behind another; at most n_max. Where layers are recurrent, up to one
+  // with a state, and then the names of that.
   [[nodiscard]] std::vector<kv::BlockKey> InStore(const Hold& hold, std::span<const TokenId> tokens,
                                                   size_t n_blocks, size_t n_max);
 
@@ -190,8 +195,10 @@ class PrefixTree {
     bool waits_to_be_saved = false;
     uint32_t n_logged = 0;  // tokens, and
     uint64_t bytes_logged = 0;
-    std::unique_ptr<kv::StateSnapshot> state;
-    memory::Reservation state_memory;
+    std::vector<BlockId> state;      // empty: none
+    uint32_t n_state_saving = 0;     // of its blocks, on their way to the store
+    uint32_t n_state_promisers = 0;  // running sequences that will attach one
+    uint64_t state_used_us = 0;      // when somebody last went on from it
 
     [[nodiscard]] Key key() const { return {tokens.data(), n_tokens}; }
     [[nodiscard]] bool is_root() const { return owner != nullptr; }
@@ -200,6 +207,7 @@ class PrefixTree {
   struct Unsaved {
     NodeIndex node = 0;
     uint64_t serial = 0;  // else it is another by now
+    uint32_t part = 0;    // 0: its block; i: block i - 1 of its state
   };
   struct Candidate {
     double price = 0;
@@ -216,7 +224,10 @@ class PrefixTree {
     uint32_t n_common = 0;
   };
 
-  [[nodiscard]] bool shares_parts() const { return pool_.layout().n_open_blocks() == 0; }
+  [[nodiscard]] bool is_recurrent() const { return pool_.layout().is_recurrent(); }
+  [[nodiscard]] bool shares_parts() const {
+    return pool_.layout().n_open_blocks() == 0 && !is_recurrent();
+  }
   // Nodes that have been charged and are not used.
   [[nodiscard]] uint64_t n_room() const { return free_.size() + n_charged_ - nodes_.size(); }
   // Makes that at least n, of the ledger or by evicting; false when it is fewer.
@@ -250,10 +261,20 @@ class PrefixTree {
   [[nodiscard]] const kv::BlockKey& NameOf(NodeIndex index);
   [[nodiscard]] bool IsWorthSaving(const Node& node) const;
   void WantSaved(NodeIndex index);
+  void WantStateSaved(NodeIndex index, uint32_t first, uint32_t n);
+  // What `unsaved` is of, in memory; null: that has gone.
+  [[nodiscard]] const std::byte* DataOf(const Unsaved& unsaved);
+  [[nodiscard]] kv::BlockKey NameOf(const Unsaved& unsaved);
   void LearnSaved(NodeIndex index);
+  // Without those behind the last one that has a state in the store, whose names come last.
+  void UpToState(std::vector<kv::BlockKey>& names) const;
   void CollectSaved();
 
   void DropContent(Node& node);
+  void DropState(Node& node);
+  // Of those above others, the one that was used longest ago, if that was before `time_us`.
+  bool EvictStateUsedBefore(uint64_t time_us);
+  void ForgetPromisedState(Hold& hold, NodeIndex node);
   [[nodiscard]] double PriceOf(const Node& node) const;
   void PriceAnew(uint64_t time_us);
   void Refresh(NodeIndex index);  // whether it can be evicted, and for what
@@ -272,6 +293,7 @@ class PrefixTree {
   std::vector<NodeIndex> free_;
   std::map<std::string, NodeIndex> roots_;
   std::set<Candidate> candidates_;
+  std::vector<NodeIndex> with_state_;
   uint64_t priced_us_ = 0;  // prices are of this time
   uint64_t now_us_ = 0;     // the last that was told
   uint64_t last_serial_ = 0;

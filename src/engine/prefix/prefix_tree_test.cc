@@ -317,40 +317,62 @@ TEST_F(PrefixTreeTest, AWrongDecisionInALogIsNamed) {
   EXPECT_EQ(complaint(text + "evict 99"), "");  // being written
 }
 
-// The tree, which outlives the test's body, destroys them.
-struct FakeState final : kv::StateSnapshot {
-  explicit FakeState(std::shared_ptr<int> n) : n_alive(std::move(n)) { ++*n_alive; }
-  FakeState(const FakeState&) = delete;
-  FakeState& operator=(const FakeState&) = delete;
-  ~FakeState() override { --*n_alive; }
-  std::shared_ptr<int> n_alive;
+// Two blocks each, of which the tree has the only hold.
+class PrefixTreeStateTest : public PrefixTreeTest {
+ protected:
+  void Attach(Request& request, uint32_t n_tokens) {
+    const std::vector<BlockId> state = {*pool_.Allocate(), *pool_.Allocate()};
+    tree_->AttachState(request.hold, n_tokens, state);
+    for (const BlockId block : state) {
+      pool_.DropReference(block);
+    }
+  }
+  uint32_t LastOf(const Tokens& tokens) {
+    Hold hold = Find("", tokens);
+    return tree_->LastState(hold);
+  }
+  Request ComputedWithStates() {
+    Request request = {.owner = "", .tokens = Counting(0, 100), .hold = {}, .kv = nullptr};
+    EXPECT_TRUE(Start(request));
+    Compute(request, 100);
+    Attach(request, 32);
+    Attach(request, 96);
+    return request;
+  }
 };
 
-TEST_F(PrefixTreeTest, CarriesStatesOfRecurrentLayers) {
-  const auto n_alive = std::make_shared<int>(0);
-  Request request = {.owner = "", .tokens = Counting(0, 100), .hold = {}, .kv = nullptr};
-  ASSERT_TRUE(Start(request));
-  Compute(request, 100);
-  EXPECT_TRUE(tree_->AttachState(request.hold, 32, std::make_unique<FakeState>(n_alive), 1000));
-  EXPECT_TRUE(tree_->AttachState(request.hold, 96, std::make_unique<FakeState>(n_alive), 1000));
-  EXPECT_FALSE(
-      tree_->AttachState(request.hold, 64, std::make_unique<FakeState>(n_alive), 2 * kMiB));
-  EXPECT_EQ(*n_alive, 2);
-  request = Request();
+TEST_F(PrefixTreeStateTest, StatesGoWithTheirNodes) {
+  ComputedWithStates();
   EXPECT_EQ(ledger_.Snapshot().of(memory::Account::kPrefix).bytes,
-            4 * pool_.layout().block_bytes() + 2000);
-  const auto last = [&](const Tokens& tokens) {
-    Hold hold = Find("", tokens);
-    return tree_->LastState(hold).n_tokens;
-  };
-  EXPECT_EQ(last(Counting(0, 100)), 96U);
-  EXPECT_EQ(last(Counting(0, 95)), 32U);
-  EXPECT_EQ(last(Counting(0, 31)), 0U);
+            (4 + 2 * 2) * pool_.layout().block_bytes());
+  EXPECT_EQ(LastOf(Counting(0, 100)), 96U);
+  EXPECT_EQ(LastOf(Counting(0, 95)), 32U);
+  EXPECT_EQ(LastOf(Counting(0, 31)), 0U);
+  const size_t n_free = pool_.n_free();
   ASSERT_TRUE(tree_->Evict(now_));  // the four tokens at the end
   ASSERT_TRUE(tree_->Evict(now_));
-  EXPECT_EQ(*n_alive, 1);
-  EXPECT_EQ(last(Counting(0, 100)), 32U);
-  EXPECT_EQ(tree_->stats().bytes_evicted, 2 * pool_.layout().block_bytes() + 1000);
+  EXPECT_EQ(pool_.n_free(), n_free + 4);
+  EXPECT_EQ(LastOf(Counting(0, 100)), 32U);
+  EXPECT_EQ(tree_->stats().bytes_evicted, 4 * pool_.layout().block_bytes());
+  ExpectTrueLog();
+}
+
+TEST_F(PrefixTreeStateTest, ASecondStateOfANodeIsNotKept) {
+  Request request = ComputedWithStates();
+  const size_t n_free = pool_.n_free();
+  Attach(request, 32);
+  EXPECT_EQ(pool_.n_free(), n_free);
+}
+
+// Which nobody went on from since: the blocks behind it were used later.
+TEST_F(PrefixTreeStateTest, AStateAboveOthersGoesBeforeBlocksThatWereUsedLater) {
+  ComputedWithStates();
+  now_ += 1000;
+  Run("", Counting(0, 100));
+  ASSERT_TRUE(tree_->Evict(now_));
+  EXPECT_EQ(LastOf(Counting(0, 95)), 0U);
+  EXPECT_EQ(LastOf(Counting(0, 100)), 96U);
+  EXPECT_EQ(Ready("", Counting(0, 100)), 100U);
   ExpectTrueLog();
 }
 

@@ -77,6 +77,11 @@ PolicyResult<std::optional<Eviction>> MakeEviction(const PolicyOptions& options,
     return std::nullopt;
   }
   const PolicyType& type = TypeOf(options.kind);
+  if (layout.is_recurrent()) {
+    return Refuse("policy", fmt::format("can't be {} for a model with recurrent layers: these keep "
+                                        "a state of all tokens, whichever go. Take full",
+                                        type.name));
+  }
   if (type.gathers_slots && layout.n_open_blocks() > 0) {
     return Refuse("policy",
                   fmt::format("can't be {} where keys are quantized: it keeps tokens one by one, "

@@ -19,4 +19,10 @@ BlockKey NextKey(const BlockKey& before, std::span<const TokenId> tokens) {
   return hash.Take();
 }
 
+// No block has such tokens.
+BlockKey StateKey(const BlockKey& behind, uint32_t i) {
+  const TokenId tokens[] = {-1, static_cast<TokenId>(i)};
+  return NextKey(behind, tokens);
+}
+
 }  // namespace plimsoll::kv

@@ -28,4 +28,7 @@ struct BlockKeyHash {
 // Of the block with these tokens behind the one with that key.
 [[nodiscard]] BlockKey NextKey(const BlockKey& before, std::span<const TokenId> tokens);
 
+// Of block i of the state of recurrent layers behind the block with that key.
+[[nodiscard]] BlockKey StateKey(const BlockKey& behind, uint32_t i);
+
 }  // namespace plimsoll::kv
