@@ -64,8 +64,9 @@ class LoadedModel {
       StreamWeights(*needs, options.kept_share);
     }
     pool_ = std::make_unique<kv::BlockPool>(ledger_, model_->KvLayout());
-    const auto promised = pool_->Promise(2 * kv::BlockPool::BlocksFor(options.n_ctx) +
-                                         kSequences * pool_->layout().n_open_blocks());
+    const auto promised = pool_->Promise(
+        2 * kv::BlockPool::BlocksFor(options.n_ctx) +
+        kSequences * (pool_->layout().n_open_blocks() + kv::BlocksOfStates(pool_->layout())));
     EXPECT_TRUE(promised) << promised.error().message;
   }
 

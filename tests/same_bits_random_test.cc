@@ -151,6 +151,20 @@ std::vector<Case> VariantCases() {
     s.values_of_keys = true;
     s.logit_cap = 20;
   });
+  // As many key heads as value heads, a wider convolution, attention every third layer, and a
+  // layer that is not used.
+  add("other_delta_nets", "qwen35moe", [](ModelSpec& s) {
+    s.n_layers = 4;
+    s.full_attention_interval = 3;
+    s.conv_width = 6;
+    s.delta_head_dim = 16;
+    s.n_delta_k_heads = 16;
+    s.n_delta_v_heads = 16;
+    s.n_prediction_layers = 1;
+  });
+  add("quantized_keys_beside_states", "qwen3next", [](ModelSpec& s) { s.n_layers = 4; });
+  cases.back().kv.type = tensor::KvType::kQ8;
+  cases.back().n_tokens = 70;
   // More heads than one task of attention takes, and more tokens than go to the latent at a time.
   add("many_latent_heads", "deepseek2", [](ModelSpec& s) {
     s.n_heads = 20;

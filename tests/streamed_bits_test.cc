@@ -141,7 +141,7 @@ TEST_P(StreamedBitsTest, ALineBelowTheLeastIsRefused) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Architectures, StreamedBitsTest,
-                         testing::Values("llama", "olmoe", "qwen2moe"),
+                         testing::Values("llama", "olmoe", "qwen2moe", "qwen3next", "qwen35moe"),
                          [](const auto& param) { return param.param; });
 
 }  // namespace

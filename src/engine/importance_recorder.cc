@@ -22,13 +22,18 @@ struct NamedInput {
   std::string_view name;  // behind "blk.N."
   MatrixInput input;
 };
-constexpr std::array<NamedInput, 18> kInputs = {
+constexpr std::array<NamedInput, 23> kInputs = {
     {{"attn_q.weight", MatrixInput::kAttention},
      {"attn_k.weight", MatrixInput::kAttention},
      {"attn_v.weight", MatrixInput::kAttention},
      {"attn_qkv.weight", MatrixInput::kAttention},
      {"attn_q_a.weight", MatrixInput::kAttention},
      {"attn_kv_a_mqa.weight", MatrixInput::kAttention},
+     {"attn_gate.weight", MatrixInput::kAttention},
+     {"ssm_ba.weight", MatrixInput::kAttention},
+     {"ssm_beta.weight", MatrixInput::kAttention},
+     {"ssm_alpha.weight", MatrixInput::kAttention},
+     {"ssm_out.weight", MatrixInput::kAttentionOutput},
      {"attn_q_b.weight", MatrixInput::kLatentQueries},
      {"attn_output.weight", MatrixInput::kAttentionOutput},
      {"ffn_gate.weight", MatrixInput::kFeedForward},

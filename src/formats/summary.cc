@@ -99,7 +99,7 @@ TensorKind ClassifyTensor(std::string_view name, uint32_t n_layers) {
     }
     return name.starts_with("output.") ? TensorKind::kOutput : TensorKind::kOther;
   }
-  if (piece.starts_with("attn_")) {
+  if (piece.starts_with("attn_") || piece.starts_with("ssm_")) {
     return TensorKind::kAttention;
   }
   if (piece.starts_with("exp_probs_b")) {

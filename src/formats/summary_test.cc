@@ -22,6 +22,8 @@ TEST(ClassifyTensorTest, ByName) {
       {"blk.11.attn_q.weight", TensorKind::kAttention},
       {"blk.11.attn_output.bias", TensorKind::kAttention},
       {"blk.0.attn_sinks.weight", TensorKind::kAttention},
+      {"blk.0.ssm_out.weight", TensorKind::kAttention},
+      {"blk.0.ssm_a", TensorKind::kAttention},
       {"blk.0.ffn_norm.weight", TensorKind::kNorm},
       {"blk.0.ffn_gate_inp.weight", TensorKind::kRouter},
       {"blk.0.exp_probs_b.bias", TensorKind::kRouter},

@@ -8,7 +8,7 @@ namespace plimsoll::model {
 
 // Matrices that read the same rows have one input.
 enum class MatrixInput {
-  kAttention,      // queries, keys and values, or what these are made of
+  kAttention,      // queries, keys and values, or what these are made of; of a delta net all
   kLatentQueries,  // queries, from what latent attention makes them of
   kAttentionOutput,
   kFeedForward,  // gate and up, of an expert where there are several

@@ -49,9 +49,9 @@ void LayerPieces::ProjectQkv(const AttentionWeights& weights) {
     return Product{w, s.packed_in.For(w.dtype, 0, step_.n()), y, rows};
   };
   const Product products[] = {
-      product(weights.q, 0, p.q_dim(), s.q.data()),
-      product(weights.k, p.q_dim(), p.k_dim(), s.k.data()),
-      product(weights.v, uint64_t{p.q_dim()} + p.k_dim(), p.v_dim(), s.v.data()),
+      product(weights.q, 0, p.q_row(), s.q.data()),
+      product(weights.k, p.q_row(), p.k_dim(), s.k.data()),
+      product(weights.v, uint64_t{p.q_row()} + p.k_dim(), p.v_dim(), s.v.data()),
   };
   Observe(step_, {layer_idx_, MatrixInput::kAttention}, s.packed_in);
   const bool has_values = !apart || !weights.v.empty();
@@ -76,9 +76,29 @@ void LayerPieces::FinishValues(const AttentionWeights& weights, size_t token) {
 }
 
 void LayerPieces::FinishQueries(const AttentionWeights& weights, size_t token) {
-  float* q = step_.scratch.q.data() + token * params().q_dim();
-  FinishHeads(q, params().n_heads, weights.q_bias, weights.q_norm, token);
+  const LayerParams& p = params();
+  if (p.gated) {
+    TakeGates(weights.q_bias, token);
+  }
+  const Vector q_bias = p.gated ? Vector() : weights.q_bias;
+  FinishHeads(step_.scratch.q.data() + token * p.q_row(), p.n_heads, q_bias, weights.q_norm, token);
   LengthenQueries(token);
+}
+
+// A row has each head's query and then its gate. The queries move together, to its front.
+void LayerPieces::TakeGates(Vector bias, size_t token) {
+  const LayerParams& p = params();
+  const uint64_t head_dim = p.head_dim_k;
+  float* row = step_.scratch.q.data() + token * p.q_row();
+  if (!bias.empty()) {
+    step_.kernels.add(bias.data(), p.q_row(), row);
+  }
+  float* gates = step_.scratch.gates.data() + token * p.q_dim();
+  for (uint32_t head = 0; head < p.n_heads; ++head) {
+    const float* from = row + 2 * head * head_dim;
+    std::copy_n(from + head_dim, head_dim, gates + head * head_dim);
+    std::copy_n(from, head_dim, row + head * head_dim);
+  }
 }
 
 void LayerPieces::NormToUnit(float* heads, uint64_t width, uint64_t head_dim) const {
@@ -96,7 +116,7 @@ void LayerPieces::LengthenQueries(size_t token) {
   const uint64_t position = uint64_t{step_.tokens[token].position} + temperature.offset;
   const auto n_lengths = static_cast<double>(1 + position / temperature.length);
   const auto factor = static_cast<float>(1.0 + temperature.scale * kernels::Log(n_lengths));
-  float* q = step_.scratch.q.data() + token * params().q_dim();
+  float* q = step_.scratch.q.data() + token * params().q_row();
   std::for_each(q, q + params().q_dim(), [factor](float& value) { value *= factor; });
 }
 
@@ -146,13 +166,20 @@ void LayerPieces::AttendAll(const AttentionWeights& weights) {
          {.first = 0,
           .n = step_.n(),
           .q = s.q.data(),
-          .q_stride = p.q_dim(),
+          .q_stride = p.q_row(),
           .out = s.attended.data(),
           .out_stride = p.attention_dim(),
           .sinks = weights.sinks.empty() ? nullptr : weights.sinks.data()});
   s.packed_in.floats = s.attended.data();
   s.packed_in.k = p.attention_dim();
-  step_.ForEachToken([&](size_t i) { s.packed_in.Pack(step_.kernels, i); });
+  step_.ForEachToken([&](size_t i) {
+    if (p.gated) {
+      float* attended = s.attended.data() + i * p.attention_dim();
+      step_.kernels.sigmoid_mul(s.gates.data() + i * p.q_dim(), attended, p.attention_dim(),
+                                attended);
+    }
+    s.packed_in.Pack(step_.kernels, i);
+  });
 }
 
 void LayerPieces::ProjectOutput(const tensor::Matrix& output, Vector bias) {

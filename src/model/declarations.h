@@ -27,6 +27,8 @@ struct Declaration {
   bool keep_native = false;
   // Never streamed: small, and read ahead of its turn.
   bool keep_resident = false;
+  // Of vectors behind one another: element i of all of them comes before element i + 1 of any.
+  bool transposed = false;
 };
 
 class Declarations {
@@ -51,6 +53,8 @@ class Declarations {
   void KeepLastNative() { all_.back().keep_native = true; }
   // The tensor declared last stays in memory, whatever else is streamed.
   void KeepLastResident() { all_.back().keep_resident = true; }
+  // The vectors declared last are transposed.
+  void TransposeLast() { all_.back().transposed = true; }
 
   [[nodiscard]] const std::vector<Declaration>& all() const { return all_; }
 

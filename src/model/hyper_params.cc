@@ -74,7 +74,11 @@ std::vector<LayerParams> ReadLayers(KeyReader& reader, const HyperParams& hp) {
   const uint32_t window =
       reader.U32Or("attention.sliding_window", 0, 0, std::numeric_limits<uint32_t>::max());
   const uint32_t n_experts = reader.U32Or("expert_count", 0, 0, kMaxExperts);
-  const auto ff_dims = reader.PerLayer("feed_forward_length", hp.n_layers, 1, kMaxDim);
+  // Of dense layers; files of models that have none may leave it out.
+  const std::string_view ff_key = n_experts > 1 && !reader.Has("feed_forward_length")
+                                      ? "expert_feed_forward_length"
+                                      : "feed_forward_length";
+  const auto ff_dims = reader.PerLayer(ff_key, hp.n_layers, 1, kMaxDim);
 
   std::vector<LayerParams> layers;
   for (uint32_t i = 0; i < hp.n_layers; ++i) {

@@ -70,6 +70,26 @@ struct LatentParams {
   bool joined = false;    // older files: one matrix makes the keys and values of all heads
 };
 
+// The gated delta net of recurrent layers (Yang et al., arXiv:2412.06464): instead of keys and
+// values each value head has a memory of key_dim x value_dim numbers. Several value heads share the
+// query and key of one key head.
+struct DeltaParams {
+  uint32_t conv_width = 0;  // tokens that the convolution over queries, keys and values sees
+  uint32_t n_k_heads = 0;
+  uint32_t n_v_heads = 0;
+  uint32_t head_dim = 0;  // of queries, keys and values
+  // Value heads of one key head are n_k_heads apart; otherwise they are neighbours.
+  bool tiled = false;
+
+  [[nodiscard]] uint32_t k_dim() const { return n_k_heads * head_dim; }
+  [[nodiscard]] uint32_t v_dim() const { return n_v_heads * head_dim; }
+  // What goes through the convolution: queries, keys and values of all heads.
+  [[nodiscard]] uint32_t conv_dim() const { return 2 * k_dim() + v_dim(); }
+  [[nodiscard]] uint32_t k_head_of(uint32_t v_head) const {
+    return tiled ? v_head % n_k_heads : v_head / (n_v_heads / n_k_heads);
+  }
+};
+
 // Layers may differ from one another in each of these.
 struct LayerParams {
   uint32_t n_heads = 0;
@@ -77,6 +97,10 @@ struct LayerParams {
   uint32_t head_dim_k = 0;  // of what is cached, as are n_kv_heads and head_dim_v
   uint32_t head_dim_v = 0;
   LatentParams latent;
+  // A delta net instead of attention (HyperParams::delta); then there are no heads.
+  bool recurrent = false;
+  // Each head's query comes with a gate, as wide, on what the head attends to.
+  bool gated = false;
   uint32_t window = 0;  // a position sees itself and the window - 1 before it; 0: all
   // Queries attend to the keys and values of this layer before it, and it makes none of its own;
   // unset: to its own. n_kv_heads, head_dim_k and head_dim_v are that layer's.
@@ -98,6 +122,8 @@ struct LayerParams {
   [[nodiscard]] uint32_t q_dim() const {
     return n_heads * (is_latent() ? latent.nope_dim + latent.rope_dim : head_dim_k);
   }
+  // Of a row of the projection to queries: with their gates.
+  [[nodiscard]] uint32_t q_row() const { return gated ? 2 * q_dim() : q_dim(); }
   [[nodiscard]] uint32_t k_dim() const { return n_kv_heads * head_dim_k; }
   [[nodiscard]] uint32_t v_dim() const { return is_latent() ? 0 : n_kv_heads * head_dim_v; }
   [[nodiscard]] uint32_t attention_dim() const {
@@ -141,6 +167,7 @@ struct HyperParams {
   Activation activation = Activation::kSwiglu;
   float swiglu_alpha = 0;  // of kSwigluClamped
   float swiglu_limit = 0;
+  DeltaParams delta;  // of recurrent layers
   std::vector<LayerParams> layers;
 
   [[nodiscard]] bool has_window_rope(uint32_t layer_idx) const {

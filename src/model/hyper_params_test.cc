@@ -130,7 +130,7 @@ TEST(Architecture, UnsupportedOnesAreRefusedWithTheList) {
             "the architecture \"mamba\" is not supported; supported are deepseek2, dots1, gemma3, "
             "gemma4, glm4moe, gpt-oss, granite, granitemoe, llama, llama4, minimax-m2, mistral3, "
             "olmoe, phi3, "
-            "qwen2, qwen2moe, qwen3, qwen3moe");
+            "qwen2, qwen2moe, qwen3, qwen35, qwen35moe, qwen3moe, qwen3next");
 }
 
 }  // namespace

@@ -33,6 +33,7 @@ class LayerPieces {
   void NormBranch(Vector weight);
   void Attention(const AttentionWeights& weights);
   void LatentAttention(const LatentAttentionWeights& weights);
+  void DeltaNet(const DeltaNetWeights& weights);
   // Router, experts and the shared expert; a dense feed-forward is one expert.
   void FeedForward(const FeedForwardWeights& weights);
   // Its two halves, where the router has an input of its own: each reads the norm before it.
@@ -64,6 +65,7 @@ class LayerPieces {
   void StoreKeysAndValues(const AttentionWeights& weights);
   void FinishValues(const AttentionWeights& weights, size_t token);
   void FinishQueries(const AttentionWeights& weights, size_t token);
+  void TakeGates(Vector bias, size_t token);
   void NormToUnit(float* heads, uint64_t width, uint64_t head_dim) const;
   void FinishHeads(float* heads, uint32_t n_heads, Vector bias, Vector norm, size_t token);
   void RotateHeads(float* heads, uint32_t n_heads, size_t token);

@@ -110,6 +110,19 @@ void WidenInPlace(DType dtype, std::byte* at, uint64_t n) {
   }
 }
 
+// Rows of floats at `at` to columns.
+void TransposeInPlace(const tensor::Shape& shape, std::byte* at) {
+  const uint64_t length = shape.dims[0];
+  const uint64_t n = shape.dims[1];
+  auto* to = reinterpret_cast<float*>(at);
+  const std::vector<float> rows(to, to + length * n);
+  for (uint64_t i = 0; i < length; ++i) {
+    for (uint64_t row = 0; row < n; ++row) {
+      *to++ = rows[row * length + i];
+    }
+  }
+}
+
 void PointTarget(const BoundTensor& tensor, tensor::Layout layout, const std::byte* at) {
   const TensorEntry& entry = *tensor.entry;
   const tensor::Matrix matrix = {.dtype = entry.dtype,
@@ -191,6 +204,9 @@ Result<std::vector<memory::Buffer>> LoadTensors(const formats::Catalogue& catalo
       }
       if (IsVector(*tensor.declaration)) {
         WidenInPlace(tensor.entry->dtype, at, tensor.entry->shape.Elements());
+        if (tensor.declaration->transposed) {
+          TransposeInPlace(tensor.entry->shape, at);
+        }
       }
       using tensor::Layout;
       PointTarget(tensor, IsInterleaved(tensor) ? Layout::kRows16 : Layout::kNative, at);

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/invariant.h"
+#include "model/delta_net.h"
 #include "model/products.h"
 
 namespace plimsoll::model {
@@ -16,7 +17,7 @@ tensor::KvType KvTypeOf(const HyperParams& hp, const kv::Precision& precision, u
   const bool is_read_again = std::ranges::any_of(
       hp.layers, [layer_idx](const LayerParams& layer) { return layer.kv_of == layer_idx; });
   const tensor::KvType type = precision.TypeOf(layer_idx);
-  const bool has_own = !hp.layers[layer_idx].kv_of;
+  const bool has_own = !hp.layers[layer_idx].kv_of && !hp.layers[layer_idx].recurrent;
   return IsQuantized(type) && (is_read_again || !has_own) ? tensor::KvType::kF16 : type;
 }
 
@@ -75,6 +76,10 @@ kv::BlockLayout KvLayoutOf(const HyperParams& hp, const kv::Precision& precision
   std::vector<kv::BlockLayout::Layer> layers;
   for (uint32_t i = 0; i < hp.n_layers; ++i) {
     const LayerParams& layer = hp.layers[i];
+    if (layer.recurrent) {
+      layers.push_back({.state = StatePiecesOf(hp.delta)});
+      continue;
+    }
     const tensor::KvType type = KvTypeOf(hp, precision, i);
     layers.push_back({.n_kv_heads = layer.kv_of ? 0 : layer.n_kv_heads,
                       .head_dim_k = layer.head_dim_k,
@@ -318,6 +323,9 @@ Result<> Model::Forward(const ForwardInput& input, const LogitsFn& on_logits) {
   if (streamed_ != nullptr) {
     streamed_->EndPass();
   }
+  if (done && layers.end == hp_.n_layers) {
+    EndSequences(input.tokens);
+  }
   if (done && !input.hidden_out.empty()) {
     std::ranges::copy(scratch_.x.first(step.n() * hp_.hidden_dim), input.hidden_out.begin());
   }
@@ -325,15 +333,13 @@ Result<> Model::Forward(const ForwardInput& input, const LogitsFn& on_logits) {
 }
 
 std::span<const uint32_t> Model::BeginSequences(std::span<const ChunkToken> tokens) const {
-  if (scratch_.last_of_blocks.empty()) {
-    return {};
-  }
+  const bool is_quantized = !scratch_.last_of_blocks.empty();
   size_t n_last = 0;
   for (size_t i = 0; i < tokens.size();) {
     kv::KvSequence* sequence = tokens[i].sequence;
     const size_t first = i;
     for (; i < tokens.size() && tokens[i].sequence == sequence; ++i) {
-      if (sequence->originals() == nullptr &&
+      if (is_quantized && sequence->originals() == nullptr &&
           tokens[i].slot % kv::kBlockTokens == kv::kBlockTokens - 1) {
         scratch_.last_of_blocks[n_last++] = static_cast<uint32_t>(i);
       }
@@ -341,6 +347,14 @@ std::span<const uint32_t> Model::BeginSequences(std::span<const ChunkToken> toke
     sequence->BeginPass(tokens[first].slot, static_cast<uint32_t>(i - first));
   }
   return scratch_.last_of_blocks.first(n_last);
+}
+
+void Model::EndSequences(std::span<const ChunkToken> tokens) {
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    if (i == 0 || tokens[i].sequence != tokens[i - 1].sequence) {
+      tokens[i].sequence->EndPass();
+    }
+  }
 }
 
 void Model::TurnMovedKeys(std::span<const ChunkToken> tokens) {

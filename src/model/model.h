@@ -143,6 +143,8 @@ class Model {
   void DeclareLayerInputs();
   // Tells the sequences which of their tokens these are; the last ones of blocks.
   [[nodiscard]] std::span<const uint32_t> BeginSequences(std::span<const ChunkToken> tokens) const;
+  // They have what a pass made.
+  static void EndSequences(std::span<const ChunkToken> tokens);
   // Of those sequences whose keys stand at other positions now.
   void TurnMovedKeys(std::span<const ChunkToken> tokens);
   [[nodiscard]] ScratchShape MakeScratchShape() const;

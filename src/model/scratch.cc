@@ -1,6 +1,7 @@
 #include "model/scratch.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "base/checked.h"
@@ -17,7 +18,7 @@ constexpr uint64_t kSuperBlock = 256;
 
 // The largest that any layer needs of each.
 struct Widths {
-  uint64_t q = 0, k = 0, v = 0, head = 0, attended = 0, experts = 0, active = 0, ff = 0,
+  uint64_t q = 0, gates = 0, k = 0, v = 0, head = 0, attended = 0, experts = 0, active = 0, ff = 0,
            shared_ff = 0;
   bool beside = false;
   // Latent attention; of one token.
@@ -27,11 +28,13 @@ struct Widths {
 Widths WidestLayer(const HyperParams& hp) {
   Widths w;
   for (const LayerParams& layer : hp.layers) {
-    w.q = std::max<uint64_t>(w.q, layer.q_dim());
+    w.q = std::max<uint64_t>(w.q, layer.q_row());
+    w.gates = std::max<uint64_t>(w.gates, layer.gated ? layer.q_dim() : 0);
     w.k = std::max<uint64_t>(w.k, layer.k_dim());
     w.v = std::max<uint64_t>(w.v, layer.v_dim());
     w.head = std::max<uint64_t>({w.head, layer.head_dim_k, layer.head_dim_v});
-    w.attended = std::max<uint64_t>(w.attended, layer.attention_dim());
+    w.attended =
+        std::max<uint64_t>(w.attended, layer.recurrent ? hp.delta.v_dim() : layer.attention_dim());
     w.experts = std::max<uint64_t>(w.experts, layer.n_experts);
     w.active = std::max<uint64_t>(w.active, layer.n_experts_active);
     w.ff = std::max<uint64_t>(w.ff, layer.expert_ff_dim);
@@ -77,6 +80,27 @@ LatentScratch LayLatent(const Widths& w, uint64_t n, const PackedFormats& format
   s.packed_q_down = LayPacked(n, w.q_rank, formats, carver);
   s.packed_q_nope = LayPacked(m * w.heads, w.nope, formats, carver);
   s.packed_mixed = LayPacked(m * w.heads, w.kv_rank, formats, carver);
+  return s;
+}
+
+DeltaScratch LayDelta(const HyperParams& hp, uint64_t n, memory::Carver& carver) {
+  if (std::ranges::none_of(hp.layers, &LayerParams::recurrent)) {
+    return {};
+  }
+  const DeltaParams& delta = hp.delta;
+  DeltaScratch s;
+  s.qkv = carver.Take<float>(n * delta.conv_dim());
+  s.gate = carver.Take<float>(n * delta.v_dim());
+  s.beta = carver.Take<float>(n * delta.n_v_heads);
+  s.alpha = carver.Take<float>(n * delta.n_v_heads);
+  s.joined = carver.Take<float>(n * 2 * delta.n_v_heads);
+  s.q_norm = carver.Take<float>(delta.head_dim);
+  s.k_norm = carver.Take<float>(delta.head_dim);
+  s.zeros = carver.Take<float>(delta.head_dim);
+  s.runs = carver.Take<TokenRun>(n);
+  std::ranges::fill(s.zeros, 0.0F);
+  std::ranges::fill(s.q_norm, static_cast<float>(1.0 / delta.head_dim));
+  std::ranges::fill(s.k_norm, static_cast<float>(1.0 / std::sqrt(delta.head_dim)));
   return s;
 }
 
@@ -132,6 +156,7 @@ Scratch Scratch::Lay(const HyperParams& hp, const ScratchShape& shape, memory::C
   s.kept_branch = carver.Take<float>(w.beside ? n * hp.hidden_dim : 0);
   s.normed = carver.Take<float>(n * hp.hidden_dim);
   s.q = carver.Take<float>(n * w.q);
+  s.gates = carver.Take<float>(n * w.gates);
   s.k = carver.Take<float>(n * w.k);
   s.v = carver.Take<float>(n * w.v);
   s.attended = carver.Take<float>(n * w.attended);
@@ -176,6 +201,7 @@ Scratch Scratch::Lay(const HyperParams& hp, const ScratchShape& shape, memory::C
   s.input_rows = carver.Take<float>(n * hp.n_layers * hp.layer_input_dim);
   s.input_gate = carver.Take<float>(n * hp.layer_input_dim);
   s.packed_input = LayPacked(n, hp.layer_input_dim, shape.formats, carver);
+  s.delta = LayDelta(hp, n, carver);
   s.routing.scores = carver.Take<float>(n * w.experts);
   s.routing.selection = carver.Take<float>(n * w.experts);
   s.routing.group_scores = carver.Take<float>(n * hp.router.n_groups);
@@ -196,8 +222,10 @@ Scratch Scratch::Lay(const HyperParams& hp, const ScratchShape& shape, memory::C
                                    w.attended, w.ff, w.shared_ff, w.q_rank, w.kv_rank, w.nope});
   size_t workspace_bytes = shape.matmul_workspace_bytes(max_k);
   for (const LayerParams& layer : hp.layers) {
-    workspace_bytes = std::max(workspace_bytes,
-                               shape.attention_workspace_bytes(layer.head_dim_k, layer.head_dim_v));
+    if (!layer.recurrent) {
+      workspace_bytes = std::max(
+          workspace_bytes, shape.attention_workspace_bytes(layer.head_dim_k, layer.head_dim_v));
+    }
   }
   s.threads = carver.Take<ThreadScratch>(shape.n_threads);
   for (uint32_t i = 0; i < shape.n_threads; ++i) {

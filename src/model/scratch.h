@@ -69,6 +69,24 @@ struct LatentScratch {
   PackedRows packed_q_down, packed_q_nope, packed_mixed;
 };
 
+// Tokens of a chunk that follow one another in a sequence.
+struct TokenRun {
+  size_t first = 0;
+  size_t n = 0;
+};
+
+// Of recurrent layers.
+struct DeltaScratch {
+  std::span<float> qkv;          // [n][conv_dim]
+  std::span<float> gate;         // [n][v_dim]
+  std::span<float> beta, alpha;  // [n][n_v_heads]
+  std::span<float> joined;       // [n][2 n_v_heads]
+  // [head_dim]: weights of norms, which make a query's length 1 / sqrt(head_dim) and a key's 1.
+  std::span<float> q_norm, k_norm;
+  std::span<float> zeros;    // [head_dim]
+  std::span<TokenRun> runs;  // [n]
+};
+
 // Of each token's position; n_pairs of a rope table.
 struct RopeAngles {
   std::span<float> cos, sin;  // [n][n_pairs]
@@ -113,8 +131,9 @@ struct Scratch {
   std::span<float> branch;       // [n][hidden_dim]: what the present branch adds to it
   std::span<float> kept_branch;  // [n][hidden_dim]: a branch that waits for another
   std::span<float> normed;       // [n][hidden_dim]
-  std::span<float> q, k, v;      // [n][heads * head_dim]
-  std::span<float> attended;     // [n][n_heads * head_dim_v]
+  std::span<float> q, k, v;      // [n][q_row()], [n][heads * head_dim]
+  std::span<float> gates;        // [n][heads * head_dim]: what comes with queries that are gated
+  std::span<float> attended;     // [n][n_heads * head_dim_v], or of a delta net [n][v_dim]
   // Of a layer whose cache is quantized, in F16: blocks that a pass fills (LayerKv).
   std::span<uint16_t> block_keys, block_values;
   std::span<uint32_t> last_of_blocks;        // [n], where there are such layers
@@ -140,6 +159,7 @@ struct Scratch {
   std::span<float> input_rows;    // the same shape: of the embedding
   std::span<float> input_gate;    // [n][layer_input_dim]
   PackedRows packed_input;
+  DeltaScratch delta;
   // Look-ahead: the next layer's input and its router's scores, as far as they are known.
   std::span<float> ahead_normed;     // [few tokens][hidden_dim]
   std::span<float> ahead_scores;     // [few tokens][n_experts]

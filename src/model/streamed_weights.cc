@@ -30,6 +30,9 @@ std::vector<Stage> StagesOf(LayerWeights& layer, bool has_q_down) {
   }
   stages.push_back({&l.k_up.first, &l.v_up.first, &l.kv_up});
   stages.push_back({&l.output});
+  DeltaNetWeights& d = layer.delta_net;
+  stages.push_back({&d.qkv, &d.gate});
+  stages.push_back({&d.output});
   stages.push_back({&layer.beside.shared.gate.first, &layer.beside.shared.up.first});
   stages.push_back({&layer.beside.shared.down.first});
   stages.push_back({&ff.shared.gate.first, &ff.shared.up.first});

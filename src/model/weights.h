@@ -37,6 +37,21 @@ struct LatentAttentionWeights {
   tensor::Matrix output;  // [n_heads * v_dim -> hidden_dim]
 };
 
+// DeltaParams has the dimensions.
+struct DeltaNetWeights {
+  Vector norm;            // [hidden_dim]
+  tensor::Matrix qkv;     // [hidden_dim -> conv_dim]: queries, keys and values
+  tensor::Matrix gate;    // [hidden_dim -> v_dim], on what is remembered
+  tensor::Matrix beta;    // [hidden_dim -> n_v_heads], ...
+  tensor::Matrix alpha;   // ... and as many
+  tensor::Matrix joined;  // instead of those two: for each key head its betas, then its alphas
+  Vector conv;            // [conv_width][conv_dim]
+  Vector decay;           // [n_v_heads]: what the softplus of alpha is multiplied by, below 0
+  Vector dt_bias;         // [n_v_heads], on alpha
+  Vector head_norm;       // [head_dim], of what is remembered
+  tensor::Matrix output;  // [v_dim -> hidden_dim]
+};
+
 // The projections of one expert.
 struct ExpertMatrices {
   tensor::Matrix gate, up, down;
@@ -73,6 +88,7 @@ struct LayerInputWeights {
 struct LayerWeights {
   AttentionWeights attention;
   LatentAttentionWeights latent_attention;  // instead of `attention`
+  DeltaNetWeights delta_net;                // the same
   // A feed-forward of its own beside that of the experts: the shared expert alone.
   FeedForwardWeights beside;
   FeedForwardWeights feed_forward;

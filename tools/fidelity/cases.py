@@ -65,6 +65,9 @@ ARCHITECTURES = [
         "--branch-gain 0.1 --attention-std 0.8",
     ),
     Case("gemma4, experts", f"--arch gemma4 {MOE} --layers 2 --values-of-keys --joined-experts --logit-cap 30"),
+    Case("qwen3next", f"--arch qwen3next {MOE}"),
+    Case("qwen35", "--arch qwen35"),
+    Case("qwen35moe", f"--arch qwen35moe {MOE} --prediction-layers 1"),
     Case("minimax-m2", f"--arch minimax-m2 {MOE} --gating sigmoid --router-std 0.05"),
 ]
 

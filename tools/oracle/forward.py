@@ -23,6 +23,7 @@ class Architecture:
     ffn_norm: str = "ffn_norm"
     gelu: bool = False
     scaled_embedding: bool = False  # by the root of its width
+    tiled_heads: bool = False  # of delta nets: value heads of a key head are as far apart as there are key heads
     full_every: int = 0  # of so many layers the last has no window; the others turn by a base of their own
     unrotated_every: int = 0  # of so many layers the last has no positions, and the others stay in chunks and norm heads
     weighs_input: bool = False  # of experts, instead of their output
@@ -44,6 +45,9 @@ ARCHITECTURES = {
     "gemma4": Architecture(gelu=True, scaled_embedding=True, two_kinds=True),
     "llama4": Architecture(neox=False, renormalise=False, sigmoid_router=True, unrotated_every=4, weighs_input=True),
     "phi3": Architecture(),
+    "qwen3next": Architecture(ffn_norm="post_attention_norm"),
+    "qwen35": Architecture(ffn_norm="post_attention_norm", tiled_heads=True),
+    "qwen35moe": Architecture(ffn_norm="post_attention_norm", tiled_heads=True),
     "minimax-m2": Architecture(sigmoid_router=True),
     "granite": Architecture(neox=False),
     "granitemoe": Architecture(neox=False),
@@ -322,17 +326,75 @@ def keys_and_values(model, layer, x):
     return model.kept[layer]
 
 
+def softplus(x):
+    return np.logaddexp(0, x)
+
+
+def unit(x):
+    """Vectors of length 1, but for an epsilon beside the square of their length."""
+    return x / np.sqrt((x * x).sum(axis=-1, keepdims=True) + 1e-6)
+
+
+def beta_and_alpha(model, layer, x, n_k_heads, n_v_heads):
+    joined = model.weight(f"blk.{layer}.ssm_ba.weight")
+    if joined is None:
+        return linear(model, f"blk.{layer}.ssm_beta", x), linear(model, f"blk.{layer}.ssm_alpha", x)
+    by_key_head = (x @ joined.T).reshape(len(x), n_k_heads, 2, n_v_heads // n_k_heads)
+    return by_key_head[:, :, 0].reshape(len(x), -1), by_key_head[:, :, 1].reshape(len(x), -1)
+
+
+def delta_net(model, layer, x):
+    """Gated delta net (arXiv:2412.06464) as Qwen3-Next has it, one token after another."""
+    n, p = len(x), f"blk.{layer}."
+    dim, n_k_heads, n_v_heads = (model.key("ssm." + k) for k in ("state_size", "group_count", "time_step_rank"))
+    beta, alpha = beta_and_alpha(model, layer, x, n_k_heads, n_v_heads)
+    beta = sigmoid(beta)
+    decay = np.exp(model.weight(p + "ssm_a") * softplus(alpha + model.weight(p + "ssm_dt.bias")))
+    kernel = model.weight(p + "ssm_conv1d.weight")  # [channels, width], the newest input last
+    qkv = linear(model, p + "attn_qkv", x)
+    padded = np.concatenate([np.zeros((kernel.shape[1] - 1, qkv.shape[1])), qkv])
+    qkv = silu(sum(padded[j : j + n] * kernel[:, j] for j in range(kernel.shape[1])))
+    q, k, v = np.split(qkv, [n_k_heads * dim, 2 * n_k_heads * dim], axis=-1)
+    heads = lambda y: y.reshape(n, -1, dim)
+    group = n_v_heads // n_k_heads
+    spread = (lambda y: np.tile(y, (1, group, 1))) if model.fixed.tiled_heads else (lambda y: y.repeat(group, axis=1))
+    q, k, v = spread(unit(heads(q))) / math.sqrt(dim), spread(unit(heads(k))), heads(v)
+    memory = np.zeros((n_v_heads, dim, dim))  # [head, key, value]
+    out = np.empty_like(v)
+    for t in range(n):
+        memory *= decay[t, :, None, None]
+        change = beta[t, :, None] * (v[t] - np.einsum("hkv,hk->hv", memory, k[t]))
+        memory += k[t][:, :, None] * change[:, None, :]
+        out[t] = np.einsum("hkv,hk->hv", memory, q[t])
+    out = rms_norm(out, model.weight(p + "ssm_norm.weight"), model.eps) * silu(heads(linear(model, p + "attn_gate", x)))
+    return linear(model, p + "ssm_out", out.reshape(n, -1))
+
+
+def gated_queries(model, layer, x):
+    """Queries, normed, and the gates on what they attend to: of each head one behind the other."""
+    both = linear(model, f"blk.{layer}.attn_q", x).reshape(len(x), model.n_heads, 2, model.head_dim)
+    norm = model.weight(f"blk.{layer}.attn_q_norm.weight")
+    return rms_norm(both[:, :, 0], norm, model.eps), sigmoid(both[:, :, 1]).reshape(len(x), -1)
+
+
 def attention(model, layer, x):
     if model.kv_rank:
         return latent_attention(model, layer, x)
+    if f"blk.{layer}.ssm_out.weight" in model.gguf:
+        return delta_net(model, layer, x)
     n = len(x)
-    q = placed(model, layer, projected(model, layer, "q", x, model.n_heads))
+    gates = 1
+    if model.arch in ("qwen3next", "qwen35", "qwen35moe"):
+        q, gates = gated_queries(model, layer, x)
+    else:
+        q = projected(model, layer, "q", x, model.n_heads)
+    q = placed(model, layer, q)
     if model.temperature and (not model.fixed.unrotated_every or model.is_unrotated(layer)):
         q = q * growth(model, n)
     k, v = keys_and_values(model, layer, x)
     scores = np.einsum("ihd,jhd->hij", q, k) * model.score_scale
     mixed = np.einsum("hij,jhd->ihd", attention_weights(model, layer, scores), v).reshape(n, -1)
-    return linear(model, f"blk.{layer}.attn_output", mixed)
+    return linear(model, f"blk.{layer}.attn_output", mixed * gates)
 
 
 def swiglu(gate, up):

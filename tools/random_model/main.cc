@@ -50,7 +50,13 @@ void AddOptions(CLI::App& app, ModelSpec& spec) {
   app.add_option("--top-k", spec.n_experts_active, "experts a token");
   app.add_option("--expert-ff", spec.expert_ffn_dim, "width of an expert");
   app.add_option("--shared-ff", spec.shared_ffn_dim,
-                 "width of the shared expert (qwen2moe, granitemoe)");
+                 "width of the shared expert (qwen2moe, granitemoe, qwen3next, qwen35moe)");
+  app.add_option("--full-attention-interval", spec.full_attention_interval,
+                 "qwen3next, qwen35, qwen35moe: of so many layers the last has attention");
+  app.add_option("--conv-width", spec.conv_width, "tokens that a delta net's convolution sees");
+  app.add_option("--delta-head-dim", spec.delta_head_dim, "values a head of a delta net");
+  app.add_option("--delta-k-heads", spec.n_delta_k_heads, "its query and key heads");
+  app.add_option("--delta-v-heads", spec.n_delta_v_heads, "its value heads");
   app.add_option("--q-rank", spec.q_rank, "deepseek2: rank of queries; 0: made directly");
   app.add_option("--kv-rank", spec.kv_rank, "deepseek2: width of the latent that is cached");
   app.add_option("--dense-layers", spec.n_dense_layers,
@@ -68,7 +74,7 @@ void AddOptions(CLI::App& app, ModelSpec& spec) {
                "gemma4: one stack of gate and up projections");
   app.add_option("--logit-cap", spec.logit_cap, "gemma3, gemma4: cap of the logits; 0: none");
   app.add_option("--prediction-layers", spec.n_prediction_layers,
-                 "glm4moe: layers that predict further tokens");
+                 "glm4moe, qwen35moe: layers that predict further tokens");
   app.add_flag("--joined-kv", spec.joined_kv, "deepseek2: attn_kv_b, as in older files");
   app.add_flag("--selection-bias", spec.selection_bias, "a bias on the choice of experts");
   app.add_option("--groups", spec.n_expert_groups, "groups of experts; 0: none");

@@ -179,6 +179,29 @@ void SetRope(const ModelSpec& spec, Metadata& metadata) {
   }
 }
 
+// Three sections of the rotated pairs, which turn alike in text, and an empty fourth.
+void SetRopeSections(const ModelSpec& spec, Metadata& metadata) {
+  const auto n_pairs = static_cast<int64_t>(spec.n_rope_dims() / 2);
+  const int64_t third = (n_pairs + 2) / 3;
+  metadata.Set(
+      spec.arch + ".rope.dimension_sections",
+      {ValueType::kArray,
+       Array{ValueType::kI32, std::vector<int64_t>{third, third, n_pairs - 2 * third, 0}}});
+}
+
+void SetDeltaNet(const ModelSpec& spec, Metadata& metadata) {
+  const std::string key = spec.arch + ".";
+  metadata.SetU32(key + "ssm.conv_kernel", spec.conv_width);
+  metadata.SetU32(key + "ssm.state_size", spec.delta_head_dim);
+  metadata.SetU32(key + "ssm.group_count", spec.n_delta_k_heads);
+  metadata.SetU32(key + "ssm.time_step_rank", spec.n_delta_v_heads);
+  metadata.SetU32(key + "ssm.inner_size", spec.delta_v_dim());
+  metadata.SetU32(key + "full_attention_interval", spec.full_attention_interval);
+  if (spec.arch != "qwen3next") {
+    SetRopeSections(spec, metadata);
+  }
+}
+
 // Those give their experts' width as the feed-forward length.
 bool HasOneWidth(const ModelSpec& spec) {
   return spec.is_moe() && (spec.arch == "llama" || spec.arch == "olmoe" ||
@@ -203,7 +226,7 @@ void SetExperts(const ModelSpec& spec, Metadata& metadata) {
     metadata.SetU32(key + "group_count", spec.n_expert_groups);
     metadata.SetU32(key + "group_used_count", spec.n_expert_groups_used);
   }
-  if (spec.arch == "qwen2moe" || (spec.arch == "granitemoe" && spec.has_shared_expert())) {
+  if (spec.has_gated_shared_expert() || (spec.arch == "granitemoe" && spec.has_shared_expert())) {
     metadata.SetU32(key + "shared_feed_forward_length", spec.shared_ffn_dim);
   }
   if (spec.router_gating) {
@@ -271,6 +294,9 @@ Metadata MakeMetadata(const ModelSpec& spec) {
   }
   SetAttention(spec, metadata);
   SetRope(spec, metadata);
+  if (spec.is_hybrid()) {
+    SetDeltaNet(spec, metadata);
+  }
   if (spec.is_moe()) {
     SetExperts(spec, metadata);
   }

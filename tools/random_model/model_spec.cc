@@ -12,12 +12,12 @@ namespace plimsoll::random_model {
 namespace {
 
 constexpr auto kArchitectures = std::to_array<std::string_view>(
-    {"llama", "qwen2", "qwen3", "qwen2moe", "qwen3moe", "olmoe", "gpt-oss", "deepseek2", "granite",
-     "granitemoe", "dots1", "minimax-m2", "glm4moe", "gemma3", "mistral3", "phi3", "llama4",
-     "gemma4"});
+    {"llama",     "qwen2",   "qwen3",      "qwen2moe", "qwen3moe",   "olmoe",   "gpt-oss",
+     "deepseek2", "granite", "granitemoe", "dots1",    "minimax-m2", "glm4moe", "gemma3",
+     "mistral3",  "phi3",    "llama4",     "gemma4",   "qwen3next",  "qwen35",  "qwen35moe"});
 // Those without experts.
-constexpr auto kDenseArchitectures =
-    std::to_array<std::string_view>({"qwen2", "qwen3", "granite", "gemma3", "mistral3", "phi3"});
+constexpr auto kDenseArchitectures = std::to_array<std::string_view>(
+    {"qwen2", "qwen3", "granite", "gemma3", "mistral3", "phi3", "qwen35"});
 constexpr std::array<std::string_view, 3> kPresets = {"tiny", "olmoe-like", "1gb"};
 
 void ApplyTiny(ModelSpec& spec) {
@@ -80,7 +80,12 @@ Result<> CheckRows(const ModelSpec& spec) {
   if (auto ok = check("heads x head dimension", uint64_t{spec.n_heads} * spec.head_dim); !ok) {
     return ok;
   }
-  if (spec.has_shared_expert()) {
+  if (spec.is_hybrid()) {
+    if (auto ok = check("delta value heads x head dimension", spec.delta_v_dim()); !ok) {
+      return ok;
+    }
+  }
+  if (spec.is_moe() && spec.has_shared_expert()) {
     if (auto ok = check("shared feed-forward width", spec.shared_dim()); !ok) {
       return ok;
     }
@@ -135,7 +140,7 @@ bool ModelSpec::has_qkv_biases() const {
 
 bool ModelSpec::has_head_norm() const {
   return arch == "qwen3" || arch == "qwen3moe" || arch == "dots1" || arch == "glm4moe" ||
-         arch == "gemma3" || is_gemma4();
+         arch == "gemma3" || is_gemma4() || is_hybrid();
 }
 
 std::span<const std::string_view> Architectures() { return kArchitectures; }
@@ -164,8 +169,17 @@ Result<> Check(const ModelSpec& spec) {
                 "{} layers, {} heads, {} KV heads: none may be 0 and KV heads must divide heads",
                 spec.n_layers, spec.n_heads, spec.n_kv_heads);
   }
-  if (spec.n_prediction_layers != 0 && spec.arch != "glm4moe") {
-    return Fail(ErrorKind::kUsage, "prediction layers are made for glm4moe alone");
+  if (spec.n_prediction_layers != 0 && spec.arch != "glm4moe" && spec.arch != "qwen35moe") {
+    return Fail(ErrorKind::kUsage, "prediction layers are made for glm4moe and qwen35moe alone");
+  }
+  if (spec.is_hybrid() &&
+      (spec.full_attention_interval == 0 || spec.n_delta_k_heads == 0 ||
+       spec.n_delta_v_heads % spec.n_delta_k_heads != 0 || spec.delta_head_dim % 16 != 0)) {
+    return Fail(ErrorKind::kUsage,
+                "{} delta value heads on {} key heads of {} dimensions, attention in each {}th "
+                "layer: that makes no model",
+                spec.n_delta_v_heads, spec.n_delta_k_heads, spec.delta_head_dim,
+                spec.full_attention_interval);
   }
   if (spec.arch == "llama4" && (spec.moe_step == 0 || spec.moe_step > spec.n_layers)) {
     return Fail(ErrorKind::kUsage, "experts in each {}th of {} layers: 1 to all", spec.moe_step,

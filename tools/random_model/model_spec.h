@@ -28,7 +28,13 @@ struct ModelSpec {
   uint32_t n_experts = 8;  // llama and gemma4 may have 0: dense
   uint32_t n_experts_active = 2;
   uint32_t expert_ffn_dim = 256;
-  uint32_t shared_ffn_dim = 512;  // qwen2moe; granitemoe, 0: none
+  uint32_t shared_ffn_dim = 512;  // qwen2moe, qwen3next, qwen35moe; granitemoe, 0: none
+  // qwen3next, qwen35, qwen35moe: of so many layers the last has attention, the others delta nets.
+  uint32_t full_attention_interval = 2;
+  uint32_t conv_width = 4;
+  uint32_t delta_head_dim = 32;
+  uint32_t n_delta_k_heads = 4;
+  uint32_t n_delta_v_heads = 8;
   // deepseek2; the layers' kinds and shared experts dots1's and glm4moe's too. head_dim is the
   // width of values and of the part of keys that is not rotated.
   uint32_t q_rank = 256;        // 0: queries are made directly
@@ -42,7 +48,7 @@ struct ModelSpec {
   uint32_t layer_input_dim = 0;      // of each layer's part of an embedding; 0: none
   bool joined_experts = false;       // one stack of gate and up projections
   float logit_cap = 0;               // gemma3, gemma4; 0: no key
-  uint32_t n_prediction_layers = 0;  // glm4moe: behind the others
+  uint32_t n_prediction_layers = 0;  // glm4moe, qwen35moe: behind the others
   bool joined_kv = false;            // one matrix for keys and values, as in older files
   bool selection_bias = false;
   uint32_t n_expert_groups = 0;  // 0: none
@@ -91,9 +97,20 @@ struct ModelSpec {
   [[nodiscard]] double logit_divisor() const { return has_scales() ? 6 : 1; }
   [[nodiscard]] double attention_scale() const;
   [[nodiscard]] uint32_t n_rope_dims() const {
+    if (rope_dims == 0 && is_hybrid()) {
+      return head_dim / 4;
+    }
     const bool half = has_latent() || arch == "minimax-m2" || arch == "glm4moe";
     return rope_dims != 0 ? rope_dims : half ? head_dim / 2 : head_dim;
   }
+  [[nodiscard]] bool is_hybrid() const {
+    return arch == "qwen3next" || arch == "qwen35" || arch == "qwen35moe";
+  }
+  [[nodiscard]] bool is_recurrent_layer(uint32_t layer) const {
+    return is_hybrid() && layer < n_layers && (layer + 1) % full_attention_interval != 0;
+  }
+  [[nodiscard]] uint32_t delta_k_dim() const { return n_delta_k_heads * delta_head_dim; }
+  [[nodiscard]] uint32_t delta_v_dim() const { return n_delta_v_heads * delta_head_dim; }
   // Built as DeepSeek's models are: dense layers first, shared experts as wide as the routed ones.
   [[nodiscard]] bool has_dense_layers() const {
     return has_latent() || arch == "dots1" || arch == "glm4moe";
@@ -111,8 +128,8 @@ struct ModelSpec {
   [[nodiscard]] bool has_post_norms() const { return arch == "gemma3" || is_gemma4(); }
   // The norm before the feed-forward.
   [[nodiscard]] std::string_view feed_forward_norm() const {
-    return arch == "gpt-oss" || arch == "glm4moe" ? "post_attention_norm.weight"
-                                                  : "ffn_norm.weight";
+    return arch == "gpt-oss" || arch == "glm4moe" || is_hybrid() ? "post_attention_norm.weight"
+                                                                 : "ffn_norm.weight";
   }
   // Biases of the attention output and of everything in the feed-forward.
   [[nodiscard]] bool has_all_biases() const { return arch == "gpt-oss"; }
@@ -138,14 +155,17 @@ struct ModelSpec {
   // One norm a head, or one across all heads.
   [[nodiscard]] bool has_head_norm() const;
   [[nodiscard]] bool has_full_width_norm() const { return arch == "olmoe" || arch == "minimax-m2"; }
-  // With a gate in qwen2moe alone; its width.
+  [[nodiscard]] bool has_gated_shared_expert() const {
+    return arch == "qwen2moe" || arch == "qwen3next" || arch == "qwen35moe";
+  }
+  // Its width.
   [[nodiscard]] bool has_shared_expert() const { return shared_dim() != 0; }
   [[nodiscard]] uint32_t shared_dim() const {
-    return arch == "qwen2moe" || arch == "granitemoe" ? shared_ffn_dim
-           : arch == "llama4"                         ? expert_ffn_dim
-           : is_gemma4()                              ? ffn_dim
-           : has_dense_layers()                       ? n_shared_experts * expert_ffn_dim
-                                                      : 0;
+    return has_gated_shared_expert() || arch == "granitemoe" ? shared_ffn_dim
+           : arch == "llama4"                                ? expert_ffn_dim
+           : is_gemma4()                                     ? ffn_dim
+           : has_dense_layers()                              ? n_shared_experts * expert_ffn_dim
+                                                             : 0;
   }
 };
 

@@ -59,7 +59,7 @@ class Planner {
     }
     for (uint32_t layer = 0; layer < spec_.n_layers + spec_.n_prediction_layers; ++layer) {
       prefix_ = "blk." + std::to_string(layer) + ".";
-      spec_.has_latent() ? LatentAttention() : Attention(layer);
+      Mixer(layer);
       Norm(std::string(spec_.feed_forward_norm()), spec_.hidden_dim);
       spec_.is_dense_layer(layer) ? Dense() : Experts();
       if (spec_.has_post_norms()) {
@@ -113,6 +113,37 @@ class Planner {
     Add({.name = std::move(name), .shape = MakeShape(n, spec_.n_experts), .rms = 0.3});
   }
 
+  void Mixer(uint32_t layer) {
+    if (spec_.is_recurrent_layer(layer)) {
+      DeltaNet();
+    } else if (spec_.has_latent()) {
+      LatentAttention();
+    } else {
+      Attention(layer);
+    }
+  }
+
+  // Memories fade by a tenth to a half a token.
+  void DeltaNet() {
+    const uint32_t d = spec_.hidden_dim;
+    const uint32_t v_dim = spec_.delta_v_dim();
+    const uint32_t conv_dim = 2 * spec_.delta_k_dim() + v_dim;
+    Norm("attn_norm.weight", d);
+    Matrix("attn_qkv.weight", d, conv_dim, Into(d));
+    Matrix("attn_gate.weight", d, v_dim, Into(d));
+    Add({.name = "ssm_conv1d.weight", .shape = MakeShape(spec_.conv_width, conv_dim), .rms = 0.7});
+    Add({.name = "ssm_dt.bias", .shape = MakeShape(spec_.n_delta_v_heads), .rms = 0.5});
+    Add({.name = "ssm_a", .shape = MakeShape(spec_.n_delta_v_heads), .rms = 0.05, .mean = -0.4});
+    if (spec_.arch == "qwen3next") {
+      Matrix("ssm_ba.weight", d, 2 * spec_.n_delta_v_heads, Into(d));
+    } else {
+      Matrix("ssm_beta.weight", d, spec_.n_delta_v_heads, Into(d));
+      Matrix("ssm_alpha.weight", d, spec_.n_delta_v_heads, Into(d));
+    }
+    Norm("ssm_norm.weight", spec_.delta_head_dim);
+    Matrix("ssm_out.weight", v_dim, d, Back(v_dim));
+  }
+
   void Attention(uint32_t layer) {
     const uint32_t d = spec_.hidden_dim;
     const uint32_t head_dim = spec_.head_dim_of(layer);
@@ -129,7 +160,7 @@ class Planner {
     if (spec_.has_joined_matrices()) {
       Matrix("attn_qkv.weight", d, q_dim + 2 * kv_dim, qk_rms);
     } else {
-      Matrix("attn_q.weight", d, q_dim, qk_rms);
+      Matrix("attn_q.weight", d, spec_.is_hybrid() ? 2 * q_dim : q_dim, qk_rms);
       if (spec_.makes_keys(layer)) {
         Matrix("attn_k.weight", d, kv_dim, qk_rms);
       }
@@ -274,7 +305,7 @@ class Planner {
       Dense();
     } else if (spec_.has_shared_expert()) {
       const uint32_t shared = spec_.shared_dim();
-      if (spec_.arch == "qwen2moe") {
+      if (spec_.has_gated_shared_expert()) {
         Add({.name = "ffn_gate_inp_shexp.weight", .shape = MakeShape(d), .rms = Into(d)});
       }
       Matrix("ffn_gate_shexp.weight", d, shared, Into(d));

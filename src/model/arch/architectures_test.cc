@@ -548,5 +548,89 @@ TEST(Llama4, RefusesWhatMakesNoSense) {
   }
 }
 
+formats::Catalogue SmallHybrid(const std::string& name) {
+  auto catalogue = SmallModel(name);
+  const auto set = [&](const char* key, uint32_t value) {
+    catalogue.metadata.SetU32(name + "." + key, value);
+  };
+  set("block_count", 9);
+  set("nextn_predict_layers", 1);
+  set("ssm.conv_kernel", 4);
+  set("ssm.state_size", 32);
+  set("ssm.group_count", 2);
+  set("ssm.time_step_rank", 4);
+  set("ssm.inner_size", 128);
+  set("expert_count", 8);
+  set("expert_used_count", 2);
+  set("expert_feed_forward_length", 40);
+  set("expert_shared_feed_forward_length", 24);
+  return catalogue;
+}
+
+TEST(Hybrids, EveryFourthLayerHasGatedAttentionAndTheOthersAreRecurrent) {
+  for (const std::string name : {"qwen3next", "qwen35moe"}) {
+    auto catalogue = SmallHybrid(name);
+    auto hp = ReadAs(name, catalogue);
+    ASSERT_TRUE(hp) << hp.error().message;
+    EXPECT_TRUE(hp->rope.neox);
+    EXPECT_TRUE(hp->router.normalize);
+    ASSERT_EQ(hp->layers.size(), 8U);  // without the one that predicts further tokens
+    for (uint32_t i = 0; i < 8; ++i) {
+      const LayerParams& layer = hp->layers[i];
+      EXPECT_EQ(layer.recurrent, i % 4 != 3) << i;
+      EXPECT_EQ(layer.gated, i % 4 == 3) << i;
+      EXPECT_EQ(layer.n_kv_heads, i % 4 == 3 ? 2U : 0U) << i;
+      EXPECT_EQ(layer.q_row(), i % 4 == 3 ? 2 * 64U : 0U) << i;
+      EXPECT_EQ(layer.shared_ff_dim, 24U);
+    }
+    EXPECT_EQ(hp->delta.conv_dim(), 2U * 64 + 128);
+    // The second of two key heads has the last two of four value heads, or every other one.
+    EXPECT_EQ(hp->delta.k_head_of(1), name == "qwen3next" ? 0U : 1U);
+    EXPECT_EQ(hp->delta.k_head_of(2), name == "qwen3next" ? 1U : 0U);
+
+    catalogue.metadata.SetU32(name + ".full_attention_interval", 2);
+    hp = ReadAs(name, catalogue);
+    ASSERT_TRUE(hp);
+    EXPECT_TRUE(hp->layers[0].recurrent);
+    EXPECT_FALSE(hp->layers[1].recurrent);
+  }
+}
+
+TEST(Hybrids, RefuseWhatMakesNoSense) {
+  const struct {
+    const char* key;
+    uint32_t value;
+  } cases[] = {{"ssm.conv_kernel", 1},
+               {"ssm.conv_kernel", 17},
+               {"ssm.state_size", 40},
+               {"ssm.state_size", 0},
+               {"ssm.group_count", 3},
+               {"ssm.group_count", 0},
+               {"ssm.time_step_rank", 65537},
+               {"ssm.inner_size", 64},
+               {"full_attention_interval", 0},
+               {"expert_shared_feed_forward_length", 0},
+               {"expert_count", 0}};
+  for (const std::string name : {"qwen3next", "qwen35moe"}) {
+    for (const auto& c : cases) {
+      auto catalogue = SmallHybrid(name);
+      catalogue.metadata.SetU32(name + "." + c.key, c.value);
+      const auto hp = ReadAs(name, catalogue);
+      ASSERT_FALSE(hp) << c.key << " " << c.value;
+      EXPECT_EQ(hp.error().kind, ErrorKind::kBadModel);
+      EXPECT_THAT(hp.error().message, HasSubstr(name + "." + c.key));
+    }
+  }
+}
+
+TEST(Qwen35, IsDenseAndItsFilesMayLeaveOutAWidthThatItDoesNotHave) {
+  auto catalogue = SmallHybrid("qwen35");
+  catalogue.metadata.SetU32("qwen35.expert_count", 0);
+  const auto hp = ReadAs("qwen35", catalogue);
+  ASSERT_TRUE(hp) << hp.error().message;
+  EXPECT_FALSE(hp->layers[0].is_moe());
+  EXPECT_EQ(hp->layers[0].expert_ff_dim, 96U);
+}
+
 }  // namespace
 }  // namespace plimsoll::model

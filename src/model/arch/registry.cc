@@ -9,10 +9,10 @@
 namespace plimsoll::model {
 
 std::span<const Architecture* const> AllArchitectures() {
-  static constexpr auto kAll =
-      std::to_array({&kDeepseek2, &kDots1, &kGemma3, &kGemma4, &kGlm4Moe, &kGptOss, &kGranite,
-                     &kGraniteMoe, &kLlama, &kLlama4, &kMinimaxM2, &kMistral3, &kOlmoe, &kPhi3,
-                     &kQwen2, &kQwen2Moe, &kQwen3, &kQwen3Moe});
+  static constexpr auto kAll = std::to_array(
+      {&kDeepseek2,  &kDots1,    &kGemma3, &kGemma4,    &kGlm4Moe,   &kGptOss,   &kGranite,
+       &kGraniteMoe, &kLlama,    &kLlama4, &kMinimaxM2, &kMistral3,  &kOlmoe,    &kPhi3,
+       &kQwen2,      &kQwen2Moe, &kQwen3,  &kQwen35,    &kQwen35Moe, &kQwen3Moe, &kQwen3Next});
   return kAll;
 }
 

@@ -23,6 +23,19 @@ void ReadDenseAndShared(KeyReader& reader, HyperParams& hp) {
   }
 }
 
+void RequireSharedExpert(KeyReader& reader, const HyperParams& hp) {
+  for (const LayerParams& layer : hp.layers) {
+    if (!layer.is_moe()) {
+      reader.Note(
+          {ErrorKind::kBadModel, fmt::format("{} is missing or 0", reader.Key("expert_count"))});
+    } else if (layer.shared_ff_dim == 0) {
+      reader.Note(
+          {ErrorKind::kBadModel,
+           fmt::format("{} is missing or 0", reader.Key("expert_shared_feed_forward_length"))});
+    }
+  }
+}
+
 void DropPredictionLayers(KeyReader& reader, HyperParams& hp) {
   hp.n_layers -= reader.U32Or("nextn_predict_layers", 0, 0, hp.n_layers - 1);
   hp.layers.resize(hp.n_layers);
@@ -44,11 +57,11 @@ void DeclareAttention(const HyperParams& hp, uint32_t layer_idx, Need qkv_bias,
   const auto name = [&](std::string_view n) { return LayerTensor(layer_idx, n); };
   const auto bias = [&](std::string_view n) { return LayerTensor(layer_idx, n, "bias"); };
   declarations.AddVector(name("attn_norm"), {hp.hidden_dim}, weights.norm);
-  declarations.AddMatrix(name("attn_q"), hp.hidden_dim, p.q_dim(), weights.q);
+  declarations.AddMatrix(name("attn_q"), hp.hidden_dim, p.q_row(), weights.q);
   declarations.AddMatrix(name("attn_k"), hp.hidden_dim, p.k_dim(), weights.k);
   declarations.AddMatrix(name("attn_v"), hp.hidden_dim, p.v_dim(), weights.v);
   declarations.AddMatrix(name("attn_output"), p.attention_dim(), hp.hidden_dim, weights.output);
-  declarations.AddVector(bias("attn_q"), {p.q_dim()}, weights.q_bias, qkv_bias);
+  declarations.AddVector(bias("attn_q"), {p.q_row()}, weights.q_bias, qkv_bias);
   declarations.AddVector(bias("attn_k"), {p.k_dim()}, weights.k_bias, qkv_bias);
   declarations.AddVector(bias("attn_v"), {p.v_dim()}, weights.v_bias, qkv_bias);
   declarations.AddVector(bias("attn_output"), {hp.hidden_dim}, weights.output_bias,

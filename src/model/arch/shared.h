@@ -28,11 +28,16 @@ extern const Architecture kPhi3;
 extern const Architecture kQwen2;
 extern const Architecture kQwen2Moe;
 extern const Architecture kQwen3;
+extern const Architecture kQwen35;
+extern const Architecture kQwen35Moe;
 extern const Architecture kQwen3Moe;
+extern const Architecture kQwen3Next;
 
 // The first "leading_dense_block_count" layers have no experts; in the others "expert_shared_count"
 // shared ones, each as wide as a routed one, are one shared expert.
 void ReadDenseAndShared(KeyReader& reader, HyperParams& hp);
+// "expert_shared_feed_forward_length" must be there, and more than 0, and experts beside it.
+void RequireSharedExpert(KeyReader& reader, const HyperParams& hp);
 // Layers that predict further tokens ("nextn_predict_layers") come last, and are not used.
 void DropPredictionLayers(KeyReader& reader, HyperParams& hp);
 // Where the file does not say how experts are scored.
