@@ -64,7 +64,7 @@ ARCHITECTURES = [
         "--arch gemma4 --layers 4 --shared-kv-layers 2 --layer-input 256 --rope-theta 1000000 --logit-cap 30 "
         "--branch-gain 0.1 --attention-std 0.8",
     ),
-    Case("gemma4, experts", f"--arch gemma4 {MOE} --layers 2 --values-of-keys --joined-experts --logit-cap 30"),
+    Case("gemma4, experts", f"--arch gemma4 {MOE} --layers 2 --values-of-keys --joined-experts --router-std 0.1 --logit-cap 30"),
     Case("qwen3next", f"--arch qwen3next {MOE}"),
     Case("qwen35", "--arch qwen35"),
     Case("qwen35moe", f"--arch qwen35moe {MOE} --prediction-layers 1"),
