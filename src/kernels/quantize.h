@@ -31,7 +31,8 @@ namespace plimsoll::kernels {
 //   IQ2_*, IQ3_*          in each sub-block the best of several scales, each with its best entries
 //   of
 //                         the codebook, then the best of the neighbouring scales that the type has,
-//                         then the factor fitted to all sub-blocks
+//                         then the factor that keeps the sum of squares: least squares would
+//                         shrink what is this coarse
 //   IQ1_S, IQ1_M          the same, but the first guess of a scale does without the codebook
 // Values that are a block of Q8_0 whose largest code is 127, one of Q4_0, Q5_0 or IQ4_NL with the
 // outermost code, one of Q4_1 or Q5_1 with the lowest and the highest, or one of MXFP4, TQ1_0 or

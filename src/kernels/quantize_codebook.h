@@ -83,6 +83,7 @@ class CodebookFit {
     for (size_t i = 0; i < 256; ++i) {
       magnitudes_[i] = std::fabs(std::ldexp(v.x[i], -exponent_));
       products_[i] = v.w[i] * magnitudes_[i];
+      whole_ += double{products_[i]} * magnitudes_[i];
       if (std::signbit(v.x[i])) {
         signs_[i / 8] = static_cast<uint8_t>(signs_[i / 8] | 1U << (i % 8));
       }
@@ -240,7 +241,6 @@ class CodebookFit {
     }
     block.signs = signs_;
     const float unit = Unit(block.d);
-    double products = 0;
     double squares = 0;
     for (size_t part = 0; part < kParts; ++part) {
       block.scales[part] = BestCode(part, scales[part], unit);
@@ -250,26 +250,22 @@ class CodebookFit {
         const Matches& matches = (*matches_)[group];
         const uint16_t entry = BestEntry(matches, unit * static_cast<float>(factor));
         block.entries[group] = entry;
-        products += factor * matches.products[entry];
         squares += factor * factor * matches.squares[entry];
       }
     }
-    block.d = FittedFactor(block.d, products, squares);
+    block.d = KeepingFactor(block.d, squares);
     return block;
   }
 
-  // The factor of least squares for the entries and scales that were chosen, if F16 holds it better
-  // than the one they were chosen for.
-  [[nodiscard]] uint16_t FittedFactor(uint16_t d, double products, double squares) const {
-    const auto gain = [=, this](uint16_t bits) {
-      const double unit = Unit(bits);
-      return unit * (2 * products - unit * squares);
-    };
-    const uint16_t fitted = FactorBits(std::max(0.0, products / squares));
-    return F16ToFloat(fitted) <= kF16Max && gain(fitted) > gain(d) ? fitted : d;
+  // Least squares would shrink what is this coarse, and with it all that a matrix says: the factor
+  // for the entries and scales that were chosen keeps the sum of squares instead, if F16 has it.
+  [[nodiscard]] uint16_t KeepingFactor(uint16_t d, double squares) const {
+    const uint16_t kept = FactorBits(std::sqrt(whole_ / squares));
+    return F16ToFloat(kept) <= kF16Max ? kept : d;
   }
 
   float largest_ = 0;
+  double whole_ = 0;  // the weighted sum of squares
   int exponent_ = 0;
   std::array<float, 256> magnitudes_ = {};
   std::array<float, 256> products_ =

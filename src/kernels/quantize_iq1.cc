@@ -183,19 +183,17 @@ class IQ1Fit {
       return std::nullopt;
     }
     const float unit = std::ldexp(F16ToFloat(block.d) / 8, -exponent);
-    double products = 0;
     double squares = 0;
     for (size_t part = 0; part < kParts; ++part) {
       FitPart(v, part, scales[part], unit, block);
-      AddSums(v, part, block, products, squares);
+      squares += SquaresOf(v, part, block);
     }
-    const auto gain = [=](uint16_t bits) {
-      const double step = std::ldexp(double{F16ToFloat(bits)} / 8, -exponent);
-      return step * (2 * products - step * squares);
-    };
-    const uint16_t fitted = ScaleBits(std::ldexp(8 * std::max(0.0, products / squares), exponent));
-    if (F16ToFloat(fitted) <= kF16Max && gain(fitted) > gain(block.d)) {
-      block.d = fitted;
+    // Least squares would shrink what is this coarse, and with it all that a matrix says: the
+    // factor keeps the sum of squares instead.
+    const double whole = Sum<256>([&](size_t i) { return double{v.w[i]} * v.x[i] * v.x[i]; });
+    const uint16_t kept = ScaleBits(std::ldexp(8 * std::sqrt(whole / squares), exponent));
+    if (F16ToFloat(kept) <= kF16Max) {
+      block.d = kept;
     }
     return block;
   }
@@ -230,16 +228,15 @@ class IQ1Fit {
     }
   }
 
-  // What fits the block's factor to the choices.
-  static void AddSums(const Weighted<256>& v, size_t part, const IQ1Block& block, double& products,
-                      double& squares) {
+  // The weighted sum of squares of what a sub-block's choices stand for.
+  static double SquaresOf(const Weighted<256>& v, size_t part, const IQ1Block& block) {
     const double factor = 2.0 * block.scales[part] + 1;
-    for (size_t i = kN * part; i < kN * (part + 1); ++i) {
+    return Sum<kN>([&](size_t j) {
+      const size_t i = kN * part + j;
       const double g = kGrid[i % 8][block.entries[i / 8]];
       const double value = factor * (8 * g + (block.is_less[i / 8] ? -1 : 1));
-      products += v.w[i] * value * v.x[i];
-      squares += v.w[i] * value * value;
-    }
+      return v.w[i] * value * value;
+    });
   }
 };
 
