@@ -37,10 +37,14 @@ def llama_bench(folder):
 
 
 def peer_text(folder):
-    """The path of bench/peer_text.cc's program in `folder`, made there when it is missing or older than its source."""
-    program, source = folder / "peer-text", ROOT / "bench" / "peer_text.cc"
+    return peer_program(folder, "peer-text", "peer_text.cc")
+
+
+def peer_program(folder, name, source):
+    """The path of the program of bench/`source` in `folder`, made there when it is missing or older than its source."""
+    program, source = folder / name, ROOT / "bench" / source
     if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
-        print("Building peer-text ...", file=sys.stderr)
+        print(f"Building {name} ...", file=sys.stderr)
         compile_against_peer(folder, program, source)
     return program
 
