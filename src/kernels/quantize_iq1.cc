@@ -254,7 +254,7 @@ bool QuantizeBlock(const Weighted<256>& v, tensor::BlockIQ1_S& out) {
   }
   out.d = fit->d;
   for (size_t j = 0; j < 8; ++j) {
-    unsigned word = fit->scales[j] << 12 | (fit->is_less[4 * j] ? 1U : 0U) << 15;
+    unsigned word = unsigned{fit->scales[j]} << 12 | (fit->is_less[4 * j] ? 1U : 0U) << 15;
     for (size_t i = 0; i < 4; ++i) {
       const unsigned entry = fit->entries[4 * j + i];
       out.qs[4 * j + i] = static_cast<uint8_t>(entry);
