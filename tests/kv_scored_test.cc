@@ -149,6 +149,9 @@ TEST(KvScoredModels, ScoresGiveTheSameBitsOnEveryArchitecture) {
   for (const std::string_view arch : random_model::Architectures()) {
     random_model::ModelSpec spec;
     spec.arch = arch;
+    if (spec.is_hybrid()) {
+      continue;  // recurrent layers keep all tokens: hybrid_test has the refusal
+    }
     ASSERT_TRUE(random_model::ApplyPreset("tiny", spec));
     const auto written = random_model::WriteRandomModel(spec, file);
     ASSERT_TRUE(written) << written.error().message;
