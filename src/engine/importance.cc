@@ -77,9 +77,9 @@ Result<std::vector<float>> ImportanceMatrix::Of(const TensorEntry& tensor) const
   if (!importance) {
     return importance;
   }
-  const auto counts = Read(*counts_entry);
+  auto counts = Read(*counts_entry);
   if (!counts) {
-    return counts;
+    return Forward(counts);
   }
   for (uint64_t matrix = 0; matrix < n_matrices; ++matrix) {
     const float count = (*counts)[matrix];

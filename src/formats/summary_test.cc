@@ -33,7 +33,7 @@ TEST(ClassifyTensorTest, ByName) {
       {"blk.0.ffn_down_exps.weight", TensorKind::kExperts},
       {"blk.0.ffn_gate_up_exps.weight", TensorKind::kExperts},
       {"blk.0.ffn_down.7.weight", TensorKind::kExperts},
-      {"blk.0.ssm_in.weight", TensorKind::kOther},
+      {"blk.0.unheard_of.weight", TensorKind::kOther},
       {"blk.", TensorKind::kOther},
       {"", TensorKind::kOther},
   };

@@ -74,12 +74,14 @@ double WorstSum(const Axis& columns, DType dtype, std::span<const float> small) 
 // Half a step is a fourteenth of the largest value in Q4_0 and a fifteenth in Q4_K; what a copy is
 // owed widens its range, and with it the step, a little.
 constexpr double kHalfStep = 0.09;
+// The best scale of Q4_0 may cut off the largest value: by 1.5 steps of 9.5.
+constexpr double kCutOff = 0.16;
 
 TEST(RowWidener, RoundingErrorsOfCopiesCancel) {
   const auto small = Weights(64, 1);
   EXPECT_GT(WorstSum(WideAxes(1, 1).stream, DType::kQ4_0, small), 0.03);
   for (const uint32_t tiles : {4U, 16U}) {
-    EXPECT_LE(WorstSum(WideAxes(tiles, 1).stream, DType::kQ4_0, small), kHalfStep / tiles);
+    EXPECT_LE(WorstSum(WideAxes(tiles, 1).stream, DType::kQ4_0, small), kCutOff / tiles);
   }
   // Four super-blocks of four copies each: those of one are rounded alike.
   EXPECT_LE(WorstSum(WideAxes(16, 1).stream, DType::kQ4_K, small), kHalfStep / 4);
