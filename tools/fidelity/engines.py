@@ -15,15 +15,16 @@ import numpy as np  # noqa: E402
 from oracle import evaluate as run_oracle  # noqa: E402,F401
 
 PEER_TIMEOUT_S = 300
+NOT_ENOUGH_MEMORY = 4  # plan's exit code for a line that nothing runs under
 
 
 class EngineError(Exception):
     """A program failed; the message has its name and what it said."""
 
 
-def command_output(command):
+def command_output(command, exit_codes=(0,)):
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=PEER_TIMEOUT_S)
-    if done.returncode != 0:
+    if done.returncode not in exit_codes:
         raise EngineError(f"{shlex.join(str(w) for w in command)[:200]}\n  exit code {done.returncode}: {done.stderr.strip()[-600:]}")
     return done.stdout
 
@@ -40,9 +41,19 @@ def make_random_model(build, path, words):
     command_output([build / "tools" / "random_model" / "random-model", path, *words])
 
 
-def run_plimsoll(build, model, ids):
-    command = [build / "plimsoll", "eval", "logits", "-m", model, "--ids", joined(ids), "--full"]
+def run_plimsoll(build, model, ids, line_bytes=None):
+    """The logits with all of the model in memory, or under a line."""
+    command = [build / "plimsoll", "eval", "logits", "-m", model, "--ids", joined(ids), "-c", len(ids), "--full"]
+    if line_bytes:
+        command += ["--memory", line_bytes, "--no-profile"]
     return logits_of(command_output(command).splitlines())
+
+
+def tight_line(build, model, n_ctx):
+    """The bytes of 40 % of the file, or of the least that runs where that is more."""
+    command = [build / "plimsoll", "plan", "-m", model, "-c", n_ctx, "--memory", "40%", "--json"]
+    plan = json.loads(command_output(command, exit_codes=(0, NOT_ENOUGH_MEMORY)))
+    return max(plan["line_bytes"], plan["landmarks"]["least_bytes"])
 
 
 def run_peer(model, sequences):

@@ -43,6 +43,7 @@ class Score:
     n_misses: int = 0  # of these, where the engine's best token is another
     n_log_misses: int = 0  # the same with the margin taken between logits
     kl_close: list = field(default_factory=list)  # at positions with a close router
+    same_under_line: bool = True  # the same bits with the model partly on the disk
 
     def add(self, truth, margins, other):
         if other.shape != truth.shape or not np.isfinite(other).all():
