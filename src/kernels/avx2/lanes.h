@@ -165,10 +165,16 @@ struct Avx2Lanes {
   }
   // The scale operand of FlushScaled, byte `j` of each lane as two 16-bit halves.
   static Int ScaleFromByte(Int bytes, size_t j, bool is_signed) {
-    const Int top = _mm256_and_si256(ShiftLeft(bytes, static_cast<uint32_t>(24 - 8 * j)),
-                                     Set(static_cast<int32_t>(0xff000000)));
-    const Int high = _mm256_or_si256(top, _mm256_srli_epi32(top, 16));
-    return is_signed ? _mm256_srai_epi16(high, 8) : _mm256_srli_epi16(high, 8);
+    const auto lane = static_cast<int32_t>(j * 0x00010001);
+    const __m128i lanes =
+        _mm_setr_epi32(lane, lane + 0x00040004, lane + 0x00080008, lane + 0x000c000c);
+    // The byte to the low or to the high half, and zero beside it.
+    const Int low =
+        _mm256_broadcastsi128_si256(_mm_or_si128(lanes, _mm_set1_epi16(int16_t{-0x8000})));
+    const Int high =
+        _mm256_broadcastsi128_si256(_mm_or_si128(_mm_slli_epi16(lanes, 8), _mm_set1_epi16(0x80)));
+    return is_signed ? _mm256_srai_epi16(_mm256_shuffle_epi8(bytes, high), 8)
+                     : _mm256_shuffle_epi8(bytes, low);
   }
   // Adds the products of two signed 16-bit integers a lane.
   static Int PairDot(Int sum, Int a, Int b) {

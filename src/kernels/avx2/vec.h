@@ -123,8 +123,9 @@ struct F32x16 {
   // What a matrix tile counts in: half a vector.
   using Register = F32x8;
   static constexpr int kRegisterLanes = 8;
-  // How many vectors of accumulators a loop can hold beside its operands.
-  static constexpr size_t kAccumulators = 4;
+  // How many vectors of accumulators a loop has: a part of them waits in the level 1 cache, which
+  // costs less than going through a tile of the matrix twice.
+  static constexpr size_t kAccumulators = 8;
   // How many registers of them a tile of attention has.
   static constexpr size_t kTileRegisters = 8;
 

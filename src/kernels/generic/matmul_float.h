@@ -55,9 +55,8 @@ struct ElementsBF16 {
 // What of a matrix that is streamed is asked for before it is read.
 enum class Ask : uint8_t {
   kNothing,
-  kLines,  // of the next tile or panel, a line each row and chunk: the hardware foresees neither
-           // short native rows nor that part of a panel is left to a second pass
-  kLeads,  // prefetcher.h
+  kLines,  // of the next tile, a line each row and chunk: the hardware does not foresee short rows
+  kAhead,  // of the stream (StreamAhead)
 };
 
 struct FloatProduct {
@@ -157,12 +156,10 @@ inline void StreamRows(const TileRows& tile, uint32_t first, uint64_t begin, uin
     }
   }
   const size_t chunk_bytes = tile.chunk_bytes();
+  StreamAhead stream(w[0], CpuLosesStreamsAtPages());
   for (uint64_t chunk = 0; chunk < n; ++chunk) {
-    if constexpr (kAsk == Ask::kLeads) {
-      const auto at = reinterpret_cast<uintptr_t>(w[0] + chunk * chunk_bytes);
-      for (size_t i = 0; i < kFloatTileRows * kFloatStripes * Elements::kBytes; i += kLeadStep) {
-        AskFor(LeadOf(at + i));
-      }
+    if (kAsk == Ask::kAhead && first == 0) {  // a further pass finds what the first has read
+      stream.Step(kFloatTileRows * kFloatStripes * Elements::kBytes);
     }
     for (size_t r = 0; r < kRows; ++r) {
       const std::byte* at = w[r] + chunk * chunk_bytes;
@@ -189,8 +186,6 @@ inline void StreamTiles(const FloatProduct& p, uint64_t r, size_t t) {
   constexpr size_t kFit = V::kAccumulators / kTokens;
   constexpr uint32_t kRows = kFit < kFloatTileRows ? kFit : kFloatTileRows;
   static_assert(kFloatTileRows % kRows == 0);
-  constexpr bool kPasses = kRows < kFloatTileRows;
-  constexpr Ask kAskOfPass = kAsk == Ask::kNothing && kPasses ? Ask::kLines : kAsk;
   constexpr size_t kAll = kTiles * kFloatTileRows;
   const float* tokens[kTokens];
   for (size_t i = 0; i < kTokens; ++i) {
@@ -206,11 +201,10 @@ inline void StreamTiles(const FloatProduct& p, uint64_t r, size_t t) {
     const uint64_t left = p.k - begin < kPanelLength ? p.k - begin : kPanelLength;
     const uint64_t n = left / kFloatStripes;
     for (size_t tile = 0; tile < kTiles; ++tile) {
-      const bool native = p.layout == tensor::Layout::kNative;
-      const size_t ahead = native ? kFloatTileRows * p.row_bytes : n * tiles[tile].chunk_bytes();
+      const size_t ahead = kFloatTileRows * p.row_bytes;
       for (uint32_t i = 0; i < kFloatTileRows; i += kRows) {
-        StreamRows<V, Elements, kRows, kTokens, kAskOfPass>(tiles[tile], i, begin, n, ahead, tokens,
-                                                            kAll, acc + tile * kFloatTileRows + i);
+        StreamRows<V, Elements, kRows, kTokens, kAsk>(tiles[tile], i, begin, n, ahead, tokens, kAll,
+                                                      acc + tile * kFloatTileRows + i);
       }
     }
   }
@@ -258,8 +252,10 @@ inline void FewTokensOfRows16(const FloatProduct& p) {
 template <class V, class Elements>
 inline void FewTokens(const FloatProduct& p) {
   if (p.layout == tensor::Layout::kRows16) {
-    return CpuLosesStreamsAtPages() ? FewTokensOfRows16<V, Elements, Ask::kLeads>(p)
-                                    : FewTokensOfRows16<V, Elements, Ask::kNothing>(p);
+    // Sixteen lanes are so fast that the processor's own prefetching is in time.
+    const bool asks = V::kRegisterLanes < kFloatStripes || CpuLosesStreamsAtPages();
+    return asks ? FewTokensOfRows16<V, Elements, Ask::kAhead>(p)
+                : FewTokensOfRows16<V, Elements, Ask::kNothing>(p);
   }
   for (uint64_t r = p.row_begin; r < p.row_end; r += kFloatTileRows) {
     FewTokens<V, Elements, 1, Ask::kLines>(p, r);

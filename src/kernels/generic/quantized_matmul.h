@@ -21,8 +21,6 @@ namespace {
 inline constexpr uint64_t kPanelElements = 2048;
 inline constexpr uint64_t kPanelBlocks32 = kPanelElements / 32;
 inline constexpr uint64_t kPanelBlocks256 = kPanelElements / 256;
-// Up to here a block meets all tokens at once.
-inline constexpr size_t kMatVecTokensMax = 4;
 
 template <class V>
 struct PanelBlock32 {
@@ -253,11 +251,18 @@ void MatMat(const RowGroup* groups, uint64_t k, const Product& product) {
 template <class V, class Type>
 void MatMulType(const tensor::Matrix& w, uint64_t row_begin, uint64_t row_end, const Activations& x,
                 float* y, size_t y_stride, std::byte* workspace) {
-  const uint64_t step = x.n_rows <= kBatchTokensMax ? V::kLanes : V::kTileGroups * V::kLanes;
+  uint64_t step = 0;
   for (uint64_t row = row_begin; row < row_end; row += step) {
     const Product product = {&x, y + (row - row_begin), y_stride, workspace};
     const RowGroup groups[2] = {MakeRowGroup<V>(w, row, row_end),
                                 MakeRowGroup<V>(w, row + V::kLanes, row_end)};
+    if constexpr (V::kLanes < tensor::kRowsPerGroup) {
+      if (AreHalves<V>(groups) && MatVecOfHalves<V, Type>(groups, product)) {
+        step = tensor::kRowsPerGroup;
+        continue;
+      }
+    }
+    step = x.n_rows <= kBatchTokensMax ? V::kLanes : V::kTileGroups * V::kLanes;
     const Upcoming next = AheadOf<V, Type>(w, row, row_end);
     if (x.n_rows == 1) {
       MatVec<V, Type, 1>(groups[0], next, product);

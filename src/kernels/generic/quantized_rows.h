@@ -99,6 +99,7 @@ class InterleavedGroup {
                                        sizeof(typename Type::Block)),
         first_(group.row % tensor::kRowsPerGroup) {}
 
+  [[nodiscard]] const std::byte* base() const { return base_; }
   [[gnu::always_inline]] InterleavedRows<V, typename Type::Block> At(uint64_t b) const {
     return {base_ + b * tensor::kRowsPerGroup * sizeof(typename Type::Block), first_};
   }
@@ -142,6 +143,13 @@ class StridedGroup {
   const std::byte* native_;
   alignas(64) std::byte padded_[V::kLanes * sizeof(Block) + 16];
 };
+
+// Whether two groups are the halves of sixteen rows that lie interleaved.
+template <class V>
+bool AreHalves(const RowGroup* groups) {
+  return groups[0].matrix->layout == tensor::Layout::kRows16 &&
+         groups[0].row % tensor::kRowsPerGroup == 0 && groups[1].n_rows == V::kLanes;
+}
 
 // Calls f with a source of the group's blocks.
 template <class V, class Type, class F>

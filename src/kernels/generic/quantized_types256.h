@@ -57,7 +57,9 @@ struct SubBlocks<16> {
 };
 
 // Types may ask for software prefetch of rows16 too (kPrefetchStream): where the arithmetic takes
-// as long as the memory, the processor's own comes too late.
+// as long as the memory, the processor's own comes too late. Sets of eight lanes meet both halves
+// of sixteen rows together where that is faster (kHalvesTogether): in the other types what a half
+// wants fills the registers.
 
 // Four bytes a lane to two pairs of 16-bit integers a lane.
 template <class V, bool kSigned>
@@ -148,6 +150,7 @@ template <class V>
 struct LanesQ4_K : SubBlocks<32>, UnsignedWeights<0, 15> {
   using Block = tensor::BlockQ4_K;
   static constexpr bool kPrefetchStream = false;
+  static constexpr bool kHalvesTogether = true;
   using Shared = NothingShared<V>;
   static constexpr bool kSignedScales = false;
   static constexpr bool kHasMin = true;
@@ -206,6 +209,7 @@ template <class V>
 struct LanesQ6_K : SubBlocks<16>, UnsignedWeights<32, 63> {
   using Block = tensor::BlockQ6_K;
   static constexpr bool kPrefetchStream = false;
+  static constexpr bool kHalvesTogether = true;
   using Shared = NothingShared<V>;
   static constexpr bool kSignedScales = true;
   static constexpr bool kHasMin = false;
