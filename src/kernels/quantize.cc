@@ -27,7 +27,8 @@ std::array<float, kN> WeightsOf(std::span<const float> importance) {
     // Nothing counts nothing: a text shows no more than a part of what a model is asked.
     constexpr double kLeast = 1e-4;
     weights[i] =
-        sum > 0 ? static_cast<float>((importance[i] * kN / sum + kLeast) / (1 + kLeast)) : 1.0F;
+        sum > 0 ? static_cast<float>((double{importance[i]} * kN / sum + kLeast) / (1 + kLeast))
+                : 1.0F;
   }
   return weights;
 }
