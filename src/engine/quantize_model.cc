@@ -118,7 +118,7 @@ Result<> Quantizer::Convert(const Piece& piece, const TensorEntry& tensor, DType
     const std::span<std::byte> out =
         std::span(quantized_).subspan(row * piece.out_row_bytes, piece.out_row_bytes);
     const auto importance = ImportanceOf(tensor, first_row + row);
-    if (auto done = kernels::Quantize(to, values, importance, out); !done) {
+    if (auto done = kernels::Quantize(to, values, importance, out, kernels_); !done) {
       failures_[row] = done.error();
       return;
     }
