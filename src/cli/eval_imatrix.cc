@@ -5,7 +5,6 @@
 #include "cli/find_model.h"
 #include "cli/prompt_source.h"
 #include "engine/chat.h"
-#include "engine/importance_recorder.h"
 
 namespace plimsoll::cli {
 namespace {
@@ -17,6 +16,7 @@ struct ImatrixFlags {
   std::optional<std::string> file;
   std::optional<std::string> output;
   uint32_t n_chunks = 0;  // 0: all
+  bool with_logits = false;
 };
 
 void DeclareImatrix(CommandLine& line, ImatrixFlags& flags) {
@@ -25,6 +25,8 @@ void DeclareImatrix(CommandLine& line, ImatrixFlags& flags) {
   line.Text("-o,--output", "FILE", "the importance matrix to write", flags.output);
   line.Integer("--chunks", "only the first N chunks (default 0: all)", flags.n_chunks, 0,
                std::numeric_limits<int32_t>::max());
+  line.Flag("--process-output", "also for the matrix that makes the logits, if it has its own",
+            flags.with_logits);
   AddEngineOptions(line, flags.engine);
   line.Topic("Output");
   AddOutputOptions(line, flags.engine);
@@ -54,7 +56,11 @@ Result<uint32_t> RunChunks(engine::Engine& engine, std::vector<TokenId> tokens,
       chunk.front() = *bos;
     }
     (*session)->Truncate(0);
-    if (auto read = (*session)->Append(chunk, nullptr); !read) {
+    // Where nobody wants logits none are made.
+    const auto ignore = [](uint32_t /*index*/, std::span<const float> /*logits*/) {};
+    if (auto read = (*session)->Append(
+            chunk, flags.with_logits ? engine::Session::LogitsFn(ignore) : nullptr);
+        !read) {
       return Forward(read);
     }
     if (!flags.engine.quiet) {
@@ -91,15 +97,7 @@ Result<> EvalImatrixCommand(std::vector<std::string> args, const CommandContext&
   if (auto found = FindModel(flags.engine, context); !found) {
     return found;
   }
-  if (!flags.engine.engine.model) {
-    return Fail(ErrorKind::kUsage, "which model? Give -m");
-  }
-  const auto catalogue = formats::OpenModel(*flags.engine.engine.model);
-  if (!catalogue) {
-    return tl::unexpected<Error>(catalogue.error());
-  }
-  engine::ImportanceRecorder recorder;
-  flags.engine.engine.activations = &recorder;
+  flags.engine.engine.importance = {.output = *flags.output, .with_logits = flags.with_logits};
   auto engine = LoadEngine(context.load, flags.engine, context.console);
   if (!engine) {
     return Forward(engine);
@@ -109,10 +107,12 @@ Result<> EvalImatrixCommand(std::vector<std::string> args, const CommandContext&
   if (!n_chunks) {
     return tl::unexpected<Error>(n_chunks.error());
   }
-  if (auto written = recorder.Write(*flags.output, *catalogue,
-                                    {.dataset = *flags.file,
-                                     .n_chunks = *n_chunks,
-                                     .chunk_tokens = flags.engine.engine.n_ctx});
+  if (context.interrupts != nullptr) {
+    context.interrupts->SetMode(Interrupts::Mode::kAnswer);  // no half a file for a moment's wait
+  }
+  if (auto written = (*engine)->WriteImportance({.dataset = *flags.file,
+                                                 .n_chunks = *n_chunks,
+                                                 .chunk_tokens = flags.engine.engine.n_ctx});
       !written) {
     return written;
   }

@@ -134,6 +134,17 @@ Result<> RecordTrace(EngineState& state, const std::filesystem::path& path) {
   return {};
 }
 
+Result<> RecordImportance(EngineState& state, const ImportanceOptions& options) {
+  auto recorder = ImportanceRecorder::Create(RecordedInputs(*state.model, options), *state.ledger);
+  if (!recorder) {
+    return Forward(recorder);
+  }
+  state.importance = *std::move(recorder);
+  state.importance_output = options.output;
+  state.model->Observe(*state.importance);
+  return {};
+}
+
 class LoadedEngine final : public Engine {
  public:
   explicit LoadedEngine(std::unique_ptr<EngineState> state) : state_(std::move(state)) {}
@@ -191,6 +202,11 @@ class LoadedEngine final : public Engine {
   }
   [[nodiscard]] Result<> FinishTrace() override {
     return state_->recorder == nullptr ? Result<>() : state_->recorder->Finish();
+  }
+  [[nodiscard]] Result<> WriteImportance(const ImportanceSource& source) override {
+    return state_->importance == nullptr
+               ? Engine::WriteImportance(source)
+               : state_->importance->Write(state_->importance_output, source);
   }
 
  private:
@@ -270,12 +286,21 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options,
                            .packed = state->packed.get(),
                            .kv = options.kv,
                            .kv_policy = options.kv_policy,
-                           .kv_disk_bytes = options.kv_disk.bytes},
+                           .kv_disk_bytes = options.kv_disk.bytes,
+                           .importance = options.importance},
                           tokenizer_bytes, line);
   if (!fitted) {
     return Forward(fitted);
   }
   state->model = std::move(fitted->model);
+  if (options.importance) {
+    if (auto checked = CheckImportanceOutput(state->catalogue,
+                                             RecordedInputs(*state->model, *options.importance),
+                                             options.importance->output);
+        !checked) {
+      return Forward(checked);
+    }
+  }
   if (state->tokenizer->size() > state->model->hyper_params().vocab_size) {
     return Fail(ErrorKind::kBadModel, "the tokenizer has {} tokens, the embedding only {} rows",
                 state->tokenizer->size(), state->model->hyper_params().vocab_size);
@@ -308,8 +333,10 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options,
       state->ledger->SetLimits(memory::Account::kKv, {.floor_bytes = parts.kv}) &&
       state->ledger->SetLimits(memory::Account::kIndex, {.floor_bytes = tables + parts.requests});
   Invariant(kept, "a plan that fits has room for its sequences");
-  if (options.activations != nullptr) {
-    state->model->Observe(*options.activations);
+  if (options.importance) {
+    if (auto recording = RecordImportance(*state, *options.importance); !recording) {
+      return Forward(recording);
+    }
   }
   if (options.trace) {
     if (auto recording = RecordTrace(*state, *options.trace); !recording) {

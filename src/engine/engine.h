@@ -16,6 +16,7 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "engine/bundled_model.h"
+#include "engine/importance_options.h"
 #include "formats/summary.h"
 #include "kv/policy/policy_options.h"
 #include "kv/precision.h"
@@ -27,10 +28,6 @@
 #include "sampling/token_filter.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
-
-namespace plimsoll::model {
-class ActivationObserver;
-}
 
 namespace plimsoll::engine {
 
@@ -64,8 +61,8 @@ struct EngineOptions {
   // Called, while the engine is made, with what is odd and does not stop it; may be empty.
   std::function<void(std::string_view)> on_note;
   std::optional<std::filesystem::path> trace;  // where to record what the routers choose
-  // Sees what enters the matrices of layers; outlives the engine. Null: nobody does.
-  model::ActivationObserver* activations = nullptr;
+  // Where an importance matrix goes of what enters matrices; none: nothing is recorded.
+  std::optional<ImportanceOptions> importance;
 };
 
 struct LoadProgress {
@@ -251,6 +248,11 @@ class Engine {
       const batch::BatchOptions& options) = 0;
   // Writes the rest of EngineOptions::trace. kIo when its disk was full: the run went on without.
   [[nodiscard]] virtual Result<> FinishTrace() { return {}; }
+  // Writes what was recorded to the output of EngineOptions::importance, which is there when all of
+  // it is written. kIo; kFailed when nothing was.
+  [[nodiscard]] virtual Result<> WriteImportance(const ImportanceSource& /*source*/) {
+    return Fail(ErrorKind::kFailed, "what enters matrices was not recorded");
+  }
 };
 
 }  // namespace plimsoll::engine

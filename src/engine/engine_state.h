@@ -11,6 +11,7 @@
 #include "base/invariant.h"
 #include "engine/engine.h"
 #include "engine/expert_paging.h"
+#include "engine/importance_recorder.h"
 #include "engine/weight_streaming.h"
 #include "formats/catalogue.h"
 #include "formats/summary.h"
@@ -41,8 +42,10 @@ struct EngineState {
   std::vector<memory::Reservation> answer_rooms;
   Result<std::unique_ptr<const text::ChatTemplate>> chat_template;
   std::unique_ptr<memory::trace::Recorder> recorder;  // null: no trace
-  std::unique_ptr<ExpertPaging> paging;               // null: all experts are resident
-  std::unique_ptr<WeightStreaming> streaming;         // null: all dense weights are resident
+  std::unique_ptr<ImportanceRecorder> importance;     // null: that is not recorded
+  std::filesystem::path importance_output;
+  std::unique_ptr<ExpertPaging> paging;        // null: all experts are resident
+  std::unique_ptr<WeightStreaming> streaming;  // null: all dense weights are resident
   std::unique_ptr<model::Model> model;
   std::unique_ptr<kv::BlockPool> kv_pool;
   std::optional<kv::policy::Eviction> eviction;    // none: sequences keep everything

@@ -68,6 +68,9 @@ Result<FittedModel> OpenWithChunk(const formats::Catalogue& catalogue, kernels::
   if (needs->scorer_room.max_slots > 0) {
     needs->scorer = (*model)->ScorerBytes(needs->scorer_room);
   }
+  if (options.importance) {
+    needs->importance = ImportanceRecorder::Bytes(RecordedInputs(**model, *options.importance));
+  }
   if (options.packed != nullptr && !needs->experts.empty()) {
     needs->index += options.packed->memory_bytes();
   }

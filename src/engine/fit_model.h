@@ -4,9 +4,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "base/result.h"
+#include "engine/importance_recorder.h"
 #include "engine/memory_plan.h"
 #include "formats/catalogue.h"
 #include "kernels/kernels.h"
@@ -43,6 +45,7 @@ struct FitOptions {
   kv::Precision kv;
   kv::policy::PolicyOptions kv_policy;
   uint64_t kv_disk_bytes = 0;  // EngineOptions::kv_disk
+  std::optional<ImportanceOptions> importance;
 };
 
 struct FittedModel {

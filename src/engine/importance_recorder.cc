@@ -1,12 +1,14 @@
 #include "engine/importance_recorder.h"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
-#include <span>
 #include <string_view>
+#include <utility>
 
+#include "base/invariant.h"
+#include "engine/rewrite_model.h"
 #include "formats/gguf/writer.h"
+#include "io/atomic_file.h"
+#include "io/free_space.h"
 
 namespace plimsoll::engine {
 namespace {
@@ -18,104 +20,118 @@ using tensor::DType;
 constexpr std::string_view kSumsSuffix = ".in_sum2";
 constexpr std::string_view kCountsSuffix = ".counts";
 
-struct NamedInput {
-  std::string_view name;  // behind "blk.N."
-  MatrixInput input;
+struct SumSpans {
+  std::span<double> squares;
+  std::span<uint64_t> counts;
 };
-constexpr std::array<NamedInput, 23> kInputs = {
-    {{"attn_q.weight", MatrixInput::kAttention},
-     {"attn_k.weight", MatrixInput::kAttention},
-     {"attn_v.weight", MatrixInput::kAttention},
-     {"attn_qkv.weight", MatrixInput::kAttention},
-     {"attn_q_a.weight", MatrixInput::kAttention},
-     {"attn_kv_a_mqa.weight", MatrixInput::kAttention},
-     {"attn_gate.weight", MatrixInput::kAttention},
-     {"ssm_ba.weight", MatrixInput::kAttention},
-     {"ssm_beta.weight", MatrixInput::kAttention},
-     {"ssm_alpha.weight", MatrixInput::kAttention},
-     {"ssm_out.weight", MatrixInput::kAttentionOutput},
-     {"attn_q_b.weight", MatrixInput::kLatentQueries},
-     {"attn_output.weight", MatrixInput::kAttentionOutput},
-     {"ffn_gate.weight", MatrixInput::kFeedForward},
-     {"ffn_up.weight", MatrixInput::kFeedForward},
-     {"ffn_gate_exps.weight", MatrixInput::kFeedForward},
-     {"ffn_up_exps.weight", MatrixInput::kFeedForward},
-     {"ffn_gate_up_exps.weight", MatrixInput::kFeedForward},
-     {"ffn_down.weight", MatrixInput::kDown},
-     {"ffn_down_exps.weight", MatrixInput::kDown},
-     {"ffn_gate_shexp.weight", MatrixInput::kSharedFeedForward},
-     {"ffn_up_shexp.weight", MatrixInput::kSharedFeedForward},
-     {"ffn_down_shexp.weight", MatrixInput::kSharedDown}}};
 
-uint64_t MatricesIn(const TensorEntry& tensor) {
-  return tensor.shape.Elements() / (tensor.shape.dims[0] * tensor.shape.dims[1]);
+SumSpans LaySums(const MatrixInput& input, memory::Carver& carver) {
+  return {carver.Take<double>(input.n_matrices * input.k), carver.Take<uint64_t>(input.n_matrices)};
 }
 
-std::span<const std::byte> Bytes(const std::vector<float>& values) {
-  return std::as_bytes(std::span(values));
+template <class T>
+std::vector<float> ToFloats(std::span<const T> values) {
+  std::vector<float> floats(values.size());
+  std::ranges::transform(values, floats.begin(), [](T value) { return static_cast<float>(value); });
+  return floats;
 }
 
 }  // namespace
 
-void ImportanceRecorder::OnInput(const model::ObservedRows& rows) {
-  Sums& sums = sums_[{rows.layer_idx, rows.input}][rows.expert];
-  sums.squares.resize(rows.k);
-  sums.count += rows.n;
+std::vector<MatrixInput> RecordedInputs(const model::Model& model,
+                                        const ImportanceOptions& options) {
+  std::vector<MatrixInput> inputs = model.MatrixInputs();
+  if (!options.with_logits) {
+    std::erase_if(inputs, [](const MatrixInput& input) { return input.makes_logits; });
+  }
+  return inputs;
+}
+
+Result<> CheckImportanceOutput(const formats::Catalogue& catalogue,
+                               std::span<const MatrixInput> inputs,
+                               const std::filesystem::path& output) {
+  if (auto other = CheckOutputIsNoPart(catalogue, output); !other) {
+    return other;
+  }
+  if (auto file = io::AtomicFile::Create(output); !file) {
+    return Forward(file);
+  }
+  uint64_t bytes = 0;
+  for (const MatrixInput& input : inputs) {
+    bytes += input.tensors.size() * input.n_matrices * (input.k + 1) * sizeof(float);
+  }
+  return io::CheckFreeSpace(output, bytes);
+}
+
+uint64_t ImportanceRecorder::Bytes(std::span<const MatrixInput> inputs) {
+  memory::Carver counting;
+  for (const MatrixInput& input : inputs) {
+    LaySums(input, counting);
+  }
+  return counting.used();
+}
+
+Result<std::unique_ptr<ImportanceRecorder>> ImportanceRecorder::Create(
+    std::vector<MatrixInput> inputs, memory::Ledger& ledger) {
+  auto buffer = memory::Buffer::Allocate(ledger, memory::Account::kScratch, Bytes(inputs),
+                                         "the sums of an importance matrix");
+  if (!buffer) {
+    return Forward(buffer);
+  }
+  return std::unique_ptr<ImportanceRecorder>(
+      new ImportanceRecorder(std::move(inputs), *std::move(buffer)));
+}
+
+ImportanceRecorder::ImportanceRecorder(std::vector<MatrixInput> inputs, memory::Buffer buffer)
+    : buffer_(std::move(buffer)) {
+  memory::Carver carver(buffer_.span());
+  sums_.reserve(inputs.size());
+  for (MatrixInput& input : inputs) {
+    const SumSpans spans = LaySums(input, carver);
+    Sums& sums = sums_.emplace_back(std::move(input), spans.squares, spans.counts);
+    for (const tensor::Matrix* reader : sums.input.readers) {
+      by_reader_[reader] = &sums;
+    }
+  }
+}
+
+void ImportanceRecorder::OnInput(const tensor::Matrix& reader, const model::ObservedRows& rows) {
+  const auto found = by_reader_.find(&reader);
+  if (found == by_reader_.end()) {
+    return;
+  }
+  Sums& sums = *found->second;
+  Invariant(rows.k == sums.input.k && rows.matrix_idx < sums.input.n_matrices,
+            "a matrix reads rows of its own width");
+  sums.counts[rows.matrix_idx] += rows.n;
+  const std::span<double> squares = sums.squares.subspan(rows.matrix_idx * rows.k, rows.k);
   for (size_t i = 0; i < rows.n; ++i) {
     const float* const x = rows.row(i);
     const double factor = rows.factors == nullptr ? 1 : rows.factors[i];
     for (uint64_t j = 0; j < rows.k; ++j) {
-      sums.squares[j] += factor * x[j] * (factor * x[j]);
+      squares[j] += factor * x[j] * (factor * x[j]);
     }
   }
-}
-
-std::vector<const ImportanceRecorder::Sums*> ImportanceRecorder::SumsOf(
-    const TensorEntry& tensor) const {
-  constexpr std::string_view kLayer = "blk.";
-  std::string_view name = tensor.name;
-  uint32_t layer = 0;
-  if (!name.starts_with(kLayer)) {
-    return {};
-  }
-  const auto [end, error] =
-      std::from_chars(name.data() + kLayer.size(), name.data() + name.size(), layer);
-  name.remove_prefix(std::min(static_cast<size_t>(end - name.data()) + 1, name.size()));
-  const auto* const input = std::ranges::find(kInputs, name, &NamedInput::name);
-  const auto seen = error == std::errc() && input != kInputs.end()
-                        ? sums_.find({layer, input->input})
-                        : sums_.end();
-  if (seen == sums_.end()) {
-    return {};
-  }
-  std::vector<const Sums*> sums(MatricesIn(tensor));
-  for (const auto& [expert, of_expert] : seen->second) {
-    if (expert >= sums.size() || of_expert.squares.size() != tensor.shape.dims[0]) {
-      return {};
-    }
-    sums[expert] = &of_expert;
-  }
-  return sums;
 }
 
 Result<> ImportanceRecorder::Write(const std::filesystem::path& path,
-                                   const formats::Catalogue& model, const Source& source) const {
-  std::map<std::string, std::vector<const Sums*>> of_tensors;
+                                   const ImportanceSource& source) const {
+  std::vector<const Sums*> of_tensors;  // as the declarations, of which each tensor has two
   std::vector<formats::gguf::TensorDeclaration> declarations;
-  for (const TensorEntry& tensor : model.tensors()) {
-    if (auto sums = SumsOf(tensor); !sums.empty()) {
-      of_tensors.emplace(tensor.name, std::move(sums));
+  for (const Sums& sums : sums_) {
+    if (std::ranges::all_of(sums.counts, [](uint64_t count) { return count == 0; })) {
+      continue;
+    }
+    for (const TensorEntry* tensor : sums.input.tensors) {
+      of_tensors.push_back(&sums);
+      declarations.push_back({tensor->name + std::string(kSumsSuffix), DType::kF32,
+                              tensor::MakeShape(sums.input.k, sums.input.n_matrices)});
+      declarations.push_back({tensor->name + std::string(kCountsSuffix), DType::kF32,
+                              tensor::MakeShape(1, sums.input.n_matrices)});
     }
   }
   if (of_tensors.empty()) {
     return Fail(ErrorKind::kFailed, "no matrix of the model was used");
-  }
-  for (const auto& [name, sums] : of_tensors) {
-    const uint64_t k = model.Find(name)->shape.dims[0];
-    declarations.push_back(
-        {name + std::string(kSumsSuffix), DType::kF32, tensor::MakeShape(k, sums.size())});
-    declarations.push_back(
-        {name + std::string(kCountsSuffix), DType::kF32, tensor::MakeShape(1, sums.size())});
   }
   formats::Metadata metadata;
   metadata.SetString("general.type", "imatrix");
@@ -126,22 +142,17 @@ Result<> ImportanceRecorder::Write(const std::filesystem::path& path,
   if (!writer) {
     return Forward(writer);
   }
-  for (const auto& [name, sums] : of_tensors) {
-    std::vector<float> squares(model.Find(name)->shape.dims[0] * sums.size());
-    std::vector<float> counts(sums.size());
-    const uint64_t k = squares.size() / sums.size();
-    for (size_t matrix = 0; matrix < sums.size(); ++matrix) {
-      if (sums[matrix] != nullptr) {
-        std::ranges::transform(sums[matrix]->squares,
-                               squares.begin() + static_cast<ptrdiff_t>(matrix * k),
-                               [](double sum) { return static_cast<float>(sum); });
-        counts[matrix] = static_cast<float>(sums[matrix]->count);
-      }
-    }
-    for (const auto* const values : {&squares, &counts}) {
-      if (auto written = writer->Append(Bytes(*values)); !written) {
+  for (const Sums* sums : of_tensors) {
+    for (uint64_t matrix = 0; matrix < sums->input.n_matrices; ++matrix) {
+      const uint64_t k = sums->input.k;
+      const auto squares = ToFloats<double>(sums->squares.subspan(matrix * k, k));
+      if (auto written = writer->Append(std::as_bytes(std::span(squares))); !written) {
         return written;
       }
+    }
+    const auto counts = ToFloats<uint64_t>(sums->counts);
+    if (auto written = writer->Append(std::as_bytes(std::span(counts))); !written) {
+      return written;
     }
   }
   return writer->Finish();

@@ -4,45 +4,59 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
-#include <string>
+#include <memory>
+#include <span>
 #include <vector>
 
 #include "base/result.h"
+#include "engine/importance_options.h"
 #include "formats/catalogue.h"
+#include "memory/buffer.h"
 #include "model/activation_observer.h"
+#include "model/matrix_inputs.h"
+#include "model/model.h"
 
 namespace plimsoll::engine {
 
-// Adds up what a model's matrices read. Not thread-safe. Not in the ledger: eight bytes for each
-// channel of each input, a few thousandths of the weights.
+// What of the model's inputs is recorded.
+[[nodiscard]] std::vector<model::MatrixInput> RecordedInputs(const model::Model& model,
+                                                             const ImportanceOptions& options);
+
+// Asked before a long run rather than found at its end. kUsage for an output that is a file of the
+// model; kIo for one that cannot be written, or has no room.
+[[nodiscard]] Result<> CheckImportanceOutput(const formats::Catalogue& catalogue,
+                                             std::span<const model::MatrixInput> inputs,
+                                             const std::filesystem::path& output);
+
+// Adds up what a model's matrices read. Not thread-safe.
 class ImportanceRecorder final : public model::ActivationObserver {
  public:
-  void OnInput(const model::ObservedRows& rows) override;
+  // Memory that the sums of these inputs take.
+  [[nodiscard]] static uint64_t Bytes(std::span<const model::MatrixInput> inputs);
+  // The ledger grants it, and it and the model outlive the recorder. kDoesNotFit.
+  [[nodiscard]] static Result<std::unique_ptr<ImportanceRecorder>> Create(
+      std::vector<model::MatrixInput> inputs, memory::Ledger& ledger);
 
-  struct Source {
-    std::string dataset;  // the text's name
-    uint32_t n_chunks = 0;
-    uint32_t chunk_tokens = 0;
-  };
-  // For the tensors of `model` whose inputs were seen. The file is there when all of it is written.
-  // kIo; kFailed when nothing was seen.
-  [[nodiscard]] Result<> Write(const std::filesystem::path& path, const formats::Catalogue& model,
-                               const Source& source) const;
+  // Of readers that are none of the inputs' nothing is kept.
+  void OnInput(const tensor::Matrix& reader, const model::ObservedRows& rows) override;
+
+  // For the tensors whose inputs were seen. The file is there when all of it is written. kIo;
+  // kFailed when nothing was seen.
+  [[nodiscard]] Result<> Write(const std::filesystem::path& path,
+                               const ImportanceSource& source) const;
 
  private:
-  struct Key {
-    uint32_t layer_idx;
-    model::MatrixInput input;
-    auto operator<=>(const Key&) const = default;
-  };
   struct Sums {
-    std::vector<double> squares;  // [k]
-    uint64_t count = 0;
+    model::MatrixInput input;
+    std::span<double> squares;   // [n_matrices][k]
+    std::span<uint64_t> counts;  // [n_matrices]: rows
   };
-  // The tensor's, by matrix; empty when one has another shape, or none was seen.
-  [[nodiscard]] std::vector<const Sums*> SumsOf(const formats::TensorEntry& tensor) const;
 
-  std::map<Key, std::map<uint32_t, Sums>> sums_;  // by input and expert
+  ImportanceRecorder(std::vector<model::MatrixInput> inputs, memory::Buffer buffer);
+
+  memory::Buffer buffer_;
+  std::vector<Sums> sums_;
+  std::map<const tensor::Matrix*, Sums*> by_reader_;
 };
 
 }  // namespace plimsoll::engine

@@ -55,7 +55,7 @@ MemoryPlan PlanFor(const LineNeeds& needs, Residence residence) {
           .vocab = weights.vocab + needs.tokenizer_bytes,
           .experts = weights.experts,
           .kv = n_blocks * needs.model.kv_block + needs.n_parallel * needs.kv_beside,
-          .scratch = needs.model.scratch + needs.scorer + kRounding,
+          .scratch = needs.model.scratch + needs.scorer + needs.importance + kRounding,
           .requests = needs.batches ? prefix::PrefixTree::BytesFor(n_blocks) : 0,
           .disk = needs.disk};
 }
@@ -144,12 +144,16 @@ std::string Refusal(const LineNeeds& needs, const LineDivision& least, uint64_t 
   const uint64_t all = PlanFor(needs, Residence::kAll).total();
   return fmt::format(
       "the model needs {}{} and the line is {}: dense weights {}, vocabulary {}, experts {}, KV of "
-      "{}{} tokens {}, scratch and tables {}\nraise the line with --memory {}{}{}",
+      "{}{} tokens {}, scratch and tables {}{}\nraise the line with --memory {}{}{}",
       is_paged ? "at least " : "", FormatBytes(parts.total()), FormatBytes(line), dense,
       FormatBytes(parts.vocab), experts,
       needs.n_parallel == 1 ? "" : fmt::format("{} times ", needs.n_parallel), needs.n_ctx,
       FormatBytes(parts.kv),
-      FormatBytes(parts.scratch + parts.index + parts.requests + parts.io + parts.disk),
+      FormatBytes(parts.scratch - needs.importance + parts.index + parts.requests + parts.io +
+                  parts.disk),
+      needs.importance == 0
+          ? ""
+          : fmt::format(", sums of the importance matrix {}", FormatBytes(needs.importance)),
       EnoughFor(parts.total()),
       is_paged ? fmt::format(" (all of it would be in memory with {})", EnoughFor(all)) : "",
       shorter_fits ? fmt::format(", or shorten the context with -c {}", shorter.n_ctx) : "");

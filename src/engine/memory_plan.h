@@ -71,6 +71,7 @@ struct LineNeeds {
   uint64_t kv_beside = 0;                        // of a sequence, beside the blocks of its slots
   model::ScorerRoom scorer_room;                 // no slots: no sequence is scored
   uint64_t scorer = 0;                           // scratch of the scorer that it needs
+  uint64_t importance = 0;                       // sums of an importance matrix
   std::vector<ExpertClass> experts;
   bool batches = false;         // sequences are a batcher's: their prefixes have nodes, and
   uint64_t sequence_index = 0;  // where experts are paged each has a table of this size

@@ -79,7 +79,8 @@ Result<std::unique_ptr<Planner>> Planner::Open(const EngineOptions& options) {
                    .packed = planner->packed_.get(),
                    .kv = options.kv,
                    .kv_policy = options.kv_policy,
-                   .kv_disk_bytes = options.kv_disk.bytes};
+                   .kv_disk_bytes = options.kv_disk.bytes,
+                   .importance = options.importance};
   const io::CoreFacts cores = io::ReadCoreFacts();
   planner->team_ = std::make_unique<kernels::Team>(
       options.n_threads != 0 ? options.n_threads : cores.n_usable, cores.processors);

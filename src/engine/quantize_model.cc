@@ -118,7 +118,7 @@ Result<> Quantizer::Convert(const Piece& piece, const TensorEntry& tensor, DType
     const std::span<std::byte> out =
         std::span(quantized_).subspan(row * piece.out_row_bytes, piece.out_row_bytes);
     const auto importance = ImportanceOf(tensor, first_row + row);
-    if (auto done = kernels::Quantize(to, values, importance, out); !done) {
+    if (auto done = kernels::Quantize(to, values, importance, out, kernels_); !done) {
       failures_[row] = done.error();
       return;
     }
@@ -198,6 +198,32 @@ formats::Metadata MetadataOf(const formats::Catalogue& catalogue, uint32_t file_
   return metadata;
 }
 
+// All of it is looked at before hours are spent on a part.
+Result<> CheckIsOfModel(const ImportanceMatrix& importance, const formats::Catalogue& catalogue,
+                        std::span<const DType> types) {
+  const TensorEntry* without = nullptr;
+  bool has_any = false;
+  for (size_t i = 0; i < types.size(); ++i) {
+    const TensorEntry& tensor = catalogue.tensors()[i];
+    if (types[i] == tensor.dtype) {
+      continue;
+    }
+    const auto of_tensor = importance.Of(tensor);
+    if (!of_tensor) {
+      return tl::unexpected<Error>(of_tensor.error());
+    }
+    has_any = has_any || !of_tensor->empty();
+    without = of_tensor->empty() ? &tensor : without;
+  }
+  if (!has_any && without != nullptr) {
+    return Fail(ErrorKind::kBadModel,
+                "the importance matrix is of another model: it says nothing of '{}', nor of any "
+                "other tensor that is to be quantized",
+                formats::Escape(without->name));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<QuantizedModel> QuantizeModel(const QuantizeModelOptions& options) {
@@ -224,6 +250,9 @@ Result<QuantizedModel> QuantizeModel(const QuantizeModelOptions& options) {
     auto opened = ImportanceMatrix::Open(*options.imatrix);
     if (!opened) {
       return Forward(opened);
+    }
+    if (auto checked = CheckIsOfModel(*opened, *catalogue, *types); !checked) {
+      return Forward(checked);
     }
     importance = *std::move(opened);
   }

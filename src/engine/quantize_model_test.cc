@@ -53,6 +53,29 @@ class QuantizeModelTest : public testing::Test {
     ASSERT_TRUE(writer.Finish());
   }
 
+  struct Sums {
+    std::string name;  // of a matrix
+    tensor::Shape shape;
+    float value = 1;  // of the first, the others are 1
+  };
+  void WriteImportance(const std::vector<Sums>& all) const {
+    std::vector<TensorDeclaration> tensors;
+    for (const Sums& sums : all) {
+      tensors.push_back({sums.name + ".in_sum2", DType::kF32, sums.shape});
+      tensors.push_back({sums.name + ".counts", DType::kF32,
+                         MakeShape(1, sums.shape.Elements() / sums.shape.dims[0])});
+    }
+    auto writer = formats::gguf::Writer::Create(imatrix_, {}, tensors).value();
+    for (const Sums& sums : all) {
+      std::vector<float> values(sums.shape.Elements(), 1);
+      values.front() = sums.value;
+      ASSERT_TRUE(writer.Append(std::as_bytes(std::span(values))));
+      values.assign(sums.shape.Elements() / sums.shape.dims[0], 1);
+      ASSERT_TRUE(writer.Append(std::as_bytes(std::span(values))));
+    }
+    ASSERT_TRUE(writer.Finish());
+  }
+
   // What models have: matrices of each kind, what steers, and rows that few types fit.
   void WriteModel() const {
     Write({{"token_embd.weight", DType::kF16, MakeShape(256, 300)},
@@ -90,6 +113,7 @@ class QuantizeModelTest : public testing::Test {
       fs::path(testing::TempDir()) / ("plimsoll_quantize_" + std::to_string(::getpid()));
   fs::path model_ = folder_ / "model.gguf";
   fs::path output_ = folder_ / "small.gguf";
+  fs::path imatrix_ = folder_ / "imatrix.gguf";
 };
 
 TEST_F(QuantizeModelTest, GivesEachTensorTheTypeThatSuitsIt) {
@@ -127,6 +151,45 @@ TEST_F(QuantizeModelTest, TypesOfFewBitsWantAnImportanceMatrix) {
   options.plan.without_importance = true;
   ASSERT_TRUE(QuantizeModel(options));
   EXPECT_EQ(formats::OpenModel(output_)->metadata.U32("general.file_type"), 19U);
+}
+
+// Before anything is written, whichever tensor it is of.
+TEST_F(QuantizeModelTest, AnImportanceMatrixThatCannotBeIsRefusedByName) {
+  WriteModel();
+  QuantizeModelOptions options = Options(DType::kQ4_0);
+  options.imatrix = imatrix_;
+  const auto refusal = [&](const std::vector<Sums>& sums) {
+    WriteImportance(sums);
+    return Refusal(options, ErrorKind::kBadModel);
+  };
+  const Sums fine = {"blk.0.attn_q.weight", MakeShape(256, 1)};
+  EXPECT_THAT(refusal({fine, {"output.weight", MakeShape(128, 1)}}),
+              HasSubstr("'output.weight.in_sum2' has 128 x 1 numbers, not 256 x 1"));
+  EXPECT_THAT(refusal({fine, {"blk.0.ffn_up_exps.weight", MakeShape(256, 3)}}),
+              HasSubstr("'blk.0.ffn_up_exps.weight.in_sum2' has 256 x 3 numbers, not 256 x 4"));
+  EXPECT_THAT(refusal({fine, {"output.weight", MakeShape(256, 1), std::nanf("")}}),
+              HasSubstr("'output.weight.in_sum2' has nan at place 0"));
+  EXPECT_THAT(refusal({{"blk.7.attn_q.weight", MakeShape(256, 1)}}), HasSubstr("of another model"));
+  WriteImportance({fine});
+  fs::resize_file(imatrix_, fs::file_size(imatrix_) - 700);
+  EXPECT_THAT(Refusal(options, ErrorKind::kBadModel), HasSubstr("blk.0.attn_q.weight.in_sum2"));
+  options.imatrix = folder_ / "nowhere.gguf";
+  EXPECT_THAT(Refusal(options, ErrorKind::kIo), HasSubstr("nowhere.gguf"));
+  EXPECT_EQ(n_files(), 2U);
+  options.imatrix = imatrix_;
+  WriteImportance({fine, {"output.weight", MakeShape(256, 1), std::numeric_limits<float>::max()}});
+  EXPECT_TRUE(QuantizeModel(options));
+}
+
+TEST_F(QuantizeModelTest, WhatConvolvesStaysAsItIs) {
+  Write({{"blk.0.ssm_conv1d.weight", DType::kF32, MakeShape(4, 64)},
+         {"per_layer_model_proj.weight", DType::kF32, MakeShape(64, 64)},
+         {"blk.0.ssm_out.weight", DType::kF32, MakeShape(64, 64)}});
+  const auto made = QuantizeModel(Options(DType::kQ8_0));
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_EQ(made->tensors[0].to, DType::kF32);
+  EXPECT_EQ(made->tensors[1].to, DType::kF32);
+  EXPECT_EQ(made->tensors[2].to, DType::kQ8_0);
 }
 
 TEST_F(QuantizeModelTest, TheFileIsTheSameWhateverTheThreads) {

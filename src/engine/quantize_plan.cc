@@ -43,14 +43,15 @@ bool HoldsRows(DType dtype, const TensorEntry& tensor) {
   return tensor.shape.dims[0] % tensor::Traits(dtype).block_elements == 0;
 }
 
-// A matrix, or a stack of one for each expert, that tokens are multiplied with.
+// A matrix, or a stack of one for each expert, that tokens are multiplied with. As in llama.cpp not
+// what convolves, and not the small one that makes what layers are given of each token.
 bool IsWeightMatrix(const TensorEntry& tensor) {
   const std::string_view name = tensor.name;
   const auto has = [name](std::string_view part) {
     return name.find(part) != std::string_view::npos;
   };
   return tensor.shape.dims[1] > 1 && name.ends_with(".weight") && !name.ends_with("_norm.weight") &&
-         !has("ffn_gate_inp");
+         !has("ffn_gate_inp") && !has("ssm_conv1d") && !has("per_layer_model_proj");
 }
 
 DType ThatHoldsRows(DType dtype, const TensorEntry& tensor) {

@@ -7,8 +7,7 @@ namespace plimsoll::engine {
 
 namespace fs = std::filesystem;
 
-Result<> CheckRewrite(const formats::Catalogue& catalogue, const fs::path& model,
-                      const fs::path& output, bool replaces) {
+Result<> CheckOutputIsNoPart(const formats::Catalogue& catalogue, const fs::path& output) {
   std::error_code ignored;
   for (const auto& file : catalogue.files) {
     if (fs::equivalent(file->path(), output, ignored)) {
@@ -16,6 +15,15 @@ Result<> CheckRewrite(const formats::Catalogue& catalogue, const fs::path& model
                   output.string());
     }
   }
+  return {};
+}
+
+Result<> CheckRewrite(const formats::Catalogue& catalogue, const fs::path& model,
+                      const fs::path& output, bool replaces) {
+  if (auto other = CheckOutputIsNoPart(catalogue, output); !other) {
+    return other;
+  }
+  std::error_code ignored;
   if (!replaces && fs::exists(output, ignored)) {
     return Fail(ErrorKind::kUsage, "{} is there already; --force replaces it", output.string());
   }

@@ -11,6 +11,10 @@
 
 namespace plimsoll::engine {
 
+// kUsage for an output that is one of the model's own files.
+[[nodiscard]] Result<> CheckOutputIsNoPart(const formats::Catalogue& catalogue,
+                                           const std::filesystem::path& output);
+
 // kUsage for an output that is one of the model's own files, that is there already unless it is to
 // be replaced, and for a model that a GGUF of its family cannot say.
 [[nodiscard]] Result<> CheckRewrite(const formats::Catalogue& catalogue,

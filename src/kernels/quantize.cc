@@ -27,21 +27,23 @@ std::array<float, kN> WeightsOf(std::span<const float> importance) {
     // Nothing counts nothing: a text shows no more than a part of what a model is asked.
     constexpr double kLeast = 1e-4;
     weights[i] =
-        sum > 0 ? static_cast<float>((importance[i] * kN / sum + kLeast) / (1 + kLeast)) : 1.0F;
+        sum > 0 ? static_cast<float>((double{importance[i]} * kN / sum + kLeast) / (1 + kLeast))
+                : 1.0F;
   }
   return weights;
 }
 
-template <class Block>
-size_t ToBlocks(std::span<const float> values, std::span<const float> importance,
-                std::span<std::byte> out) {
+// `quantize_block` gets the values and weights of a block, and the block.
+template <class Block, class QuantizeOne>
+size_t ToBlocksBy(std::span<const float> values, std::span<const float> importance,
+                  std::span<std::byte> out, const QuantizeOne& quantize_block) {
   constexpr size_t kN = Block::kElements;
   for (size_t b = 0; b < values.size() / kN; ++b) {
     const auto of_block = std::span<const float, kN>(values.subspan(b * kN, kN));
     const auto weights =
         WeightsOf<kN>(importance.empty() ? importance : importance.subspan(b * kN, kN));
     Block block;
-    if (!QuantizeBlock({of_block, weights}, block)) {
+    if (!quantize_block(Weighted<kN>{of_block, weights}, block)) {
       const auto largest =
           std::ranges::max_element(of_block, {}, [](float value) { return std::fabs(value); });
       return b * kN + static_cast<size_t>(largest - of_block.begin());
@@ -49,6 +51,21 @@ size_t ToBlocks(std::span<const float> values, std::span<const float> importance
     std::memcpy(out.data() + b * sizeof(Block), &block, sizeof(Block));
   }
   return values.size();
+}
+
+template <class Block>
+size_t ToBlocks(std::span<const float> values, std::span<const float> importance,
+                std::span<std::byte> out) {
+  return ToBlocksBy<Block>(values, importance, out,
+                           [](const auto& v, Block& block) { return QuantizeBlock(v, block); });
+}
+
+template <class Block>
+size_t ToBlocks(std::span<const float> values, std::span<const float> importance,
+                std::span<std::byte> out, const CodebookSearch& search) {
+  return ToBlocksBy<Block>(values, importance, out, [&search](const auto& v, Block& block) {
+    return QuantizeBlock(v, search, block);
+  });
 }
 
 template <uint16_t (*convert)(float), uint16_t infinity>
@@ -64,7 +81,7 @@ size_t ToHalves(std::span<const float> values, std::span<std::byte> out) {
 }
 
 size_t ToType(DType dtype, std::span<const float> values, std::span<const float> importance,
-              std::span<std::byte> out) {
+              std::span<std::byte> out, const CodebookSearch& search) {
   switch (dtype) {
     case DType::kF32:
       std::memcpy(out.data(), values.data(), values.size_bytes());
@@ -104,19 +121,19 @@ size_t ToType(DType dtype, std::span<const float> values, std::span<const float>
     case DType::kTQ2_0:
       return ToBlocks<tensor::BlockTQ2_0>(values, importance, out);
     case DType::kIQ2_XXS:
-      return ToBlocks<tensor::BlockIQ2_XXS>(values, importance, out);
+      return ToBlocks<tensor::BlockIQ2_XXS>(values, importance, out, search);
     case DType::kIQ2_XS:
-      return ToBlocks<tensor::BlockIQ2_XS>(values, importance, out);
+      return ToBlocks<tensor::BlockIQ2_XS>(values, importance, out, search);
     case DType::kIQ2_S:
-      return ToBlocks<tensor::BlockIQ2_S>(values, importance, out);
+      return ToBlocks<tensor::BlockIQ2_S>(values, importance, out, search);
     case DType::kIQ3_XXS:
-      return ToBlocks<tensor::BlockIQ3_XXS>(values, importance, out);
+      return ToBlocks<tensor::BlockIQ3_XXS>(values, importance, out, search);
     case DType::kIQ3_S:
-      return ToBlocks<tensor::BlockIQ3_S>(values, importance, out);
+      return ToBlocks<tensor::BlockIQ3_S>(values, importance, out, search);
     case DType::kIQ1_S:
-      return ToBlocks<tensor::BlockIQ1_S>(values, importance, out);
+      return ToBlocks<tensor::BlockIQ1_S>(values, importance, out, search);
     case DType::kIQ1_M:
-      return ToBlocks<tensor::BlockIQ1_M>(values, importance, out);
+      return ToBlocks<tensor::BlockIQ1_M>(values, importance, out, search);
   }
   Invariant(false, "Quantize: a DType is one of the supported types");
   return 0;
@@ -125,7 +142,7 @@ size_t ToType(DType dtype, std::span<const float> values, std::span<const float>
 }  // namespace
 
 Result<> Quantize(DType dtype, std::span<const float> values, std::span<const float> importance,
-                  std::span<std::byte> out) {
+                  std::span<std::byte> out, const KernelSet& kernels) {
   Invariant(tensor::BytesFor(dtype, values.size()) == out.size(), "Quantize: sizes");
   Invariant(importance.empty() || importance.size() == values.size(), "Quantize: importance");
   const auto unfinite =
@@ -134,7 +151,7 @@ Result<> Quantize(DType dtype, std::span<const float> values, std::span<const fl
     return Fail(ErrorKind::kBadModel, "value {} is {}, no finite number", unfinite - values.begin(),
                 *unfinite);
   }
-  const size_t refused = ToType(dtype, values, importance, out);
+  const size_t refused = ToType(dtype, values, importance, out, CodebookSearchOf(kernels));
   if (refused < values.size()) {
     return Fail(ErrorKind::kBadModel, "value {} is {}, too large for {}", refused, values[refused],
                 tensor::Traits(dtype).name);

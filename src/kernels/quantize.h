@@ -1,6 +1,6 @@
 // From floats to the types of GGUF's tensors: what makes a quantized file.
 //
-// Nothing here is fast by the standard of the other kernels: it runs once per file. A block's bytes
+// Little here is fast by the standard of the other kernels: it runs once per file. A block's bytes
 // depend on its own values alone, so any division into threads or pieces gives the same file.
 #pragma once
 
@@ -8,6 +8,7 @@
 #include <span>
 
 #include "base/result.h"
+#include "kernels/kernels.h"
 #include "tensor/dtype.h"
 
 namespace plimsoll::kernels {
@@ -38,7 +39,9 @@ namespace plimsoll::kernels {
 // outermost code, one of Q4_1 or Q5_1 with the lowest and the highest, or one of MXFP4, TQ1_0 or
 // TQ2_0 come back unchanged.
 // kBadModel names the first value that is no finite number, or whose block no scale can hold.
+// Which kernels search changes the time and no bit.
 [[nodiscard]] Result<> Quantize(tensor::DType dtype, std::span<const float> values,
-                                std::span<const float> importance, std::span<std::byte> out);
+                                std::span<const float> importance, std::span<std::byte> out,
+                                const KernelSet& kernels);
 
 }  // namespace plimsoll::kernels

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/codebook_search.h"
 #include "kernels/half.h"
 #include "tensor/blocks.h"
 
@@ -44,13 +45,20 @@ struct Weighted {
 [[nodiscard]] bool QuantizeBlock(const Weighted<32>& v, tensor::BlockMXFP4& out);
 [[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, tensor::BlockTQ1_0& out);
 [[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, tensor::BlockTQ2_0& out);
-[[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, tensor::BlockIQ2_XXS& out);
-[[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, tensor::BlockIQ2_XS& out);
-[[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, tensor::BlockIQ2_S& out);
-[[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, tensor::BlockIQ3_XXS& out);
-[[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, tensor::BlockIQ3_S& out);
-[[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, tensor::BlockIQ1_S& out);
-[[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, tensor::BlockIQ1_M& out);
+[[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, const CodebookSearch& search,
+                                 tensor::BlockIQ2_XXS& out);
+[[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, const CodebookSearch& search,
+                                 tensor::BlockIQ2_XS& out);
+[[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, const CodebookSearch& search,
+                                 tensor::BlockIQ2_S& out);
+[[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, const CodebookSearch& search,
+                                 tensor::BlockIQ3_XXS& out);
+[[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, const CodebookSearch& search,
+                                 tensor::BlockIQ3_S& out);
+[[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, const CodebookSearch& search,
+                                 tensor::BlockIQ1_S& out);
+[[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, const CodebookSearch& search,
+                                 tensor::BlockIQ1_M& out);
 
 // The largest F16.
 inline constexpr float kF16Max = 65504.0F;

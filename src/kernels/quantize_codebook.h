@@ -3,7 +3,8 @@
 //
 // Of a group of values x with weights w, an entry g at the scale t leaves
 //   sum(w x x) - (2 t A - t t B)    with A = sum(w x g), B = sum(w g g)
-// of squared error. A and B do not depend on the scale, so all scales share them.
+// of squared error. A and B do not depend on the scale, so all scales share them: what an entry
+// takes off is the scale times a line, 2 A - t B, and the best entry's line is the highest there.
 #pragma once
 
 #include <bit>
@@ -11,6 +12,7 @@
 #include <memory>
 #include <optional>
 
+#include "kernels/codebook_search.h"
 #include "kernels/quantize_blocks.h"
 
 namespace plimsoll::kernels {
@@ -35,7 +37,7 @@ template <size_t kWidth, size_t kEntries, class ValueOfDigit>
 
 // What a codebook type is made of. Codes of sub-block scales, s, stand for 2 s + 1 in steps of the
 // block's factor times kStep.
-//   kGrid        the codebook
+//   kGrid        the codebook, aligned as CodebookSearch wants it
 //   kPart        values of a sub-block, which share a scale
 //   kEvenSigns   of eight values seven signs are stored: an even number of them is negative
 //   kStep        of sub-block scales
@@ -51,8 +53,8 @@ template <class Type>
 class CodebookFit {
  public:
   // Nothing when no F16 is large enough.
-  static std::optional<CodebookBlock> Fit(const Weighted<256>& v) {
-    CodebookFit fit(v);
+  static std::optional<CodebookBlock> Fit(const CodebookSearch& search, const Weighted<256>& v) {
+    CodebookFit fit(search, v);
     return fit.Block();
   }
 
@@ -63,21 +65,19 @@ class CodebookFit {
   static constexpr size_t kGroups = 256 / kWidth;
   static constexpr size_t kParts = 256 / Type::kPart;
   static constexpr size_t kGroupsOfPart = kGroups / kParts;
-  // Entries that are gone through side by side.
-  static constexpr size_t kLanes = 64;
-  using LaneGains = std::array<float, kLanes>;
   static constexpr float kHighestCode = 15;
   static constexpr float kHighestScale = 2 * kHighestCode + 1;
 
-  // A and B of a group, for every entry.
-  struct Matches {
-    std::array<float, kEntries> products;
-    std::array<float, kEntries> squares;
+  // The lines of a group, for every entry: 2 A and B.
+  struct Lines {
+    alignas(32) std::array<float, kEntries> intercepts;
+    alignas(32) std::array<float, kEntries> slopes;
   };
 
   // Values are taken in units of a power of two that brings the largest near 1: squares of what is
   // tiny or huge would leave the range of floats.
-  explicit CodebookFit(const Weighted<256>& v) : matches_(new std::array<Matches, kGroups>) {
+  CodebookFit(const CodebookSearch& search, const Weighted<256>& v)
+      : search_(search), lines_(new std::array<Lines, kGroups>) {
     largest_ = LargestMagnitude(v.x);
     (void)std::frexp(largest_, &exponent_);
     for (size_t i = 0; i < 256; ++i) {
@@ -94,7 +94,12 @@ class CodebookFit {
       }
     }
     for (size_t group = 0; group < kGroups; ++group) {
-      Match(products_.data() + kWidth * group, v.w.data() + kWidth * group, (*matches_)[group]);
+      Lines& lines = (*lines_)[group];
+      std::array<float, kWidth> twice;
+      std::transform(products_.data() + kWidth * group, products_.data() + kWidth * (group + 1),
+                     twice.begin(), [](float product) { return 2 * product; });
+      search_.sum(kGrid[0].data(), kWidth, kEntries, twice.data(), v.w.data() + kWidth * group,
+                  {.products = lines.intercepts.data(), .squares = lines.slopes.data()});
     }
   }
 
@@ -109,56 +114,27 @@ class CodebookFit {
     signs_[eight] = static_cast<uint8_t>(signs_[eight] ^ 1U << (least - of_eight));
   }
 
-  static void Match(const float* products, const float* weights, Matches& out) {
-    for (size_t e = 0; e < kEntries; e += kLanes) {
-      std::array<float, kLanes> a = {};
-      std::array<float, kLanes> b = {};
-      for (size_t i = 0; i < kWidth; ++i) {
-        for (size_t lane = 0; lane < kLanes; ++lane) {
-          const float g = kGrid[i][e + lane];
-          a[lane] += products[i] * g;
-          b[lane] += weights[i] * (g * g);
-        }
-      }
-      std::ranges::copy(a, out.products.begin() + e);
-      std::ranges::copy(b, out.squares.begin() + e);
-    }
+  [[nodiscard]] uint16_t BestEntry(size_t group, float scale) const {
+    const Lines& lines = (*lines_)[group];
+    return static_cast<uint16_t>(
+        search_.best_entry(lines.intercepts.data(), lines.slopes.data(), kEntries, scale, scale));
   }
 
-  static float Gain(const Matches& matches, size_t entry, float scale) {
-    return scale * (2 * matches.products[entry] - scale * matches.squares[entry]);
-  }
-
-  // What the best entry takes off the squared error, of the entries e that have the same e %
-  // kLanes.
-  static LaneGains BestGains(const Matches& matches, float scale) {
-    LaneGains best;
-    best.fill(-std::numeric_limits<float>::infinity());
-    for (size_t e = 0; e < kEntries; e += kLanes) {
-      for (size_t lane = 0; lane < kLanes; ++lane) {
-        const float gain = Gain(matches, e + lane, scale);
-        best[lane] = gain > best[lane] ? gain : best[lane];
+  // What the best entries take off the squared error of a sub-block, at each of some scales.
+  template <size_t kScales>
+  [[nodiscard]] std::array<double, kScales> PartGains(
+      size_t part, const std::array<float, kScales>& scales) const {
+    std::array<double, kScales> gains = {};
+    for (size_t group = part * kGroupsOfPart; group < (part + 1) * kGroupsOfPart; ++group) {
+      const Lines& lines = (*lines_)[group];
+      std::array<float, kScales> highest;
+      search_.highest(lines.intercepts.data(), lines.slopes.data(), kEntries, scales.data(),
+                      kScales, highest.data());
+      for (size_t i = 0; i < kScales; ++i) {
+        gains[i] += scales[i] * highest[i];
       }
     }
-    return best;
-  }
-
-  static uint16_t BestEntry(const Matches& matches, float scale) {
-    const LaneGains gains = BestGains(matches, scale);
-    const auto best = std::ranges::max_element(gains);
-    auto e = static_cast<size_t>(best - gains.begin());
-    while (e + kLanes < kEntries && Gain(matches, e, scale) != *best) {
-      e += kLanes;
-    }
-    return static_cast<uint16_t>(e);
-  }
-
-  [[nodiscard]] double PartGain(size_t part, float scale) const {
-    double gain = 0;
-    for (size_t i = 0; i < kGroupsOfPart; ++i) {
-      gain += std::ranges::max(BestGains((*matches_)[part * kGroupsOfPart + i], scale));
-    }
-    return gain;
+    return gains;
   }
 
   // A and B of the entries that are best at `scale`.
@@ -169,10 +145,10 @@ class CodebookFit {
   [[nodiscard]] Sums BestSums(size_t part, float scale) const {
     Sums sums;
     for (size_t i = 0; i < kGroupsOfPart; ++i) {
-      const Matches& matches = (*matches_)[part * kGroupsOfPart + i];
-      const uint16_t entry = BestEntry(matches, scale);
-      sums.products += matches.products[entry];
-      sums.squares += matches.squares[entry];
+      const size_t group = part * kGroupsOfPart + i;
+      const uint16_t entry = BestEntry(group, scale);
+      sums.products += (*lines_)[group].intercepts[entry] / 2;
+      sums.squares += (*lines_)[group].slopes[entry];
     }
     return sums;
   }
@@ -182,14 +158,17 @@ class CodebookFit {
   [[nodiscard]] float BestScale(size_t part) const {
     const float* const x = magnitudes_.data() + Type::kPart * part;
     const float largest = *std::max_element(x, x + Type::kPart);
+    auto scales = Type::kRatios;
+    for (float& scale : scales) {
+      scale *= largest / Type::kLargest;
+    }
+    const auto gains = PartGains(part, scales);
     float best = 0;
     double best_gain = 0;
-    for (const float ratio : Type::kRatios) {
-      const float scale = largest / Type::kLargest * ratio;
-      const double gain = PartGain(part, scale);
-      if (gain > best_gain) {
-        best_gain = gain;
-        best = scale;
+    for (size_t i = 0; i < gains.size(); ++i) {
+      if (gains[i] > best_gain) {
+        best_gain = gains[i];
+        best = scales[i];
       }
     }
     if (best == 0) {
@@ -202,18 +181,15 @@ class CodebookFit {
   // The neighbour of the rounded scale that takes most off the squared error.
   [[nodiscard]] uint8_t BestCode(size_t part, float scale, float unit) const {
     const float centre = NearestCode((scale / unit - 1) / 2, 0, kHighestCode);
-    float best = centre;
-    double best_gain = -std::numeric_limits<double>::infinity();
-    constexpr std::array<float, 3> kSteps = {0, -1, 1};
-    for (const float step : kSteps) {
-      const float code = std::clamp(centre + step, 0.0F, kHighestCode);
-      const double gain = PartGain(part, unit * (2 * code + 1));
-      if (gain > best_gain) {
-        best_gain = gain;
-        best = code;
-      }
+    std::array<float, 3> codes = {centre, centre - 1, centre + 1};
+    std::array<float, 3> scales;
+    for (size_t i = 0; i < codes.size(); ++i) {
+      codes[i] = std::clamp(codes[i], 0.0F, kHighestCode);
+      scales[i] = unit * (2 * codes[i] + 1);
     }
-    return static_cast<uint8_t>(best);
+    const auto gains = PartGains(part, scales);
+    const auto best = static_cast<size_t>(std::ranges::max_element(gains) - gains.begin());
+    return static_cast<uint8_t>(codes[best]);
   }
 
   // The block's factor in units of the values as they were given.
@@ -247,10 +223,9 @@ class CodebookFit {
       const double factor = 2.0 * block.scales[part] + 1;
       for (size_t i = 0; i < kGroupsOfPart; ++i) {
         const size_t group = part * kGroupsOfPart + i;
-        const Matches& matches = (*matches_)[group];
-        const uint16_t entry = BestEntry(matches, unit * static_cast<float>(factor));
+        const uint16_t entry = BestEntry(group, unit * static_cast<float>(factor));
         block.entries[group] = entry;
-        squares += factor * factor * matches.squares[entry];
+        squares += factor * factor * (*lines_)[group].slopes[entry];
       }
     }
     block.d = KeepingFactor(block.d, squares);
@@ -264,6 +239,7 @@ class CodebookFit {
     return F16ToFloat(kept) <= kF16Max ? kept : d;
   }
 
+  const CodebookSearch& search_;
   float largest_ = 0;
   double whole_ = 0;  // the weighted sum of squares
   int exponent_ = 0;
@@ -271,7 +247,7 @@ class CodebookFit {
   std::array<float, 256> products_ =
       {};  // weight times magnitude, with the sign that MakeSignsEven left wrong
   std::array<uint8_t, 32> signs_ = {};
-  std::unique_ptr<std::array<Matches, kGroups>> matches_;
+  std::unique_ptr<std::array<Lines, kGroups>> lines_;
 };
 
 }  // namespace plimsoll::kernels

@@ -14,83 +14,66 @@ namespace plimsoll::kernels {
 namespace {
 
 constexpr size_t kEntries = 2048;
-constexpr auto kGrid =
-    MakeGrid<8, kEntries>(kIQ1Codebook, [](unsigned digit) { return static_cast<int>(digit) - 1; });
-constexpr size_t kLanes = 64;  // entries that are gone through side by side
+alignas(32) constexpr auto kGrid = MakeGrid<8, kEntries>(kIQ1Codebook, [](unsigned digit) {
+  return static_cast<int>(digit) - 1;
+});
 constexpr float kHighestCode = 7;
 constexpr float kHighestScale = 2 * kHighestCode + 1;
 
-// Of the values of eight, w their weights: sums over an entry's g.
-struct Matches {
-  std::array<float, kEntries> products;  // w x g
-  std::array<float, kEntries> squares;   // w g g
-  std::array<float, kEntries> weights;   // w g
-  float product_sum;                     // w x
-  float weight_sum;                      // w
+// Half of what an entry takes off the squared error at a scale of the eighths, but for what all
+// entries have in common, is a line: 8 A less the scale times 32 B + 8 C, or less 8 C where 8 g - 1
+// is meant. A, B and C are the sums of w x g, w g g and w g over a group.
+struct Lines {
+  alignas(32) std::array<float, kEntries> intercepts;
+  alignas(32) std::array<float, kEntries> slopes_more;
+  alignas(32) std::array<float, kEntries> slopes_less;
+  float product_sum;  // w x
+  float weight_sum;   // w
+
+  [[nodiscard]] const float* slopes(float delta) const {
+    return delta < 0 ? slopes_less.data() : slopes_more.data();
+  }
 };
 
-void Match(const Weighted<8>& v, Matches& out) {
+void MakeLines(const CodebookSearch& search, const Weighted<8>& v, Lines& out) {
   std::array<float, 8> products;
+  std::array<float, 8> products_8;
+  std::array<float, 8> weights_8;
   for (size_t i = 0; i < 8; ++i) {
     products[i] = v.w[i] * v.x[i];
+    products_8[i] = 8 * products[i];
+    weights_8[i] = 8 * v.w[i];
   }
-  for (size_t e = 0; e < kEntries; e += kLanes) {
-    std::array<float, kLanes> a = {};
-    std::array<float, kLanes> b = {};
-    std::array<float, kLanes> c = {};
-    for (size_t i = 0; i < 8; ++i) {
-      for (size_t lane = 0; lane < kLanes; ++lane) {
-        const float g = kGrid[i][e + lane];
-        a[lane] += products[i] * g;
-        c[lane] += v.w[i] * g;
-        b[lane] += v.w[i] * (g * g);
-      }
-    }
-    std::ranges::copy(a, out.products.begin() + e);
-    std::ranges::copy(b, out.squares.begin() + e);
-    std::ranges::copy(c, out.weights.begin() + e);
+  search.sum(kGrid[0].data(), 8, kEntries, products_8.data(), weights_8.data(),
+             {.products = out.intercepts.data(),
+              .squares = out.slopes_more.data(),
+              .weights = out.slopes_less.data()});
+  for (size_t e = 0; e < kEntries; ++e) {
+    const float b = 4 * out.slopes_more[e];
+    const float c = out.slopes_less[e];
+    out.slopes_more[e] = b + c;
+    out.slopes_less[e] = b - c;
   }
   out.product_sum = static_cast<float>(Sum<8>([&](size_t i) { return products[i]; }));
   out.weight_sum = static_cast<float>(Sum<8>([&](size_t i) { return v.w[i]; }));
 }
 
-// Half of what an entry takes off the squared error at a scale of the eighths, but for what all
-// entries have in common; `delta` is 1 or -1.
-float HalfGain(const Matches& matches, size_t entry, float scale, float delta) {
-  return 8 * matches.products[entry] -
-         scale * (32 * matches.squares[entry] + 8 * delta * matches.weights[entry]);
-}
+constexpr size_t kCodes = 3;  // of scales, that are tried
+using Scales = std::array<float, kCodes>;
 
-// Of the entries e that have the same e % kLanes.
-using LaneGains = std::array<float, kLanes>;
-
-LaneGains BestHalfGains(const Matches& matches, float scale, float delta) {
-  LaneGains best;
-  best.fill(-std::numeric_limits<float>::infinity());
-  for (size_t e = 0; e < kEntries; e += kLanes) {
-    for (size_t lane = 0; lane < kLanes; ++lane) {
-      const float gain = HalfGain(matches, e + lane, scale, delta);
-      best[lane] = gain > best[lane] ? gain : best[lane];
-    }
+// What the best entry takes off the squared error, at each scale.
+std::array<double, kCodes> Gains(const CodebookSearch& search, const Lines& lines,
+                                 const Scales& scales, float delta) {
+  Scales highest;
+  search.highest(lines.intercepts.data(), lines.slopes(delta), kEntries, scales.data(), kCodes,
+                 highest.data());
+  std::array<double, kCodes> gains;
+  for (size_t i = 0; i < kCodes; ++i) {
+    const double half = highest[i];
+    gains[i] = scales[i] * (2 * (half + double{delta} * lines.product_sum) -
+                            double{scales[i]} * lines.weight_sum);
   }
-  return best;
-}
-
-uint16_t BestEntry(const Matches& matches, float scale, float delta) {
-  const LaneGains gains = BestHalfGains(matches, scale, delta);
-  const auto best = std::ranges::max_element(gains);
-  auto e = static_cast<size_t>(best - gains.begin());
-  while (e + kLanes < kEntries && HalfGain(matches, e, scale, delta) != *best) {
-    e += kLanes;
-  }
-  return static_cast<uint16_t>(e);
-}
-
-// What the best entry takes off the squared error.
-double Gain(const Matches& matches, float scale, float delta) {
-  const double half = std::ranges::max(BestHalfGains(matches, scale, delta));
-  return scale *
-         (2 * (half + double{delta} * matches.product_sum) - double{scale} * matches.weight_sum);
+  return gains;
 }
 
 // The deltas that are best for the groups of a sub-block at a scale, and what they take off. IQ1_S
@@ -102,13 +85,8 @@ struct Deltas {
 };
 
 template <size_t kGroups, bool kOneDelta>
-Deltas<kGroups> BestDeltas(const std::array<Matches, kGroups>& matches, float scale) {
-  std::array<double, kGroups> more;
-  std::array<double, kGroups> less;
-  for (size_t i = 0; i < kGroups; ++i) {
-    more[i] = Gain(matches[i], scale, 1);
-    less[i] = Gain(matches[i], scale, -1);
-  }
+Deltas<kGroups> BestDeltas(const std::array<double, kGroups>& more,
+                           const std::array<double, kGroups>& less) {
   const bool all_less = std::accumulate(less.begin(), less.end(), 0.0) >
                         std::accumulate(more.begin(), more.end(), 0.0);
   Deltas<kGroups> best;
@@ -159,7 +137,7 @@ template <size_t kParts, bool kOneDelta>
 class IQ1Fit {
  public:
   // Nothing when no F16 is large enough.
-  static std::optional<IQ1Block> Fit(const Weighted<256>& given) {
+  static std::optional<IQ1Block> Fit(const CodebookSearch& search, const Weighted<256>& given) {
     IQ1Block block;
     const float largest = LargestMagnitude(given.x);
     if (largest == 0) {
@@ -185,7 +163,7 @@ class IQ1Fit {
     const float unit = std::ldexp(F16ToFloat(block.d) / 8, -exponent);
     double squares = 0;
     for (size_t part = 0; part < kParts; ++part) {
-      FitPart(v, part, scales[part], unit, block);
+      FitPart(search, v, part, scales[part], unit, block);
       squares += SquaresOf(v, part, block);
     }
     // Least squares would shrink what is this coarse, and with it all that a matrix says: the
@@ -202,29 +180,43 @@ class IQ1Fit {
   static constexpr size_t kN = 256 / kParts;
   static constexpr size_t kGroups = kN / 8;
 
-  static void FitPart(const Weighted<256>& v, size_t part, float scale, float unit,
-                      IQ1Block& block) {
-    std::array<Matches, kGroups> matches;
-    for (size_t i = 0; i < kGroups; ++i) {
-      Match(v.template Part<8>(part * kGroups + i), matches[i]);
-    }
+  static void FitPart(const CodebookSearch& search, const Weighted<256>& v, size_t part,
+                      float scale, float unit, IQ1Block& block) {
     const float centre = NearestCode((scale / unit - 1) / 2, 0, kHighestCode);
-    Deltas<kGroups> best = {.gain = -std::numeric_limits<double>::infinity(), .of = {}};
-    float best_code = 0;
-    constexpr std::array<float, 3> kSteps = {0, -1, 1};
-    for (const float step : kSteps) {
-      const float code = std::clamp(centre + step, 0.0F, kHighestCode);
-      const auto deltas = BestDeltas<kGroups, kOneDelta>(matches, unit * (2 * code + 1));
-      if (deltas.gain > best.gain) {
-        best = deltas;
-        best_code = code;
+    Scales codes = {centre, centre - 1, centre + 1};
+    Scales scales;
+    for (size_t i = 0; i < kCodes; ++i) {
+      codes[i] = std::clamp(codes[i], 0.0F, kHighestCode);
+      scales[i] = unit * (2 * codes[i] + 1);
+    }
+    std::array<Lines, kGroups> lines;
+    std::array<std::array<double, kGroups>, kCodes> more;
+    std::array<std::array<double, kGroups>, kCodes> less;
+    for (size_t group = 0; group < kGroups; ++group) {
+      MakeLines(search, v.template Part<8>(part * kGroups + group), lines[group]);
+      const auto gains_more = Gains(search, lines[group], scales, 1);
+      const auto gains_less = Gains(search, lines[group], scales, -1);
+      for (size_t i = 0; i < kCodes; ++i) {
+        more[i][group] = gains_more[i];
+        less[i][group] = gains_less[i];
       }
     }
-    block.scales[part] = static_cast<uint8_t>(best_code);
-    for (size_t i = 0; i < kGroups; ++i) {
-      block.entries[kGroups * part + i] =
-          BestEntry(matches[i], unit * (2 * best_code + 1), best.of[i]);
-      block.is_less[kGroups * part + i] = best.of[i] < 0;
+    Deltas<kGroups> best = {.gain = -std::numeric_limits<double>::infinity(), .of = {}};
+    size_t best_code = 0;
+    for (size_t i = 0; i < kCodes; ++i) {
+      const auto deltas = BestDeltas<kGroups, kOneDelta>(more[i], less[i]);
+      if (deltas.gain > best.gain) {
+        best = deltas;
+        best_code = i;
+      }
+    }
+    block.scales[part] = static_cast<uint8_t>(codes[best_code]);
+    for (size_t group = 0; group < kGroups; ++group) {
+      const Lines& of_group = lines[group];
+      block.entries[kGroups * part + group] = static_cast<uint16_t>(
+          search.best_entry(of_group.intercepts.data(), of_group.slopes(best.of[group]), kEntries,
+                            scales[best_code], 1));
+      block.is_less[kGroups * part + group] = best.of[group] < 0;
     }
   }
 
@@ -247,8 +239,8 @@ void SetWord(uint8_t* p, unsigned word) {
 
 }  // namespace
 
-bool QuantizeBlock(const Weighted<256>& v, tensor::BlockIQ1_S& out) {
-  const auto fit = IQ1Fit<8, true>::Fit(v);
+bool QuantizeBlock(const Weighted<256>& v, const CodebookSearch& search, tensor::BlockIQ1_S& out) {
+  const auto fit = IQ1Fit<8, true>::Fit(search, v);
   if (!fit) {
     return false;
   }
@@ -265,8 +257,8 @@ bool QuantizeBlock(const Weighted<256>& v, tensor::BlockIQ1_S& out) {
   return true;
 }
 
-bool QuantizeBlock(const Weighted<256>& v, tensor::BlockIQ1_M& out) {
-  const auto fit = IQ1Fit<16, false>::Fit(v);
+bool QuantizeBlock(const Weighted<256>& v, const CodebookSearch& search, tensor::BlockIQ1_M& out) {
+  const auto fit = IQ1Fit<16, false>::Fit(search, v);
   if (!fit) {
     return false;
   }

@@ -8,9 +8,9 @@ namespace plimsoll::kernels {
 namespace {
 
 constexpr auto kMagnitude = [](unsigned digit) { return kIQ2Magnitudes[digit]; };
-constexpr auto kIQ2XXSGrid = MakeGrid<8, 256>(kIQ2XXSCodebook, kMagnitude);
-constexpr auto kIQ2XSGrid = MakeGrid<8, 512>(kIQ2XSCodebook, kMagnitude);
-constexpr auto kIQ2SGrid = MakeGrid<8, 1024>(kIQ2SCodebook, kMagnitude);
+alignas(32) constexpr auto kIQ2XXSGrid = MakeGrid<8, 256>(kIQ2XXSCodebook, kMagnitude);
+alignas(32) constexpr auto kIQ2XSGrid = MakeGrid<8, 512>(kIQ2XSCodebook, kMagnitude);
+alignas(32) constexpr auto kIQ2SGrid = MakeGrid<8, 1024>(kIQ2SCodebook, kMagnitude);
 
 struct IQ2 {
   static constexpr float kStep = 0.125F;
@@ -46,8 +46,9 @@ void PackNibbles(const std::array<uint8_t, 16>& codes, Out& out) {
 
 }  // namespace
 
-bool QuantizeBlock(const Weighted<256>& v, tensor::BlockIQ2_XXS& out) {
-  const auto fit = CodebookFit<IQ2XXS>::Fit(v);
+bool QuantizeBlock(const Weighted<256>& v, const CodebookSearch& search,
+                   tensor::BlockIQ2_XXS& out) {
+  const auto fit = CodebookFit<IQ2XXS>::Fit(search, v);
   if (!fit) {
     return false;
   }
@@ -63,8 +64,8 @@ bool QuantizeBlock(const Weighted<256>& v, tensor::BlockIQ2_XXS& out) {
   return true;
 }
 
-bool QuantizeBlock(const Weighted<256>& v, tensor::BlockIQ2_XS& out) {
-  const auto fit = CodebookFit<IQ2XS>::Fit(v);
+bool QuantizeBlock(const Weighted<256>& v, const CodebookSearch& search, tensor::BlockIQ2_XS& out) {
+  const auto fit = CodebookFit<IQ2XS>::Fit(search, v);
   if (!fit) {
     return false;
   }
@@ -77,8 +78,8 @@ bool QuantizeBlock(const Weighted<256>& v, tensor::BlockIQ2_XS& out) {
   return true;
 }
 
-bool QuantizeBlock(const Weighted<256>& v, tensor::BlockIQ2_S& out) {
-  const auto fit = CodebookFit<IQ2S>::Fit(v);
+bool QuantizeBlock(const Weighted<256>& v, const CodebookSearch& search, tensor::BlockIQ2_S& out) {
+  const auto fit = CodebookFit<IQ2S>::Fit(search, v);
   if (!fit) {
     return false;
   }

@@ -7,10 +7,12 @@
 namespace plimsoll::kernels {
 namespace {
 
-constexpr auto kIQ3XXSGrid =
-    MakeGrid<4, 256>(kIQ3XXSCodebook, [](unsigned digit) { return kIQ3XXSMagnitudes[digit & 7]; });
-constexpr auto kIQ3SGrid =
-    MakeGrid<4, 512>(kIQ3SCodebook, [](unsigned digit) { return 2 * digit + 1; });
+alignas(32) constexpr auto kIQ3XXSGrid = MakeGrid<4, 256>(kIQ3XXSCodebook, [](unsigned digit) {
+  return kIQ3XXSMagnitudes[digit & 7];
+});
+alignas(32) constexpr auto kIQ3SGrid = MakeGrid<4, 512>(kIQ3SCodebook, [](unsigned digit) {
+  return 2 * digit + 1;
+});
 
 struct IQ3 {
   static constexpr size_t kPart = 32;
@@ -34,8 +36,9 @@ struct IQ3S : IQ3 {
 
 }  // namespace
 
-bool QuantizeBlock(const Weighted<256>& v, tensor::BlockIQ3_XXS& out) {
-  const auto fit = CodebookFit<IQ3XXS>::Fit(v);
+bool QuantizeBlock(const Weighted<256>& v, const CodebookSearch& search,
+                   tensor::BlockIQ3_XXS& out) {
+  const auto fit = CodebookFit<IQ3XXS>::Fit(search, v);
   if (!fit) {
     return false;
   }
@@ -53,8 +56,8 @@ bool QuantizeBlock(const Weighted<256>& v, tensor::BlockIQ3_XXS& out) {
   return true;
 }
 
-bool QuantizeBlock(const Weighted<256>& v, tensor::BlockIQ3_S& out) {
-  const auto fit = CodebookFit<IQ3S>::Fit(v);
+bool QuantizeBlock(const Weighted<256>& v, const CodebookSearch& search, tensor::BlockIQ3_S& out) {
+  const auto fit = CodebookFit<IQ3S>::Fit(search, v);
   if (!fit) {
     return false;
   }

@@ -10,6 +10,7 @@
 
 #include <gmock/gmock.h>
 
+#include "base/fnv.h"
 #include "kernels/half.h"
 #include "kernels/ref/ref.h"
 #include "kernels/ref/unpack.h"
@@ -22,9 +23,10 @@ using tensor::DType;
 using ::testing::HasSubstr;
 
 std::vector<std::byte> Quantized(DType dtype, std::span<const float> values,
-                                 std::span<const float> importance = {}) {
+                                 std::span<const float> importance = {},
+                                 const KernelSet& kernels = ref::kKernelSet) {
   std::vector<std::byte> bytes(*tensor::BytesFor(dtype, values.size()));
-  const auto done = Quantize(dtype, values, importance, bytes);
+  const auto done = Quantize(dtype, values, importance, bytes, kernels);
   EXPECT_TRUE(done) << done.error().message;
   return bytes;
 }
@@ -227,7 +229,7 @@ TEST_P(QuantizeTo, RefusesWhatIsNoFiniteNumber) {
     std::vector<float> values = Weights(5, 512);
     values[300] = bad;
     std::vector<std::byte> bytes(*tensor::BytesFor(GetParam(), values.size()));
-    const auto done = Quantize(GetParam(), values, {}, bytes);
+    const auto done = Quantize(GetParam(), values, {}, bytes, ref::kKernelSet);
     ASSERT_FALSE(done);
     EXPECT_EQ(done.error().kind, ErrorKind::kBadModel);
     EXPECT_THAT(done.error().message, HasSubstr("value 300 is "));
@@ -238,7 +240,7 @@ TEST_P(QuantizeTo, LargestFloatIsHeldOrRefused) {
   std::vector<float> values(256);
   values[200] = std::numeric_limits<float>::max();
   std::vector<std::byte> bytes(*tensor::BytesFor(GetParam(), values.size()));
-  const auto done = Quantize(GetParam(), values, {}, bytes);
+  const auto done = Quantize(GetParam(), values, {}, bytes, ref::kKernelSet);
   if (GetParam() == DType::kF32 || GetParam() == DType::kMXFP4) {
     EXPECT_TRUE(done);
   } else {
@@ -325,6 +327,58 @@ TEST_P(QuantizeTo, ABlockDependsOnItsOwnValuesAlone) {
   }
   EXPECT_EQ(whole, pieces);
 }
+
+// Few whole numbers: many entries of a codebook are equally near.
+std::vector<float> WholeNumbers(uint64_t seed, size_t n) {
+  testing::Random random(seed);
+  std::vector<float> values(n);
+  for (float& value : values) {
+    value = static_cast<float>(random.Below(7)) - 3;
+  }
+  return values;
+}
+
+struct Digest {
+  DType dtype;
+  uint64_t digest;
+};
+
+class QuantizeDigest : public ::testing::TestWithParam<Digest> {};
+
+// The bytes that the plainest search gave: a faster one gives the same.
+TEST_P(QuantizeDigest, IsThatOfThePlainestSearchWhateverTheKernels) {
+  constexpr size_t kN = 1 << 12;
+  std::vector<float> importance = HeavyTailed(14, kN);
+  std::ranges::transform(importance, importance.begin(), [](float x) { return x * x; });
+  std::vector<float> sparse = Weights(15, kN);
+  std::ranges::fill(std::span(sparse).first(300), 0.0F);
+  for (const KernelSet* kernels : AllKernelSets()) {
+    if (!kernels->supported()) {
+      continue;
+    }
+    std::string bytes;
+    for (const auto& values :
+         {Weights(16, kN), HeavyTailed(17, kN), WholeNumbers(18, kN), sparse}) {
+      for (const auto& counts : {std::vector<float>(), importance}) {
+        const auto more = Quantized(GetParam().dtype, values, counts, *kernels);
+        bytes.append(reinterpret_cast<const char*>(more.data()), more.size());
+      }
+    }
+    EXPECT_EQ(Fnv1a(bytes), GetParam().digest) << kernels->name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(, QuantizeDigest,
+                         ::testing::Values(Digest{DType::kIQ2_XXS, 0x664A1312726BF579U},
+                                           Digest{DType::kIQ2_XS, 0xE6BB2A45FA894A08U},
+                                           Digest{DType::kIQ2_S, 0xE8BEF73F81AD7BFEU},
+                                           Digest{DType::kIQ3_XXS, 0x5C754122D70C9264U},
+                                           Digest{DType::kIQ3_S, 0x5EBBD45929BD0B2CU},
+                                           Digest{DType::kIQ1_S, 0x16D9BD00B9C00795U},
+                                           Digest{DType::kIQ1_M, 0x2D84D24BD7B4EE4FU}),
+                         [](const auto& tested) {
+                           return std::string(tensor::Traits(tested.param.dtype).name);
+                         });
 
 std::vector<DType> AllTypes() {
   std::vector<DType> types;

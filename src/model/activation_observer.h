@@ -4,31 +4,21 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "tensor/matrix.h"
+
 namespace plimsoll::model {
 
-// Matrices that read the same rows have one input.
-enum class MatrixInput {
-  kAttention,      // queries, keys and values, or what these are made of; of a delta net all
-  kLatentQueries,  // queries, from what latent attention makes them of
-  kAttentionOutput,
-  kFeedForward,  // gate and up, of an expert where there are several
-  kDown,         // the same
-  kSharedFeedForward,
-  kSharedDown,
-};
-
 struct ObservedRows {
-  uint32_t layer_idx = 0;
-  MatrixInput input = MatrixInput::kAttention;
-  uint32_t expert = 0;
-  const float* rows = nullptr;  // [][k]
+  uint64_t matrix_idx = 0;      // in a stack: the expert, or the head
+  const float* rows = nullptr;  // [][stride], of which k are read
   uint64_t k = 0;
+  uint64_t stride = 0;
   size_t n = 0;
   const uint32_t* row_idx = nullptr;  // which rows, [n]; null: the first n
   const float* factors = nullptr;     // of these rows, [n]; null: all are 1
 
   [[nodiscard]] const float* row(size_t i) const {
-    return rows + (row_idx == nullptr ? i : row_idx[i]) * k;
+    return rows + (row_idx == nullptr ? i : row_idx[i]) * stride;
   }
 };
 
@@ -39,9 +29,10 @@ class ActivationObserver {
   ActivationObserver& operator=(const ActivationObserver&) = delete;
   virtual ~ActivationObserver() = default;
 
-  // Once for every input and expert of a layer of a pass, on one thread. The rows are valid during
-  // the call.
-  virtual void OnInput(const ObservedRows& rows) = 0;
+  // Once for every input (model/matrix_inputs.h) and expert or head of a pass, on one thread; of
+  // the output's once for every few tokens. `reader` is one of those that read it, the first of a
+  // stack; the model may have none of its kind. The rows are valid during the call.
+  virtual void OnInput(const tensor::Matrix& reader, const ObservedRows& rows) = 0;
 };
 
 }  // namespace plimsoll::model

@@ -53,7 +53,7 @@ void LayerPieces::ProjectQkv(const AttentionWeights& weights) {
       product(weights.k, p.q_row(), p.k_dim(), s.k.data()),
       product(weights.v, uint64_t{p.q_row()} + p.k_dim(), p.v_dim(), s.v.data()),
   };
-  Observe(step_, {layer_idx_, MatrixInput::kAttention}, s.packed_in);
+  Observe(step_, weights.q, s.packed_in, step_.n());
   const bool has_values = !apart || !weights.v.empty();
   RunProducts(step_, std::span(products).first(p.kv_of ? 1 : has_values ? 3 : 2));
   if (!has_values && !p.kv_of) {
@@ -186,7 +186,7 @@ void LayerPieces::ProjectOutput(const tensor::Matrix& output, Vector bias) {
   Scratch& s = step_.scratch;
   const uint64_t d = step_.hp.hidden_dim;
   const Product product = {output, s.packed_in.For(output.dtype, 0, step_.n()), s.branch.data(), d};
-  Observe(step_, {layer_idx_, MatrixInput::kAttentionOutput}, s.packed_in);
+  Observe(step_, output, s.packed_in, step_.n());
   RunProducts(step_, {&product, 1});
   if (!bias.empty()) {
     step_.ForEachToken(

@@ -43,7 +43,7 @@ class DeltaLayer {
     const auto product = [&](const tensor::Matrix& w, std::span<float> y) {
       return Product{w, s_.packed_in.For(w.dtype, 0, step_.n()), y.data(), w.rows};
     };
-    Observe(step_, {layer_idx_, MatrixInput::kAttention}, s_.packed_in);
+    Observe(step_, weights_.qkv, s_.packed_in, step_.n());
     if (weights_.joined.empty()) {
       const Product products[] = {
           product(weights_.qkv, rows_.qkv), product(weights_.gate, rows_.gate),

@@ -274,38 +274,39 @@ void LayerPieces::RunGateUp(const FeedForwardWeights& weights, const Wave& wave)
     routed.Run(task, work, workspace);
   });
   if (step_.activations != nullptr) {
-    ObserveExperts(wave, n_shared != 0);
+    ObserveExperts(weights, wave, n_shared != 0);
   }
 }
 
 // What gate and up of a wave have read, and what down is to read.
-void LayerPieces::ObserveExperts(const Wave& wave, bool with_shared) const {
+void LayerPieces::ObserveExperts(const FeedForwardWeights& weights, const Wave& wave,
+                                 bool with_shared) const {
   const Scratch& s = step_.scratch;
   const Routing& routing = s.routing;
   for (const uint32_t a : wave.experts) {
     const uint32_t expert = routing.active[a];
     const uint32_t begin = routing.active_begin[a];
     const size_t n = routing.active_begin[a + 1] - begin;
-    step_.activations->OnInput({.layer_idx = layer_idx_,
-                                .input = MatrixInput::kFeedForward,
-                                .expert = expert,
-                                .rows = s.packed_in.floats,
-                                .k = s.packed_in.k,
-                                .n = n,
-                                .row_idx = routing.pair_token.data() + begin,
-                                .factors = routing.pair_input_weight.empty()
-                                               ? nullptr
-                                               : routing.pair_input_weight.data() + begin});
-    step_.activations->OnInput({.layer_idx = layer_idx_,
-                                .input = MatrixInput::kDown,
-                                .expert = expert,
+    step_.activations->OnInput(
+        weights.gate.first,
+        {.matrix_idx = expert,
+         .rows = s.packed_in.floats,
+         .k = s.packed_in.k,
+         .stride = s.packed_in.k,
+         .n = n,
+         .row_idx = routing.pair_token.data() + begin,
+         .factors = routing.pair_input_weight.empty() ? nullptr
+                                                      : routing.pair_input_weight.data() + begin});
+    step_.activations->OnInput(weights.down.first,
+                               {.matrix_idx = expert,
                                 .rows = s.packed_ff.floats + begin * s.packed_ff.k,
                                 .k = s.packed_ff.k,
+                                .stride = s.packed_ff.k,
                                 .n = n});
   }
   if (with_shared) {
-    Observe(step_, {layer_idx_, MatrixInput::kSharedFeedForward}, s.packed_in);
-    Observe(step_, {layer_idx_, MatrixInput::kSharedDown}, s.packed_shared);
+    Observe(step_, weights.shared.gate.first, s.packed_in, step_.n());
+    Observe(step_, weights.shared.down.first, s.packed_shared, step_.n());
   }
 }
 

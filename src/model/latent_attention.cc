@@ -43,7 +43,7 @@ class LatentLayer {
     const Product products[] = {{first, s_.packed_in.For(first.dtype, 0, n), first_out, first_dim},
                                 {weights_.kv_down, s_.packed_in.For(weights_.kv_down.dtype, 0, n),
                                  s_.k.data(), p_.k_dim()}};
-    Observe(step_, {layer_idx_, MatrixInput::kAttention}, s_.packed_in);
+    Observe(step_, first, s_.packed_in, n);
     RunProducts(step_, products);
   }
 
@@ -59,7 +59,7 @@ class LatentLayer {
     });
     const Product up = {weights_.q, rows_.packed_q_down.For(weights_.q.dtype, 0, n), s_.q.data(),
                         p_.q_dim()};
-    Observe(step_, {layer_idx_, MatrixInput::kLatentQueries}, rows_.packed_q_down);
+    Observe(step_, weights_.q, rows_.packed_q_down, n);
     RunProducts(step_, {&up, 1});
   }
 
@@ -70,9 +70,15 @@ class LatentLayer {
     const LayerKv kv(step_, layer_idx_);
     step_.ForEachToken([&](size_t i) { StoreLatent(kv, i); });
     kv.QuantizeFullBlocks();
+    if (latent_.joined) {
+      ObserveLatents();
+    }
     for (size_t first = 0; first < step_.n(); first += kLatentTokens) {
       const TokenRange tokens = {first, std::min<size_t>(kLatentTokens, step_.n() - first)};
       ForEachHead([&](size_t head, size_t thread) { TakeToLatent(head, tokens, thread); });
+      if (!latent_.joined) {
+        ObserveHeads(weights_.k_up, rows_.packed_q_nope, tokens.n);
+      }
       Attend(step_, layer_idx_,
              {.first = tokens.first,
               .n = tokens.n,
@@ -81,6 +87,9 @@ class LatentLayer {
               .out = rows_.mixed.data(),
               .out_stride = size_t{p_.n_heads} * latent_.kv_rank});
       ForEachHead([&](size_t head, size_t thread) { MakeValues(head, tokens, thread); });
+      if (!latent_.joined) {
+        ObserveHeads(weights_.v_up, rows_.packed_mixed, tokens.n);
+      }
     }
   }
 
@@ -92,6 +101,26 @@ class LatentLayer {
     rows_.packed_mixed.floats = rows_.mixed.data();
     rows_.packed_mixed.k = latent_.kv_rank;
     step_.team.Run(p_.n_heads, f);
+  }
+
+  // Shows an observer each head's rows of the first n tokens.
+  void ObserveHeads(const tensor::MatrixStack& readers, const PackedRows& packed, size_t n) const {
+    for (size_t head = 0; step_.activations != nullptr && head < p_.n_heads; ++head) {
+      step_.activations->OnInput(readers.first, {.matrix_idx = head,
+                                                 .rows = packed.floats + head * packed.k,
+                                                 .k = packed.k,
+                                                 .stride = p_.n_heads * packed.k,
+                                                 .n = n});
+    }
+  }
+
+  // What kv_up is multiplied with where keys and values are made of each latent.
+  void ObserveLatents() const {
+    if (step_.activations != nullptr) {
+      step_.activations->OnInput(
+          weights_.kv_up,
+          {.rows = s_.k.data(), .k = latent_.kv_rank, .stride = p_.k_dim(), .n = step_.n()});
+    }
   }
 
   // The row of a head in the tables that LatentScratch has.

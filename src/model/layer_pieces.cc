@@ -87,6 +87,7 @@ void LayerPieces::LayerInput(const LayerInputWeights& weights) {
   const uint64_t n_inputs = n * step_.hp.n_layers;
   const Product gate = {weights.gate, s.packed_in.For(weights.gate.dtype, 0, step_.n()),
                         s.input_gate.data(), n};
+  Observe(step_, weights.gate, s.packed_in, step_.n());
   RunProducts(step_, {&gate, 1});
   s.packed_input.floats = s.input_gate.data();
   s.packed_input.k = n;
@@ -98,6 +99,7 @@ void LayerPieces::LayerInput(const LayerInputWeights& weights) {
   if (Use({&weights.output})) {
     const Product output = {weights.output, s.packed_input.For(weights.output.dtype, 0, step_.n()),
                             s.branch.data(), step_.hp.hidden_dim};
+    Observe(step_, weights.output, s.packed_input, step_.n());
     RunProducts(step_, {&output, 1});
     branch_pending_ = true;
   }

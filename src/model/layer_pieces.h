@@ -97,7 +97,7 @@ class LayerPieces {
   void RunWave(const FeedForwardWeights& weights, const Wave& wave);
   void RunDown(const FeedForwardWeights& weights, const Wave& wave);
   void RunGateUp(const FeedForwardWeights& weights, const Wave& wave);
-  void ObserveExperts(const Wave& wave, bool with_shared) const;
+  void ObserveExperts(const FeedForwardWeights& weights, const Wave& wave, bool with_shared) const;
   void RunDownByRows(const FeedForwardWeights& weights, const Wave& wave);
   void RunDownByExpert(const FeedForwardWeights& weights, const Wave& wave);
   // Of how many experts the tasks of a stage are cut for.

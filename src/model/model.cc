@@ -417,6 +417,7 @@ Result<> Model::MakeLayerInputs(const Step& step) {
   const tensor::Matrix& w = weights_.input_projection;
   const Product product = {w, packed.For(w.dtype, 0, step.n()), scratch_.layer_inputs.data(),
                            n_inputs};
+  model::Observe(step, w, packed, step.n());
   RunProducts(step, {&product, 1});
 
   const float of_projection = 1.0F / std::sqrt(static_cast<float>(hp_.hidden_dim));
@@ -476,6 +477,7 @@ Result<> Model::MakeLogits(const Step& step, std::span<const uint32_t> wanted,
                             hp_.rms_eps, d, scratch_.normed.data() + i * d);
       packed.Pack(step.kernels, i);
     }
+    model::Observe(step, weights_.output, packed, n);
     if (auto made = RunOutput(step, packed, n); !made) {
       return made;
     }

@@ -19,6 +19,7 @@
 #include "model/attention_scorer.h"
 #include "model/expert_layout.h"
 #include "model/loader.h"
+#include "model/matrix_inputs.h"
 #include "model/paged_experts.h"
 #include "model/residence.h"
 #include "model/rope.h"
@@ -120,7 +121,11 @@ class Model {
 
   // From now on `observer`, which outlives the model, hears of every routed layer.
   void Observe(memory::trace::RoutingObserver& observer);
-  // The same of what enters the matrices of layers.
+  // What enters the matrices, and an observer of it, which outlives the model. The inputs' readers
+  // are this model's.
+  [[nodiscard]] std::vector<MatrixInput> MatrixInputs() const {
+    return FindMatrixInputs(bound_, weights_);
+  }
   void Observe(ActivationObserver& observer) { activations_ = &observer; }
 
   // After Load. Keys and values of the tokens are written to their slots. kIo when an expert or

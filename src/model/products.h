@@ -37,14 +37,12 @@ inline constexpr uint64_t kTasksPerThread = 4;
 // others wait for it. One thread takes them all at once, for each task interrupts the stream.
 [[nodiscard]] uint64_t RowsPerTask(uint64_t rows, uint64_t row_bytes, size_t n_threads);
 
-// Shows an observer, if there is one, the step's rows that some matrices read; `input` says which
-// matrices.
-inline void Observe(const Step& step, ObservedRows input, const PackedRows& packed) {
+// Shows an observer, if there is one, the n rows that `reader` and others like it read.
+inline void Observe(const Step& step, const tensor::Matrix& reader, const PackedRows& packed,
+                    size_t n) {
   if (step.activations != nullptr) {
-    input.rows = packed.floats;
-    input.k = packed.k;
-    input.n = step.n();
-    step.activations->OnInput(input);
+    step.activations->OnInput(reader,
+                              {.rows = packed.floats, .k = packed.k, .stride = packed.k, .n = n});
   }
 }
 

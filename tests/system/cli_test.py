@@ -434,6 +434,97 @@ class Quantize(unittest.TestCase):
         leaves_no_half_file(self, "quantize", "-q", "--requantize", str(self.model), str(self.output), "Q4_0")
 
 
+class Imatrix(unittest.TestCase):
+    def setUp(self):
+        holder = tempfile.TemporaryDirectory()
+        self.addCleanup(holder.cleanup)
+        self.folder = pathlib.Path(holder.name) / "out"
+        self.folder.mkdir()
+        self.output = self.folder / "imatrix.gguf"
+        self.text = pathlib.Path(holder.name) / "text.txt"
+        self.text.write_text("The capital of France is Paris. The capital of Italy is Rome. " * 40)
+        self.small = pathlib.Path(holder.name) / "small.gguf"
+
+    def words(self, *more):
+        return ["eval", "imatrix", "-m", str(MODEL), "-f", str(self.text), "-c", "64", "-o", str(self.output), *more]
+
+    def quantize(self):
+        return run("quantize", "-q", "--requantize", "--force", "--imatrix", str(self.output), str(MODEL), str(self.small), "Q4_0")
+
+    def test_what_it_writes_is_what_quantize_reads(self):
+        done = run(*self.words("--chunks", "2"))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(list(self.folder.iterdir()), [self.output])
+        tensors = {tensor["name"] for tensor in json.loads(run("inspect", str(self.output), "--tensors", "--json").stdout)["tensors"]}
+        self.assertIn("blk.0.ffn_down_exps.weight.in_sum2", tensors)
+        self.assertNotIn("output.weight.in_sum2", tensors)
+        self.assertEqual(self.quantize().returncode, 0)
+        self.assertEqual(run(*self.words("--chunks", "2", "--process-output")).returncode, 0)
+        tensors = {tensor["name"] for tensor in json.loads(run("inspect", str(self.output), "--tensors", "--json").stdout)["tensors"]}
+        self.assertIn("output.weight.in_sum2", tensors)
+
+    def test_what_was_asked_wrongly_is_said_before_the_text_is_read(self):
+        for output, code, said in [(MODEL, 2, "is the model itself"), ("/nowhere/x.gguf", 5, "/nowhere")]:
+            words = self.words()
+            words[words.index("-o") + 1] = str(output)
+            done = run(*words)
+            self.assertEqual(done.returncode, code, done.stderr)
+            self.assertIn(said, done.stderr)
+            self.assertNotIn("chunk 1", done.stderr)
+        done = run(*self.words("--memory", "1M"))
+        self.assertEqual(done.returncode, 4)
+        self.assertIn("sums of the importance matrix", done.stderr)
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+    def test_without_room_it_leaves_nothing(self):
+        def no_room():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
+        done = subprocess.run([PLIMSOLL, *self.words("--chunks", "1", "--no-profile")], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, env=environment(), preexec_fn=no_room, timeout=300)
+        self.assertEqual(done.returncode, 5, done.stderr)
+        self.assertIn(str(self.output), done.stderr)
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+    def test_an_interrupt_while_it_computes_leaves_nothing(self):
+        process = subprocess.Popen([PLIMSOLL, *self.words()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.PIPE, text=True, env=environment())
+        self.assertIn("chunk 1", next(line for line in process.stderr if line.startswith("chunk")))
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=300)
+        self.assertEqual(process.returncode, 130)
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+    def test_killed_while_it_writes_it_leaves_all_or_nothing(self):
+        words = self.words("--chunks", "1", "-q")
+        self.assertEqual(run(*words).returncode, 0)
+        whole = self.output.read_bytes()
+        n_halves = 0
+        for _ in range(60):
+            for file in self.folder.iterdir():
+                file.unlink()
+            process = subprocess.Popen([PLIMSOLL, *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                       stderr=subprocess.DEVNULL, env=environment())
+            while process.poll() is None and not self.has_written():
+                pass
+            process.kill()
+            process.wait(300)
+            if self.output.exists():
+                self.assertEqual(self.output.read_bytes(), whole)
+            elif self.has_written():
+                n_halves += 1
+                if n_halves == 3:
+                    return
+        self.fail(f"killed {n_halves} times while it wrote")
+
+    def has_written(self):
+        """Before the text is read a file that stays empty shows that there is a place."""
+        try:
+            return any(file.stat().st_size > 0 for file in self.folder.iterdir())
+        except FileNotFoundError:
+            return True
+
+
 class Prune(unittest.TestCase):
     def setUp(self):
         holder = tempfile.TemporaryDirectory()

@@ -91,6 +91,35 @@ class Memory(unittest.TestCase):
         model.unlink()
         self.assertEqual(len(texts), 1, "the same text under every line")
 
+    def test_the_sums_of_an_importance_matrix_are_below_the_line(self):
+        text = pathlib.Path(self.folder.name) / "text.txt"
+        text.write_text(" ".join(["word"] * 600))
+        output = pathlib.Path(self.folder.name) / "imatrix.gguf"
+
+        def command(line):
+            return [PLIMSOLL, "eval", "imatrix", "-m", self.model, "-f", text, "-o", output, "-c", "128", "--chunks", "2",
+                    "-q", "-t", "2", "--memory", str(line)]
+        refused = subprocess.run(command(MIB), capture_output=True, text=True)
+        self.assertEqual(refused.returncode, 4, refused.stderr)
+        # Eight bytes for each of 512 channels of gate and up and 832 of down, of 64 experts in 8 layers: 5.25 MiB.
+        sums = float(re.search(r"sums of the importance matrix ([\d.]+) MiB", refused.stderr).group(1))
+        self.assertGreater(sums, 5.25)
+        self.assertLess(sums, 6)
+        least = int(re.search(r"--memory (\d+)M", refused.stderr).group(1)) * MIB
+        files = set()
+        for line in (least, self.model.stat().st_size * 13 // 10):
+            try:
+                with MemoryGroup(line + BESIDE_LINE) as group:
+                    done = group.run(*command(line), timeout=300)
+            except NotPermitted as reason:
+                self.skipTest(str(reason))
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertFalse(done.out_of_memory, line)
+            self.assertLessEqual(done.usage.peak_resident_bytes, line + FIXED, line)
+            files.add(output.read_bytes())
+            output.unlink()
+        self.assertEqual(len(files), 1, "the same sums under every line")
+
     def test_a_packed_file_changes_neither_text_nor_memory(self):
         line = self.model.stat().st_size // 3
         plain = self.confined(line)

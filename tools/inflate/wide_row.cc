@@ -61,12 +61,13 @@ Result<> RowWidener::WidenBlock(size_t first_column, std::span<const float> smal
     const float share = columns_.factor.empty() ? 1 : columns_.factor[first_column + i];
     values_[i] = small[source] * share + owed_[source] / static_cast<float>(n_copies_[source]);
   }
-  if (auto done = kernels::Quantize(dtype_, values_, {}, out); !done) {
+  const kernels::KernelSet& kernels = *kernels::AllKernelSets()[0];
+  if (auto done = kernels::Quantize(dtype_, values_, {}, out, kernels); !done) {
     return done;
   }
   std::ranges::copy(out, block_.begin());
   const tensor::Matrix block = {dtype_, tensor::Layout::kNative, values_.size(), 1, block_.data()};
-  kernels::AllKernelSets()[0]->dequantize_row(block, 0, rounded_.data());
+  kernels.dequantize_row(block, 0, rounded_.data());
   for (const uint32_t source : sources) {
     owed_[source] = 0;
     n_copies_[source] = 0;

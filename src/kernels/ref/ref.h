@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/codebook_search.h"
 #include "kernels/kernels.h"
 #include "kernels/peak_loops.h"
 
@@ -39,5 +40,6 @@ void Rope(float* x, const float* cos, const float* sin, uint32_t n_pairs, bool n
 
 extern const KernelSet kKernelSet;
 extern const PeakLoops kPeakLoops;
+extern const CodebookSearch kCodebookSearch;
 
 }  // namespace plimsoll::kernels::ref
