@@ -83,17 +83,21 @@ template <class V, class Type, size_t kTokens, class Blocks>
   for (size_t t = 0; t < kTokens; ++t) {
     acc[0][t] = V::FloatZero();
   }
-  for (uint64_t b = 0; b < group.matrix->k / 32; ++b) {
+  for (uint64_t b = 0; b < group.matrix->k / Type::Block::kElements; ++b) {
     prefetcher.Step(V::kLanes * sizeof(typename Type::Block));
     const auto block_rows = group_blocks.At(b);
-    Int w[kSlices32];
-    Type::Unpack(block_rows, w);
-    Float d;
-    Float m;
-    Type::ReadScales(block_rows, &d, &m);
-    const BlockQ8x32* blocks[kTokens];
-    AtBlock(rows, b, blocks);
-    Accumulate32<V, Type, 1, kTokens>({w}, {d}, {m}, blocks, acc);
+#pragma GCC unroll 2
+    for (size_t part = 0; part < kPartsOf<Type>; ++part) {
+      const auto part_rows = PartOf<Type>(block_rows, part);
+      Int w[kSlices32];
+      Type::Unpack(part_rows, w);
+      Float d;
+      Float m;
+      Type::ReadScales(part_rows, &d, &m);
+      const BlockQ8x32* blocks[kTokens];
+      AtBlock(rows, b * kPartsOf<Type> + part, blocks);
+      Accumulate32<V, Type, 1, kTokens>({w}, {d}, {m}, blocks, acc);
+    }
   }
   for (size_t t = 0; t < kTokens && t < product.x->n_rows; ++t) {
     V::StoreFloats(product.y + t * product.y_stride, acc[0][t], group.n_rows);
@@ -154,7 +158,8 @@ void MatVec(const RowGroup& group, Upcoming next, const Product& product) {
   WithBlocksOf<V, Type>(group, [&]<class Blocks>(const Blocks& blocks) {
     if constexpr (Type::Block::kElements == 256) {
       MatVec256<V, Type, kTokens>(blocks, group, next, product);
-    } else if constexpr (kTokens == 1 && std::is_same_v<Blocks, StridedGroup<V, Type>>) {
+    } else if constexpr (kTokens == 1 && Type::Block::kElements == 32 &&
+                         std::is_same_v<Blocks, StridedGroup<V, Type>>) {
       MatVec32Pieces<V, Type>(blocks, group, next, product);
     } else {
       MatVec32<V, Type, kTokens>(blocks, group, next, product);
