@@ -147,7 +147,7 @@ struct KernelSet {
   // Packs k floats into one activation row.
   void (*pack_activation)(ActivationFormat format, const float* x, uint64_t k, std::byte* out);
 
-  // y[i * y_stride + (r - row_begin)] = w row r . x row i, for r in [row_begin,
+  // y[i * y_stride + (r - row_begin)] = w row r . x row i, times w's scale, for r in [row_begin,
   // row_end) and i in [0, x.n_rows). x.format is ActivationFormatFor(w.dtype). row_begin is a
   // multiple of 16. `workspace` has matmul_workspace_bytes(w.k) bytes, 64-byte aligned, used by no
   // other thread.

@@ -40,6 +40,7 @@ void MatMul(const tensor::Matrix& w, uint64_t row_begin, uint64_t row_end, const
       MatMulQuantized(w, row_begin, row_end, x, y, y_stride, workspace);
       break;
   }
+  ref::ScaleProducts(w, row_end - row_begin, x.n_rows, y, y_stride);
 }
 
 size_t MatMulWorkspaceBytes(uint64_t /*k*/) {

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <type_traits>
@@ -249,6 +250,13 @@ size_t MatMulWorkspaceBytes(uint64_t k) {
   return AlignUp<size_t>(k * sizeof(float), 64);
 }
 
+void ScaleProducts(const Matrix& w, uint64_t n_rows, size_t n_tokens, float* y, size_t y_stride) {
+  for (size_t i = 0; w.scale != nullptr && i < n_tokens; ++i) {
+    std::for_each(y + i * y_stride, y + i * y_stride + n_rows,
+                  [&](float& value) { value *= *w.scale; });
+  }
+}
+
 void MatMul(const Matrix& w, uint64_t row_begin, uint64_t row_end, const Activations& x, float* y,
             size_t y_stride, std::byte* workspace) {
   const uint64_t n_blocks = w.k / tensor::Traits(w.dtype).block_elements;
@@ -263,6 +271,7 @@ void MatMul(const Matrix& w, uint64_t row_begin, uint64_t row_end, const Activat
       }
     }
   });
+  ScaleProducts(w, row_end - row_begin, x.n_rows, y, y_stride);
 }
 
 void DequantizeRow(const Matrix& w, uint64_t r, float* out) {
@@ -277,6 +286,7 @@ void DequantizeRow(const Matrix& w, uint64_t r, float* out) {
       }
     }
   });
+  ScaleProducts(w, w.k, 1, out, w.k);
 }
 
 }  // namespace plimsoll::kernels::ref
