@@ -2,7 +2,9 @@
 //
 //   peer-quantize IN OUT FILE_TYPE pure|mix [IMATRIX]
 //
-// FILE_TYPE is general.file_type's number; an importance matrix is a GGUF.
+// FILE_TYPE is general.file_type's number; an importance matrix is a GGUF. NVFP4 is made by
+// overrides, for its file type is none that llama.cpp's quantizer knows: every matrix whose rows
+// are whole blocks gets it, the others IQ4_NL.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -46,6 +48,24 @@ Importance ReadImportance(const char* path) {
   return importance;
 }
 
+// "^NAME$" of every tensor whose rows are a whole number of blocks of `type`.
+std::vector<std::string> PatternsOfTensorsFor(ggml_type type, const char* path) {
+  ggml_context* tensors = nullptr;
+  gguf_context* const file = gguf_init_from_file(path, {/*no_alloc=*/true, &tensors});
+  if (file == nullptr) {
+    std::fprintf(stderr, "%s is no GGUF\n", path);
+    std::exit(1);
+  }
+  std::vector<std::string> patterns;
+  for (ggml_tensor* tensor = ggml_get_first_tensor(tensors); tensor != nullptr;
+       tensor = ggml_get_next_tensor(tensors, tensor)) {
+    if (tensor->ne[0] % ggml_blck_size(type) == 0) {
+      patterns.push_back("^" + std::string(tensor->name) + "$");
+    }
+  }
+  return patterns;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -65,6 +85,17 @@ int main(int argc, char** argv) {
   }
   entries.push_back({nullptr, nullptr, 0});
   params.imatrix = importance.empty() ? nullptr : entries.data();
+  std::vector<std::string> patterns;
+  std::vector<llama_model_tensor_override> overrides;
+  if (params.ftype == LLAMA_FTYPE_MOSTLY_NVFP4) {
+    params.ftype = LLAMA_FTYPE_MOSTLY_IQ4_NL;
+    patterns = PatternsOfTensorsFor(GGML_TYPE_NVFP4, argv[1]);
+    for (const std::string& pattern : patterns) {
+      overrides.push_back({pattern.c_str(), GGML_TYPE_NVFP4});
+    }
+    overrides.push_back({nullptr, GGML_TYPE_COUNT});
+    params.tt_overrides = overrides.data();
+  }
   llama_backend_init();
   return llama_model_quantize(argv[1], argv[2], &params) == 0 ? 0 : 1;
 }

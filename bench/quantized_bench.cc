@@ -52,6 +52,9 @@ void OrdinaryScales(Random& random, const tensor::Matrix& m) {
     if (m.dtype == DType::kMXFP4) {
       bytes[at] = std::byte{120};
     }
+    if (m.dtype == DType::kNVFP4) {
+      std::fill_n(bytes + at, 4, std::byte{10});
+    }
     if (m.dtype == DType::kIQ1_M) {
       kernels::testing::internal::PutScaleOfIQ1M(0x2200, bytes + at);
     }
@@ -131,10 +134,10 @@ double Prefill(const KernelSet& set, const tensor::Matrix& w, const Activations&
 
 struct Options {
   std::vector<std::string> sets = {"avx512", "avx2"};
-  std::vector<std::string> types = {"Q8_0",  "Q4_0",  "Q4_K",    "Q6_K",  "Q4_1",   "Q5_0",
-                                    "Q5_1",  "Q5_K",  "Q2_K",    "Q3_K",  "IQ4_NL", "IQ4_XS",
-                                    "MXFP4", "IQ3_S", "IQ3_XXS", "IQ2_S", "IQ2_XS", "IQ2_XXS",
-                                    "IQ1_S", "IQ1_M", "TQ1_0",   "TQ2_0"};
+  std::vector<std::string> types = {"Q8_0",    "Q4_0",  "Q4_K",  "Q6_K",    "Q4_1",   "Q5_0",
+                                    "Q5_1",    "Q5_K",  "Q2_K",  "Q3_K",    "IQ4_NL", "IQ4_XS",
+                                    "MXFP4",   "NVFP4", "IQ3_S", "IQ3_XXS", "IQ2_S",  "IQ2_XS",
+                                    "IQ2_XXS", "IQ1_S", "IQ1_M", "TQ1_0",   "TQ2_0"};
   uint64_t k = 2048;
   size_t tokens = 512;
   size_t decode_tokens = 1;

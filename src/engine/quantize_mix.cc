@@ -140,7 +140,7 @@ constexpr std::array kTernary = {kSixBitLogits, kValuesBesideEight, kKeysBesideE
 constexpr std::array kExpertsAlone = {MixRule{kGateOrUp, kAll, kExpertStack, DType::kMXFP4},
                                       MixRule{kDown, kAll, kExpertStack, DType::kMXFP4}};
 
-constexpr std::array<QuantizeMix, 37> kMixes = {{
+constexpr std::array<QuantizeMix, 38> kMixes = {{
     {"F32", DType::kF32, 0, {}},
     {"F16", DType::kF16, 1, {}},
     {"BF16", DType::kBF16, 32, {}},
@@ -160,6 +160,7 @@ constexpr std::array<QuantizeMix, 37> kMixes = {{
     {"IQ4_XS", DType::kIQ4_XS, 30, kIQ4},
     {"MXFP4_MOE", DType::kQ8_0, 38, kExpertsAlone},
     {"MXFP4", DType::kMXFP4, 38, kPlain},
+    {"NVFP4", DType::kNVFP4, 39, kPlain},
     {"Q3_K_L", DType::kQ3_K, 13, kQ3_K_L},
     {"Q3_K_M", DType::kQ3_K, 12, kQ3_K_M},
     {"Q3_K_S", DType::kQ3_K, 11, kQ3_K_S},

@@ -99,6 +99,7 @@ TEST(QuantizeMix, DependsOnTheModel) {
   EXPECT_EQ(TypeIn("Q4_K_M", Model(8, 8, 8), "blk.4.attn_output.weight"), DType::kQ5_K);
   EXPECT_EQ(TypeIn("MXFP4_MOE", Model(8, 8, 8), "blk.4.ffn_down_exps.weight"), DType::kMXFP4);
   EXPECT_EQ(TypeIn("MXFP4_MOE", Model(8, 8, 8), "blk.4.attn_q.weight"), DType::kQ8_0);
+  EXPECT_EQ(TypeIn("NVFP4", Model(8, 8, 0), "blk.4.attn_q.weight"), DType::kNVFP4);
   const std::string first_down = "blk.0.ffn_down_exps.weight";
   EXPECT_EQ(TypeIn("IQ4_XS", Model(8, 8, 0), first_down), DType::kQ5_K);
   EXPECT_EQ(TypeIn("IQ4_XS", Model(8, 8, 0), first_down, true), DType::kIQ4_XS);

@@ -16,12 +16,12 @@ using formats::TensorEntry;
 using tensor::DType;
 
 // Where rows are no whole number of a type's blocks: the nearest type of smaller blocks, from
-// llama.cpp's llama-quant.cpp.
+// llama.cpp's llama-quant.cpp, which has none for NVFP4.
 struct Fallback {
   DType dtype;
   DType instead;
 };
-constexpr std::array<Fallback, 15> kFallbacks = {{{DType::kQ2_K, DType::kQ4_0},
+constexpr std::array<Fallback, 16> kFallbacks = {{{DType::kQ2_K, DType::kQ4_0},
                                                   {DType::kQ3_K, DType::kQ4_0},
                                                   {DType::kTQ1_0, DType::kQ4_0},
                                                   {DType::kTQ2_0, DType::kQ4_0},
@@ -35,7 +35,8 @@ constexpr std::array<Fallback, 15> kFallbacks = {{{DType::kQ2_K, DType::kQ4_0},
                                                   {DType::kIQ2_S, DType::kIQ4_NL},
                                                   {DType::kIQ3_XXS, DType::kIQ4_NL},
                                                   {DType::kIQ3_S, DType::kIQ4_NL},
-                                                  {DType::kIQ4_XS, DType::kIQ4_NL}}};
+                                                  {DType::kIQ4_XS, DType::kIQ4_NL},
+                                                  {DType::kNVFP4, DType::kIQ4_NL}}};
 
 bool IsFloat(DType dtype) { return tensor::Traits(dtype).block_elements == 1; }
 

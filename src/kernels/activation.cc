@@ -20,6 +20,7 @@ ActivationFormat ActivationFormatFor(DType weight) {
     case DType::kQ5_1:
     case DType::kIQ4_NL:
     case DType::kMXFP4:
+    case DType::kNVFP4:
       return ActivationFormat::kQ8x32;
     case DType::kQ2_K:
     case DType::kQ3_K:

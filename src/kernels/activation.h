@@ -16,8 +16,8 @@ namespace plimsoll::kernels {
 struct BlockQ8x32 {
   static constexpr uint32_t kElements = 32;
   float d;
-  int32_t sum;   // of all q
-  int8_t q[32];  // in [-127, 127]
+  int16_t sums[2];  // sums[j] of q[16 j .. 16 j + 15]
+  int8_t q[32];     // in [-127, 127]
 };
 static_assert(sizeof(BlockQ8x32) == 40);
 

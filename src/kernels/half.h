@@ -64,4 +64,17 @@ namespace plimsoll::kernels {
   return std::bit_cast<float>(e >= 2 ? (static_cast<uint32_t>(e) - 1U) << 23 : 0x00200000U << e);
 }
 
+// Half of a UE4M3 scale, for the same reason: bits 3 to 6 are the exponent, biased by 7, bits 0 to
+// 2 the mantissa; an exponent of 0 is subnormal. The top bit, a sign elsewhere, is not looked at,
+// and what would be no number (0x7F) is 0, as in llama.cpp. From ggml-impl.h and the OCP 8-bit
+// Floating Point Specification.
+[[nodiscard]] constexpr float UE4M3HalfToFloat(uint8_t x) {
+  const uint32_t bits = x & 0x7FU;
+  if (bits == 0x7FU) {
+    return 0;
+  }
+  // Exponent and mantissa where a half-precision float has them, whose bias is larger by 8.
+  return F16ToFloat(static_cast<uint16_t>(bits << 7)) * 0x1p+7F;
+}
+
 }  // namespace plimsoll::kernels

@@ -94,5 +94,18 @@ TEST(E8M0, IsHalfAPowerOfTwo) {
   }
 }
 
+TEST(UE4M3, IsHalfOfWhatTheBitsSay) {
+  for (int x = 0; x < 0x7F; ++x) {
+    const int exponent = x >> 3;
+    const int fraction = x & 7;
+    ASSERT_EQ(static_cast<double>(UE4M3HalfToFloat(static_cast<uint8_t>(x))),
+              exponent == 0 ? std::ldexp(fraction, -10) : std::ldexp(8 + fraction, exponent - 11));
+    ASSERT_EQ(UE4M3HalfToFloat(static_cast<uint8_t>(x | 0x80)),
+              UE4M3HalfToFloat(static_cast<uint8_t>(x)));
+  }
+  EXPECT_EQ(UE4M3HalfToFloat(0x7F), 0);
+  EXPECT_EQ(UE4M3HalfToFloat(0xFF), 0);
+}
+
 }  // namespace
 }  // namespace plimsoll::kernels

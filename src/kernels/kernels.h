@@ -20,7 +20,7 @@ namespace plimsoll::kernels {
 // What a row of activations is turned into before it meets a weight row.
 enum class ActivationFormat : uint8_t {
   kF32,     // F32, F16, BF16 weights: as it is
-  kQ8x32,   // weights in blocks of 32: 8-bit integers with one scale per 32
+  kQ8x32,   // weights in blocks of 32 or 64: 8-bit integers with one scale per 32
   kQ8x256,  // weights in super-blocks of 256: 8-bit integers with one scale per 256
 };
 
@@ -147,9 +147,10 @@ struct KernelSet {
   // Packs k floats into one activation row.
   void (*pack_activation)(ActivationFormat format, const float* x, uint64_t k, std::byte* out);
 
-  // y[i * y_stride + (r - row_begin)] = w row r . x row i, for r in [row_begin, row_end) and i in
-  // [0, x.n_rows). x.format is ActivationFormatFor(w.dtype). row_begin is a multiple of 16.
-  // `workspace` has matmul_workspace_bytes(w.k) bytes, 64-byte aligned, used by no other thread.
+  // y[i * y_stride + (r - row_begin)] = w row r . x row i, times w's scale, for r in [row_begin,
+  // row_end) and i in [0, x.n_rows). x.format is ActivationFormatFor(w.dtype). row_begin is a
+  // multiple of 16. `workspace` has matmul_workspace_bytes(w.k) bytes, 64-byte aligned, used by no
+  // other thread.
   void (*matmul)(const tensor::Matrix& w, uint64_t row_begin, uint64_t row_end,
                  const Activations& x, float* y, size_t y_stride, std::byte* workspace);
   size_t (*matmul_workspace_bytes)(uint64_t k);

@@ -1,5 +1,6 @@
 // Every set gives the bits of `ref`: packing, matrix products, rows as floats.
 #include <algorithm>
+#include <bit>
 #include <numeric>
 #include <string>
 #include <tuple>
@@ -126,6 +127,34 @@ TEST_P(MatMulEquality, LongRows) {
     const Buffer want = Product(ref::kKernelSet, native.matrix, c, x.activations);
     EXPECT_TRUE(SameBytes(Product(set(), native.matrix, c, x.activations), want)) << c.Describe();
     EXPECT_TRUE(SameBytes(Product(set(), rows16.matrix, c, x.activations), want)) << c.Describe();
+  }
+}
+
+TEST_P(MatMulEquality, ScalesMultiplyFinishedProducts) {
+  Random random(400 + static_cast<uint64_t>(dtype()));
+  const float scale = 0.7F;
+  for (const uint32_t n_tokens : {1U, 6U, 40U}) {
+    const Case c{
+        .k = 3 * block(), .rows = 40, .row_begin = 16, .row_end = 39, .n_tokens = n_tokens};
+    const auto x = testing::RandomActivations(random, ref::kKernelSet, dtype(), c.k, n_tokens);
+    const auto w = testing::RandomMatrix(random, dtype(), Layout::kRows16, c.k, c.rows);
+    const Buffer want = Product(ref::kKernelSet, w.matrix, c, x.activations);
+    tensor::Matrix scaled = w.matrix;
+    scaled.scale = &scale;
+    const Buffer got = Product(set(), scaled, c, x.activations);
+    const uint64_t stride = c.row_end - c.row_begin + 3;
+    for (uint64_t i = 0; i < n_tokens * stride; ++i) {
+      const bool is_margin = i % stride >= c.row_end - c.row_begin;
+      ASSERT_EQ(std::bit_cast<uint32_t>(got.as<float>()[i]),
+                std::bit_cast<uint32_t>(want.as<float>()[i] * (is_margin ? 1 : scale)));
+    }
+    std::vector<float> row(c.k);
+    std::vector<float> scaled_row(c.k);
+    set().dequantize_row(w.matrix, 7, row.data());
+    set().dequantize_row(scaled, 7, scaled_row.data());
+    for (uint64_t i = 0; i < c.k; ++i) {
+      ASSERT_EQ(scaled_row[i], row[i] * scale);
+    }
   }
 }
 

@@ -116,6 +116,8 @@ size_t ToType(DType dtype, std::span<const float> values, std::span<const float>
       return ToBlocks<tensor::BlockIQ4_XS>(values, importance, out);
     case DType::kMXFP4:
       return ToBlocks<tensor::BlockMXFP4>(values, importance, out);
+    case DType::kNVFP4:
+      return ToBlocks<tensor::BlockNVFP4>(values, importance, out);
     case DType::kTQ1_0:
       return ToBlocks<tensor::BlockTQ1_0>(values, importance, out);
     case DType::kTQ2_0:

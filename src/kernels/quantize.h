@@ -28,6 +28,8 @@ namespace plimsoll::kernels {
 //   Q2_K, Q4_K, Q5_K      the same in each sub-block, then the best of the neighbouring scales and
 //                         minima that the type has
 //   MXFP4                 the best power of two
+//   NVFP4                 of sixteen values each the best of the type's scales, the least of which
+//                         is 2^-10: what is below half of that is lost
 //   TQ1_0, TQ2_0          the scale of least squares, exactly
 //   IQ2_*, IQ3_*          in each sub-block the best of several scales, each with its best entries
 //   of
@@ -36,8 +38,8 @@ namespace plimsoll::kernels {
 //                         shrink what is this coarse
 //   IQ1_S, IQ1_M          the same, but the first guess of a scale does without the codebook
 // Values that are a block of Q8_0 whose largest code is 127, one of Q4_0, Q5_0 or IQ4_NL with the
-// outermost code, one of Q4_1 or Q5_1 with the lowest and the highest, or one of MXFP4, TQ1_0 or
-// TQ2_0 come back unchanged.
+// outermost code, one of Q4_1 or Q5_1 with the lowest and the highest, or one of MXFP4, NVFP4,
+// TQ1_0 or TQ2_0 come back unchanged.
 // kBadModel names the first value that is no finite number, or whose block no scale can hold.
 // Which kernels search changes the time and no bit.
 [[nodiscard]] Result<> Quantize(tensor::DType dtype, std::span<const float> values,

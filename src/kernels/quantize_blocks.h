@@ -43,6 +43,7 @@ struct Weighted {
 [[nodiscard]] bool QuantizeBlock(const Weighted<32>& v, tensor::BlockIQ4_NL& out);
 [[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, tensor::BlockIQ4_XS& out);
 [[nodiscard]] bool QuantizeBlock(const Weighted<32>& v, tensor::BlockMXFP4& out);
+[[nodiscard]] bool QuantizeBlock(const Weighted<64>& v, tensor::BlockNVFP4& out);
 [[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, tensor::BlockTQ1_0& out);
 [[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, tensor::BlockTQ2_0& out);
 [[nodiscard]] bool QuantizeBlock(const Weighted<256>& v, const CodebookSearch& search,

@@ -257,6 +257,7 @@ float CoarsenessOf(DType dtype) {
     case DType::kIQ4_NL:
       return 0.1F;
     case DType::kMXFP4:
+    case DType::kNVFP4:
       return 0.2F;
     case DType::kIQ3_S:
     case DType::kIQ3_XXS:
@@ -273,12 +274,21 @@ float CoarsenessOf(DType dtype) {
   }
 }
 
+// The magnitudes that a type is for.
+struct Reach {
+  float largest = 65504;
+  float least_step = 32 * 0x1p-24F;  // half a step of the least scale, times a code or a gap of two
+};
+Reach ReachOf(DType dtype) {
+  return dtype == DType::kNVFP4 ? Reach{.largest = 2688, .least_step = 0x1p-11F} : Reach{};
+}
+
 // From the least F16 to the largest that fits, a value that stands alone keeps its size, but for
 // what the very least steps of scales allow; and equal values too.
 TEST_P(QuantizeTo, EveryMagnitudeSurvives) {
-  for (float magnitude = 0x1p-24F; magnitude < 65504; magnitude *= 1.9F) {
-    // At the very bottom half a step of the scale, times a code or the gap between two.
-    const float near = std::max(magnitude * CoarsenessOf(GetParam()), 32 * 0x1p-24F);
+  const Reach reach = ReachOf(GetParam());
+  for (float magnitude = 0x1p-24F; magnitude < reach.largest; magnitude *= 1.9F) {
+    const float near = std::max(magnitude * CoarsenessOf(GetParam()), reach.least_step);
     for (const float signed_value : {magnitude, -magnitude}) {
       std::vector<float> alone(256);
       alone[77] = signed_value;
@@ -416,11 +426,12 @@ INSTANTIATE_TEST_SUITE_P(
         ErrorBounds{DType::kQ3_K, 0.138, 0.172}, ErrorBounds{DType::kQ4_K, 0.0671, 0.0944},
         ErrorBounds{DType::kQ5_K, 0.033, 0.0477}, ErrorBounds{DType::kQ6_K, 0.0158, 0.0243},
         ErrorBounds{DType::kIQ4_NL, 0.0707, 0.0933}, ErrorBounds{DType::kIQ4_XS, 0.0713, 0.0939},
-        ErrorBounds{DType::kMXFP4, 0.111, 0.133}, ErrorBounds{DType::kTQ1_0, 0.414, 0.516},
-        ErrorBounds{DType::kTQ2_0, 0.414, 0.516}, ErrorBounds{DType::kIQ2_XXS, 0.33, 0.43},
-        ErrorBounds{DType::kIQ2_XS, 0.287, 0.363}, ErrorBounds{DType::kIQ2_S, 0.235, 0.355},
-        ErrorBounds{DType::kIQ3_XXS, 0.175, 0.213}, ErrorBounds{DType::kIQ3_S, 0.126, 0.171},
-        ErrorBounds{DType::kIQ1_S, 0.444, 0.511}, ErrorBounds{DType::kIQ1_M, 0.413, 0.432}),
+        ErrorBounds{DType::kMXFP4, 0.111, 0.133}, ErrorBounds{DType::kNVFP4, 0.0825, 0.0854},
+        ErrorBounds{DType::kTQ1_0, 0.414, 0.516}, ErrorBounds{DType::kTQ2_0, 0.414, 0.516},
+        ErrorBounds{DType::kIQ2_XXS, 0.33, 0.43}, ErrorBounds{DType::kIQ2_XS, 0.287, 0.363},
+        ErrorBounds{DType::kIQ2_S, 0.235, 0.355}, ErrorBounds{DType::kIQ3_XXS, 0.175, 0.213},
+        ErrorBounds{DType::kIQ3_S, 0.126, 0.171}, ErrorBounds{DType::kIQ1_S, 0.444, 0.511},
+        ErrorBounds{DType::kIQ1_M, 0.413, 0.432}),
     [](const auto& tested) { return std::string(tensor::Traits(tested.param.dtype).name); });
 
 class QuantizeAgain : public ::testing::TestWithParam<DType> {};

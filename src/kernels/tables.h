@@ -1,5 +1,5 @@
-// The values that 4-bit codes of IQ4_NL, IQ4_XS and MXFP4 stand for. From ggml-common.h and the OCP
-// Microscaling Formats specification v1.0.
+// The values that 4-bit codes of IQ4_NL, IQ4_XS, MXFP4 and NVFP4 stand for. From ggml-common.h and
+// the OCP Microscaling Formats specification v1.0.
 #pragma once
 
 #include <array>

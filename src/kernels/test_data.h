@@ -152,6 +152,7 @@ inline std::vector<size_t> F16Fields(tensor::DType dtype) {
     case DType::kF32:
     case DType::kBF16:
     case DType::kMXFP4:
+    case DType::kNVFP4:
     case DType::kIQ1_M:
       return {};
   }
@@ -186,6 +187,12 @@ inline void FillBlock(Random& random, tensor::DType dtype, std::byte* block) {
   if (dtype == DType::kMXFP4) {
     // Exponents around 2^-6, sometimes the lowest ones, whose scales are subnormal.
     block[0] = static_cast<std::byte>(random.OneIn(16) ? random.Below(4) : 116 + random.Below(10));
+  }
+  if (dtype == DType::kNVFP4) {
+    // Scales up to 2^-3, many of them subnormal; sometimes any byte, also those that are no scale.
+    for (size_t j = 0; j < 4; ++j) {
+      block[j] = static_cast<std::byte>(random.OneIn(16) ? random.Below(256) : random.Below(0x28));
+    }
   }
   if (dtype == DType::kIQ1_M) {
     PutScaleOfIQ1M(AnyScale(random), block);

@@ -59,6 +59,7 @@ constexpr Golden kGolden[] = {
     {DType::kTQ1_0, {-0.5F, -0.5F, 0, -0.5F}, -65.5},
     {DType::kTQ2_0, {1, 0.5F, 1, -0.5F}, 8622.5},
     {DType::kMXFP4, {0, -0.75F, 0.75F, 1.5F}, 159.5},
+    {DType::kNVFP4, {-0.12890625F, -1, -78, 160}, 60054.65234375},
 };
 
 std::vector<uint8_t> GoldenBlock(DType dtype) {

@@ -39,4 +39,13 @@ void Declarations::AddHeads(std::string name, uint64_t in, uint64_t out, uint64_
                   &target});
 }
 
+tensor::Matrix* TargetOf(const Declaration& declaration) {
+  const auto& target = declaration.target;
+  if (auto* const* matrix = std::get_if<tensor::Matrix*>(&target)) {
+    return *matrix;
+  }
+  auto* const* stack = std::get_if<tensor::MatrixStack*>(&target);
+  return stack == nullptr ? nullptr : &(*stack)->first;
+}
+
 }  // namespace plimsoll::model

@@ -31,6 +31,9 @@ struct Declaration {
   bool transposed = false;
 };
 
+// Where a declared matrix goes; null for vectors. Of a stack that is its first one.
+[[nodiscard]] tensor::Matrix* TargetOf(const Declaration& declaration);
+
 class Declarations {
  public:
   // One-dimensional; `lengths` are alternatives.

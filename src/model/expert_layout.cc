@@ -64,7 +64,8 @@ Result<std::vector<ExpertLayer>> FindExperts(std::span<const BoundTensor> bound,
                            .layout = tensor::Layout::kNative,
                            .k = entry.shape.dims[0],
                            .rows = entry.shape.dims[1],
-                           .data = nullptr};
+                           .data = nullptr,
+                           .scale = stacks[i]->first.scale};
       if (!InWholeMatrices(entry, projection.matrix.bytes())) {
         return Fail(ErrorKind::kBadModel, "tensor {}: an expert's matrix lies in several pieces",
                     entry.name);

@@ -21,7 +21,7 @@ enum class Projection : uint8_t { kGate, kUp, kDown };
 
 // One projection of all experts of a layer.
 struct ExpertProjection {
-  tensor::Matrix matrix;  // one expert's: type, layout, k and rows, but no data
+  tensor::Matrix matrix;  // the first expert's: type, layout, k, rows and scale, but no data
   const formats::TensorEntry* entry = nullptr;
   // Where it is read from a packed file: the first expert's part, whose bytes are the matrix and
   // what else its checksum covers, and the way from each to the next. No bytes: from the model's

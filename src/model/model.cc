@@ -147,6 +147,7 @@ void Model::Declare() {
   for (uint32_t i = 0; i < hp_.n_layers; ++i) {
     architecture_.declare_layer(hp_, i, declarations_, weights_.layers[i]);
   }
+  matrix_scales_.Declare(catalogue_, declarations_);
 }
 
 void Model::DeclareLayerInputs() {
@@ -275,6 +276,7 @@ Result<> Model::Load(memory::Ledger& ledger, const std::function<void(uint64_t)>
   }
   memory::Carver carver(scratch->span());
   scratch_ = Scratch::Lay(hp_, MakeScratchShape(), carver);
+  matrix_scales_.Attach();
   weight_buffers_ = std::move(*buffers);
   scratch_buffer_ = std::move(*scratch);
   if (weights_.output.empty()) {
@@ -503,8 +505,8 @@ Result<> Model::RunOutput(const Step& step, const PackedRows& packed, size_t n) 
     if (!tile) {
       return tl::unexpected(tile.error());
     }
-    const Product product = {tile->matrix, x, scratch_.logits.data() + tile->first_row,
-                             hp_.vocab_size};
+    Product product = {tile->matrix, x, scratch_.logits.data() + tile->first_row, hp_.vocab_size};
+    product.w.scale = weights_.output.scale;
     RunProducts(step, {&product, 1});
   }
   return {};

@@ -20,6 +20,7 @@
 #include "model/expert_layout.h"
 #include "model/loader.h"
 #include "model/matrix_inputs.h"
+#include "model/matrix_scales.h"
 #include "model/paged_experts.h"
 #include "model/residence.h"
 #include "model/rope.h"
@@ -177,6 +178,7 @@ class Model {
   kernels::Team& team_;
   ModelOptions options_;
   Declarations declarations_;
+  MatrixScales matrix_scales_;
   std::vector<BoundTensor> bound_;
   ModelWeights weights_;
   std::vector<memory::Buffer> weight_buffers_;

@@ -91,6 +91,9 @@ ExpertMatrices PagedExperts::MatricesOf(uint32_t layer_idx, uint32_t expert) con
     const auto part = static_cast<uint32_t>(projection);
     tensor::Matrix m = layers_[layer_idx].projections[part].matrix;
     m.data = pager_.Data(page, part);
+    if (m.scale != nullptr) {
+      m.scale += expert;
+    }
     return m;
   };
   return {matrix(Projection::kGate), matrix(Projection::kUp), matrix(Projection::kDown)};

@@ -130,14 +130,7 @@ class Finder {
 
 }  // namespace
 
-tensor::Matrix* TargetOf(const BoundTensor& tensor) {
-  const auto& target = tensor.declaration->target;
-  if (auto* const* matrix = std::get_if<tensor::Matrix*>(&target)) {
-    return *matrix;
-  }
-  auto* const* stack = std::get_if<tensor::MatrixStack*>(&target);
-  return stack == nullptr ? nullptr : &(*stack)->first;
-}
+tensor::Matrix* TargetOf(const BoundTensor& tensor) { return TargetOf(*tensor.declaration); }
 
 bool CanStream(const BoundTensor& tensor) {
   return TargetOf(tensor) != nullptr && tensor.declaration->account != memory::Account::kExperts &&

@@ -34,8 +34,7 @@ struct StreamedMatrix {
   uint64_t first_row = 0;  // of the output matrix
 };
 
-// Where a declared matrix goes; null for vectors. Of a stack that is its first one, and the stack
-// is read whole.
+// Of its declaration. A stack is read whole.
 [[nodiscard]] tensor::Matrix* TargetOf(const BoundTensor& tensor);
 
 // Whether a tensor may stay in its file where dense weights are streamed: a dense matrix that lies

@@ -220,4 +220,13 @@ struct BlockMXFP4 {
 };
 static_assert(sizeof(BlockMXFP4) == 17);
 
+struct BlockNVFP4 {
+  static constexpr DType kDType = DType::kNVFP4;
+  static constexpr uint32_t kElements = 64;
+  uint8_t scales[4];  // per 16 elements, UE4M3: four bits of exponent, three of mantissa, no sign
+  uint8_t
+      qs[32];  // eight bytes per 16 elements; low nibbles: the first eight, high nibbles: the rest
+};
+static_assert(sizeof(BlockNVFP4) == 36);
+
 }  // namespace plimsoll::tensor

@@ -11,7 +11,7 @@
 namespace plimsoll::tensor {
 namespace {
 
-constexpr std::array<DTypeTraits, 25> kTraits = {{
+constexpr std::array<DTypeTraits, 26> kTraits = {{
     {DType::kF32, "F32", 1, 4},
     {DType::kF16, "F16", 1, 2},
     {DType::kQ4_0, "Q4_0", BlockQ4_0::kElements, sizeof(BlockQ4_0)},
@@ -37,6 +37,7 @@ constexpr std::array<DTypeTraits, 25> kTraits = {{
     {DType::kTQ1_0, "TQ1_0", BlockTQ1_0::kElements, sizeof(BlockTQ1_0)},
     {DType::kTQ2_0, "TQ2_0", BlockTQ2_0::kElements, sizeof(BlockTQ2_0)},
     {DType::kMXFP4, "MXFP4", BlockMXFP4::kElements, sizeof(BlockMXFP4)},
+    {DType::kNVFP4, "NVFP4", BlockNVFP4::kElements, sizeof(BlockNVFP4)},
 }};
 
 // Every number the format ever gave out, for error messages; empty ones were removed or never used.

@@ -35,12 +35,13 @@ enum class DType : uint32_t {
   kTQ1_0 = 34,
   kTQ2_0 = 35,
   kMXFP4 = 39,
+  kNVFP4 = 40,
 };
 
 struct DTypeTraits {
   DType dtype;
   std::string_view name;    // "Q4_K"
-  uint32_t block_elements;  // weights per block: 1, 32 or 256
+  uint32_t block_elements;  // weights per block: 1, 32, 64 or 256
   uint32_t block_bytes;
 };
 

@@ -32,6 +32,8 @@ TEST(DType, BytesForNeedsWholeBlocksAndDoesNotWrap) {
   EXPECT_EQ(BytesFor(DType::kQ4_0, 64), 36U);
   EXPECT_EQ(BytesFor(DType::kQ4_0, 33), std::nullopt);
   EXPECT_EQ(BytesFor(DType::kQ6_K, 512), 420U);
+  EXPECT_EQ(BytesFor(DType::kNVFP4, 128), 72U);
+  EXPECT_EQ(BytesFor(DType::kNVFP4, 96), std::nullopt);
   EXPECT_EQ(BytesFor(DType::kF32, ~0ULL), std::nullopt);
 }
 

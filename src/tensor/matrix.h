@@ -32,6 +32,7 @@ struct Matrix {
   uint64_t k = 0;  // length of a row, a multiple of the type's block
   uint64_t rows = 0;
   const std::byte* data = nullptr;  // null while it is not in memory
+  const float* scale = nullptr;     // of products with it, and of its rows as floats; null: 1
 
   [[nodiscard]] uint64_t row_bytes() const {
     const DTypeTraits& t = Traits(dtype);
@@ -43,7 +44,8 @@ struct Matrix {
   [[nodiscard]] bool empty() const { return rows == 0; }
 };
 
-// Equal matrices one behind another, for example a layer's gate projections, one an expert.
+// Equal matrices one behind another, for example a layer's gate projections, one an expert. Their
+// scales, if the first has one, are behind one another too.
 struct MatrixStack {
   Matrix first;
   uint64_t n = 0;
@@ -51,6 +53,9 @@ struct MatrixStack {
   [[nodiscard]] Matrix operator[](uint64_t i) const {
     Matrix m = first;
     m.data += i * first.bytes();
+    if (m.scale != nullptr) {
+      m.scale += i;
+    }
     return m;
   }
   [[nodiscard]] bool empty() const { return n == 0; }

@@ -33,6 +33,7 @@ inline constexpr UnitSpan kQ4_1[] = {{0, 4, 2}, {4, 16, 4}};
 inline constexpr UnitSpan kQ5_0[] = {{0, 2, 2}, {2, 20, 4}};
 inline constexpr UnitSpan kQ5_1[] = {{0, 4, 2}, {4, 20, 4}};
 inline constexpr UnitSpan kMXFP4[] = {{0, 1, 1}, {1, 16, 4}};
+inline constexpr UnitSpan kNVFP4[] = {{0, 36, 4}};
 inline constexpr UnitSpan kQ2_K[] = {{80, 4, 4}, {0, 80, 4}};
 inline constexpr UnitSpan kQ3_K[] = {{108, 2, 2}, {96, 12, 4}, {0, 96, 4}};
 inline constexpr UnitSpan kQ4_K[] = {{0, 144, 4}};
@@ -69,6 +70,8 @@ inline constexpr UnitSpan kIQ4_XS[] = {{0, 136, 4}};
       return unit_spans::kQ5_1;
     case DType::kMXFP4:
       return unit_spans::kMXFP4;
+    case DType::kNVFP4:
+      return unit_spans::kNVFP4;
     case DType::kQ2_K:
       return unit_spans::kQ2_K;
     case DType::kQ3_K:

@@ -13,8 +13,8 @@ namespace {
 
 // Every block of every row is where Matrix says, however the bytes arrived.
 TEST(Rows16Interleaver, PutsEveryBlockWhereTheLayoutHasIt) {
-  for (const DType dtype :
-       {DType::kQ4_0, DType::kQ8_0, DType::kQ4_K, DType::kQ6_K, DType::kMXFP4, DType::kF16}) {
+  for (const DType dtype : {DType::kQ4_0, DType::kQ8_0, DType::kQ4_K, DType::kQ6_K, DType::kMXFP4,
+                            DType::kNVFP4, DType::kF16}) {
     for (const uint64_t rows : {1U, 15U, 16U, 17U, 48U, 50U}) {
       for (const uint64_t step : {uint64_t{1}, uint64_t{1000}, uint64_t{1} << 30}) {
         constexpr uint64_t kMatrices = 3;

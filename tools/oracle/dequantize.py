@@ -76,6 +76,15 @@ def mxfp4(blocks):
     return scale * FP4_VALUES[nibbles_split(blocks[:, 1:])]
 
 
+def nvfp4(blocks):
+    """Per sixteen values an unsigned E4M3 scale and eight bytes. Codes that are no number scale by 0."""
+    exponent, fraction = (blocks[:, :4] >> 3 & 15).astype(np.float64), (blocks[:, :4] & 7) / 8.0
+    scale = np.where(exponent > 0, np.exp2(exponent - 7) * (1 + fraction), np.exp2(-6.0) * fraction)
+    scale = np.where(blocks[:, :4] & 127 == 127, 0, scale)
+    codes = nibbles_split(np.ascontiguousarray(blocks[:, 4:]).reshape(-1, 8)).reshape(-1, 4, 16)
+    return (scale[:, :, None] * FP4_VALUES[codes]).reshape(-1, 64)
+
+
 def two_bit_fields(packed):
     """Q2_K and Q3_K: 32 bytes hold 128 elements, the lowest two bits the first 32 of them."""
     groups = packed.reshape(-1, 2, 1, 32) >> np.array([0, 2, 4, 6], np.uint8).reshape(1, 1, 4, 1)
@@ -297,4 +306,5 @@ FORMATS = {
     34: Format("TQ1_0", 256, 54, tq1_0),
     35: Format("TQ2_0", 256, 66, tq2_0),
     39: Format("MXFP4", 32, 17, mxfp4),
+    40: Format("NVFP4", 64, 36, nvfp4),
 }

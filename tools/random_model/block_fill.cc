@@ -92,15 +92,33 @@ void FillBlock(RandomStream& random, double rms, tensor::BlockIQ4_XS& block) {
   block.d = ScaleBits(rms / kUnit * ScaleJitter(random));
 }
 
+constexpr double kE2M1Rms = 5.852349955359813;  // of the doubled values
+
 // Scales are powers of two: two neighbouring ones mix to the mean square asked for.
 void FillBlock(RandomStream& random, double rms, tensor::BlockMXFP4& block) {
-  constexpr double kUnit = 5.852349955359813;  // r.m.s. of the doubled E2M1 values
+  constexpr double kUnit = kE2M1Rms;
   RandomBytes(random, block);
   int exponent = 0;
   const double mantissa = 2 * std::frexp(rms / kUnit, &exponent);  // in [1, 2)
   const double upper_share = (mantissa * mantissa - 1) / 3;
   const int e = exponent - 1 + 128 + (random.Uniform() < upper_share ? 1 : 0);
   block.e = static_cast<uint8_t>(std::clamp(e, 0, 254));
+}
+
+// Where weights are small, scales are few multiples of 2^-10: two neighbouring ones mix again.
+void FillBlock(RandomStream& random, double rms, tensor::BlockNVFP4& block) {
+  RandomBytes(random, block);
+  for (uint8_t& scale : block.scales) {
+    const double wanted = rms / kE2M1Rms * ScaleJitter(random);
+    uint8_t upper = 1;
+    while (upper < 0x7E && double{kernels::UE4M3HalfToFloat(upper)} < wanted) {
+      ++upper;
+    }
+    const double high = kernels::UE4M3HalfToFloat(upper);
+    const double low = kernels::UE4M3HalfToFloat(static_cast<uint8_t>(upper - 1));
+    const double upper_share = (wanted * wanted - low * low) / (high * high - low * low);
+    scale = static_cast<uint8_t>(random.Uniform() < upper_share ? upper : upper - 1);
+  }
 }
 
 void FillBlock(RandomStream& random, double rms, tensor::BlockQ3_K& block) {
@@ -352,6 +370,8 @@ void FillWeights(DType dtype, RandomStream& random, double rms, double mean,
       return FillBlocks<tensor::BlockTQ2_0>(random, rms, out);
     case DType::kMXFP4:
       return FillBlocks<tensor::BlockMXFP4>(random, rms, out);
+    case DType::kNVFP4:
+      return FillBlocks<tensor::BlockNVFP4>(random, rms, out);
   }
 }
 

@@ -69,6 +69,8 @@ uint32_t FileType(tensor::DType type) {
       return 37;
     case tensor::DType::kMXFP4:
       return 38;
+    case tensor::DType::kNVFP4:
+      return 39;
   }
   return 0;
 }

@@ -30,6 +30,7 @@ tensor::DType TypeForRows(tensor::DType type, uint32_t row) {
     case DType::kIQ3_S:
     case DType::kIQ1_S:
     case DType::kIQ1_M:
+    case DType::kNVFP4:
       return DType::kIQ4_NL;
     default:  // Q2_K, Q3_K and the ternary types
       return DType::kQ4_0;

@@ -357,6 +357,7 @@ bool IsLater(tensor::DType dtype) {
     case tensor::DType::kIQ1_M:
     case tensor::DType::kTQ1_0:
     case tensor::DType::kTQ2_0:
+    case tensor::DType::kNVFP4:
       return true;
     default:
       return false;

@@ -36,9 +36,11 @@ void MatMul(const tensor::Matrix& w, uint64_t row_begin, uint64_t row_end, const
     case tensor::DType::kTQ1_0:
     case tensor::DType::kTQ2_0:
     case tensor::DType::kMXFP4:
+    case tensor::DType::kNVFP4:
       MatMulQuantized(w, row_begin, row_end, x, y, y_stride, workspace);
       break;
   }
+  ref::ScaleProducts(w, row_end - row_begin, x.n_rows, y, y_stride);
 }
 
 size_t MatMulWorkspaceBytes(uint64_t /*k*/) {

@@ -71,6 +71,10 @@ struct Avx2Lanes {
     return _mm256_or_si256(
         _mm256_and_si256(_mm256_mullo_epi16(a, factors), _mm256_set1_epi16(0xff)), odd);
   }
+  // Each byte but those equal to `byte`, which become 0.
+  static Int ZeroWhereEqual(Int a, uint8_t byte) {
+    return _mm256_andnot_si256(_mm256_cmpeq_epi8(a, _mm256_set1_epi8(static_cast<char>(byte))), a);
+  }
   // Three times each byte, divided by 256 and rounded down.
   static Int LeadingTernaryDigits(Int a) {
     const Int one = _mm256_set1_epi8(1);

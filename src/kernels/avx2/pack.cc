@@ -53,7 +53,8 @@ void Pack(const float* x, BlockQ8x32* block) {
   block->d = Scale(x, BlockQ8x32::kElements, &inverse);
   int32_t sums[2];
   Quantize32(x, _mm256_set1_ps(inverse), block->q, sums);
-  block->sum = sums[0] + sums[1];
+  block->sums[0] = static_cast<int16_t>(sums[0]);
+  block->sums[1] = static_cast<int16_t>(sums[1]);
 }
 
 void Pack(const float* x, BlockQ8x256* block) {

@@ -25,8 +25,10 @@ void MatMulQuantized32(const tensor::Matrix& w, uint64_t row_begin, uint64_t row
       return with(&MatMulType<V, LanesIQ4_NL<V>>);
     case DType::kMXFP4:
       return with(&MatMulType<V, LanesMXFP4<V>>);
+    case DType::kNVFP4:
+      return with(&MatMulType<V, LanesNVFP4<V>>);
     default:
-      InvariantBroken("a weight type with blocks of 32", std::source_location::current());
+      InvariantBroken("a weight type with blocks of 32 or 64", std::source_location::current());
   }
 }
 

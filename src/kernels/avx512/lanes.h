@@ -66,6 +66,11 @@ struct Avx512Lanes {
     const Int odd = _mm512_mullo_epi16(_mm512_slli_epi16(_mm512_srli_epi16(a, 8), 8), factors);
     return _mm512_mask_blend_epi8(0x5555555555555555, odd, _mm512_mullo_epi16(a, factors));
   }
+  // Each byte but those equal to `byte`, which become 0.
+  static Int ZeroWhereEqual(Int a, uint8_t byte) {
+    const __m512i same = _mm512_set1_epi8(static_cast<char>(byte));
+    return _mm512_maskz_mov_epi8(_mm512_cmpneq_epi8_mask(a, same), a);
+  }
   // Three times each byte, divided by 256 and rounded down.
   static Int LeadingTernaryDigits(Int a) {
     const Int one = _mm512_set1_epi8(1);

@@ -38,7 +38,8 @@ void Pack(const float* x, BlockQ8x32* block) {
   const __m512i high = Quantize(x + 16, _mm512_set1_ps(inverse));
   Store16(block->q, low);
   Store16(block->q + 16, high);
-  block->sum = _mm512_reduce_add_epi32(_mm512_add_epi32(low, high));
+  block->sums[0] = static_cast<int16_t>(_mm512_reduce_add_epi32(low));
+  block->sums[1] = static_cast<int16_t>(_mm512_reduce_add_epi32(high));
 }
 
 void Pack(const float* x, BlockQ8x256* block) {

@@ -58,12 +58,22 @@ template <class V, class Type, size_t kSlices, size_t kGroups, size_t kTokens, c
   }
 }
 
+// first * the sum of the first sixteen activations + second * that of the others.
+template <class V>
+[[gnu::always_inline]] inline typename V::Int SumsTimes(const BlockQ8x32& x, int16_t first,
+                                                        int16_t second) {
+  const auto low = static_cast<uint16_t>(first);
+  const auto high = static_cast<uint16_t>(second);
+  const auto factors = static_cast<int32_t>(low | static_cast<uint32_t>(high) << 16);
+  return V::PairDot(V::Zero(), V::Broadcast(x.sums), V::Set(factors));
+}
+
 // What the products of unsigned weights, which stand for w + kZero, have too much: taken off where
 // their sum begins.
 template <class V, class Type>
 [[gnu::always_inline]] inline typename V::Int SumStart(const BlockQ8x32& x) {
   if constexpr (Type::kZero != 0) {
-    return V::Set(-Type::kZero * x.sum);
+    return SumsTimes<V>(x, -Type::kZero, -Type::kZero);
   } else {
     return V::Zero();
   }
@@ -81,7 +91,7 @@ template <class V, class Type, size_t kGroups, size_t kTokens>
 #pragma GCC unroll 8
   for (size_t t = 0; t < kTokens; ++t) {
     const Float da = V::FloatSet(x[t]->d);
-    const Int sum = V::Set(x[t]->sum);
+    const Int sum = SumsTimes<V>(*x[t], 1, 1);
 #pragma GCC unroll 2
     for (size_t r = 0; r < kGroups; ++r) {
       acc[r][t] = V::Fma(V::FloatMul(d[r], da), V::ToFloat(isum[r][t]), acc[r][t]);
@@ -92,27 +102,15 @@ template <class V, class Type, size_t kGroups, size_t kTokens>
   }
 }
 
-// One block of 32 for a tile. w[r] are its kSlices32 slices, d and m its scales and minima.
-template <class V, class Type, size_t kGroups, size_t kTokens>
-[[gnu::always_inline]] inline void Accumulate32(const typename V::Int* const (&w)[kGroups],
-                                                const typename V::Float (&d)[kGroups],
-                                                const typename V::Float (&m)[kGroups],
-                                                const BlockQ8x32* const (&x)[kTokens],
-                                                FloatTile<V, kGroups, kTokens>& acc) {
+// Adds the products of kSlices slices with the bytes at q to sums that have begun.
+template <class V, class Type, size_t kSlices, size_t kGroups, size_t kTokens>
+[[gnu::always_inline]] inline void AddSlices(const typename V::Int* const (&w)[kGroups],
+                                             const int8_t* const (&q)[kTokens],
+                                             IntTile<V, kGroups, kTokens>& isum) {
   using Int = typename V::Int;
-  const int8_t* q[kTokens];
-  IntTile<V, kGroups, kTokens> isum;
-#pragma GCC unroll 8
-  for (size_t t = 0; t < kTokens; ++t) {
-    q[t] = x[t]->q;
-#pragma GCC unroll 2
-    for (size_t r = 0; r < kGroups; ++r) {
-      isum[r][t] = SumStart<V, Type>(*x[t]);
-    }
-  }
   if constexpr (V::kChainsSums && !Type::kSigned) {
 #pragma GCC unroll 8
-    for (size_t i = 0; i < kSlices32; ++i) {
+    for (size_t i = 0; i < kSlices; ++i) {
 #pragma GCC unroll 8
       for (size_t t = 0; t < kTokens; ++t) {
         const Int activations = V::Broadcast(q[t] + 4 * i);
@@ -123,12 +121,82 @@ template <class V, class Type, size_t kGroups, size_t kTokens>
       }
     }
   } else {
-    DotSlices<V, Type, kSlices32, kGroups, kTokens>(
+    DotSlices<V, Type, kSlices, kGroups, kTokens>(
         w, q, [&](size_t r, size_t t, Int partial) __attribute__((always_inline)) {
           isum[r][t] = V::Flush(isum[r][t], partial);
         });
   }
-  Finish32<V, Type, kGroups, kTokens>(d, m, x, isum, acc);
+}
+
+// Half of a block of 32 whose halves have scales of their own, as floats: scale[r] times its sums.
+// The second half is added to the first, `part`, by one multiply-add.
+template <class V, class Type, bool kSecond, size_t kGroups, size_t kTokens>
+[[gnu::always_inline]] inline void AddHalf(const typename V::Int* const (&w)[kGroups],
+                                           const typename V::Float (&scale)[kGroups],
+                                           const BlockQ8x32* const (&x)[kTokens],
+                                           FloatTile<V, kGroups, kTokens>& part) {
+  using Int = typename V::Int;
+  using Float = typename V::Float;
+  constexpr size_t kSlices = kSlices32 / 2;
+  const Int* half[kGroups];
+  const int8_t* q[kTokens];
+  IntTile<V, kGroups, kTokens> isum;
+#pragma GCC unroll 2
+  for (size_t r = 0; r < kGroups; ++r) {
+    half[r] = w[r] + (kSecond ? kSlices : 0);
+  }
+#pragma GCC unroll 8
+  for (size_t t = 0; t < kTokens; ++t) {
+    q[t] = x[t]->q + (kSecond ? 16 : 0);
+#pragma GCC unroll 2
+    for (size_t r = 0; r < kGroups; ++r) {
+      isum[r][t] = SumsTimes<V>(*x[t], kSecond ? 0 : -Type::kZero, kSecond ? -Type::kZero : 0);
+    }
+  }
+  AddSlices<V, Type, kSlices, kGroups, kTokens>(half, q, isum);
+#pragma GCC unroll 8
+  for (size_t t = 0; t < kTokens; ++t) {
+#pragma GCC unroll 2
+    for (size_t r = 0; r < kGroups; ++r) {
+      const Float sum = V::ToFloat(isum[r][t]);
+      part[r][t] = kSecond ? V::Fma(scale[r], sum, part[r][t]) : V::FloatMul(scale[r], sum);
+    }
+  }
+}
+
+// One block of 32 for a tile. w[r] are its kSlices32 slices, d and m its scales and minima; of a
+// type whose halves have scales of their own (kHalves), the first and the second.
+template <class V, class Type, size_t kGroups, size_t kTokens>
+[[gnu::always_inline]] inline void Accumulate32(const typename V::Int* const (&w)[kGroups],
+                                                const typename V::Float (&d)[kGroups],
+                                                const typename V::Float (&m)[kGroups],
+                                                const BlockQ8x32* const (&x)[kTokens],
+                                                FloatTile<V, kGroups, kTokens>& acc) {
+  if constexpr (Type::kHalves) {
+    FloatTile<V, kGroups, kTokens> part;
+    AddHalf<V, Type, false, kGroups, kTokens>(w, d, x, part);
+    AddHalf<V, Type, true, kGroups, kTokens>(w, m, x, part);
+#pragma GCC unroll 8
+    for (size_t t = 0; t < kTokens; ++t) {
+#pragma GCC unroll 2
+      for (size_t r = 0; r < kGroups; ++r) {
+        acc[r][t] = V::Fma(V::FloatSet(x[t]->d), part[r][t], acc[r][t]);
+      }
+    }
+  } else {
+    const int8_t* q[kTokens];
+    IntTile<V, kGroups, kTokens> isum;
+#pragma GCC unroll 8
+    for (size_t t = 0; t < kTokens; ++t) {
+      q[t] = x[t]->q;
+#pragma GCC unroll 2
+      for (size_t r = 0; r < kGroups; ++r) {
+        isum[r][t] = SumStart<V, Type>(*x[t]);
+      }
+    }
+    AddSlices<V, Type, kSlices32, kGroups, kTokens>(w, q, isum);
+    Finish32<V, Type, kGroups, kTokens>(d, m, x, isum, acc);
+  }
 }
 
 // One chunk of a super-block for a tile: adds scale * (weights . activations) of its sub-blocks.

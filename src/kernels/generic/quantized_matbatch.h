@@ -68,18 +68,22 @@ template <class V, class Type, class Blocks>
       acc[tile][0][t] = V::FloatZero();
     }
   }
-  for (uint64_t b = 0; b < group.matrix->k / 32; ++b) {
+  for (uint64_t b = 0; b < group.matrix->k / Type::Block::kElements; ++b) {
     prefetcher.Step(V::kLanes * sizeof(typename Type::Block));
     const auto block_rows = group_blocks.At(b);
-    Int w[kSlices32];
-    Type::Unpack(block_rows, w);
-    Float d;
-    Float m;
-    Type::ReadScales(block_rows, &d, &m);
-    for (size_t tile = 0; tile < rows.n_tiles(); ++tile) {
-      const BlockQ8x32* blocks[kBatchTile];
-      rows.At(tile, b, blocks);
-      Accumulate32<V, Type, 1, kBatchTile>({w}, {d}, {m}, blocks, acc[tile]);
+#pragma GCC unroll 2
+    for (size_t part = 0; part < kPartsOf<Type>; ++part) {
+      const auto part_rows = PartOf<Type>(block_rows, part);
+      Int w[kSlices32];
+      Type::Unpack(part_rows, w);
+      Float d;
+      Float m;
+      Type::ReadScales(part_rows, &d, &m);
+      for (size_t tile = 0; tile < rows.n_tiles(); ++tile) {
+        const BlockQ8x32* blocks[kBatchTile];
+        rows.At(tile, b * kPartsOf<Type> + part, blocks);
+        Accumulate32<V, Type, 1, kBatchTile>({w}, {d}, {m}, blocks, acc[tile]);
+      }
     }
   }
   StoreBatch<V>(acc, group, product);

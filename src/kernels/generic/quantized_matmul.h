@@ -42,14 +42,20 @@ constexpr size_t QuantizedWorkspaceBytes() {
   return V::kTileGroups * (kOf32 > kOf256 ? kOf32 : kOf256);
 }
 
-// A panel as MatMat keeps it: block b of group r at blocks[r * panel blocks + b].
+// A panel as MatMat keeps it: block b of group r at blocks[r * panel blocks + b]. `begin` and `n`
+// count 32 elements each, and are whole blocks.
 template <class V, class Type, class Blocks>
 [[gnu::flatten]] void UnpackPanel32(Blocks blocks, uint64_t begin, uint64_t n,
                                     PanelBlock32<V>* panel) {
-  for (uint64_t i = 0; i < n; ++i) {
-    const auto rows = blocks.At(begin + i);
-    Type::Unpack(rows, panel[i].w);
-    Type::ReadScales(rows, &panel[i].d, &panel[i].m);
+  for (uint64_t i = 0; i < n; i += kPartsOf<Type>) {
+    const auto rows = blocks.At((begin + i) / kPartsOf<Type>);
+#pragma GCC unroll 2
+    for (size_t part = 0; part < kPartsOf<Type>; ++part) {
+      const auto part_rows = PartOf<Type>(rows, part);
+      PanelBlock32<V>& block = panel[i + part];
+      Type::Unpack(part_rows, block.w);
+      Type::ReadScales(part_rows, &block.d, &block.m);
+    }
   }
 }
 
@@ -128,7 +134,7 @@ template <class V, class Type, size_t kGroups, size_t kTokens>
       const PanelBlock32<V>& block = panel[r * kPanelBlocks32 + i];
       w[r] = block.w;
       d[r] = block.d;
-      m[r] = Type::kHasMin ? block.m : block.d;
+      m[r] = Type::kHasMin || Type::kHalves ? block.m : block.d;
     }
     const BlockQ8x32* blocks[kTokens];
     AtBlock(rows, begin + i, blocks);
@@ -240,10 +246,10 @@ void MatMat256(const RowGroup* groups, uint64_t k, const Product& product) {
 
 template <class V, class Type, size_t kGroups>
 void MatMat(const RowGroup* groups, uint64_t k, const Product& product) {
-  if constexpr (Type::Block::kElements == 32) {
-    MatMat32<V, Type, kGroups>(groups, k, product);
-  } else {
+  if constexpr (Type::Block::kElements == 256) {
     MatMat256<V, Type, kGroups>(groups, k, product);
+  } else {
+    MatMat32<V, Type, kGroups>(groups, k, product);
   }
 }
 

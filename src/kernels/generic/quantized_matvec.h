@@ -118,22 +118,26 @@ template <class V, class Type, size_t kTokens, size_t kGroups, class Blocks, cla
   FindTokens(*product.x, 0, rows);
   FloatTile<V, kGroups, kTokens> acc;
   ForTile<kGroups, kTokens>([&](size_t r, size_t t) { acc[r][t] = V::FloatZero(); });
-  for (uint64_t b = 0; b < groups->matrix->k / 32; ++b) {
+  for (uint64_t b = 0; b < groups->matrix->k / Type::Block::kElements; ++b) {
     ahead.Step(kGroups * V::kLanes * sizeof(typename Type::Block));
-    Int unpacked[kGroups][kSlices32];
-    const Int* w[kGroups];
-    Float d[kGroups];
-    Float m[kGroups];
+    const auto block_rows = BlocksAt(group_blocks, b, std::make_index_sequence<kGroups>());
 #pragma GCC unroll 2
-    for (size_t r = 0; r < kGroups; ++r) {
-      const auto block_rows = group_blocks[r].At(b);
-      Type::Unpack(block_rows, unpacked[r]);
-      w[r] = unpacked[r];
-      Type::ReadScales(block_rows, d + r, m + r);
+    for (size_t part = 0; part < kPartsOf<Type>; ++part) {
+      Int unpacked[kGroups][kSlices32];
+      const Int* w[kGroups];
+      Float d[kGroups];
+      Float m[kGroups];
+#pragma GCC unroll 2
+      for (size_t r = 0; r < kGroups; ++r) {
+        const auto part_rows = PartOf<Type>(block_rows[r], part);
+        Type::Unpack(part_rows, unpacked[r]);
+        w[r] = unpacked[r];
+        Type::ReadScales(part_rows, d + r, m + r);
+      }
+      const BlockQ8x32* blocks[kTokens];
+      AtBlock(rows, b * kPartsOf<Type> + part, blocks);
+      Accumulate32<V, Type, kGroups, kTokens>(w, d, m, blocks, acc);
     }
-    const BlockQ8x32* blocks[kTokens];
-    AtBlock(rows, b, blocks);
-    Accumulate32<V, Type, kGroups, kTokens>(w, d, m, blocks, acc);
   }
   StoreTile<V, kGroups, kTokens>(acc, groups, product);
 }
@@ -203,7 +207,8 @@ void MatVec(const RowGroup& group, Upcoming next, const Product& product) {
   WithBlocksOf<V, Type>(group, [&]<class Blocks>(const Blocks& blocks) {
     if constexpr (Type::Block::kElements == 256) {
       MatVec256<V, Type, kTokens>(std::array{blocks}, &group, Prefetcher(next), product);
-    } else if constexpr (kTokens == 1 && std::is_same_v<Blocks, StridedGroup<V, Type>>) {
+    } else if constexpr (kTokens == 1 && Type::Block::kElements == 32 &&
+                         std::is_same_v<Blocks, StridedGroup<V, Type>>) {
       MatVec32Pieces<V, Type>(blocks, group, Prefetcher(next), product);
     } else {
       MatVec32<V, Type, kTokens>(std::array{blocks}, &group, Prefetcher(next), product);
@@ -229,7 +234,7 @@ void MatVecOfHalves(const RowGroup* halves, const Product& product) {
 template <class V, class Type>
 bool MatVecOfHalves(const RowGroup* halves, const Product& product) {
   const size_t n_tokens = product.x->n_rows;
-  if constexpr (Type::Block::kElements == 32) {
+  if constexpr (Type::Block::kElements < 256) {
     if (n_tokens == 2) {
       MatVecOfHalves<V, Type, 2>(halves, product);
       return true;
@@ -239,7 +244,7 @@ bool MatVecOfHalves(const RowGroup* halves, const Product& product) {
       return true;
     }
   }
-  if constexpr (Type::Block::kElements == 32 || requires { Type::kHalvesTogether; }) {
+  if constexpr (Type::Block::kElements < 256 || requires { Type::kHalvesTogether; }) {
     if (n_tokens == 1) {
       MatVecOfHalves<V, Type, 1>(halves, product);
       return true;

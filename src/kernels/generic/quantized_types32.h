@@ -1,11 +1,12 @@
-// The types whose blocks hold 32 weights, unpacked for as many rows at once as V has lanes.
+// The types whose blocks hold 32 weights, or 64, which are two parts of 32, unpacked for as many
+// rows at once as V has lanes.
 //
 // Each type says how its weights meet the activations and turns one block of kLanes rows (Rows:
-// quantized_rows.h) into bytes in two arrangements: eight slices, of which slice i holds the
-// elements 4 i .. 4 i + 3 of every row, a row a lane (Unpack); and two times kRowPieces pieces, a
-// row's sixteen elements side by side (UnpackPieces). Unsigned bytes stand for w + kZero; signed
-// ones (kSigned) for w. Bit layouts are those of tensor/blocks.h; facts of the packing from ggml's
-// ggml-common.h and ggml-quants.c.
+// quantized_rows.h; of blocks of 64, PartRows) into bytes in two arrangements: eight slices, of
+// which slice i holds the elements 4 i .. 4 i + 3 of every row, a row a lane (Unpack); and two
+// times kRowPieces pieces, a row's sixteen elements side by side (UnpackPieces; blocks of 32 only).
+// Unsigned bytes stand for w + kZero; signed ones (kSigned) for w. Bit layouts are those of
+// tensor/blocks.h; facts of the packing from ggml's ggml-common.h and ggml-quants.c.
 //
 // V is the Lanes of an instruction set; everything here is a template over it, so it has internal
 // linkage, as those have.
@@ -29,6 +30,26 @@ inline constexpr int32_t kSignBits = static_cast<int32_t>(0x80808080);
 // kE2M1DoubledValues + 12
 inline constexpr uint8_t kE2M1PlusTwelve[16] = {12, 13, 14, 15, 16, 18, 20, 24,
                                                 12, 11, 10, 9,  8,  6,  4,  0};
+
+// One block of each row of a type whose blocks hold 64 weights: the part that is meant.
+template <class Rows>
+struct PartRows {
+  Rows rows;
+  size_t part;
+};
+
+template <class Type>
+inline constexpr size_t kPartsOf = Type::Block::kElements / 32;
+
+// The 32 elements of a block that are its part number `part`, as Type takes them.
+template <class Type, class Rows>
+[[gnu::always_inline]] inline auto PartOf(const Rows& rows, size_t part) {
+  if constexpr (kPartsOf<Type> == 1) {
+    return rows;
+  } else {
+    return PartRows<Rows>{rows, part};
+  }
+}
 
 // Sixteen bytes of nibbles a row: low ones to the first four slices, high ones to the last four.
 template <class V, class Rows>
@@ -104,6 +125,16 @@ void LookUpIQ4(size_t n, typename V::Int* w) {
   }
 }
 
+// Codes of E2M1 to their doubled values, plus twelve.
+template <class V>
+void LookUpE2M1(size_t n, typename V::Int* w) {
+  const typename V::Int values = V::Repeat16(kE2M1PlusTwelve);
+#pragma GCC unroll 16
+  for (size_t i = 0; i < n; ++i) {
+    w[i] = V::ShuffleBytes(values, w[i]);
+  }
+}
+
 // How full bytes meet the activations.
 template <class V>
 struct ByteWeights {
@@ -123,6 +154,7 @@ struct UnsignedWeights {
 template <class V>
 struct HalfScale {
   static constexpr bool kPrefetchStream = false;
+  static constexpr bool kHalves = false;
   static constexpr bool kHasMin = false;
   template <class Rows>
   static void ReadScales(const Rows& rows, typename V::Float* d, typename V::Float* m) {
@@ -134,6 +166,7 @@ struct HalfScale {
 template <class V>
 struct HalfScaleAndMin {
   static constexpr bool kPrefetchStream = false;
+  static constexpr bool kHalves = false;
   static constexpr bool kHasMin = true;
   template <class Rows>
   static void ReadScales(const Rows& rows, typename V::Float* d, typename V::Float* m) {
@@ -250,6 +283,7 @@ template <class V>
 struct LanesMXFP4 : UnsignedWeights<12, 24> {
   using Block = tensor::BlockMXFP4;
   static constexpr bool kPrefetchStream = false;
+  static constexpr bool kHalves = false;
   static constexpr bool kHasMin = false;
 
   template <class Rows>
@@ -260,21 +294,13 @@ struct LanesMXFP4 : UnsignedWeights<12, 24> {
   template <class Rows>
   static void Unpack(const Rows& rows, typename V::Int* w) {
     LoadNibbles<V>(rows, offsetof(Block, qs), w);
-    const typename V::Int values = V::Repeat16(kE2M1PlusTwelve);
-#pragma GCC unroll 8
-    for (size_t i = 0; i < kSlices32; ++i) {
-      w[i] = V::ShuffleBytes(values, w[i]);
-    }
+    LookUpE2M1<V>(kSlices32, w);
   }
   template <class Rows>
   static void UnpackPieces(const Rows& rows, typename V::Int (&w)[2][kRowPieces]) {
     LoadNibblePieces<V>(rows, offsetof(Block, qs), w);
-    const typename V::Int values = V::Repeat16(kE2M1PlusTwelve);
-#pragma GCC unroll 4
-    for (size_t i = 0; i < kRowPieces; ++i) {
-      w[0][i] = V::ShuffleBytes(values, w[0][i]);
-      w[1][i] = V::ShuffleBytes(values, w[1][i]);
-    }
+    LookUpE2M1<V>(kRowPieces, w[0]);
+    LookUpE2M1<V>(kRowPieces, w[1]);
   }
 
  private:
@@ -285,6 +311,42 @@ struct LanesMXFP4 : UnsignedWeights<12, 24> {
     // A shift count of 32 and more gives 0, so only e < 2 has anything here.
     const typename V::Int shift = V::Add(e, V::ShiftLeft(V::ShiftRight(e, 1), 5));
     return V::AsFloat(V::Or(normal, V::ShiftLeftEach(V::Set(0x00200000), shift)));
+  }
+};
+
+template <class V>
+struct LanesNVFP4 : UnsignedWeights<12, 24> {
+  using Block = tensor::BlockNVFP4;
+  static constexpr bool kPrefetchStream = false;
+  static constexpr bool kHasMin = false;
+  static constexpr bool kHalves = true;
+
+  // The scales of the first sixteen elements and of the others.
+  template <class Rows>
+  static void ReadScales(const PartRows<Rows>& block, typename V::Float* first,
+                         typename V::Float* second) {
+    const typename V::Int bytes = V::ZeroWhereEqual(
+        V::And(block.rows.Column(offsetof(Block, scales)), V::Set(0x7f7f7f7f)), 0x7f);
+    const typename V::Int two = V::ShiftRight(bytes, static_cast<uint32_t>(16 * block.part));
+    // Exponent and mantissa of a byte where an F16 has them, whose bias is larger by 8; its half.
+    *first = V::FloatMul(V::LowHalfToFloat(V::And(V::ShiftLeft(two, 7), V::Set(0x3f80))),
+                         V::FloatSet(0x1p7F));
+    *second = V::FloatMul(V::LowHalfToFloat(V::And(V::ShiftRight(two, 1), V::Set(0x3f80))),
+                          V::FloatSet(0x1p7F));
+  }
+  template <class Rows>
+  static void Unpack(const PartRows<Rows>& block, typename V::Int* w) {
+    // Eight bytes, two dwords, for sixteen elements: those of the low nibbles come first.
+    typename V::Int nibbles[kSlices32];
+    LoadNibbles<V>(block.rows, offsetof(Block, qs) + 16 * block.part, nibbles);
+#pragma GCC unroll 2
+    for (size_t i = 0; i < 2; ++i) {
+      w[i] = nibbles[i];
+      w[2 + i] = nibbles[4 + i];
+      w[4 + i] = nibbles[2 + i];
+      w[6 + i] = nibbles[6 + i];
+    }
+    LookUpE2M1<V>(kSlices32, w);
   }
 };
 

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include "kernels/ref/ref.h"
 
@@ -34,24 +35,22 @@ float Quantize(const float* x, uint32_t n, int8_t* q) {
   return amax / 127.0F;
 }
 
-int32_t Sum(const int8_t* q, uint32_t n) {
-  int32_t sum = 0;
-  for (uint32_t i = 0; i < n; ++i) {
-    sum += q[i];
+// The sums of sixteen each.
+template <size_t kSums>
+void AddUp(const int8_t* q, int16_t (&sums)[kSums]) {
+  for (size_t j = 0; j < kSums; ++j) {
+    sums[j] = static_cast<int16_t>(std::accumulate(q + 16 * j, q + 16 * j + 16, 0));
   }
-  return sum;
 }
 
 void Pack(const float* x, BlockQ8x32* block) {
   block->d = Quantize(x, BlockQ8x32::kElements, block->q);
-  block->sum = Sum(block->q, BlockQ8x32::kElements);
+  AddUp(block->q, block->sums);
 }
 
 void Pack(const float* x, BlockQ8x256* block) {
   block->d = Quantize(x, BlockQ8x256::kElements, block->q);
-  for (uint32_t j = 0; j < 16; ++j) {
-    block->sums[j] = static_cast<int16_t>(Sum(block->q + 16 * j, 16));
-  }
+  AddUp(block->q, block->sums);
 }
 
 template <class Block>

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <type_traits>
@@ -91,14 +92,27 @@ void WithBlockOf(DType dtype, F f) {
       return f(static_cast<tensor::BlockTQ2_0*>(nullptr));
     case DType::kMXFP4:
       return f(static_cast<tensor::BlockMXFP4*>(nullptr));
+    case DType::kNVFP4:
+      return f(static_cast<tensor::BlockNVFP4*>(nullptr));
   }
   InvariantBroken("a DType is one of the supported types", std::source_location::current());
 }
 
-// What a row of blocks is unpacked to, once for all tokens: floats, or integers with scales.
+struct TwoBlocksQ8x32 {
+  BlockQ8x32 half[2];
+};
+
+// What a row of blocks is unpacked to, once for all tokens: floats, or integers with scales; and
+// the packed activations that an unpacked block meets.
 template <class Block>
 struct Form {
   using Unpacked = std::conditional_t<Block::kElements == 32, Unpacked32, Unpacked256>;
+  using Packed = std::conditional_t<Block::kElements == 32, BlockQ8x32, BlockQ8x256>;
+};
+template <>
+struct Form<tensor::BlockNVFP4> {
+  using Unpacked = Unpacked64;
+  using Packed = TwoBlocksQ8x32;
 };
 template <>
 struct Form<ElementF32> {
@@ -136,7 +150,23 @@ float Step(const Unpacked32& w, const BlockQ8x32& x, float acc) {
 }
 
 float MinimumStep(const Unpacked32& w, const BlockQ8x32& x, float acc) {
-  return std::fma(w.m * x.d, static_cast<float>(x.sum), acc);
+  return std::fma(w.m * x.d, static_cast<float>(x.sums[0] + x.sums[1]), acc);
+}
+
+float Step(const Unpacked64& w, const TwoBlocksQ8x32& x, float acc) {
+  const auto isum = [&](int sixteen) {
+    int32_t sum = 0;
+    for (int i = 0; i < 16; ++i) {
+      sum += w.w[16 * sixteen + i] * x.half[sixteen / 2].q[16 * (sixteen % 2) + i];
+    }
+    return static_cast<float>(sum);
+  };
+  for (int half = 0; half < 2; ++half) {
+    const float first = w.d[2 * half] * isum(2 * half);  // exact
+    const float both = std::fma(w.d[2 * half + 1], isum(2 * half + 1), first);
+    acc = std::fma(x.half[half].d, both, acc);
+  }
+  return acc;
 }
 
 float Step(const Unpacked256& w, const BlockQ8x256& x, float acc) {
@@ -172,7 +202,7 @@ float Dot(const typename Form<Block>::Unpacked* w, const std::byte* x, uint64_t 
     }
     return dot.Total();
   } else {
-    using Packed = std::conditional_t<Block::kElements == 32, BlockQ8x32, BlockQ8x256>;
+    using Packed = typename Form<Block>::Packed;
     float acc = 0;
     for (uint64_t b = 0; b < k / Block::kElements; ++b) {
       const auto packed = Load<Packed>(x + b * sizeof(Packed));
@@ -194,6 +224,13 @@ void AsFloats(const Unpacked32& w, float* out) {
 }
 
 template <class Block>
+void AsFloats(const Unpacked64& w, float* out) {
+  for (int i = 0; i < 64; ++i) {
+    out[i] = w.d[i / 16] * static_cast<float>(w.w[i]);
+  }
+}
+
+template <class Block>
 void AsFloats(const Unpacked256& w, float* out) {
   for (int i = 0; i < 256; ++i) {
     const float scale = w.d * static_cast<float>(w.scales[i / 16]);
@@ -208,8 +245,16 @@ void AsFloats(const Unpacked256& w, float* out) {
 
 size_t MatMulWorkspaceBytes(uint64_t k) {
   // A row as floats is the largest form: 4 bytes an element.
-  static_assert(sizeof(Unpacked32) <= 4 * 32 && sizeof(Unpacked256) <= 4 * 256);
+  static_assert(sizeof(Unpacked32) <= 4 * 32 && sizeof(Unpacked64) <= 4 * 64 &&
+                sizeof(Unpacked256) <= 4 * 256);
   return AlignUp<size_t>(k * sizeof(float), 64);
+}
+
+void ScaleProducts(const Matrix& w, uint64_t n_rows, size_t n_tokens, float* y, size_t y_stride) {
+  for (size_t i = 0; w.scale != nullptr && i < n_tokens; ++i) {
+    std::for_each(y + i * y_stride, y + i * y_stride + n_rows,
+                  [&](float& value) { value *= *w.scale; });
+  }
 }
 
 void MatMul(const Matrix& w, uint64_t row_begin, uint64_t row_end, const Activations& x, float* y,
@@ -226,6 +271,7 @@ void MatMul(const Matrix& w, uint64_t row_begin, uint64_t row_end, const Activat
       }
     }
   });
+  ScaleProducts(w, row_end - row_begin, x.n_rows, y, y_stride);
 }
 
 void DequantizeRow(const Matrix& w, uint64_t r, float* out) {
@@ -240,6 +286,7 @@ void DequantizeRow(const Matrix& w, uint64_t r, float* out) {
       }
     }
   });
+  ScaleProducts(w, w.k, 1, out, w.k);
 }
 
 }  // namespace plimsoll::kernels::ref

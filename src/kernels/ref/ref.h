@@ -15,6 +15,9 @@ void PackActivation(ActivationFormat format, const float* x, uint64_t k, std::by
 
 void MatMul(const tensor::Matrix& w, uint64_t row_begin, uint64_t row_end, const Activations& x,
             float* y, size_t y_stride, std::byte* workspace);
+// Multiplies what a product gave by the matrix's scale, if it has one.
+void ScaleProducts(const tensor::Matrix& w, uint64_t n_rows, size_t n_tokens, float* y,
+                   size_t y_stride);
 size_t MatMulWorkspaceBytes(uint64_t k);
 void DequantizeRow(const tensor::Matrix& w, uint64_t r, float* out);
 

@@ -120,6 +120,17 @@ void Unpack(const tensor::BlockMXFP4& block, Unpacked32* out) {
                 [](int code, int) { return kE2M1DoubledValues[static_cast<size_t>(code)]; });
 }
 
+void Unpack(const tensor::BlockNVFP4& block, Unpacked64* out) {
+  for (int j = 0; j < 4; ++j) {
+    out->d[j] = UE4M3HalfToFloat(block.scales[j]);
+    for (int l = 0; l < 8; ++l) {
+      const uint8_t byte = block.qs[8 * j + l];
+      out->w[16 * j + l] = kE2M1DoubledValues[static_cast<size_t>(LowNibble(byte))];
+      out->w[16 * j + 8 + l] = kE2M1DoubledValues[static_cast<size_t>(HighNibble(byte))];
+    }
+  }
+}
+
 void Unpack(const tensor::BlockQ2_K& block, Unpacked256* out) {
   out->d = F16ToFloat(block.d);
   out->dmin = F16ToFloat(block.dmin);

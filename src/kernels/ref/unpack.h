@@ -16,6 +16,12 @@ struct Unpacked32 {
   int8_t w[32];
 };
 
+// Element i of a block of 64 is d[i / 16] * w[i].
+struct Unpacked64 {
+  float d[4];
+  int8_t w[64];
+};
+
 // Element i of a super-block is d * scales[i / 16] * w[i] - dmin * minima[i / 16]. Types that have
 // one scale per 32 elements hold it twice.
 struct Unpacked256 {
@@ -33,6 +39,8 @@ void Unpack(const tensor::BlockQ5_0& block, Unpacked32* out);
 void Unpack(const tensor::BlockQ5_1& block, Unpacked32* out);
 void Unpack(const tensor::BlockIQ4_NL& block, Unpacked32* out);
 void Unpack(const tensor::BlockMXFP4& block, Unpacked32* out);
+
+void Unpack(const tensor::BlockNVFP4& block, Unpacked64* out);
 
 void Unpack(const tensor::BlockQ2_K& block, Unpacked256* out);
 void Unpack(const tensor::BlockQ3_K& block, Unpacked256* out);
