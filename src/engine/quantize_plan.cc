@@ -50,7 +50,7 @@ bool IsWeightMatrix(const TensorEntry& tensor) {
     return name.find(part) != std::string_view::npos;
   };
   return tensor.shape.dims[1] > 1 && name.ends_with(".weight") && !name.ends_with("_norm.weight") &&
-         !has("ffn_gate_inp");
+         !has("ffn_gate_inp") && !name.ends_with(".ssm_conv1d.weight");
 }
 
 DType ThatHoldsRows(DType dtype, const TensorEntry& tensor) {

@@ -31,7 +31,8 @@ struct QuantizePlanOptions {
 
 // In the catalogue's order. Matrices get what the mix says; where their rows are no whole number of
 // its blocks a type of smaller blocks with about as many bits, and where they are none of that
-// either F16. What is small or steers stays as it is: vectors, norms and routers.
+// either F16. What is small or steers stays as it is: vectors, norms, routers and
+// convolutions.
 // kUsage: an override that fits no tensor or whose type the rows of one cannot have, tensors that
 // are quantized already, and types that want an importance matrix where there is none.
 [[nodiscard]] Result<std::vector<tensor::DType>> PlanQuantizedTypes(
