@@ -38,6 +38,8 @@ MODELS = {
     "qwen2moe": f"--arch qwen2moe {MOE}",
     "qwen3moe": f"--arch qwen3moe {MOE} --renormalise true",
     "olmoe": f"--arch olmoe {MOE} --kv-heads 4",
+    "deepseek2": f"--arch deepseek2 {MOE} --experts 8 --gating sigmoid --renormalise true --router-weights-scale 2.5 --groups 4 "
+    "--groups-used 2 --selection-bias --rope-scaling yarn --rope-log-multiplier 0.1 --q-rank 64 --kv-rank 96 --head-dim 32",
     "dots1": f"--arch dots1 {MOE} --kv-heads 4 --gating sigmoid --renormalise true --router-weights-scale 2.5 --selection-bias",
     "glm4moe": f"--arch glm4moe {MOE} --shared-experts 1 --gating sigmoid --renormalise true --router-weights-scale 2.5",
     "minimax-m2": f"--arch minimax-m2 {MOE} --gating sigmoid",

@@ -542,7 +542,45 @@ def qwen35(source):
     return folder
 
 
+def deepseek2(source):
+    folder = Folder(source, "deepseek_v3", {
+        **SHARED_EXPERTS,
+        "attn_q_a": "self_attn.q_a_proj",
+        "attn_q_a_norm": "self_attn.q_a_layernorm",
+        "attn_q_b": "self_attn.q_b_proj",
+        "attn_kv_a_mqa": "self_attn.kv_a_proj_with_mqa",
+        "attn_kv_a_norm": "self_attn.kv_a_layernorm",
+    })
+    folder.set_experts("n_routed_experts")
+    rotated = source.key("rope.dimension_count")
+    m = source.key("rope.scaling.yarn_log_multiplier") * 10
+    folder.config.update({
+        "num_key_value_heads": source.key("attention.head_count"),
+        "head_dim": rotated,
+        "q_lora_rank": source.key("attention.q_lora_rank"),
+        "kv_lora_rank": source.key("attention.kv_lora_rank"),
+        "qk_rope_head_dim": rotated,
+        "qk_nope_head_dim": source.key("attention.key_length_mla") - rotated,
+        "v_head_dim": source.key("attention.value_length_mla"),
+        "n_group": source.key("expert_group_count"),
+        "topk_group": source.key("expert_group_used_count"),
+        "rope_scaling": scaling(source, {"mscale": m, "mscale_all_dim": m}),
+    })
+    for i, tensors in folder.layers():
+        keys, values = tensors.pop("attn_k_b.weight"), tensors.pop("attn_v_b.weight")
+        both = np.concatenate([keys.swapaxes(1, 2), values], axis=1)
+        folder.put(i, "self_attn.kv_b_proj.weight", both.reshape(-1, both.shape[2]))
+        if "exp_probs_b.bias" in tensors:
+            folder.put(i, "mlp.gate.e_score_correction_bias", tensors.pop("exp_probs_b.bias"))
+        folder.put_experts(i, tensors)
+        folder.put_named(i, tensors)
+    folder.put_outside()
+    folder.put(source.n_layers, "eh_proj.weight", np.ones((4, 8), np.float32))  # is left out
+    return folder
+
+
 FAMILIES = {
+    "deepseek2": deepseek2,
     "llama": llama,
     "mistral3": mistral3,
     "qwen2": plain("qwen2"),

@@ -154,13 +154,20 @@ Result<> MatrixConversion::ReadTransposed(const Catalogue& catalogue, const Part
   const uint64_t first = StoredRowOf(part.first);  // rows of a view ascend where it is transposed
   const uint64_t n_values = StoredRowOf(part.first + part.n - 1) - first + 1;
   std::vector<std::byte> bytes;
-  for (uint64_t stored_row = 0; stored_row < stack_.n_rows; ++stored_row) {
+  std::vector<float> scales;
+  for (uint64_t stored_row = 0; stored_row < view_.n_columns; ++stored_row) {
     if (auto read = ReadStored(catalogue, part, stored_row, first, n_values, bytes); !read) {
       return read;
     }
+    if (part.tensor->scales) {
+      if (auto read = ReadScales(catalogue, part, stored_row, scales); !read) {
+        return read;
+      }
+    }
     for (uint64_t row = 0; row < part.n; ++row) {
       const uint64_t at = StoredRowOf(part.first + row) - first;
-      PutValue(bytes.data() + at * value_bytes, 1.0F,
+      const float scale = scales.empty() ? 1.0F : scales[(first + at) / stack_.block_columns];
+      PutValue(bytes.data() + at * value_bytes, scale,
                out + row * row_bytes() + stored_row * out_bytes);
     }
   }

@@ -93,6 +93,15 @@ Result<> PairRows(uint32_t n_heads, MatrixView& view) {
   return {};
 }
 
+Result<> SplitHeads(const Dimensions& d, MatrixView& view) {
+  const uint64_t of_head = uint64_t{d.latent_key_dim} + d.latent_value_dim;
+  if (auto some = ExpectSome(view.n_rows, "rows"); !some) {
+    return some;
+  }
+  view.n_parts = d.n_heads;
+  return Expect(view.n_rows, d.n_heads * of_head, "rows");
+}
+
 // Widths of the parts of a key head's group: query, key, values, gates.
 struct Group {
   uint64_t key = 0;
@@ -233,6 +242,24 @@ Result<> QueryPairs(const Dimensions& dimensions, MatrixView& view) {
 
 Result<> KeyPairs(const Dimensions& dimensions, MatrixView& view) {
   return PairRows(dimensions.n_kv_heads, view);
+}
+
+Result<> KeysOfHeads(const Dimensions& dimensions, MatrixView& view) {
+  if (auto split = SplitHeads(dimensions, view); !split) {
+    return split;
+  }
+  view.transposed = true;
+  view.n_rows = view.n_columns;
+  view.n_columns = dimensions.latent_key_dim;
+  return {};
+}
+
+Result<> ValuesOfHeads(const Dimensions& dimensions, MatrixView& view) {
+  if (auto split = SplitHeads(dimensions, view); !split) {
+    return split;
+  }
+  TakeRows(Every(dimensions.latent_key_dim, dimensions.latent_value_dim, 1), view);
+  return {};
 }
 
 Result<> MixedOfGroups(const Dimensions& dimensions, MatrixView& view) {

@@ -18,16 +18,18 @@ enum class ValueChange : uint8_t {
 
 // Of one matrix, or of each matrix of a stack. A vector is a matrix of one column.
 struct MatrixView {
-  uint64_t n_rows = 0;
+  uint64_t n_parts = 1;  // the stored matrix is so many, one below another
+  uint64_t n_rows = 0;   // of each
   uint64_t n_columns = 0;
-  bool transposed = false;        // rows are the stored matrix's columns
+  bool transposed = false;        // rows are the stored matrix's columns, columns its first rows
   std::vector<uint32_t> rows;     // of the stored ones, for each row; empty: all, as they are
   std::vector<uint32_t> columns;  // likewise; never of a transposed matrix
   ValueChange values = ValueChange::kNone;
 
   // The same bytes in the same order.
   [[nodiscard]] bool is_plain() const {
-    return !transposed && rows.empty() && columns.empty() && values == ValueChange::kNone;
+    return n_parts == 1 && !transposed && rows.empty() && columns.empty() &&
+           values == ValueChange::kNone;
   }
 };
 
@@ -56,6 +58,11 @@ using Change = Result<> (*)(const Dimensions& dimensions, MatrixView& view);
 // keys.
 [[nodiscard]] Result<> QueryPairs(const Dimensions& dimensions, MatrixView& view);
 [[nodiscard]] Result<> KeyPairs(const Dimensions& dimensions, MatrixView& view);
+
+// Of the matrix that makes keys and values of all heads: a matrix a head. That of its keys is
+// multiplied with queries, so that rows and columns change places.
+[[nodiscard]] Result<> KeysOfHeads(const Dimensions& dimensions, MatrixView& view);
+[[nodiscard]] Result<> ValuesOfHeads(const Dimensions& dimensions, MatrixView& view);
 
 // Of delta nets that keep query, key, values and gates of a key head together: all queries, keys
 // and values; all gates.

@@ -11,6 +11,8 @@ using testing::HasSubstr;
 
 constexpr Dimensions kDimensions = {.n_heads = 2,
                                     .n_kv_heads = 1,
+                                    .latent_key_dim = 1,
+                                    .latent_value_dim = 2,
                                     .n_key_heads = 2,
                                     .n_value_heads = 4,
                                     .key_head_dim = 1,
@@ -57,6 +59,19 @@ TEST(MatrixView, GroupsOfKeyHeadsComeApart) {
   EXPECT_THAT(After(MixedOfGroups, 20).rows, ElementsAre(0, 10, 1, 11, 2, 3, 4, 5, 12, 13, 14, 15));
   EXPECT_THAT(After(GatesOfGroups, 20).rows, ElementsAre(6, 7, 8, 9, 16, 17, 18, 19));
   ExpectRefused(MixedOfGroups, 16, 3, "it has 16 rows, and the configuration makes them 20");
+}
+
+TEST(MatrixView, KeysAndValuesOfHeadsComeApart) {
+  const MatrixView keys = After(KeysOfHeads, 6, 5);
+  EXPECT_EQ(keys.n_parts, 2U);
+  EXPECT_TRUE(keys.transposed);
+  EXPECT_EQ(keys.n_rows, 5U);
+  EXPECT_EQ(keys.n_columns, 1U);
+  const MatrixView values = After(ValuesOfHeads, 6, 5);
+  EXPECT_EQ(values.n_parts, 2U);
+  EXPECT_THAT(values.rows, ElementsAre(1, 2));
+  EXPECT_EQ(values.n_columns, 5U);
+  ExpectRefused(KeysOfHeads, 8, 5, "it has 8 rows, and the configuration makes them 6");
 }
 
 TEST(MatrixView, ValueHeadsAreTiled) {

@@ -248,8 +248,11 @@ Result<TensorEntry> TensorCollector::BuildMatrices(const std::string& name,
       return BadTensor(first, "{}", changed.error().message);
     }
   }
-  if (is_eight_bits && view.transposed) {
-    return BadTensor(first, "it is F8_E4M3, and its columns become rows, which is not supported");
+  stack.n_matrices *= view.n_parts;
+  stack.n_rows /= view.n_parts;
+  if (is_eight_bits && view.n_parts > 1 && stack.n_rows % stack.block_rows != 0) {
+    return BadTensor(first, "the {} rows of a head are no whole number of its blocks of {}",
+                     stack.n_rows, stack.block_rows);
   }
   const bool is_stack = from.is_stack || stack.n_matrices > 1 || first.dims.size() == 3;
   const bool is_vector = first.dims.size() == 1;
