@@ -55,6 +55,7 @@ class TextReport {
   void WriteKinds();
   void WritePerToken();
   void WriteTensors();
+  [[nodiscard]] std::string PlaceOf(const formats::TensorEntry& tensor) const;
 
   const InspectReport& report_;
   std::string text_;
@@ -145,6 +146,10 @@ void TextReport::WriteHead() {
          summary.n_prediction_layers, one ? "" : "s", one ? "s" : "",
          FormatBytes(summary.of(formats::TensorKind::kPrediction).bytes));
   }
+  for (const formats::LeftOut& left_out : report_.catalogue.left_out) {
+    Line("  left out      {} tensors of {}: {}", left_out.n_tensors, left_out.what,
+         FormatBytes(left_out.bytes));
+  }
 }
 
 void TextReport::WriteMetadata() {
@@ -197,6 +202,17 @@ void TextReport::WritePerToken() {
   Line("  {:>10}  one row of the embedding", FormatBytes(bytes.embedding_row));
 }
 
+std::string TextReport::PlaceOf(const formats::TensorEntry& tensor) const {
+  if (tensor.conversion != nullptr) {
+    return "made when it is read";
+  }
+  const formats::FileRange& range = tensor.ranges.front();
+  const std::string ranges =
+      tensor.ranges.size() == 1 ? "" : fmt::format(" in {} ranges", tensor.ranges.size());
+  return fmt::format("{} at {}{}", Escape(report_.catalogue.files[range.file_idx]->name()),
+                     range.offset, ranges);
+}
+
 void TextReport::WriteTensors() {
   const auto& tensors = report_.catalogue.tensors();
   size_t name_width = 0;
@@ -208,13 +224,9 @@ void TextReport::WriteTensors() {
   Line("");
   Line("Tensors: {}", tensors.size());
   for (const formats::TensorEntry& tensor : tensors) {
-    const formats::FileRange& range = tensor.ranges.front();
-    const std::string ranges =
-        tensor.ranges.size() == 1 ? "" : fmt::format(" in {} ranges", tensor.ranges.size());
-    Line("  {:<{}}  {:<7}  {:<{}}  {:>10}  {} at {}{}", Escape(tensor.name), name_width,
+    Line("  {:<{}}  {:<7}  {:<{}}  {:>10}  {}", Escape(tensor.name), name_width,
          tensor::Traits(tensor.dtype).name, tensor.shape.ToString(), shape_width,
-         FormatBytes(tensor.bytes), Escape(report_.catalogue.files[range.file_idx]->name()),
-         range.offset, ranges);
+         FormatBytes(tensor.bytes), PlaceOf(tensor));
   }
 }
 

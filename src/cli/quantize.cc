@@ -162,6 +162,10 @@ std::string QuantizeText(const engine::QuantizedModel& model, const std::string&
                                      : fmt::format("{:>5} {:>10}  error {:.3f} %\n", to,
                                                    FormatBytes(tensor.bytes), 100 * tensor.error);
   }
+  for (const formats::LeftOut& left_out : model.left_out) {
+    text += fmt::format("left out: {} tensors of {}, {}\n", left_out.n_tensors, left_out.what,
+                        FormatBytes(left_out.bytes));
+  }
   return text + fmt::format("{}: {} tensors, {} made {}, in {:.1f} s\n", TerminalSafe(output),
                             model.tensors.size(), FormatBytes(model.bytes_before),
                             FormatBytes(model.bytes), seconds);
@@ -178,6 +182,11 @@ std::string QuantizeJson(const engine::QuantizedModel& model, const std::string&
     json.Key("from").String(tensor::Traits(tensor.from).name);
     json.Key("to").String(tensor::Traits(tensor.to).name);
     json.Key("bytes").Number(tensor.bytes).Key("error").Number(tensor.error).EndObject();
+  }
+  json.EndArray().Key("left_out").BeginArray();
+  for (const formats::LeftOut& left_out : model.left_out) {
+    json.BeginObject().Key("what").String(left_out.what);
+    json.Key("tensors").Number(left_out.n_tensors).Key("bytes").Number(left_out.bytes).EndObject();
   }
   json.EndArray().Key("seconds").Number(seconds).EndObject();
   return json.text() + '\n';

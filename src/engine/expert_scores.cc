@@ -107,8 +107,8 @@ class Scorer {
     }
     for (uint64_t first = 0; first < n_rows; first += most) {
       const uint64_t n = std::min(most, n_rows - first);
-      if (auto read = ReadTensor(catalogue_, stack, first * row_bytes,
-                                 std::span(bytes_).first(n * row_bytes));
+      if (auto read =
+              catalogue_.Read(stack, first * row_bytes, std::span(bytes_).first(n * row_bytes));
           !read) {
         return read;
       }

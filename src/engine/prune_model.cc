@@ -90,7 +90,7 @@ class Copier {
   Result<> Copy(const TensorEntry& tensor, uint64_t offset, uint64_t n_bytes) {
     for (const uint64_t end = offset + n_bytes; offset < end;) {
       piece_.resize(std::min(kCopiedBytes, end - offset));
-      if (auto read = ReadTensor(catalogue_, tensor, offset, piece_); !read) {
+      if (auto read = catalogue_.Read(tensor, offset, piece_); !read) {
         return read;
       }
       if (auto written = writer_.Append(piece_); !written) {
@@ -209,10 +209,13 @@ Result<PrunedModel> WritePruned(const formats::Catalogue& catalogue, Plan plan,
   if (auto room = io::CheckFreeSpace(options.output, pruned.bytes); !room) {
     return Forward(room);
   }
-  formats::Metadata metadata = MetadataOfWhole(catalogue);
-  metadata.SetU32(std::string(*metadata.String("general.architecture")) + ".expert_count",
-                  static_cast<uint32_t>(n_kept));
-  auto writer = formats::gguf::Writer::Create(options.output, metadata, declarations);
+  auto metadata = MetadataOfWhole(catalogue);
+  if (!metadata) {
+    return Forward(metadata);
+  }
+  metadata->SetU32(std::string(*metadata->String("general.architecture")) + ".expert_count",
+                   static_cast<uint32_t>(n_kept));
+  auto writer = formats::gguf::Writer::Create(options.output, *metadata, declarations);
   if (!writer) {
     return Forward(writer);
   }
@@ -236,8 +239,7 @@ Result<PrunedModel> PruneModel(const PruneModelOptions& options) {
   if (!catalogue) {
     return tl::unexpected<Error>(catalogue.error());
   }
-  if (auto checked = CheckRewrite(*catalogue, options.model, options.output, options.replaces);
-      !checked) {
+  if (auto checked = CheckRewrite(*catalogue, options.output, options.replaces); !checked) {
     return Forward(checked);
   }
   std::optional<formats::Catalogue> other;

@@ -163,7 +163,7 @@ Result<QuantizedTensor> Quantizer::Write(const TensorEntry& tensor, DType to) {
   for (uint64_t row = 0; row < n_rows; row += most) {
     const uint64_t n = std::min(most, n_rows - row);
     const std::span<std::byte> source = std::span(source_).first(n * row_bytes);
-    if (auto read = ReadTensor(catalogue_, tensor, row * row_bytes, source); !read) {
+    if (auto read = catalogue_.Read(tensor, row * row_bytes, source); !read) {
       return Forward(read);
     }
     std::span<const std::byte> out = source;
@@ -191,10 +191,12 @@ Result<QuantizedTensor> Quantizer::Write(const TensorEntry& tensor, DType to) {
   return outcome;
 }
 
-formats::Metadata MetadataOf(const formats::Catalogue& catalogue, uint32_t file_type) {
-  formats::Metadata metadata = MetadataOfWhole(catalogue);
-  metadata.SetU32("general.file_type", file_type);
-  metadata.SetU32("general.quantization_version", kQuantizationVersion);
+Result<formats::Metadata> MetadataOf(const formats::Catalogue& catalogue, uint32_t file_type) {
+  auto metadata = MetadataOfWhole(catalogue);
+  if (metadata) {
+    metadata->SetU32("general.file_type", file_type);
+    metadata->SetU32("general.quantization_version", kQuantizationVersion);
+  }
   return metadata;
 }
 
@@ -231,8 +233,7 @@ Result<QuantizedModel> QuantizeModel(const QuantizeModelOptions& options) {
   if (!catalogue) {
     return tl::unexpected<Error>(catalogue.error());
   }
-  if (auto checked = CheckRewrite(*catalogue, options.model, options.output, options.replaces);
-      !checked) {
+  if (auto checked = CheckRewrite(*catalogue, options.output, options.replaces); !checked) {
     return Forward(checked);
   }
   QuantizePlanOptions plan = options.plan;
@@ -270,11 +271,15 @@ Result<QuantizedModel> QuantizeModel(const QuantizeModelOptions& options) {
     declarations.push_back({tensor.name, (*types)[i], tensor.shape});
   }
   model.bytes_before = catalogue->TotalBytes();
+  model.left_out = catalogue->left_out;
   if (auto room = io::CheckFreeSpace(options.output, model.bytes); !room) {
     return Forward(room);
   }
-  auto writer = formats::gguf::Writer::Create(
-      options.output, MetadataOf(*catalogue, options.plan.mix.file_type), declarations);
+  const auto metadata = MetadataOf(*catalogue, options.plan.mix.file_type);
+  if (!metadata) {
+    return tl::unexpected<Error>(metadata.error());
+  }
+  auto writer = formats::gguf::Writer::Create(options.output, *metadata, declarations);
   if (!writer) {
     return Forward(writer);
   }

@@ -12,6 +12,7 @@
 
 #include "base/result.h"
 #include "engine/quantize_plan.h"
+#include "formats/catalogue.h"
 
 namespace plimsoll::engine {
 
@@ -40,13 +41,14 @@ struct QuantizedModel {
   std::vector<QuantizedTensor> tensors;
   uint64_t bytes_before = 0;  // of the tensors
   uint64_t bytes = 0;         // of the tensors
+  std::vector<formats::LeftOut> left_out;
 };
 
 // The output has its name when all of it is on the disk, and not before; else it is not there.
-// kUsage as PlanQuantizedTypes, for an output that is there already or that is the model, and for
-// safetensors whose queries and keys GGUF keeps in another order. kBadModel for a value that is no
-// number or too large for the type. kInterrupted when it was stopped. kBadModel for an importance
-// matrix of another model. kIo, also for want of room.
+// kUsage as PlanQuantizedTypes, and for an output that is there already or that is the model.
+// kBadModel for a value that is no number or too large for the type, for an importance matrix of
+// another model, and for a folder of which no GGUF can be made: CheckRewrite, MetadataOfWhole.
+// kInterrupted when it was stopped. kIo, also for want of room.
 [[nodiscard]] Result<QuantizedModel> QuantizeModel(const QuantizeModelOptions& options);
 
 }  // namespace plimsoll::engine

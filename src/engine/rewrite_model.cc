@@ -1,11 +1,44 @@
 #include "engine/rewrite_model.h"
 
-#include <algorithm>
 #include <system_error>
 
+#include "engine/vocabulary_from_metadata.h"
+#include "engine/vocabulary_to_metadata.h"
+#include "kernels/kernels.h"
+#include "kernels/team.h"
+#include "model/model.h"
+
 namespace plimsoll::engine {
+namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::string_view kTokenizerFiles = "plimsoll.tokenizer_";
+
+Result<> CheckTensors(const formats::Catalogue& catalogue) {
+  const auto kernels = kernels::SelectKernelSet("");
+  if (!kernels) {
+    return tl::unexpected<Error>(kernels.error());
+  }
+  kernels::Team alone(1, {});
+  const auto model = model::Model::Open(catalogue, alone, {.max_chunk = 1, .kernels = *kernels});
+  return model ? Result<>() : tl::unexpected<Error>(model.error());
+}
+
+Result<> AddTokenizer(const formats::Catalogue& catalogue, formats::Metadata& metadata) {
+  if (!catalogue.metadata.Has("plimsoll.tokenizer_json")) {
+    return Fail(ErrorKind::kBadModel,
+                "the folder has no tokenizer.json, which a GGUF's tokenizer is made of");
+  }
+  const auto spec = VocabularyFromMetadata(catalogue.metadata);
+  if (!spec) {
+    return tl::unexpected<Error>(spec.error());
+  }
+  const formats::TensorEntry* const embedding = catalogue.Find("token_embd.weight");
+  return VocabularyToMetadata(*spec, embedding->shape.dims[1], metadata);
+}
+
+}  // namespace
 
 Result<> CheckOutputIsNoPart(const formats::Catalogue& catalogue, const fs::path& output) {
   std::error_code ignored;
@@ -18,8 +51,7 @@ Result<> CheckOutputIsNoPart(const formats::Catalogue& catalogue, const fs::path
   return {};
 }
 
-Result<> CheckRewrite(const formats::Catalogue& catalogue, const fs::path& model,
-                      const fs::path& output, bool replaces) {
+Result<> CheckRewrite(const formats::Catalogue& catalogue, const fs::path& output, bool replaces) {
   if (auto other = CheckOutputIsNoPart(catalogue, output); !other) {
     return other;
   }
@@ -27,45 +59,22 @@ Result<> CheckRewrite(const formats::Catalogue& catalogue, const fs::path& model
   if (!replaces && fs::exists(output, ignored)) {
     return Fail(ErrorKind::kUsage, "{} is there already; --force replaces it", output.string());
   }
-  // Other programs take a GGUF's queries and keys for permuted where the family's are.
-  if (catalogue.metadata.Has("plimsoll.rope.neox")) {
-    return Fail(ErrorKind::kUsage,
-                "{} keeps queries and keys in an order that a GGUF of this family cannot say; "
-                "take a GGUF of the model",
-                model.string());
-  }
-  return {};
+  return catalogue.is_from_folder ? CheckTensors(catalogue) : Result<>();
 }
 
-formats::Metadata MetadataOfWhole(const formats::Catalogue& catalogue) {
+Result<formats::Metadata> MetadataOfWhole(const formats::Catalogue& catalogue) {
   formats::Metadata metadata;
   for (const std::string& key : catalogue.metadata.keys()) {
-    if (!key.starts_with("split.")) {
+    if (!key.starts_with("split.") && !key.starts_with(kTokenizerFiles)) {
       metadata.Set(key, *catalogue.metadata.Find(key));
     }
   }
-  return metadata;
-}
-
-Result<> ReadTensor(const formats::Catalogue& catalogue, const formats::TensorEntry& tensor,
-                    uint64_t offset, std::span<std::byte> out) {
-  for (const formats::FileRange& range : tensor.ranges) {
-    if (offset >= range.bytes) {
-      offset -= range.bytes;
-      continue;
-    }
-    const uint64_t n = std::min<uint64_t>(range.bytes - offset, out.size());
-    if (auto read = catalogue.files[range.file_idx]->ReadAt(range.offset + offset, out.first(n));
-        !read) {
-      return read;
-    }
-    out = out.subspan(n);
-    offset = 0;
-    if (out.empty()) {
-      break;
+  if (catalogue.is_from_folder) {
+    if (auto added = AddTokenizer(catalogue, metadata); !added) {
+      return Forward(added);
     }
   }
-  return {};
+  return metadata;
 }
 
 }  // namespace plimsoll::engine

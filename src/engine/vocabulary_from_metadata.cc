@@ -194,21 +194,6 @@ Result<> ReadFlags(const Metadata& metadata, VocabularySpec& spec) {
   return read("tokenizer.ggml.remove_extra_whitespaces", spec.remove_extra_whitespaces);
 }
 
-Result<VocabularySpec> FromGguf(const Metadata& metadata) {
-  VocabularySpec spec;
-  for (const auto read : {ReadModel, ReadTokens, ReadScores, ReadTypes, ReadIds, ReadFlags}) {
-    if (auto done = read(metadata, spec); !done) {
-      return Forward(done);
-    }
-  }
-  if (metadata.Has("tokenizer.ggml.precompiled_charsmap")) {
-    return Fail(ErrorKind::kBadModel,
-                "tokenizer.ggml.precompiled_charsmap: a tokenizer with its own table of character "
-                "replacements is not supported");
-  }
-  return spec;
-}
-
 // The tokens that config.json ends a generation with; those beyond the vocabulary end nothing.
 Result<> AddConfiguredEnds(const Metadata& metadata, VocabularySpec& spec) {
   const auto ends = metadata.Integers("plimsoll.eos_token_ids");
@@ -222,6 +207,24 @@ Result<> AddConfiguredEnds(const Metadata& metadata, VocabularySpec& spec) {
     }
   }
   return {};
+}
+
+Result<VocabularySpec> FromGguf(const Metadata& metadata) {
+  VocabularySpec spec;
+  for (const auto read : {ReadModel, ReadTokens, ReadScores, ReadTypes, ReadIds, ReadFlags}) {
+    if (auto done = read(metadata, spec); !done) {
+      return Forward(done);
+    }
+  }
+  if (metadata.Has("tokenizer.ggml.precompiled_charsmap")) {
+    return Fail(ErrorKind::kBadModel,
+                "tokenizer.ggml.precompiled_charsmap: a tokenizer with its own table of character "
+                "replacements is not supported");
+  }
+  if (auto added = AddConfiguredEnds(metadata, spec); !added) {
+    return Forward(added);
+  }
+  return spec;
 }
 
 Result<VocabularySpec> FromTokenizerJson(const std::filesystem::path& path,

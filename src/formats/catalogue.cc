@@ -1,5 +1,6 @@
 #include "formats/catalogue.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace plimsoll::formats {
@@ -20,9 +21,32 @@ const TensorEntry* Catalogue::Find(std::string_view name) const {
 uint64_t Catalogue::TotalBytes() const {
   uint64_t total = 0;
   for (const TensorEntry& tensor : tensors_) {
-    total += tensor.bytes;  // ranges do not overlap, so this cannot exceed the files' sizes
+    total += tensor.bytes;  // a small multiple of the files' sizes at most
   }
   return total;
+}
+
+Result<> Catalogue::Read(const TensorEntry& tensor, uint64_t offset,
+                         std::span<std::byte> out) const {
+  if (tensor.conversion != nullptr) {
+    return tensor.conversion->Read(*this, offset, out);
+  }
+  for (const FileRange& range : tensor.ranges) {
+    if (out.empty()) {
+      break;
+    }
+    if (offset >= range.bytes) {
+      offset -= range.bytes;
+      continue;
+    }
+    const uint64_t n = std::min<uint64_t>(range.bytes - offset, out.size());
+    if (auto read = files[range.file_idx]->ReadAt(range.offset + offset, out.first(n)); !read) {
+      return read;
+    }
+    out = out.subspan(n);
+    offset = 0;
+  }
+  return {};
 }
 
 }  // namespace plimsoll::formats

@@ -113,6 +113,26 @@ Result<std::optional<std::vector<std::string>>> JsonObject::Strings(std::string_
   return strings;
 }
 
+Result<std::optional<std::vector<double>>> JsonObject::Numbers(std::string_view key) const {
+  const auto value = Find(key);
+  if (!value) {
+    return std::nullopt;
+  }
+  simdjson::dom::array array;
+  if (value->get_array().get(array) != simdjson::SUCCESS) {
+    return Bad(key, "expected a list of numbers");
+  }
+  std::vector<double> numbers;
+  for (const element item : array) {
+    double number = 0;
+    if (item.get_double().get(number) != simdjson::SUCCESS) {
+      return Bad(key, "expected a list of numbers");
+    }
+    numbers.push_back(number);
+  }
+  return numbers;
+}
+
 Result<std::vector<uint32_t>> JsonObject::U32List(std::string_view key) const {
   const auto value = Find(key);
   std::vector<uint32_t> numbers;

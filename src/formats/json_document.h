@@ -32,6 +32,7 @@ class JsonObject {
   [[nodiscard]] Result<std::optional<std::string>> String(std::string_view key) const;
   [[nodiscard]] Result<std::optional<JsonObject>> Object(std::string_view key) const;
   [[nodiscard]] Result<std::optional<std::vector<std::string>>> Strings(std::string_view key) const;
+  [[nodiscard]] Result<std::optional<std::vector<double>>> Numbers(std::string_view key) const;
   // A token id, or a list of them.
   [[nodiscard]] Result<std::vector<uint32_t>> U32List(std::string_view key) const;
 

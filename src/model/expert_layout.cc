@@ -66,6 +66,12 @@ Result<std::vector<ExpertLayer>> FindExperts(std::span<const BoundTensor> bound,
                            .rows = entry.shape.dims[1],
                            .data = nullptr,
                            .scale = stacks[i]->first.scale};
+      if (entry.conversion != nullptr) {
+        return Fail(ErrorKind::kBadModel,
+                    "tensor {}: these experts cannot be read as they are stored; plimsoll quantize "
+                    "makes a GGUF of the folder",
+                    entry.name);
+      }
       if (!InWholeMatrices(entry, projection.matrix.bytes())) {
         return Fail(ErrorKind::kBadModel, "tensor {}: an expert's matrix lies in several pieces",
                     entry.name);

@@ -39,8 +39,7 @@ RopeScaling ReadScaling(KeyReader& reader) {
   return RopeScaling::kNone;
 }
 
-RopeParams ReadRope(KeyReader& reader, const Metadata& metadata, uint32_t head_dim,
-                    uint32_t n_ctx_train) {
+RopeParams ReadRope(KeyReader& reader, uint32_t head_dim, uint32_t n_ctx_train) {
   RopeParams rope;
   rope.n_dims = reader.U32Or("rope.dimension_count", head_dim, 2, head_dim);
   if (rope.n_dims % 2 != 0) {
@@ -49,7 +48,7 @@ RopeParams ReadRope(KeyReader& reader, const Metadata& metadata, uint32_t head_d
          fmt::format("{} is {}, an odd number", reader.Key("rope.dimension_count"), rope.n_dims)});
   }
   rope.theta = reader.F64Or("rope.freq_base", 10000.0, 1.0, 1e12);
-  rope.neox = metadata.BoolOr("plimsoll.rope.neox", false).value_or(false);
+  rope.neox = false;
   rope.scaling = ReadScaling(reader);
   rope.factor = reader.F64Or("rope.scaling.factor", 1.0, 1e-3, 1e6);
   rope.n_ctx_original = reader.U32Or("rope.scaling.original_context_length", n_ctx_train, 1,
@@ -167,7 +166,7 @@ Result<HyperParams> ReadHyperParams(const formats::Catalogue& catalogue) {
   hp.attention_scale = static_cast<float>(reader.F64Or("attention.scale", 0.0, 0.0, 1e6));
   hp.clamp_qkv = static_cast<float>(reader.F64Or("attention.clamp_kqv", 0.0, 0.0, 1e9));
   hp.layers = ReadLayers(reader, hp);
-  hp.rope = ReadRope(reader, metadata, hp.layers[0].head_dim_k, hp.n_ctx_train);
+  hp.rope = ReadRope(reader, hp.layers[0].head_dim_k, hp.n_ctx_train);
   hp.router = ReadRouter(reader, hp.layers[0]);
   if (auto read = reader.status(); !read) {
     return Forward(read);

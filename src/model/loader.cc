@@ -66,7 +66,7 @@ bool IsInterleaved(const BoundTensor& tensor) {
   return !IsVector(*tensor.declaration) && !tensor.declaration->keep_native;
 }
 
-// Reads all ranges of a tensor, one behind another, to `out`.
+// Reads a tensor to `out`, whether it is in one range of a file, in several, or made of others.
 Result<> ReadTensor(const formats::Catalogue& catalogue, const BoundTensor& tensor, std::byte* out,
                     const std::function<void(uint64_t)>& on_bytes) {
   const TensorEntry& entry = *tensor.entry;
@@ -74,23 +74,16 @@ Result<> ReadTensor(const formats::Catalogue& catalogue, const BoundTensor& tens
   if (IsInterleaved(tensor)) {
     interleaver.emplace(entry.dtype, entry.shape.dims[0], entry.shape.dims[1], out);
   }
-  uint64_t n_read = 0;
-  for (const formats::FileRange& range : entry.ranges) {
-    const auto& file = catalogue.files[range.file_idx];
-    for (uint64_t done = 0; done < range.bytes;) {
-      const uint64_t n = std::min(kReadBytes, range.bytes - done);
-      auto read = file->ReadAt(range.offset + done, std::span(out, n));
-      if (!read) {
-        return Fail(read.error().kind, "tensor {}: {}", entry.name, read.error().message);
-      }
-      done += n;
-      out += n;
-      n_read += n;
-      if (interleaver) {
-        interleaver->Advance(n_read);  // while it is in the cache
-      }
-      on_bytes(n);
+  for (uint64_t done = 0; done < entry.bytes;) {
+    const uint64_t n = std::min(kReadBytes, entry.bytes - done);
+    if (auto read = catalogue.Read(entry, done, std::span(out + done, n)); !read) {
+      return Fail(read.error().kind, "tensor {}: {}", entry.name, read.error().message);
     }
+    done += n;
+    if (interleaver) {
+      interleaver->Advance(done);  // while it is in the cache
+    }
+    on_bytes(n);
   }
   return {};
 }

@@ -223,6 +223,15 @@ std::vector<std::string_view> PreTokenizerNames() {
   return names;
 }
 
+bool CutsAs(std::span<const SplitStep> steps, std::string_view name) {
+  const auto family = FindPreTokenizer(name);
+  return family && std::ranges::equal(steps, family->patterns,
+                                      [](const SplitStep& step, std::string_view pattern) {
+                                        return step.keep_matches &&
+                                               Normalized(step.pattern) == Normalized(pattern);
+                                      });
+}
+
 Result<PreTokenizer> PreTokenizer::Create(std::span<const SplitStep> steps) {
   if (steps.size() > kMaxSteps) {
     return Fail(ErrorKind::kBadModel, "pre_tokenizer: {} steps are more than the {} supported",

@@ -27,6 +27,9 @@ struct PreTokenizerFamily {
 // All names, in order of the alphabet.
 [[nodiscard]] std::vector<std::string_view> PreTokenizerNames();
 
+// Whether the steps of a tokenizer.json cut as the family of that name does.
+[[nodiscard]] bool CutsAs(std::span<const SplitStep> steps, std::string_view name);
+
 // Immutable and thread-safe.
 class PreTokenizer {
  public:

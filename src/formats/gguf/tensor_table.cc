@@ -137,8 +137,11 @@ Result<> ReadDeclaration(Cursor& cursor, uint32_t alignment, uint32_t file_idx, 
   if (*offset % alignment != 0) {
     return cursor.Bad(at, "the offset {} is no multiple of the alignment {}", *offset, alignment);
   }
-  table.entries.push_back(
-      {*std::move(name), *dtype, *shape, *bytes, {{file_idx, *offset, *bytes}}});
+  table.entries.push_back({.name = *std::move(name),
+                           .dtype = *dtype,
+                           .shape = *shape,
+                           .bytes = *bytes,
+                           .ranges = {{file_idx, *offset, *bytes}}});
   table.offset_at.push_back(at);
   return {};
 }

@@ -14,6 +14,8 @@ Result<Config> Read(std::string_view json) {
   return ReadConfig(*InMemory("config.json", json), "a-model");
 }
 
+constexpr std::string_view kWindow = R"("sliding_window":16)";
+
 // A model of that type with the least that a config says, and `more`.
 std::string Json(std::string_view model_type, std::string_view more = "") {
   return fmt::format(
@@ -47,8 +49,13 @@ TEST(SafetensorsConfigTest, ModelTypesAreArchitectures) {
                                            {"olmoe", "olmoe"},
                                            {"granite", "granite"},
                                            {"phi3", "phi3"},
-                                           {"dots1", "dots1"}}) {
-    const Metadata m = MetadataOf(Json(type));
+                                           {"dots1", "dots1"},
+                                           {"glm4_moe", "glm4moe"},
+                                           {"minimax_m2", "minimax-m2"},
+                                           {"granitemoe", "granitemoe"},
+                                           {"granitemoeshared", "granitemoe"},
+                                           {"gemma4_text", "gemma4"}}) {
+    const Metadata m = MetadataOf(Json(type, kWindow));
     EXPECT_EQ(*m.String("general.architecture"), architecture);
     EXPECT_EQ(*m.U32(std::string(architecture) + ".block_count"), 4U);
   }
@@ -73,7 +80,6 @@ TEST(SafetensorsConfigTest, Dimensions) {
   EXPECT_EQ(*m.U32("qwen3.context_length"), 4096U);
   EXPECT_EQ(*m.F32("qwen3.attention.layer_norm_rms_epsilon"), 1e-5F);
   EXPECT_EQ(*m.F32("qwen3.rope.freq_base"), 1e6F);
-  EXPECT_TRUE(*m.BoolOr("plimsoll.rope.neox", false));
 }
 
 TEST(SafetensorsConfigTest, WhatIsLeftOutComesFromTheModelType) {
@@ -137,13 +143,6 @@ TEST(SafetensorsConfigTest, RopeScaling) {
   const Metadata dynamic =
       MetadataOf(Json("llama", R"("rope_scaling":{"rope_type":"dynamic","factor":4})"));
   EXPECT_EQ(*dynamic.String("llama.rope.scaling.type"), "dynamic");
-  const Metadata llama3 = MetadataOf(
-      Json("llama", R"("rope_scaling":{"rope_type":"llama3","factor":8.0,"low_freq_factor":1.0,)"
-                    R"("high_freq_factor":4.0,"original_max_position_embeddings":8192})"));
-  EXPECT_EQ(*llama3.String("llama.rope.scaling.type"), "llama3");
-  EXPECT_EQ(*llama3.F32("llama.rope.scaling.low_freq_factor"), 1.F);
-  EXPECT_EQ(*llama3.F32("llama.rope.scaling.high_freq_factor"), 4.F);
-  EXPECT_EQ(*llama3.U32("llama.rope.scaling.original_context_length"), 8192U);
   const Metadata yarn = MetadataOf(
       Json("qwen3", R"("rope_scaling":{"type":"yarn","factor":4.0,"attention_factor":1.0,)"
                     R"("beta_fast":32,"beta_slow":1,"original_max_position_embeddings":32768})"));
@@ -154,10 +153,93 @@ TEST(SafetensorsConfigTest, RopeScaling) {
       Json("llama", R"("rope_parameters":{"rope_type":"default","rope_theta":500000.0})"));
   EXPECT_EQ(*parameters.F32("llama.rope.freq_base"), 500'000.F);
   EXPECT_FALSE(parameters.Has("llama.rope.scaling.type"));
-  ExpectRefused(Json("llama", R"("rope_scaling":{"type":"longrope"})"),
-                "\"longrope\" is not supported; supported are default, linear, dynamic, yarn");
+  ExpectRefused(Json("llama", R"("rope_scaling":{"type":"cubic"})"),
+                "\"cubic\" is not supported; supported are default, linear, dynamic, yarn");
+  ExpectRefused(Json("llama", R"("head_dim":100000)"), "key 'head_dim': it makes heads of 100000");
   ExpectRefused(Json("llama", R"("rope_scaling":[1])"), "key 'rope_scaling': expected an object");
   ExpectRefused(Json("llama", R"("partial_rotary_factor":0)"), "key 'partial_rotary_factor'");
+}
+
+TEST(SafetensorsConfigTest, DivisorsOfFrequenciesAreTensors) {
+  const auto llama3 =
+      Read(Json("llama", R"("head_dim":16,"rope_scaling":{"rope_type":"llama3","factor":8.0,)"
+                         R"("low_freq_factor":1.0,"high_freq_factor":4.0,)"
+                         R"("original_max_position_embeddings":64})"));
+  ASSERT_TRUE(llama3) << llama3.error().message;
+  EXPECT_FALSE(llama3->metadata.Has("llama.rope.scaling.type"));
+  ASSERT_EQ(llama3->tensors.size(), 1U);
+  EXPECT_EQ(llama3->tensors[0].name, "rope_freqs.weight");
+  ASSERT_EQ(llama3->tensors[0].values.size(), 8U);
+  EXPECT_EQ(llama3->tensors[0].values.front(), 1.F);  // 6 positions a turn
+  EXPECT_GT(llama3->tensors[0].values[1], 1.F);       // 20: between a fourth of 64 and 64
+  EXPECT_LT(llama3->tensors[0].values[1], 8.F);
+  EXPECT_EQ(llama3->tensors[0].values.back(), 8.F);
+
+  const std::string scaling =
+      R"("max_position_embeddings":4096,"original_max_position_embeddings":64,)"
+      R"("rope_scaling":{"type":"longrope","long_factor":[1,2,3,4],"short_factor":[1,1,1,)";
+  const auto phi3 = Read(Json("phi3", scaling + "1.5]}"));
+  ASSERT_TRUE(phi3) << phi3.error().message;
+  ASSERT_EQ(phi3->tensors.size(), 2U);
+  EXPECT_EQ(phi3->tensors[0].name, "rope_factors_long.weight");
+  EXPECT_THAT(phi3->tensors[0].values, testing::ElementsAre(1, 2, 3, 4));
+  EXPECT_EQ(phi3->tensors[1].values.back(), 1.5F);
+  EXPECT_EQ(*phi3->metadata.U32("phi3.rope.scaling.original_context_length"), 64U);
+  EXPECT_NEAR(*phi3->metadata.F32("phi3.rope.scaling.attn_factor"), std::sqrt(2.0), 1e-6);
+  ExpectRefused(Json("phi3", scaling + "1,1]}"),
+                "key 'short_factor': expected a list of 4 numbers, one for each rotated pair");
+}
+
+TEST(SafetensorsConfigTest, TheLanguageModelsPartComesFirst) {
+  const Metadata m =
+      MetadataOf(R"({"model_type":"gemma3","eos_token_id":[1,106],"hidden_size":1,"text_config":{)"
+                 R"("model_type":"gemma3_text","num_hidden_layers":6,"hidden_size":64,)"
+                 R"("intermediate_size":128,"sliding_window":32}})");
+  EXPECT_EQ(*m.String("general.architecture"), "gemma3");
+  EXPECT_EQ(*m.U32("gemma3.embedding_length"), 64U);
+  EXPECT_EQ(*m.U32("gemma3.attention.head_count"), 8U);
+  EXPECT_EQ(*m.U32("gemma3.attention.key_length"), 256U);
+  EXPECT_EQ(*m.F32("gemma3.rope.freq_base_swa"), 10'000.F);
+  EXPECT_FALSE(m.Has("gemma3.attention.sliding_window_pattern"));
+  EXPECT_EQ(*m.U32("tokenizer.ggml.eos_token_id"), 1U);
+  ExpectRefused(R"({"model_type":"gemma3","text_config":{"model_type":"gemma9"}})",
+                "text_config: key 'model_type': \"gemma9\" is not supported");
+  ExpectRefused(R"({"model_type":"gemma3","text_config":1})", "key 'text_config'");
+}
+
+TEST(SafetensorsConfigTest, WhatGgufCannotSayIsRefused) {
+  const auto layers = [](std::string_view kinds) {
+    return fmt::format(R"({},"layer_types":[{}])", kWindow, kinds);
+  };
+  ExpectRefused(
+      Json("gemma3_text", layers(R"("sliding_attention","full_attention","full_attention")")),
+      "key 'layer_types': layer 2 breaks the pattern");
+  ExpectRefused(Json("gemma3_text", R"("query_pre_attn_scalar":100)"),
+                "key 'query_pre_attn_scalar'");
+  ExpectRefused(Json("gemma4_text", layers(R"("full_attention")")),
+                "key 'layer_types': 1 kinds for 4 layers");
+  ExpectRefused(Json("gpt_oss", layers(R"("full_attention")")), "key 'layer_types': layer 0");
+  ExpectRefused(Json("gpt_oss"), "key 'sliding_window': it is missing");
+  ExpectRefused(Json("llama4_text"), "key 'intermediate_size_mlp': it is missing");
+  ExpectRefused(Json("llama4_text", R"("intermediate_size_mlp":8,"no_rope_layers":[1,1,1,1])"),
+                "key 'no_rope_layers': layer 3 is not");
+  ExpectRefused(Json("llama4_text", R"("intermediate_size_mlp":8,"moe_layers":[0],)"
+                                    R"("interleave_moe_layer_step":2)"),
+                "key 'moe_layers'");
+  ExpectRefused(Json("ministral3"), "key 'rope_parameters': it is missing");
+  ExpectRefused(Json("minimax_m2", R"("scoring_func":"softmax")"), "key 'scoring_func'");
+  ExpectRefused(Json("qwen3_next"), "key 'linear_conv_kernel_dim': it is missing");
+  const std::string_view delta =
+      R"("linear_conv_kernel_dim":4,"linear_key_head_dim":32,"linear_num_key_heads":2,)"
+      R"("linear_num_value_heads":4,"linear_value_head_dim":)";
+  ExpectRefused(Json("qwen3_next", fmt::format("{}64", delta)), "key 'linear_value_head_dim'");
+  ExpectRefused(Json("qwen3_next", fmt::format(R"({}32,"full_attention_interval":0)", delta)),
+                "key 'full_attention_interval': it is 0");
+  ExpectRefused(Json("qwen3_next", fmt::format(R"({}32,"layer_types":["full_attention"])", delta)),
+                "key 'layer_types': layer 0");
+  ExpectRefused(Json("llama", R"("quantization_config":{"quant_method":"fp8",)"
+                              R"("weight_block_size":[128,0]})"),
+                "key 'weight_block_size': expected two numbers above 0");
 }
 
 TEST(SafetensorsConfigTest, SlidingWindows) {

@@ -8,7 +8,6 @@
 #include "base/checked.h"
 #include "formats/escape.h"
 #include "formats/json_document.h"
-#include "tensor/shape.h"
 
 namespace plimsoll::formats::safetensors {
 namespace {
@@ -16,6 +15,7 @@ namespace {
 using simdjson::dom::element;
 
 constexpr uint64_t kLengthBytes = 8;
+constexpr size_t kMaxStoredDims = 8;  // those of images have five
 constexpr std::string_view kMetadataKey = "__metadata__";
 
 template <class... Args>
@@ -49,12 +49,29 @@ Result<uint64_t> ReadHeaderBytes(const io::File& file) {
   return bytes;
 }
 
-std::optional<tensor::DType> FloatType(std::string_view name) {
-  const auto dtype = tensor::DTypeFromName(name);
-  const bool is_float = dtype && tensor::Traits(*dtype).block_elements == 1;
-  // Names are exact: "f16" is none.
-  return is_float && tensor::Traits(*dtype).name == name ? dtype : std::nullopt;
-}
+struct TypeOfFormat {
+  std::string_view name;
+  uint64_t bytes;  // of a value
+  StoredType type = StoredType::kOther;
+};
+
+// Names are exact: "f16" is none.
+constexpr std::array<TypeOfFormat, 16> kTypes = {{{"F32", 4, StoredType::kF32},
+                                                  {"F16", 2, StoredType::kF16},
+                                                  {"BF16", 2, StoredType::kBF16},
+                                                  {"F8_E4M3", 1, StoredType::kF8E4M3},
+                                                  {"U8", 1, StoredType::kU8},
+                                                  {"F8_E5M2", 1},
+                                                  {"F8_E8M0", 1},
+                                                  {"I8", 1},
+                                                  {"BOOL", 1},
+                                                  {"I16", 2},
+                                                  {"U16", 2},
+                                                  {"I32", 4},
+                                                  {"U32", 4},
+                                                  {"F64", 8},
+                                                  {"I64", 8},
+                                                  {"U64", 8}}};
 
 std::optional<std::vector<uint64_t>> Integers(const JsonObject& object, std::string_view key) {
   simdjson::dom::array array;
@@ -73,16 +90,16 @@ std::optional<std::vector<uint64_t>> Integers(const JsonObject& object, std::str
 }
 
 // The bytes of the shape; nullopt for a 0 or an overflow.
-std::optional<uint64_t> BytesOf(tensor::DType dtype, const std::vector<uint64_t>& dims) {
-  uint64_t elements = 1;
+std::optional<uint64_t> BytesOf(uint64_t value_bytes, const std::vector<uint64_t>& dims) {
+  uint64_t bytes = value_bytes;
   for (const uint64_t dim : dims) {
-    const auto product = CheckedMul(elements, dim);
+    const auto product = CheckedMul(bytes, dim);
     if (dim == 0 || !product) {
       return std::nullopt;
     }
-    elements = *product;
+    bytes = *product;
   }
-  return tensor::BytesFor(dtype, elements);
+  return bytes;
 }
 
 Result<RawTensor> ReadTensor(const io::File& file, std::string_view name, element value,
@@ -96,19 +113,18 @@ Result<RawTensor> ReadTensor(const io::File& file, std::string_view name, elemen
   if (!type) {
     return Forward(type);
   }
-  const auto dtype = FloatType(type->value_or(""));
-  if (!dtype) {
-    return Bad(file, name, "the dtype \"{}\" is not supported; supported are F32, F16, BF16",
-               Escape(type->value_or("")));
+  const auto* known = std::ranges::find(kTypes, type->value_or(""), &TypeOfFormat::name);
+  if (known == kTypes.end()) {
+    return Bad(file, name, "the dtype \"{}\" is none of the format's", Escape(type->value_or("")));
   }
   auto dims = Integers(entry, "shape");
-  if (!dims || dims->size() > tensor::Shape::kMaxDims) {
-    return Bad(file, name, "'shape' must be a list of up to {} integers", tensor::Shape::kMaxDims);
+  if (!dims || dims->size() > kMaxStoredDims) {
+    return Bad(file, name, "'shape' must be a list of up to {} integers", kMaxStoredDims);
   }
   if (dims->empty()) {
     dims->push_back(1);  // a scalar
   }
-  const auto bytes = BytesOf(*dtype, *dims);
+  const auto bytes = BytesOf(known->bytes, *dims);
   if (!bytes) {
     return Bad(file, name, "its shape has a 0 or overflows");
   }
@@ -125,7 +141,12 @@ Result<RawTensor> ReadTensor(const io::File& file, std::string_view name, elemen
   if (end - begin != *bytes) {
     return Bad(file, name, "its data_offsets hold {} bytes, its shape {}", end - begin, *bytes);
   }
-  return RawTensor{std::string(name), *dtype, *std::move(dims), data_begin + begin, *bytes};
+  return RawTensor{.name = std::string(name),
+                   .type = known->type,
+                   .type_name = std::string(known->name),
+                   .dims = *std::move(dims),
+                   .offset = data_begin + begin,
+                   .bytes = *bytes};
 }
 
 // From `data_begin` to the end of the file, each tensor beginning where the one before ends.
@@ -151,6 +172,22 @@ bool IsRotaryTable(const RawTensor& tensor) {
 }
 
 }  // namespace
+
+std::optional<tensor::DType> DTypeOf(StoredType type) {
+  switch (type) {
+    case StoredType::kF32:
+      return tensor::DType::kF32;
+    case StoredType::kF16:
+      return tensor::DType::kF16;
+    case StoredType::kBF16:
+      return tensor::DType::kBF16;
+    case StoredType::kF8E4M3:
+    case StoredType::kU8:
+    case StoredType::kOther:
+      return std::nullopt;
+  }
+  return std::nullopt;
+}
 
 Result<std::vector<RawTensor>> ReadHeader(const io::File& file) {
   auto header_bytes = ReadHeaderBytes(file);

@@ -70,7 +70,7 @@ Result<> Collect(const Sources& sources, bool skip_output, TensorCollector& coll
         return mapped;
       }
       found.insert(tensor.name);
-      if (skip_output && tensor.name == "lm_head.weight") {
+      if (skip_output && tensor.name.ends_with("lm_head.weight")) {
         continue;
       }
       auto added = collector.Add(tensor, i, shard.name());
@@ -183,15 +183,13 @@ Result<Catalogue> Read(const Sources& sources) {
   if (!config) {
     return Forward(config);
   }
-  const std::string architecture(config->metadata.String("general.architecture").value_or(""));
-  const auto n_experts = config->metadata.U32Or(architecture + ".expert_count", 0);
-  TensorCollector collector;
+  TensorCollector collector(*config);
   auto collected = Collect(sources, config->output_is_tied, collector);
   if (!collected) {
     return Forward(collected);
   }
   Catalogue catalogue;
-  auto finished = collector.Finish(n_experts.value_or(0), catalogue);
+  auto finished = collector.Finish(catalogue);
   if (!finished) {
     return Forward(finished);
   }
@@ -202,6 +200,7 @@ Result<Catalogue> Read(const Sources& sources) {
   }
   catalogue.metadata = std::move(config->metadata);
   catalogue.files = sources.shards;
+  catalogue.is_from_folder = true;
   return catalogue;
 }
 

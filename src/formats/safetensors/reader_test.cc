@@ -148,8 +148,8 @@ TEST_F(SafetensorsFolderTest, AnOutputThatIsMissingIsNamed) {
 
 TEST_F(SafetensorsFolderTest, UnknownTensorsAreNamed) {
   Write("config.json", kDense);
-  Write("model.safetensors", TensorsJson().Add("visual.patch.weight", "F32", {8}).File());
-  ExpectRefused("", "model.safetensors: tensor 'visual.patch.weight' is of no layout");
+  Write("model.safetensors", TensorsJson().Add("model.patch.weight", "F32", {8}).File());
+  ExpectRefused("", "model.safetensors: tensor 'model.patch.weight' is of no layout");
 }
 
 TEST_F(SafetensorsFolderTest, ShardsMustBeThoseOfTheIndex) {

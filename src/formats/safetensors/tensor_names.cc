@@ -1,6 +1,5 @@
 #include "formats/safetensors/tensor_names.h"
 
-#include <algorithm>
 #include <array>
 #include <charconv>
 #include <span>
@@ -12,16 +11,14 @@
 namespace plimsoll::formats::safetensors {
 namespace {
 
-using Pair = std::pair<std::string_view, std::string_view>;
-
-constexpr std::array<Pair, 3> kOutsideLayers = {{
-    {"model.embed_tokens.weight", "token_embd.weight"},
-    {"model.norm.weight", "output_norm.weight"},
-    {"lm_head.weight", "output.weight"},
+constexpr std::array<Rule, 2> kOutsideLayers = {{
+    {"embed_tokens", "token_embd"},
+    {"norm", "output_norm"},
 }};
 
-// Modules of a layer.
-constexpr std::array<Pair, 22> kModules = {{
+// Modules of a layer: gate, up and down projections of an expert in the words of most, then in
+// Mixtral's.
+constexpr std::array<Rule, 30> kInLayers = {{
     {"input_layernorm", "attn_norm"},
     {"self_attn.q_proj", "attn_q"},
     {"self_attn.k_proj", "attn_k"},
@@ -36,7 +33,10 @@ constexpr std::array<Pair, 22> kModules = {{
     {"mlp.gate_up_proj", "ffn_up"},  // both: GGUF has no name for that
     {"mlp.down_proj", "ffn_down"},
     {"mlp.gate", "ffn_gate_inp"},
-    {"block_sparse_moe.gate", "ffn_gate_inp"},
+    {"mlp.gate.e_score_correction_bias", "exp_probs_b.bias"},
+    {"mlp.experts.*.gate_proj", "ffn_gate_exps"},
+    {"mlp.experts.*.up_proj", "ffn_up_exps"},
+    {"mlp.experts.*.down_proj", "ffn_down_exps"},
     {"mlp.shared_expert.gate_proj", "ffn_gate_shexp"},
     {"mlp.shared_expert.up_proj", "ffn_up_shexp"},
     {"mlp.shared_expert.down_proj", "ffn_down_shexp"},
@@ -44,24 +44,29 @@ constexpr std::array<Pair, 22> kModules = {{
     {"mlp.shared_experts.up_proj", "ffn_up_shexp"},
     {"mlp.shared_experts.down_proj", "ffn_down_shexp"},
     {"mlp.shared_expert_gate", "ffn_gate_inp_shexp"},
+    {"block_sparse_moe.gate", "ffn_gate_inp"},
+    {"block_sparse_moe.e_score_correction_bias", "exp_probs_b.bias"},
+    {"block_sparse_moe.experts.*.w1", "ffn_gate_exps"},
+    {"block_sparse_moe.experts.*.w3", "ffn_up_exps"},
+    {"block_sparse_moe.experts.*.w2", "ffn_down_exps"},
 }};
 
-// Modules of one expert: Qwen and OLMoE's words, then Mixtral's.
-constexpr std::array<Pair, 3> kExpertModules = {{
-    {"gate_proj", "ffn_gate_exps"},
-    {"up_proj", "ffn_up_exps"},
-    {"down_proj", "ffn_down_exps"},
-}};
-constexpr std::array<Pair, 3> kMixtralModules = {{
-    {"w1", "ffn_gate_exps"},
-    {"w3", "ffn_up_exps"},
-    {"w2", "ffn_down_exps"},
-}};
+constexpr std::string_view kPredictions = "layers that predict further tokens";
 
-std::optional<std::string_view> LookUp(std::span<const Pair> table, std::string_view key) {
-  const auto it = std::ranges::find(table, key, &Pair::first);
-  return it == table.end() ? std::nullopt : std::optional(it->second);
-}
+// What a model for text has no use for.
+struct OtherPart {
+  std::string_view prefix;
+  std::string_view what;
+};
+constexpr std::array<OtherPart, 9> kOtherParts = {{{"vision_tower.", "images"},
+                                                   {"vision_model.", "images"},
+                                                   {"visual.", "images"},
+                                                   {"embed_vision.", "images"},
+                                                   {"multi_modal_projector.", "images"},
+                                                   {"audio_tower.", "sound"},
+                                                   {"embed_audio.", "sound"},
+                                                   {"mtp.", kPredictions},
+                                                   {"patch_merger.", "images"}}};
 
 bool TakePrefix(std::string_view& text, std::string_view prefix) {
   if (!text.starts_with(prefix)) {
@@ -86,8 +91,8 @@ std::optional<uint32_t> TakeNumber(std::string_view& text) {
   return number;
 }
 
-// "weight" or "bias" behind the last dot, which goes too.
-std::optional<std::string_view> TakeSuffix(std::string_view& text) {
+// "weight" or "bias" behind the last dot, which goes too; empty for other names.
+std::string_view TakeSuffix(std::string_view& text) {
   for (const std::string_view suffix : {"weight", "bias"}) {
     if (text.ends_with(suffix) && text.size() > suffix.size() &&
         text[text.size() - suffix.size() - 1] == '.') {
@@ -95,42 +100,88 @@ std::optional<std::string_view> TakeSuffix(std::string_view& text) {
       return suffix;
     }
   }
-  return std::nullopt;
+  return {};
+}
+
+// Whether the module is of the pattern, and the number that stands for its *.
+bool Matches(std::string_view pattern, std::string_view module, std::optional<uint32_t>& expert) {
+  const size_t star = pattern.find('*');
+  if (star == std::string_view::npos) {
+    return module == pattern;
+  }
+  if (!TakePrefix(module, pattern.substr(0, star))) {
+    return false;
+  }
+  expert = TakeNumber(module);
+  return expert.has_value() && module == pattern.substr(star + 2);
+}
+
+// "blk.3." and what the rule says, with the suffix where that says none.
+std::string TargetName(const Rule& rule, std::string_view prefix, std::string_view suffix) {
+  std::string name = fmt::format("{}{}", prefix, rule.to);
+  if (!rule.is_whole()) {
+    return fmt::format("{}.{}", name, suffix);
+  }
+  if (name.ends_with('.')) {
+    name.pop_back();
+  }
+  return name;
+}
+
+void AddTargets(std::span<const Rule> rules, std::string_view module, std::string_view prefix,
+                std::vector<Target>& targets) {
+  const std::string_view whole = module;
+  const std::string_view suffix = TakeSuffix(module);
+  for (const Rule& rule : rules) {
+    std::optional<uint32_t> expert;
+    if ((rule.is_whole() || !suffix.empty()) &&
+        Matches(rule.from, rule.is_whole() ? whole : module, expert)) {
+      targets.push_back({TargetName(rule, prefix, suffix), expert, rule.change});
+    }
+  }
+}
+
+std::vector<Target> TargetsOf(const Family& family, std::span<const Rule> common,
+                              std::string_view module, const std::string& prefix) {
+  std::vector<Target> targets;
+  AddTargets(family.rules, module, prefix, targets);
+  if (targets.empty()) {
+    AddTargets(common, module, prefix, targets);
+  }
+  return targets;
 }
 
 }  // namespace
 
-std::optional<GgufName> ToGgufName(std::string_view name) {
-  if (const auto outside = LookUp(kOutsideLayers, name)) {
-    return GgufName{std::string(*outside), std::nullopt};
+Placement Place(const Family& family, uint32_t n_layers, std::string_view name) {
+  Placement placement;
+  // Models with parts for images keep that for text in one of its own.
+  while (TakePrefix(name, "model.") || TakePrefix(name, "language_model.")) {
   }
-  if (!TakePrefix(name, "model.layers.")) {
-    return std::nullopt;
+  for (const OtherPart& part : kOtherParts) {
+    if (name.starts_with(part.prefix)) {
+      placement.left_out = part.what;
+      return placement;
+    }
+  }
+  if (name == "lm_head.weight") {
+    placement.targets.push_back({"output.weight", std::nullopt, nullptr});
+    return placement;
+  }
+  if (!TakePrefix(name, "layers.")) {
+    placement.targets = TargetsOf(family, kOutsideLayers, name, "");
+    return placement;
   }
   const auto layer = TakeNumber(name);
-  if (layer && name == "mlp.gate.e_score_correction_bias") {
-    return GgufName{fmt::format("blk.{}.exp_probs_b.bias", *layer), std::nullopt};
+  if (!layer) {
+    return placement;
   }
-  const auto suffix = TakeSuffix(name);
-  if (!layer || !suffix) {
-    return std::nullopt;
+  if (*layer >= n_layers) {
+    placement.left_out = kPredictions;
+    return placement;
   }
-  std::span<const Pair> modules = kModules;
-  if (TakePrefix(name, "mlp.experts.")) {
-    modules = kExpertModules;
-  } else if (TakePrefix(name, "block_sparse_moe.experts.")) {
-    modules = kMixtralModules;
-  }
-  const bool of_expert = modules.data() != kModules.data();
-  const auto expert = of_expert ? TakeNumber(name) : std::nullopt;
-  if (of_expert && !expert) {
-    return std::nullopt;
-  }
-  const auto module = LookUp(modules, name);
-  if (!module) {
-    return std::nullopt;
-  }
-  return GgufName{fmt::format("blk.{}.{}.{}", *layer, *module, *suffix), expert};
+  placement.targets = TargetsOf(family, kInLayers, name, fmt::format("blk.{}.", *layer));
+  return placement;
 }
 
 }  // namespace plimsoll::formats::safetensors

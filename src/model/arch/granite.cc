@@ -2,8 +2,8 @@
 // every branch adds, on the scores and on the logits.
 //
 // Sources: IBM's model cards and configurations; keys and names from llama.cpp
-// (src/models/granite.cpp, src/models/granite-moe.cpp). GGUF files have q and k permuted for
-// neighbouring rotary pairs, as Llama's; safetensors have not.
+// (src/models/granite.cpp, src/models/granite-moe.cpp). q and k are permuted for neighbouring
+// rotary pairs, as Llama's.
 #include "model/arch/shared.h"
 #include "model/key_reader.h"
 

@@ -1,5 +1,5 @@
-// Llama 1 to 3, Mistral, and Mixtral through its expert tensors. GGUF files have q and k permuted
-// for neighbouring rotary pairs; safetensors have not, and say so in plimsoll.rope.neox.
+// Llama 1 to 3, Mistral, and Mixtral through its expert tensors. q and k are permuted for
+// neighbouring rotary pairs.
 #include "model/arch/shared.h"
 
 namespace plimsoll::model {

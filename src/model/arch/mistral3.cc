@@ -2,8 +2,8 @@
 // their position.
 //
 // Sources: Mistral's published configurations; keys, names and the meaning of the scalings in files
-// from llama.cpp (src/models/mistral3.cpp). GGUF files have q and k permuted for neighbouring
-// rotary pairs, as Llama's.
+// from llama.cpp (src/models/mistral3.cpp). q and k are permuted for neighbouring rotary pairs,
+// as Llama's.
 #include "kernels/trig.h"
 #include "model/arch/shared.h"
 
