@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 TYPES = "F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS MXFP4 NVFP4 IQ3_S IQ3_XXS IQ2_S IQ2_XS IQ2_XXS IQ1_S IQ1_M TQ1_0 TQ2_0".split()
+FLOAT_TYPES = ("F32", "F16", "BF16")
 
 # 512 wide, so that rows have two super-blocks; eight query heads over four key-value heads. Layers
 # add little to the residual stream and routers are calm, as in trained models: rounding then rarely
