@@ -2,6 +2,10 @@
 # to the library, every _test.cc to the tests, so adding a file needs no list to be edited.
 include(GoogleTest)
 
+# What takes its bytes from files and clients, and computes nothing that takes long: by day tests of these
+# folders run sanitized, all others with the optimizer. By night all run in both builds.
+set(PLIMSOLL_SANITIZED_FOLDERS base io tensor formats text memory kv sampling grammar)
+
 function(plimsoll_folder folder)
   cmake_parse_arguments(ARG "" "" "LINKS;TEST_LINKS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*.cc")
@@ -25,25 +29,19 @@ function(plimsoll_folder folder)
   endif()
 
   if(tests)
-    plimsoll_test(${folder}_test SOURCES ${tests} LINKS plimsoll_${folder} ${ARG_TEST_LINKS})
-    # By day they run in one build: sanitized; kernels, which are not sanitized by day, optimised.
-    set(is_optimised TRUE)
-    if(PLIMSOLL_SANITIZE)
-      set(is_optimised FALSE)
-    endif()
-    set(wants_optimised FALSE)
-    if(folder STREQUAL "kernels")
-      set(wants_optimised TRUE)
-    endif()
-    if(NOT is_optimised STREQUAL wants_optimised)
-      plimsoll_by_night(${folder}_test)
+    plimsoll_program(${folder}_test SOURCES ${tests} LINKS plimsoll_${folder} ${ARG_TEST_LINKS})
+    if(folder IN_LIST PLIMSOLL_SANITIZED_FOLDERS)
+      plimsoll_sanitized_by_day(${folder}_test)
+    else()
+      plimsoll_by_day(${folder}_test)
     endif()
   endif()
 endfunction()
 
-# plimsoll_test(NAME SOURCES... LINKS...) makes one GoogleTest program. Tests find the repository by
+# plimsoll_program(NAME SOURCES... LINKS...) makes one GoogleTest program, plimsoll_test one for the optimised
+# build of the day. Tests find the repository by
 # PLIMSOLL_SOURCE_DIR and the built program by PLIMSOLL_BINARY_DIR.
-function(plimsoll_test name)
+function(plimsoll_program name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_include_directories(${name} PRIVATE "${CMAKE_SOURCE_DIR}")
@@ -54,28 +52,42 @@ function(plimsoll_test name)
                                              PLIMSOLL_BINARY_DIR="${CMAKE_BINARY_DIR}")
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT 900)
+endfunction()
+
+function(plimsoll_test name)
+  plimsoll_program(${name} ${ARGN})
   plimsoll_by_day(${name})
 endfunction()
 
-# The target `day` is what ./check builds by day: the product, and the programs that the tests of the
-# day want. Both functions take targets; plimsoll_by_night also tests that have no program of their
-# own, and labels all of them: `ctest -LE night` runs the others.
+# The target `day` is what ./check builds by day. These take targets: what it wants of optimised builds
+# (plimsoll_by_day) and of sanitized ones; in the other build they are for the night, as is what
+# plimsoll_by_night names, which may be tests without a program of their own too. `ctest -LE night` runs the tests
+# of the day.
 function(plimsoll_by_day)
-  set_property(GLOBAL APPEND PROPERTY PLIMSOLL_BY_DAY ${ARGN})
+  if(PLIMSOLL_SANITIZE)
+    plimsoll_by_night(${ARGN})
+  else()
+    set_property(GLOBAL APPEND PROPERTY PLIMSOLL_BY_DAY ${ARGN})
+  endif()
+endfunction()
+
+function(plimsoll_sanitized_by_day)
+  if(PLIMSOLL_SANITIZE)
+    set_property(GLOBAL APPEND PROPERTY PLIMSOLL_BY_DAY ${ARGN})
+  else()
+    plimsoll_by_night(${ARGN})
+  endif()
 endfunction()
 
 function(plimsoll_by_night)
-  set_property(GLOBAL APPEND PROPERTY PLIMSOLL_BY_NIGHT ${ARGN})
   foreach(name IN LISTS ARGN)
     if(TEST ${name})
-      set_tests_properties(${name} PROPERTIES LABELS night)
+      set_property(TEST ${name} APPEND PROPERTY LABELS night)
     endif()
   endforeach()
 endfunction()
 
 function(plimsoll_make_day)
   get_property(day GLOBAL PROPERTY PLIMSOLL_BY_DAY)
-  get_property(night GLOBAL PROPERTY PLIMSOLL_BY_NIGHT)
-  list(REMOVE_ITEM day ${night})
   add_custom_target(day DEPENDS ${day})
 endfunction()

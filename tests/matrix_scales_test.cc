@@ -10,7 +10,7 @@
 #include <gmock/gmock.h>
 #include <unistd.h>
 
-#include "engine/rewrite_model.h"
+#include "formats/catalogue.h"
 #include "formats/gguf/writer.h"
 #include "tests/loaded_model.h"
 #include "tools/random_model/random_model.h"
@@ -61,8 +61,7 @@ class MatrixScalesTest : public testing::TestWithParam<std::string> {
       ASSERT_EQ(tensor.dtype, tensor::DType::kF32);
       declarations.push_back({tensor.name, tensor.dtype, tensor.shape});
       std::vector<float>& of_tensor = values.emplace_back(tensor.shape.Elements());
-      ASSERT_TRUE(
-          engine::ReadTensor(catalogue, tensor, 0, std::as_writable_bytes(std::span(of_tensor))));
+      ASSERT_TRUE(catalogue.Read(tensor, 0, std::as_writable_bytes(std::span(of_tensor))));
       if (!IsMatrix(tensor)) {
         continue;
       }

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "engine/prune_model.h"
-#include "engine/rewrite_model.h"
+#include "formats/catalogue.h"
 #include "formats/gguf/writer.h"
 #include "formats/layer_tensor_name.h"
 #include "kernels/half.h"
@@ -49,7 +49,7 @@ class PrunedModelTest : public testing::Test {
   static std::vector<std::byte> BytesOf(const formats::Catalogue& catalogue,
                                         const TensorEntry& tensor) {
     std::vector<std::byte> bytes(tensor.bytes);
-    EXPECT_TRUE(engine::ReadTensor(catalogue, tensor, 0, bytes));
+    EXPECT_TRUE(catalogue.Read(tensor, 0, bytes));
     return bytes;
   }
   static std::string FileBytes(const fs::path& path) {
@@ -182,7 +182,7 @@ double ScoreOf(const formats::Catalogue& catalogue, uint32_t layer_idx, uint32_t
         catalogue.Find(fmt::format("blk.{}.ffn_{}_exps.weight", layer_idx, name));
     std::vector<float> weights(stack->shape.dims[0] * stack->shape.dims[1]);
     const auto bytes = std::as_writable_bytes(std::span(weights));
-    EXPECT_TRUE(engine::ReadTensor(catalogue, *stack, expert * bytes.size(), bytes));
+    EXPECT_TRUE(catalogue.Read(*stack, expert * bytes.size(), bytes));
     for (const float weight : weights) {
       sum += std::abs(weight);
       sum_of_squares += double{weight} * weight;

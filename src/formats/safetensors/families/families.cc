@@ -20,8 +20,8 @@ std::vector<const Family*> ListFamilies() {
 }  // namespace
 
 std::span<const Family* const> AllFamilies() {
-  static const std::vector<const Family*> all = ListFamilies();
-  return all;
+  static const std::vector<const Family*> kAll = ListFamilies();
+  return kAll;
 }
 
 const Family* FindFamily(std::string_view hugging_face) {
