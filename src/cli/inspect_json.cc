@@ -3,6 +3,7 @@
 
 #include "base/json_text.h"
 #include "cli/inspect_report.h"
+#include "cli/left_out_json.h"
 
 namespace plimsoll::cli {
 namespace {
@@ -124,12 +125,7 @@ std::string InspectReport::Json() const {
   json.Key("name").String(catalogue.metadata.StringOr("general.name", "").value_or(""));
   PutMetadata(json, catalogue.metadata);
   PutSummary(json, summary);
-  json.Key("left_out").BeginArray();
-  for (const formats::LeftOut& left_out : catalogue.left_out) {
-    json.BeginObject().Key("what").String(left_out.what);
-    json.Key("tensors").Number(left_out.n_tensors).Key("bytes").Number(left_out.bytes).EndObject();
-  }
-  json.EndArray();
+  PutLeftOut(json, catalogue.left_out);
   if (with_tensors) {
     json.Key("tensors").BeginArray();
     for (const formats::TensorEntry& tensor : catalogue.tensors()) {

@@ -7,6 +7,7 @@
 #include "base/json_text.h"
 #include "cli/command_line.h"
 #include "cli/find_model.h"
+#include "cli/left_out_json.h"
 #include "cli/long_work.h"
 
 namespace plimsoll::cli {
@@ -183,12 +184,9 @@ std::string QuantizeJson(const engine::QuantizedModel& model, const std::string&
     json.Key("to").String(tensor::Traits(tensor.to).name);
     json.Key("bytes").Number(tensor.bytes).Key("error").Number(tensor.error).EndObject();
   }
-  json.EndArray().Key("left_out").BeginArray();
-  for (const formats::LeftOut& left_out : model.left_out) {
-    json.BeginObject().Key("what").String(left_out.what);
-    json.Key("tensors").Number(left_out.n_tensors).Key("bytes").Number(left_out.bytes).EndObject();
-  }
-  json.EndArray().Key("seconds").Number(seconds).EndObject();
+  json.EndArray();
+  PutLeftOut(json, model.left_out);
+  json.Key("seconds").Number(seconds).EndObject();
   return json.text() + '\n';
 }
 
