@@ -11,6 +11,9 @@ namespace {
 
 constexpr uint64_t kSampleBytes = 4096;  // of a tensor
 
+// Raised whenever docs/numerics.md changes bits: what was computed before is not continued.
+constexpr uint32_t kArithmetic = 2;
+
 // Everything with its length or its number of bytes, so that no two lists run together.
 class IdentityDigest {
  public:
@@ -57,6 +60,7 @@ class IdentityDigest {
 
 Result<io::Digest128> ModelIdentity(const formats::Catalogue& catalogue, bool long_factors) {
   IdentityDigest digest;
+  digest.Number(kArithmetic);
   if (long_factors) {
     digest.Text("LongRoPE's long factors");
   }

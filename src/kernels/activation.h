@@ -21,14 +21,16 @@ struct BlockQ8x32 {
 };
 static_assert(sizeof(BlockQ8x32) == 40);
 
-// A block of kQ8x256: x[i] ~ d * q[i].
+// A block of kQ8x256: x[i] ~ d * steps[i / 32] * q[i].
 struct BlockQ8x256 {
   static constexpr uint32_t kElements = 256;
+  static constexpr int kMaxSteps = 8;  // with more, the sums of 32 would not be 16-bit integers
   float d;
-  int16_t sums[16];  // sums[j] of q[16 j .. 16 j + 15]
-  int8_t q[256];     // in [-127, 127]
+  int16_t steps[8][2];  // from 1 to kMaxSteps; each twice, as kernels multiply with them
+  int16_t sums[16];     // sums[j] of steps[j / 2] * q[16 j .. 16 j + 15]
+  int8_t q[256];        // in [-127, 127]
 };
-static_assert(sizeof(BlockQ8x256) == 292);
+static_assert(sizeof(BlockQ8x256) == 324);
 
 // A block whose largest magnitude is below this packs to zeros: 127 / amax could overflow.
 inline constexpr float kPackAmaxMin = 0x1p-100F;

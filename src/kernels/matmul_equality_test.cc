@@ -198,8 +198,13 @@ TEST_P(PackEquality, AllFormats) {
       const uint64_t k = 256 * random.Between(1, 3) + (format == ActivationFormat::kQ8x32 ? 32 : 0);
       std::vector<float> x(k);
       const float factor = std::array{1.0F, 1.0F, 0x1p-98F, 0x1p-140F, 1e30F}[random.Below(5)];
-      for (float& v : x) {
-        v = (random.OneIn(8) ? 127.0F : HardToRound(random)) * factor;
+      // Parts of a block of 256 from one step to all of them.
+      float part = 1;
+      for (uint64_t j = 0; j < k; ++j) {
+        if (j % 32 == 0) {
+          part = std::array{1.0F, 0.875F, 0.4F, 0x1p-9F, 0.0F}[random.Below(5)];
+        }
+        x[j] = (random.OneIn(8) ? 127.0F : HardToRound(random)) * factor * part;
       }
       const size_t bytes = ActivationRowBytes(format, k);
       const Buffer want(bytes);

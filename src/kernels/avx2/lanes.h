@@ -167,7 +167,7 @@ struct Avx2Lanes {
   static Int FlushScaled(Int sum, Int partial, Int scale) {
     return _mm256_add_epi32(sum, _mm256_madd_epi16(partial, scale));
   }
-  // The scale operand of FlushScaled, byte `j` of each lane as two 16-bit halves.
+  // The scale operand of ScaleInSteps, byte `j` of each lane as two 16-bit halves.
   static Int ScaleFromByte(Int bytes, size_t j, bool is_signed) {
     const auto lane = static_cast<int32_t>(j * 0x00010001);
     const __m128i lanes =
@@ -180,6 +180,9 @@ struct Avx2Lanes {
     return is_signed ? _mm256_srai_epi16(_mm256_shuffle_epi8(bytes, high), 8)
                      : _mm256_shuffle_epi8(bytes, low);
   }
+  static Int ScaleOfOne() { return Set(0x00010001); }
+  // A scale times a 16-bit integer that each lane has twice: the operand of FlushScaled.
+  static Int ScaleInSteps(Int scale, Int step) { return _mm256_mullo_epi16(scale, step); }
   // Adds the products of two signed 16-bit integers a lane.
   static Int PairDot(Int sum, Int a, Int b) {
     return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b));

@@ -7,23 +7,20 @@
 namespace plimsoll::kernels::avx2 {
 namespace {
 
-// The scale of n floats, a multiple of 8; *inverse is 0 for a block that packs to zeros.
-float Scale(const float* x, size_t n, float* inverse) {
-  const __m256 sign = _mm256_set1_ps(-0.0F);
-  __m256 max = _mm256_setzero_ps();
-  for (size_t i = 0; i < n; i += 8) {
-    max = _mm256_max_ps(max, _mm256_andnot_ps(sign, _mm256_loadu_ps(x + i)));
-  }
-  __m128 half = _mm_max_ps(_mm256_castps256_ps128(max), _mm256_extractf128_ps(max, 1));
+float MaxOf(__m256 a) {
+  __m128 half = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
   half = _mm_max_ps(half, _mm_movehl_ps(half, half));
   half = _mm_max_ss(half, _mm_movehdup_ps(half));
-  const float amax = _mm_cvtss_f32(half);
-  if (amax < kPackAmaxMin) {
-    *inverse = 0;
-    return 0;
+  return _mm_cvtss_f32(half);
+}
+
+float MaxMagnitude32(const float* x) {
+  const __m256 sign = _mm256_set1_ps(-0.0F);
+  __m256 max = _mm256_setzero_ps();
+  for (size_t i = 0; i < 32; i += 8) {
+    max = _mm256_max_ps(max, _mm256_andnot_ps(sign, _mm256_loadu_ps(x + i)));
   }
-  *inverse = 127.0F / amax;
-  return amax / 127.0F;
+  return MaxOf(max);
 }
 
 // Eight floats as integers. The product with an inverse of 0 rounds to 0.
@@ -49,22 +46,37 @@ void Quantize32(const float* x, __m256 inverse, int8_t* q, int32_t* sums) {
 }
 
 void Pack(const float* x, BlockQ8x32* block) {
-  float inverse;
-  block->d = Scale(x, BlockQ8x32::kElements, &inverse);
+  const float amax = MaxMagnitude32(x);
+  const bool zero = amax < kPackAmaxMin;
+  block->d = zero ? 0 : amax / 127;
   int32_t sums[2];
-  Quantize32(x, _mm256_set1_ps(inverse), block->q, sums);
+  Quantize32(x, _mm256_set1_ps(zero ? 0 : 127 / amax), block->q, sums);
   block->sums[0] = static_cast<int16_t>(sums[0]);
   block->sums[1] = static_cast<int16_t>(sums[1]);
 }
 
 void Pack(const float* x, BlockQ8x256* block) {
-  float inverse;
-  block->d = Scale(x, BlockQ8x256::kElements, &inverse);
+  constexpr float kSteps = BlockQ8x256::kMaxSteps;
+  float max[8];
+  for (size_t i = 0; i < 8; ++i) {
+    max[i] = MaxMagnitude32(x + 32 * i);
+  }
+  const float amax = MaxOf(_mm256_loadu_ps(max));
+  const bool zero = amax < kPackAmaxMin;
+  block->d = zero ? 0 : amax / (127 * kSteps);
+  const __m256 in_steps = _mm256_set1_ps(zero ? 0 : kSteps / amax);
+  __m256 steps = _mm256_ceil_ps(_mm256_mul_ps(_mm256_loadu_ps(max), in_steps));
+  steps = _mm256_min_ps(_mm256_max_ps(steps, _mm256_set1_ps(1)), _mm256_set1_ps(kSteps));
+  const __m256i whole = _mm256_cvtps_epi32(steps);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(block->steps),
+                      _mm256_or_si256(whole, _mm256_slli_epi32(whole, 16)));
+  float inverse[8];
+  _mm256_storeu_ps(inverse, _mm256_div_ps(_mm256_set1_ps(zero ? 0 : 127 * kSteps / amax), steps));
   for (size_t i = 0; i < 8; ++i) {
     int32_t sums[2];
-    Quantize32(x + 32 * i, _mm256_set1_ps(inverse), block->q + 32 * i, sums);
-    block->sums[2 * i] = static_cast<int16_t>(sums[0]);
-    block->sums[2 * i + 1] = static_cast<int16_t>(sums[1]);
+    Quantize32(x + 32 * i, _mm256_set1_ps(inverse[i]), block->q + 32 * i, sums);
+    block->sums[2 * i] = static_cast<int16_t>(block->steps[i][0] * sums[0]);
+    block->sums[2 * i + 1] = static_cast<int16_t>(block->steps[i][0] * sums[1]);
   }
 }
 

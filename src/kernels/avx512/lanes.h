@@ -158,11 +158,15 @@ struct Avx512Lanes {
   static Int FlushScaled(Int sum, Int partial, Int scale) {
     return _mm512_add_epi32(sum, _mm512_mullo_epi32(partial, scale));
   }
-  // The scale operand of FlushScaled from byte `j` of each lane.
+  // The scale operand of ScaleInSteps from byte `j` of each lane: a 16-bit integer and zero.
   static Int ScaleFromByte(Int bytes, size_t j, bool is_signed) {
     const Int top = ShiftLeft(bytes, static_cast<uint32_t>(24 - 8 * j));
-    return is_signed ? _mm512_srai_epi32(top, 24) : _mm512_srli_epi32(top, 24);
+    return is_signed ? _mm512_maskz_mov_epi16(0x55555555, _mm512_srai_epi32(top, 24))
+                     : _mm512_srli_epi32(top, 24);
   }
+  static Int ScaleOfOne() { return Set(1); }
+  // A scale times a 16-bit integer that each lane has twice: the operand of FlushScaled.
+  static Int ScaleInSteps(Int scale, Int step) { return _mm512_madd_epi16(scale, step); }
   // Adds the products of two signed 16-bit integers a lane.
   static Int PairDot(Int sum, Int a, Int b) { return _mm512_dpwssd_epi32(sum, a, b); }
 

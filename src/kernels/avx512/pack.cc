@@ -7,19 +7,9 @@
 namespace plimsoll::kernels::avx512 {
 namespace {
 
-// The scale of n floats, a multiple of 16; *inverse is 0 for a block that packs to zeros.
-float Scale(const float* x, size_t n, float* inverse) {
-  __m512 max = _mm512_setzero_ps();
-  for (size_t i = 0; i < n; i += 16) {
-    max = _mm512_max_ps(max, _mm512_abs_ps(_mm512_loadu_ps(x + i)));
-  }
-  const float amax = _mm512_reduce_max_ps(max);
-  if (amax < kPackAmaxMin) {
-    *inverse = 0;
-    return 0;
-  }
-  *inverse = 127.0F / amax;
-  return amax / 127.0F;
+float MaxMagnitude32(const float* x) {
+  return _mm512_reduce_max_ps(
+      _mm512_max_ps(_mm512_abs_ps(_mm512_loadu_ps(x)), _mm512_abs_ps(_mm512_loadu_ps(x + 16))));
 }
 
 // Sixteen floats as integers. The product with an inverse of 0 rounds to 0.
@@ -32,8 +22,10 @@ void Store16(int8_t* q, __m512i x) {
 }
 
 void Pack(const float* x, BlockQ8x32* block) {
-  float inverse;
-  block->d = Scale(x, BlockQ8x32::kElements, &inverse);
+  const float amax = MaxMagnitude32(x);
+  const bool zero = amax < kPackAmaxMin;
+  block->d = zero ? 0 : amax / 127;
+  const float inverse = zero ? 0 : 127 / amax;
   const __m512i low = Quantize(x, _mm512_set1_ps(inverse));
   const __m512i high = Quantize(x + 16, _mm512_set1_ps(inverse));
   Store16(block->q, low);
@@ -43,13 +35,27 @@ void Pack(const float* x, BlockQ8x32* block) {
 }
 
 void Pack(const float* x, BlockQ8x256* block) {
-  float inverse;
-  block->d = Scale(x, BlockQ8x256::kElements, &inverse);
+  constexpr float kSteps = BlockQ8x256::kMaxSteps;
+  float max[8];
+  for (size_t i = 0; i < 8; ++i) {
+    max[i] = MaxMagnitude32(x + 32 * i);
+  }
+  const __m256 of_32 = _mm256_loadu_ps(max);
+  const float amax = _mm512_reduce_max_ps(_mm512_broadcast_f32x8(of_32));
+  const bool zero = amax < kPackAmaxMin;
+  block->d = zero ? 0 : amax / (127 * kSteps);
+  __m256 steps = _mm256_ceil_ps(_mm256_mul_ps(of_32, _mm256_set1_ps(zero ? 0 : kSteps / amax)));
+  steps = _mm256_min_ps(_mm256_max_ps(steps, _mm256_set1_ps(1)), _mm256_set1_ps(kSteps));
+  const __m256i whole = _mm256_cvtps_epi32(steps);
+  const __m256i twice = _mm256_or_si256(whole, _mm256_slli_epi32(whole, 16));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(block->steps), twice);
+  float inverse[8];
+  _mm256_storeu_ps(inverse, _mm256_div_ps(_mm256_set1_ps(zero ? 0 : 127 * kSteps / amax), steps));
   // Four sums of sixteen at a time fill the four dwords of each 16 bytes, one per i.
   __m512i sums = _mm512_setzero_si512();
   for (uint32_t i = 0; i < 4; ++i) {
-    for (size_t j = 0; j < 64; j += 16) {
-      Store16(block->q + 64 * i + j, Quantize(x + 64 * i + j, _mm512_set1_ps(inverse)));
+    for (uint32_t j = 64 * i; j < 64 * i + 64; j += 16) {
+      Store16(block->q + j, Quantize(x + j, _mm512_set1_ps(inverse[j / 32])));
     }
     __m512i sum = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(1),
                                       _mm512_loadu_si512(block->q + 64 * i));
@@ -58,8 +64,9 @@ void Pack(const float* x, BlockQ8x256* block) {
     sums = _mm512_mask_mov_epi32(sums, static_cast<__mmask16>(0x1111U << i), sum);
   }
   const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(block->sums),
-                      _mm512_cvtepi32_epi16(_mm512_permutexvar_epi32(order, sums)));
+  _mm256_storeu_si256(
+      reinterpret_cast<__m256i*>(block->sums),
+      _mm256_mullo_epi16(twice, _mm512_cvtepi32_epi16(_mm512_permutexvar_epi32(order, sums))));
 }
 
 }  // namespace

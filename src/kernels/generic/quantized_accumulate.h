@@ -199,8 +199,8 @@ template <class V, class Type, size_t kGroups, size_t kTokens>
   }
 }
 
-// One chunk of a super-block for a tile: adds scale * (weights . activations) of its sub-blocks.
-// scale_of(group, sub-block) is an operand of V::FlushScaled.
+// One chunk of a super-block for a tile: adds scale * steps * (weights . activations) of its
+// sub-blocks. scale_of(group, sub-block) is an operand of V::ScaleInSteps.
 template <class V, class Type, size_t kGroups, size_t kTokens, class ScaleOfGroup>
 [[gnu::always_inline]] inline void AccumulateChunk(const typename V::Int* const (&w)[kGroups],
                                                    const ScaleOfGroup& scale_of, size_t chunk,
@@ -225,7 +225,8 @@ template <class V, class Type, size_t kGroups, size_t kTokens, class ScaleOfGrou
     }
     DotSlices<V, Type, kSlices, kGroups, kTokens>(
         w_sub, q, [&](size_t r, size_t t, Int partial) __attribute__((always_inline)) {
-          isum[r][t] = V::FlushScaled(isum[r][t], partial, scale[r]);
+          const Int steps = V::Broadcast(x[t]->steps[sub * Type::kSub / 32]);
+          isum[r][t] = V::FlushScaled(isum[r][t], partial, V::ScaleInSteps(scale[r], steps));
         });
   }
 }

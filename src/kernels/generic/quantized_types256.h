@@ -32,7 +32,7 @@ template <class V, size_t kSubBlocks>
 struct ExpandedHeader {
   typename V::Float d;
   typename V::Float dmin;
-  typename V::Int scales[kSubBlocks];  // operands of V::FlushScaled
+  typename V::Int scales[kSubBlocks];  // operands of V::ScaleInSteps
   // 16-bit minima of sub-blocks 2 i and 2 i + 1; for types with a zero point their scales, which
   // meet the same sums of activations.
   typename V::Int pairs[kSubBlocks / 2];
@@ -83,7 +83,10 @@ template <class V, class Type>
                                                typename V::Int* pairs) {
 #pragma GCC unroll 4
   for (size_t i = 0; i < Type::kCount / 4; ++i) {
-    if constexpr (Type::kHasMin) {
+    if constexpr (requires { Type::kScalesAreOne; }) {
+      pairs[2 * i] = V::Set(0x00010001);
+      pairs[2 * i + 1] = V::Set(0x00010001);
+    } else if constexpr (Type::kHasMin) {
       BytesToPairs<V, false>(header.minima[i], pairs + 2 * i);
     } else {
       BytesToPairs<V, Type::kSignedScales>(header.scales[i], pairs + 2 * i);
@@ -91,11 +94,15 @@ template <class V, class Type>
   }
 }
 
-// The operand of V::FlushScaled for a sub-block.
+// The operand of V::ScaleInSteps for a sub-block.
 template <class V, class Type>
 [[gnu::always_inline]] inline typename V::Int ScaleOf(const SuperHeader<V, Type::kCount>& header,
                                                       size_t sub) {
-  return V::ScaleFromByte(header.scales[sub / 4], sub % 4, Type::kSignedScales);
+  if constexpr (requires { Type::kScalesAreOne; }) {
+    return V::ScaleOfOne();
+  } else {
+    return V::ScaleFromByte(header.scales[sub / 4], sub % 4, Type::kSignedScales);
+  }
 }
 
 template <class V, class Type>

@@ -12,25 +12,16 @@
 namespace plimsoll::kernels {
 namespace {
 
-template <class V, size_t kSubBlocks>
-void UnitScales(SuperHeader<V, kSubBlocks>* h) {
-#pragma GCC unroll 4
-  for (size_t i = 0; i < kSubBlocks / 4; ++i) {
-    h->scales[i] = V::Set(0x01010101);
-  }
-}
-
 template <class V>
 struct LanesTQ2_0 : SubBlocks<16>, UnsignedWeights<1, 3> {
   using Block = tensor::BlockTQ2_0;
   static constexpr bool kPrefetchStream = true;
   using Shared = NothingShared<V>;
-  static constexpr bool kSignedScales = false;
+  static constexpr bool kScalesAreOne = true;
   static constexpr bool kHasMin = false;
 
   template <class Rows>
   static void ReadHeader(const Rows& rows, SuperHeader<V, kCount>* h) {
-    UnitScales(h);
     h->d = rows.Halves(offsetof(Block, d));
   }
   template <class Rows>
@@ -44,7 +35,7 @@ template <class V>
 struct LanesTQ1_0 : SubBlocks<32>, UnsignedWeights<1, 2> {
   using Block = tensor::BlockTQ1_0;
   static constexpr bool kPrefetchStream = true;
-  static constexpr bool kSignedScales = false;
+  static constexpr bool kScalesAreOne = true;
   static constexpr bool kHasMin = false;
 
   // All digits: a byte's are spread over the whole super-block.
@@ -62,7 +53,6 @@ struct LanesTQ1_0 : SubBlocks<32>, UnsignedWeights<1, 2> {
 
   template <class Rows>
   static void ReadHeader(const Rows& rows, SuperHeader<V, kCount>* h) {
-    UnitScales(h);
     h->d = rows.Halves(offsetof(Block, d));
   }
   template <class Rows>

@@ -18,21 +18,19 @@ int32_t RoundToEven(float x) {
   return static_cast<int32_t>(bits - std::bit_cast<uint32_t>(kRoundToInteger));
 }
 
-// Quantizes n floats to q with one scale, which it returns.
-float Quantize(const float* x, uint32_t n, int8_t* q) {
+float MaxMagnitude(const float* x, uint32_t n) {
   float amax = 0;
   for (uint32_t i = 0; i < n; ++i) {
     amax = std::max(amax, std::fabs(x[i]));
   }
-  if (amax < kPackAmaxMin) {
-    std::fill(q, q + n, int8_t{0});
-    return 0;
-  }
-  const float inverse = 127.0F / amax;
+  return amax;
+}
+
+// n floats times `inverse` as integers. The product with an inverse of 0 rounds to 0.
+void Multiply(const float* x, float inverse, uint32_t n, int8_t* q) {
   for (uint32_t i = 0; i < n; ++i) {
     q[i] = static_cast<int8_t>(RoundToEven(x[i] * inverse));
   }
-  return amax / 127.0F;
 }
 
 // The sums of sixteen each.
@@ -44,13 +42,34 @@ void AddUp(const int8_t* q, int16_t (&sums)[kSums]) {
 }
 
 void Pack(const float* x, BlockQ8x32* block) {
-  block->d = Quantize(x, BlockQ8x32::kElements, block->q);
+  const float amax = MaxMagnitude(x, BlockQ8x32::kElements);
+  const bool zero = amax < kPackAmaxMin;
+  block->d = zero ? 0 : amax / 127;
+  Multiply(x, zero ? 0 : 127 / amax, BlockQ8x32::kElements, block->q);
   AddUp(block->q, block->sums);
 }
 
 void Pack(const float* x, BlockQ8x256* block) {
-  block->d = Quantize(x, BlockQ8x256::kElements, block->q);
+  constexpr float kSteps = BlockQ8x256::kMaxSteps;
+  float max[8];
+  for (uint32_t i = 0; i < 8; ++i) {
+    max[i] = MaxMagnitude(x + 32 * i, 32);
+  }
+  const float amax = *std::max_element(max, max + 8);
+  const bool zero = amax < kPackAmaxMin;
+  block->d = zero ? 0 : amax / (127 * kSteps);
+  const float inverse = zero ? 0 : 127 * kSteps / amax;
+  const float in_steps = zero ? 0 : kSteps / amax;
+  for (uint32_t i = 0; i < 8; ++i) {
+    const float steps = std::clamp(std::ceil(max[i] * in_steps), 1.0F, kSteps);
+    const auto whole = static_cast<int16_t>(steps);
+    std::fill(block->steps[i], block->steps[i] + 2, whole);
+    Multiply(x + 32 * i, inverse / steps, 32, block->q + 32 * i);
+  }
   AddUp(block->q, block->sums);
+  for (uint32_t j = 0; j < 16; ++j) {
+    block->sums[j] = static_cast<int16_t>(block->steps[j / 2][0] * block->sums[j]);
+  }
 }
 
 template <class Block>

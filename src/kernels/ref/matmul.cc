@@ -176,7 +176,7 @@ float Step(const Unpacked256& w, const BlockQ8x256& x, float acc) {
     for (int i = 16 * j; i < 16 * j + 16; ++i) {
       dot += w.w[i] * x.q[i];
     }
-    isum += w.scales[j] * dot;
+    isum += w.scales[j] * x.steps[j / 2][0] * dot;
   }
   return std::fma(w.d * x.d, static_cast<float>(isum), acc);
 }
