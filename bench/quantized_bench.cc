@@ -132,8 +132,32 @@ double Prefill(const KernelSet& set, const tensor::Matrix& w, const Activations&
   return 2.0 * static_cast<double>(rows * w.k * x.n_rows) / best;
 }
 
+std::vector<std::string> SetsOfThisCpu() {
+  std::vector<std::string> names;
+  for (const KernelSet* set : kernels::AllKernelSets()) {
+    if (set->supported()) {
+      names.emplace_back(set->name);
+    }
+  }
+  return names;
+}
+
+std::vector<std::string> AllTypes() {
+  std::vector<std::string> names;
+  for (const tensor::DTypeTraits& type : tensor::AllDTypes()) {
+    names.emplace_back(type.name);
+  }
+  return names;
+}
+
+std::vector<std::string> FastSets() {
+  std::vector<std::string> names = SetsOfThisCpu();
+  std::erase(names, "ref");
+  return names;
+}
+
 struct Options {
-  std::vector<std::string> sets = {"avx512", "avx2"};
+  std::vector<std::string> sets = FastSets();
   std::vector<std::string> types = {"Q8_0",    "Q4_0",  "Q4_K",  "Q6_K",    "Q4_1",   "Q5_0",
                                     "Q5_1",    "Q5_K",  "Q2_K",  "Q3_K",    "IQ4_NL", "IQ4_XS",
                                     "MXFP4",   "NVFP4", "IQ3_S", "IQ3_XXS", "IQ2_S",  "IQ2_XS",
@@ -189,8 +213,12 @@ void Run(const Options& options) {
 int main(int argc, char** argv) {
   CLI::App app("Quantized matrix products against the machine's limits, on one thread");
   plimsoll::bench::Options options;
-  app.add_option("--sets", options.sets)->delimiter(',');
-  app.add_option("--types", options.types)->delimiter(',');
+  app.add_option("--sets", options.sets)
+      ->delimiter(',')
+      ->check(CLI::IsMember(plimsoll::bench::SetsOfThisCpu()));
+  app.add_option("--types", options.types)
+      ->delimiter(',')
+      ->check(CLI::IsMember(plimsoll::bench::AllTypes(), CLI::ignore_case));
   app.add_option("--k", options.k);
   app.add_option("--tokens", options.tokens);
   app.add_option("--decode-tokens", options.decode_tokens);
