@@ -29,6 +29,12 @@ struct PanelBlock32 {
   typename V::Float m;
 };
 
+// A type whose weights are unpacked already.
+template <class Type>
+struct InPanel : Type {
+  static constexpr bool kKeepsSums = true;
+};
+
 template <class V, class Type>
 struct PanelBlock256 {
   typename V::Int w[kChunks * kSlicesPerChunk];
@@ -138,7 +144,7 @@ template <class V, class Type, size_t kGroups, size_t kTokens>
     }
     const BlockQ8x32* blocks[kTokens];
     AtBlock(rows, begin + i, blocks);
-    Accumulate32<V, Type, kGroups, kTokens>(w, d, m, blocks, acc);
+    Accumulate32<V, InPanel<Type>, kGroups, kTokens>(w, d, m, blocks, acc);
   }
   output.Store(acc);
 }
@@ -179,7 +185,7 @@ template <class V, class Type, size_t kGroups, size_t kTokens>
       for (size_t r = 0; r < kGroups; ++r) {
         w[r] = block[r]->w + chunk * kSlicesPerChunk;
       }
-      AccumulateChunk<V, Type, kGroups, kTokens>(
+      AccumulateChunk<V, InPanel<Type>, kGroups, kTokens>(
           w, [&](size_t r, size_t sub) { return block[r]->header.scales[sub]; }, chunk, blocks,
           isum);
     }

@@ -177,6 +177,7 @@ struct HalfScaleAndMin {
 template <class V>
 struct LanesQ8_0 : HalfScale<V>, ByteWeights<V> {
   using Block = tensor::BlockQ8_0;
+  static constexpr bool kKeepsSums = true;
 
   template <class Rows>
   static void Unpack(const Rows& rows, typename V::Int* w) {
