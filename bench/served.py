@@ -54,6 +54,27 @@ def ask(port, prompt, n_output, clock=time.monotonic):
     return clock() - started, reply
 
 
+def first_token(port, messages):
+    """The seconds until an answer's first token, and the usage."""
+    body = json.dumps({"messages": messages, "temperature": 0, "max_tokens": 2, "stream": True, "ignore_eos": True,
+                       "stream_options": {"include_usage": True}})  # fmt: skip
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=3600)
+    started = time.monotonic()
+    connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
+    response = connection.getresponse()
+    if response.status != 200:
+        raise SystemExit(response.read().decode())
+    first, usage = None, None
+    for line in response:
+        if line.startswith(b"data: {"):
+            event = json.loads(line[6:])
+            usage = event.get("usage") or usage
+            if any(choice["delta"].get("content") for choice in event.get("choices", [])):
+                first = first or time.monotonic() - started
+    connection.close()
+    return first, usage
+
+
 def burst(port, requests, clock=time.monotonic):
     """All at once, each a prompt and the number of tokens of its answer: ask()'s results in order."""
     with concurrent.futures.ThreadPoolExecutor(len(requests)) as pool:
