@@ -13,7 +13,7 @@ Made by `tools/fidelity/run`; do not edit. Peer: {peer}, one thread, on the CPU,
 defaults.
 
 For every architecture and weight type, random models (`tools/random_model`: 3 layers, or 4 or 6 where kinds of layers take turns; width 512, 8
-experts with 2 active; seeds 1 to {n_seeds}, and on to {n_models_max} where the ratio of a quantized type is then above {ratio_max}) read {n_tokens} random tokens each. The truth is the forward pass in double
+experts with 2 active; seeds 1 to {n_seeds}, and on to {n_models_max} where the ratio of a quantized type is then above {ratio_max}, for an expert that is turned where a router is close changes what all later positions see) read {n_tokens} random tokens each. The truth is the forward pass in double
 precision over the dequantized file (`tools/oracle`), which shares no code with the engine. **KL** is the
 mean over positions of the Kullback-Leibler divergence, oracle to engine, in nats. Positions where some
 layer's router puts its last chosen expert less than {router_margin} in probability above the next are
