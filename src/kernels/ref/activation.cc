@@ -61,7 +61,8 @@ void Pack(const float* x, BlockQ8x256* block) {
   const float inverse = zero ? 0 : 127 * kSteps / amax;
   const float in_steps = zero ? 0 : kSteps / amax;
   for (uint32_t i = 0; i < 8; ++i) {
-    const float steps = std::clamp(std::ceil(max[i] * in_steps), 1.0F, kSteps);
+    const float exact = max[i] * in_steps;  // not a number where x is infinite
+    const float steps = exact > 1 ? std::min(std::ceil(exact), kSteps) : 1;
     const auto whole = static_cast<int16_t>(steps);
     std::fill(block->steps[i], block->steps[i] + 2, whole);
     Multiply(x + 32 * i, inverse / steps, 32, block->q + 32 * i);
