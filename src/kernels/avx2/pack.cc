@@ -3,6 +3,7 @@
 
 #include "kernels/activation.h"
 #include "kernels/avx2/quantized.h"
+#include "kernels/generic/activation_steps.h"
 
 namespace plimsoll::kernels::avx2 {
 namespace {
@@ -56,22 +57,12 @@ void Pack(const float* x, BlockQ8x32* block) {
 }
 
 void Pack(const float* x, BlockQ8x256* block) {
-  constexpr float kSteps = BlockQ8x256::kMaxSteps;
   float max[8];
   for (size_t i = 0; i < 8; ++i) {
     max[i] = MaxMagnitude32(x + 32 * i);
   }
-  const float amax = MaxOf(_mm256_loadu_ps(max));
-  const bool zero = amax < kPackAmaxMin;
-  block->d = zero ? 0 : amax / (127 * kSteps);
-  const __m256 in_steps = _mm256_set1_ps(zero ? 0 : kSteps / amax);
-  __m256 steps = _mm256_ceil_ps(_mm256_mul_ps(_mm256_loadu_ps(max), in_steps));
-  steps = _mm256_min_ps(_mm256_max_ps(steps, _mm256_set1_ps(1)), _mm256_set1_ps(kSteps));
-  const __m256i whole = _mm256_cvtps_epi32(steps);
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(block->steps),
-                      _mm256_or_si256(whole, _mm256_slli_epi32(whole, 16)));
   float inverse[8];
-  _mm256_storeu_ps(inverse, _mm256_div_ps(_mm256_set1_ps(zero ? 0 : 127 * kSteps / amax), steps));
+  FindSteps(max, MaxOf(_mm256_loadu_ps(max)), block, inverse);
   for (size_t i = 0; i < 8; ++i) {
     int32_t sums[2];
     Quantize32(x + 32 * i, _mm256_set1_ps(inverse[i]), block->q + 32 * i, sums);

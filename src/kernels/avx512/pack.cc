@@ -3,6 +3,7 @@
 
 #include "kernels/activation.h"
 #include "kernels/avx512/quantized.h"
+#include "kernels/generic/activation_steps.h"
 
 namespace plimsoll::kernels::avx512 {
 namespace {
@@ -35,22 +36,13 @@ void Pack(const float* x, BlockQ8x32* block) {
 }
 
 void Pack(const float* x, BlockQ8x256* block) {
-  constexpr float kSteps = BlockQ8x256::kMaxSteps;
   float max[8];
   for (size_t i = 0; i < 8; ++i) {
     max[i] = MaxMagnitude32(x + 32 * i);
   }
-  const __m256 of_32 = _mm256_loadu_ps(max);
-  const float amax = _mm512_reduce_max_ps(_mm512_broadcast_f32x8(of_32));
-  const bool zero = amax < kPackAmaxMin;
-  block->d = zero ? 0 : amax / (127 * kSteps);
-  __m256 steps = _mm256_ceil_ps(_mm256_mul_ps(of_32, _mm256_set1_ps(zero ? 0 : kSteps / amax)));
-  steps = _mm256_min_ps(_mm256_max_ps(steps, _mm256_set1_ps(1)), _mm256_set1_ps(kSteps));
-  const __m256i whole = _mm256_cvtps_epi32(steps);
-  const __m256i twice = _mm256_or_si256(whole, _mm256_slli_epi32(whole, 16));
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(block->steps), twice);
+  const float amax = _mm512_reduce_max_ps(_mm512_broadcast_f32x8(_mm256_loadu_ps(max)));
   float inverse[8];
-  _mm256_storeu_ps(inverse, _mm256_div_ps(_mm256_set1_ps(zero ? 0 : 127 * kSteps / amax), steps));
+  const __m256i steps = FindSteps(max, amax, block, inverse);
   // Four sums of sixteen at a time fill the four dwords of each 16 bytes, one per i.
   __m512i sums = _mm512_setzero_si512();
   for (uint32_t i = 0; i < 4; ++i) {
@@ -66,7 +58,7 @@ void Pack(const float* x, BlockQ8x256* block) {
   const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
   _mm256_storeu_si256(
       reinterpret_cast<__m256i*>(block->sums),
-      _mm256_mullo_epi16(twice, _mm512_cvtepi32_epi16(_mm512_permutexvar_epi32(order, sums))));
+      _mm256_mullo_epi16(steps, _mm512_cvtepi32_epi16(_mm512_permutexvar_epi32(order, sums))));
 }
 
 }  // namespace
