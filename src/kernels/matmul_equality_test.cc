@@ -1,6 +1,7 @@
 // Every set gives the bits of `ref`: packing, matrix products, rows as floats.
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <numeric>
 #include <string>
 #include <tuple>
@@ -114,6 +115,43 @@ TEST_P(MatMulEquality, ProductsOfRandomShapes) {
         << "native, " << c.Describe();
     EXPECT_TRUE(SameBytes(Product(set(), rows16.matrix, c, activations), want))
         << "rows16, " << c.Describe();
+  }
+}
+
+// All activations as large as they get, and weights of one byte again and again, their scales 1: no
+// sum of a block may leave its integers.
+TEST_P(MatMulEquality, SumsOfLargestNumbersFit) {
+  Random random(120 + static_cast<uint64_t>(dtype()));
+  const Case c = {.k = 512, .rows = 16, .row_end = 16, .n_tokens = 40};
+  for (const int byte : {0x00, 0x55, 0x7f, 0x80, 0xaa, 0xff}) {
+    const auto native = testing::RandomMatrix(random, dtype(), Layout::kNative, c.k, c.rows);
+    testing::FillBlocks(native, static_cast<std::byte>(byte));
+    const auto rows16 = testing::AsRows16(native.matrix);
+    for (const float sign : {1.0F, -1.0F}) {
+      const std::vector<float> row(c.k, sign * 127);
+      const ActivationFormat format = ActivationFormatFor(dtype());
+      const size_t stride = ActivationRowBytes(format, c.k);
+      const Buffer packed(stride * c.n_tokens);
+      for (size_t i = 0; i < c.n_tokens; ++i) {
+        ref::PackActivation(format, row.data(), c.k, packed.data() + i * stride);
+      }
+      const Activations x = {.format = format,
+                             .k = c.k,
+                             .n_rows = c.n_tokens,
+                             .row_stride = stride,
+                             .data = packed.data()};
+      const Buffer want = Product(ref::kKernelSet, native.matrix, c, x);
+      EXPECT_TRUE(SameBytes(Product(set(), native.matrix, c, x), want)) << byte;
+      EXPECT_TRUE(SameBytes(Product(set(), rows16.matrix, c, x), want)) << byte;
+      std::vector<float> weights(c.k);
+      ref::DequantizeRow(native.matrix, 0, weights.data());
+      const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
+      if (std::fabs(sum) < 1e30) {  // bytes of floats, and of MXFP4's scales, may mean anything
+        EXPECT_NEAR(static_cast<double>(want.as<float>()[0]), sum * static_cast<double>(row[0]),
+                    std::fabs(sum) * 127 * 1e-4)
+            << byte;
+      }
+    }
   }
 }
 

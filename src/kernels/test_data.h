@@ -210,6 +210,19 @@ struct OwnedMatrix {
   tensor::Matrix matrix;
 };
 
+// Makes every byte of a native matrix the same but those of its F16 scales, which become 1.
+inline void FillBlocks(const OwnedMatrix& matrix, std::byte byte) {
+  const size_t block_bytes = tensor::Traits(matrix.matrix.dtype).block_bytes;
+  constexpr uint16_t kOne = 0x3c00;
+  for (size_t at = 0; at < matrix.matrix.bytes(); at += block_bytes) {
+    std::byte* const block = matrix.bytes.data() + at;
+    std::fill_n(block, block_bytes, byte);
+    for (const size_t offset : internal::F16Fields(matrix.matrix.dtype)) {
+      std::memcpy(block + offset, &kOne, sizeof kOne);
+    }
+  }
+}
+
 // The same matrix, which is native, as rows16.
 inline OwnedMatrix AsRows16(const tensor::Matrix& native) {
   Buffer bytes(native.bytes());
