@@ -25,6 +25,8 @@ struct Avx2Lanes {
   // Row groups and tokens of a prefill tile: 8 integer accumulators of 16 registers.
   static constexpr size_t kTileGroups = 2;
   static constexpr size_t kTileTokens = 4;
+  // Sixteen registers, which compilers must be helped to make do with (KeepSum).
+  static constexpr bool kFewRegisters = true;
 
   // A chain is of 16-bit halves, and begins with zero.
   static constexpr bool kChainsSums = false;

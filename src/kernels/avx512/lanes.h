@@ -25,6 +25,7 @@ struct Avx512Lanes {
   // Row groups and tokens of a prefill tile: 12 integer and 12 float accumulators of 32 registers.
   static constexpr size_t kTileGroups = 2;
   static constexpr size_t kTileTokens = 6;
+  static constexpr bool kFewRegisters = false;
 
   // A chain can begin with any sum: each link adds whole products.
   static constexpr bool kChainsSums = true;

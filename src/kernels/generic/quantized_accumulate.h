@@ -21,6 +21,27 @@ using IntTile = typename V::Int[kGroups][kTokens];
 template <class V, size_t kGroups, size_t kTokens>
 using FloatTile = typename V::Float[kGroups][kTokens];
 
+// What DotSlices adds to one partial sum.
+template <class V, class Type, size_t kSlices>
+inline constexpr size_t kSlicesOfPartial =
+    V::ChainLength(Type::kMaxWeight) < kSlices ? V::ChainLength(Type::kMaxWeight) : kSlices;
+
+// Left to itself the compiler adds up in another order, for which sixteen registers do not do: half
+// of the instructions then go to the stack, and panels take up to 1.6 times as long. With one or
+// two tokens there is less to hold, and the order that it finds is better, but for types that say
+// otherwise (kKeepsSums); so it is for signed weights outside of panels.
+template <class V, class Type, size_t kTokens>
+inline constexpr bool kSumsStayInRegisters =
+    V::kFewRegisters && (requires { Type::kKeepsSums; } || (!Type::kSigned && kTokens > 2));
+
+// Holds the compiler to have a sum in a register here.
+template <bool kKeep, class Int>
+[[gnu::always_inline]] inline void KeepSum(Int& sum) {
+  if constexpr (kKeep) {
+    asm("" : "+x"(sum));
+  }
+}
+
 // Multiplies kSlices slices of each group's weights with the 4 * kSlices bytes at q of each token
 // and hands the partial sums to flush(group, token, partial) as often as V's integers need it.
 template <class V, class Type, size_t kSlices, size_t kGroups, size_t kTokens, class Flush>
@@ -28,8 +49,8 @@ template <class V, class Type, size_t kSlices, size_t kGroups, size_t kTokens, c
                                              const int8_t* const (&q)[kTokens],
                                              const Flush& flush) {
   using Int = typename V::Int;
-  constexpr size_t kMax = V::ChainLength(Type::kMaxWeight);
-  constexpr size_t kChain = kMax < kSlices ? kMax : kSlices;
+  constexpr size_t kChain = kSlicesOfPartial<V, Type, kSlices>;
+  constexpr bool kKeepPartial = kChain > 1 && kSumsStayInRegisters<V, Type, kTokens>;
 #pragma GCC unroll 8
   for (size_t first = 0; first < kSlices; first += kChain) {
     IntTile<V, kGroups, kTokens> partial;
@@ -44,6 +65,7 @@ template <class V, class Type, size_t kSlices, size_t kGroups, size_t kTokens, c
             partial[r][t] = V::SignedProduct(w[r][i], activations);
           } else {
             partial[r][t] = V::Chain(i == first ? V::Zero() : partial[r][t], w[r][i], activations);
+            KeepSum<kKeepPartial>(partial[r][t]);
           }
         }
       }
@@ -55,16 +77,6 @@ template <class V, class Type, size_t kSlices, size_t kGroups, size_t kTokens, c
         flush(r, t, partial[r][t]);
       }
     }
-  }
-}
-
-// Signed weights are added up after every slice. Left to itself the compiler keeps what is to be
-// added on the stack and adds it at the end, which takes a seventh more time in panels. (Where
-// codes are looked up between, it takes less.)
-template <class V, class Type>
-[[gnu::always_inline]] inline void KeepSum(typename V::Int& sum) {
-  if constexpr (Type::kSigned && requires { Type::kKeepsSums; }) {
-    asm("" : "+x"(sum));
   }
 }
 
@@ -134,7 +146,7 @@ template <class V, class Type, size_t kSlices, size_t kGroups, size_t kTokens>
     DotSlices<V, Type, kSlices, kGroups, kTokens>(
         w, q, [&](size_t r, size_t t, Int partial) __attribute__((always_inline)) {
           isum[r][t] = V::Flush(isum[r][t], partial);
-          KeepSum<V, Type>(isum[r][t]);
+          KeepSum<Type::kSigned && kSumsStayInRegisters<V, Type, kTokens>>(isum[r][t]);
         });
   }
 }
@@ -238,7 +250,7 @@ template <class V, class Type, size_t kGroups, size_t kTokens, class ScaleOfGrou
         w_sub, q, [&](size_t r, size_t t, Int partial) __attribute__((always_inline)) {
           const Int steps = V::Broadcast(x[t]->steps[sub * Type::kSub / 32]);
           isum[r][t] = V::FlushScaled(isum[r][t], partial, V::ScaleInSteps(scale[r], steps));
-          KeepSum<V, Type>(isum[r][t]);
+          KeepSum<Type::kSigned && kSumsStayInRegisters<V, Type, kTokens>>(isum[r][t]);
         });
   }
 }

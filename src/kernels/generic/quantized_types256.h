@@ -157,6 +157,7 @@ template <class V>
 struct LanesQ4_K : SubBlocks<32>, UnsignedWeights<0, 15> {
   using Block = tensor::BlockQ4_K;
   static constexpr bool kPrefetchStream = false;
+  static constexpr bool kKeepsSums = true;
   static constexpr bool kHalvesTogether = true;
   using Shared = NothingShared<V>;
   static constexpr bool kSignedScales = false;
@@ -189,6 +190,7 @@ template <class V>
 struct LanesQ5_K : SubBlocks<32>, UnsignedWeights<0, 31> {
   using Block = tensor::BlockQ5_K;
   static constexpr bool kPrefetchStream = false;
+  static constexpr bool kKeepsSums = true;
   using Shared = SharedBits<V, offsetof(Block, qh)>;
   static constexpr bool kSignedScales = false;
   static constexpr bool kHasMin = true;

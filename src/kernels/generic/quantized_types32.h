@@ -206,6 +206,7 @@ struct LanesQ8_0 : HalfScale<V>, ByteWeights<V> {
 template <class V>
 struct LanesQ4_0 : HalfScale<V>, UnsignedWeights<8, 15> {
   using Block = tensor::BlockQ4_0;
+  static constexpr bool kKeepsSums = true;
 
   template <class Rows>
   static void Unpack(const Rows& rows, typename V::Int* w) {
