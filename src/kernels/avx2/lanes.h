@@ -163,6 +163,11 @@ struct Avx2Lanes {
   static Int SignedProduct(Int weights, Int activations) {
     return _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(activations, weights));
   }
+  static Int Magnitudes(Int weights) { return _mm256_abs_epi8(weights); }
+  // Bytes of ones where those of `weights` are below zero, and zeros elsewhere.
+  static Int NegativeBytes(Int weights) {
+    return _mm256_cmpgt_epi8(_mm256_setzero_si256(), weights);
+  }
   static Int Flush(Int sum, Int partial) {
     return _mm256_add_epi32(sum, _mm256_madd_epi16(partial, _mm256_set1_epi16(1)));
   }

@@ -222,6 +222,57 @@ template <class V, class Type, size_t kGroups, size_t kTokens>
   }
 }
 
+// The 32 signed weights of each row, for many tokens. With the bits of an activation a inverted
+// where the weight is negative, which gives -a - 1, magnitudes meet what V multiplies, in an
+// operation less than with signs. Products with -a - 1 lack the magnitude once, whatever a is.
+template <class V>
+struct SignedSlices {
+  typename V::Int magnitudes[kSlices32];
+  typename V::Int negative[kSlices32];  // a byte of ones for each weight below zero
+  typename V::Int lacking;              // where sums begin
+};
+
+template <class V>
+[[gnu::always_inline]] inline void SplitSigns(const typename V::Int (&w)[kSlices32],
+                                              SignedSlices<V>* split) {
+  using Int = typename V::Int;
+  split->lacking = V::Zero();
+#pragma GCC unroll 8
+  for (size_t i = 0; i < kSlices32; ++i) {
+    const Int magnitudes = V::Magnitudes(w[i]);
+    const Int negative = V::NegativeBytes(w[i]);
+    split->magnitudes[i] = magnitudes;
+    split->negative[i] = negative;
+    const Int pairs = V::Chain(V::Zero(), V::And(magnitudes, negative), V::Set(0x01010101));
+    split->lacking = V::Flush(split->lacking, pairs);
+  }
+}
+
+// Accumulate32 with such weights.
+template <class V, class Type, size_t kGroups, size_t kTokens>
+[[gnu::always_inline]] inline void AccumulateSigned32(const SignedSlices<V>* const (&w)[kGroups],
+                                                      const typename V::Float (&d)[kGroups],
+                                                      const BlockQ8x32* const (&x)[kTokens],
+                                                      FloatTile<V, kGroups, kTokens>& acc) {
+  using Int = typename V::Int;
+  IntTile<V, kGroups, kTokens> isum;
+#pragma GCC unroll 8
+  for (size_t i = 0; i < kSlices32; ++i) {
+#pragma GCC unroll 8
+    for (size_t t = 0; t < kTokens; ++t) {
+      const Int activations = V::Broadcast(x[t]->q + 4 * i);
+#pragma GCC unroll 2
+      for (size_t r = 0; r < kGroups; ++r) {
+        const Int pairs =
+            V::Chain(V::Zero(), w[r]->magnitudes[i], V::Xor(activations, w[r]->negative[i]));
+        isum[r][t] = V::Flush(i == 0 ? w[r]->lacking : isum[r][t], pairs);
+        KeepSum<V::kFewRegisters>(isum[r][t]);
+      }
+    }
+  }
+  Finish32<V, Type, kGroups, kTokens>(d, d, x, isum, acc);
+}
+
 // One chunk of a super-block for a tile: adds scale * steps * (weights . activations) of its
 // sub-blocks. scale_of(group, sub-block) is an operand of V::ScaleInSteps.
 template <class V, class Type, size_t kGroups, size_t kTokens, class ScaleOfGroup>

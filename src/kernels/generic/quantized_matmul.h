@@ -22,11 +22,18 @@ inline constexpr uint64_t kPanelElements = 2048;
 inline constexpr uint64_t kPanelBlocks32 = kPanelElements / 32;
 inline constexpr uint64_t kPanelBlocks256 = kPanelElements / 256;
 
-template <class V>
+template <class V, class Type>
 struct PanelBlock32 {
   typename V::Int w[kSlices32];
   typename V::Float d;
   typename V::Float m;
+};
+
+template <class V, class Type>
+  requires Type::kSigned
+struct PanelBlock32<V, Type> {
+  SignedSlices<V> w;
+  typename V::Float d;
 };
 
 // A type whose weights are unpacked already.
@@ -43,7 +50,7 @@ struct PanelBlock256 {
 
 template <class V>
 constexpr size_t QuantizedWorkspaceBytes() {
-  constexpr size_t kOf32 = kPanelBlocks32 * sizeof(PanelBlock32<V>);
+  constexpr size_t kOf32 = kPanelBlocks32 * sizeof(PanelBlock32<V, LanesQ8_0<V>>);
   constexpr size_t kOf256 = kPanelBlocks256 * sizeof(PanelBlock256<V, LanesQ2_K<V>>);
   return V::kTileGroups * (kOf32 > kOf256 ? kOf32 : kOf256);
 }
@@ -52,15 +59,22 @@ constexpr size_t QuantizedWorkspaceBytes() {
 // count 32 elements each, and are whole blocks.
 template <class V, class Type, class Blocks>
 [[gnu::flatten]] void UnpackPanel32(Blocks blocks, uint64_t begin, uint64_t n,
-                                    PanelBlock32<V>* panel) {
+                                    PanelBlock32<V, Type>* panel) {
   for (uint64_t i = 0; i < n; i += kPartsOf<Type>) {
     const auto rows = blocks.At((begin + i) / kPartsOf<Type>);
 #pragma GCC unroll 2
     for (size_t part = 0; part < kPartsOf<Type>; ++part) {
       const auto part_rows = PartOf<Type>(rows, part);
-      PanelBlock32<V>& block = panel[i + part];
-      Type::Unpack(part_rows, block.w);
-      Type::ReadScales(part_rows, &block.d, &block.m);
+      PanelBlock32<V, Type>& block = panel[i + part];
+      if constexpr (Type::kSigned) {
+        typename V::Int w[kSlices32];
+        Type::Unpack(part_rows, w);
+        SplitSigns<V>(w, &block.w);
+        Type::ReadScales(part_rows, &block.d, &block.d);
+      } else {
+        Type::Unpack(part_rows, block.w);
+        Type::ReadScales(part_rows, &block.d, &block.m);
+      }
     }
   }
 }
@@ -121,30 +135,51 @@ class TileOutput {
   size_t n_tokens_;
 };
 
+// Block i of a panel of kGroups groups, for a tile.
+template <class V, class Type, size_t kGroups, size_t kTokens>
+[[gnu::always_inline]] inline void AccumulatePanelBlock32(const PanelBlock32<V, Type>* panel,
+                                                          uint64_t i,
+                                                          const BlockQ8x32* const (&x)[kTokens],
+                                                          FloatTile<V, kGroups, kTokens>& acc) {
+  using Float = typename V::Float;
+  const PanelBlock32<V, Type>* block[kGroups];
+  Float d[kGroups];
+#pragma GCC unroll 2
+  for (size_t r = 0; r < kGroups; ++r) {
+    block[r] = panel + r * kPanelBlocks32 + i;
+    d[r] = block[r]->d;
+  }
+  if constexpr (Type::kSigned) {
+    const SignedSlices<V>* w[kGroups];
+#pragma GCC unroll 2
+    for (size_t r = 0; r < kGroups; ++r) {
+      w[r] = &block[r]->w;
+    }
+    AccumulateSigned32<V, Type, kGroups, kTokens>(w, d, x, acc);
+  } else {
+    const typename V::Int* w[kGroups];
+    Float m[kGroups];
+#pragma GCC unroll 2
+    for (size_t r = 0; r < kGroups; ++r) {
+      w[r] = block[r]->w;
+      m[r] = Type::kHasMin || Type::kHalves ? block[r]->m : d[r];
+    }
+    Accumulate32<V, InPanel<Type>, kGroups, kTokens>(w, d, m, x, acc);
+  }
+}
+
 template <class V, class Type, size_t kGroups, size_t kTokens>
 [[gnu::flatten]] void MatMatTile32(const RowGroup* groups, size_t token, uint64_t begin, uint64_t n,
-                                   const PanelBlock32<V>* panel, const Product& product) {
-  using Int = typename V::Int;
-  using Float = typename V::Float;
+                                   const PanelBlock32<V, Type>* panel, const Product& product) {
   const TileOutput<V, kGroups, kTokens> output(groups, token, product);
   FloatTile<V, kGroups, kTokens> acc;
   output.Load(begin == 0, acc);
   const BlockQ8x32* rows[kTokens];
   FindTokens(*product.x, token, rows);
   for (uint64_t i = 0; i < n; ++i) {
-    const Int* w[kGroups];
-    Float d[kGroups];
-    Float m[kGroups];
-#pragma GCC unroll 2
-    for (size_t r = 0; r < kGroups; ++r) {
-      const PanelBlock32<V>& block = panel[r * kPanelBlocks32 + i];
-      w[r] = block.w;
-      d[r] = block.d;
-      m[r] = Type::kHasMin || Type::kHalves ? block.m : block.d;
-    }
     const BlockQ8x32* blocks[kTokens];
     AtBlock(rows, begin + i, blocks);
-    Accumulate32<V, InPanel<Type>, kGroups, kTokens>(w, d, m, blocks, acc);
+    AccumulatePanelBlock32<V, Type, kGroups, kTokens>(panel, i, blocks, acc);
   }
   output.Store(acc);
 }
@@ -218,7 +253,7 @@ void ForEachTile(size_t n_tokens, const Tile& tile) {
 
 template <class V, class Type, size_t kGroups>
 void MatMat32(const RowGroup* groups, uint64_t k, const Product& product) {
-  auto* panel = reinterpret_cast<PanelBlock32<V>*>(product.workspace);
+  auto* panel = reinterpret_cast<PanelBlock32<V, Type>*>(product.workspace);
   const uint64_t n_blocks = k / 32;
   for (uint64_t begin = 0; begin < n_blocks; begin += kPanelBlocks32) {
     const uint64_t n = n_blocks - begin < kPanelBlocks32 ? n_blocks - begin : kPanelBlocks32;
