@@ -21,18 +21,22 @@ using IntTile = typename V::Int[kGroups][kTokens];
 template <class V, size_t kGroups, size_t kTokens>
 using FloatTile = typename V::Float[kGroups][kTokens];
 
-// What DotSlices adds to one partial sum.
-template <class V, class Type, size_t kSlices>
-inline constexpr size_t kSlicesOfPartial =
-    V::ChainLength(Type::kMaxWeight) < kSlices ? V::ChainLength(Type::kMaxWeight) : kSlices;
-
 // Left to itself the compiler adds up in another order, for which sixteen registers do not do: half
-// of the instructions then go to the stack, and panels take up to 1.6 times as long. With one or
-// two tokens there is less to hold, and the order that it finds is better, but for types that say
-// otherwise (kKeepsSums); so it is for signed weights outside of panels.
+// of the instructions then go to the stack, and panels take up to 1.6 times as long. It is held to
+// have the sum that takes up every slice in a register: the partial one, or the whole one where a
+// product fills V's integers by itself (kFillsPartial).
+//
+// With one or two tokens there is less to hold, and the order that it finds is better, but for
+// types that say otherwise (kKeepsSums); so it is for whole sums outside of panels.
+template <class V, class Type>
+inline constexpr bool kFillsPartial = V::ChainLength(Type::kMaxWeight) == 1;
+
 template <class V, class Type, size_t kTokens>
-inline constexpr bool kSumsStayInRegisters =
-    V::kFewRegisters && (requires { Type::kKeepsSums; } || (!Type::kSigned && kTokens > 2));
+inline constexpr bool kKeepsPartial =
+    V::kFewRegisters && !kFillsPartial<V, Type> && (kTokens > 2 || requires { Type::kKeepsSums; });
+template <class V, class Type>
+inline constexpr bool kKeepsWhole =
+    V::kFewRegisters && kFillsPartial<V, Type> && requires { Type::kKeepsSums; };
 
 // Holds the compiler to have a sum in a register here.
 template <bool kKeep, class Int>
@@ -49,8 +53,8 @@ template <class V, class Type, size_t kSlices, size_t kGroups, size_t kTokens, c
                                              const int8_t* const (&q)[kTokens],
                                              const Flush& flush) {
   using Int = typename V::Int;
-  constexpr size_t kChain = kSlicesOfPartial<V, Type, kSlices>;
-  constexpr bool kKeepPartial = kChain > 1 && kSumsStayInRegisters<V, Type, kTokens>;
+  constexpr size_t kMax = V::ChainLength(Type::kMaxWeight);
+  constexpr size_t kChain = kMax < kSlices ? kMax : kSlices;
 #pragma GCC unroll 8
   for (size_t first = 0; first < kSlices; first += kChain) {
     IntTile<V, kGroups, kTokens> partial;
@@ -65,7 +69,7 @@ template <class V, class Type, size_t kSlices, size_t kGroups, size_t kTokens, c
             partial[r][t] = V::SignedProduct(w[r][i], activations);
           } else {
             partial[r][t] = V::Chain(i == first ? V::Zero() : partial[r][t], w[r][i], activations);
-            KeepSum<kKeepPartial>(partial[r][t]);
+            KeepSum<kKeepsPartial<V, Type, kTokens>>(partial[r][t]);
           }
         }
       }
@@ -146,7 +150,7 @@ template <class V, class Type, size_t kSlices, size_t kGroups, size_t kTokens>
     DotSlices<V, Type, kSlices, kGroups, kTokens>(
         w, q, [&](size_t r, size_t t, Int partial) __attribute__((always_inline)) {
           isum[r][t] = V::Flush(isum[r][t], partial);
-          KeepSum<Type::kSigned && kSumsStayInRegisters<V, Type, kTokens>>(isum[r][t]);
+          KeepSum<kKeepsWhole<V, Type>>(isum[r][t]);
         });
   }
 }
@@ -224,7 +228,8 @@ template <class V, class Type, size_t kGroups, size_t kTokens>
 
 // The 32 signed weights of each row, for many tokens. With the bits of an activation a inverted
 // where the weight is negative, which gives -a - 1, magnitudes meet what V multiplies, in an
-// operation less than with signs. Products with -a - 1 lack the magnitude once, whatever a is.
+// operation less than with signs. Products with -a - 1 lack the magnitude once, whatever a is. Two
+// of -128 * 128 are the least that 16 bits hold.
 template <class V>
 struct SignedSlices {
   typename V::Int magnitudes[kSlices32];
@@ -301,7 +306,7 @@ template <class V, class Type, size_t kGroups, size_t kTokens, class ScaleOfGrou
         w_sub, q, [&](size_t r, size_t t, Int partial) __attribute__((always_inline)) {
           const Int steps = V::Broadcast(x[t]->steps[sub * Type::kSub / 32]);
           isum[r][t] = V::FlushScaled(isum[r][t], partial, V::ScaleInSteps(scale[r], steps));
-          KeepSum<Type::kSigned && kSumsStayInRegisters<V, Type, kTokens>>(isum[r][t]);
+          KeepSum<kKeepsWhole<V, Type>>(isum[r][t]);
         });
   }
 }
