@@ -23,20 +23,17 @@ using FloatTile = typename V::Float[kGroups][kTokens];
 
 // Left to itself the compiler adds up in another order, for which sixteen registers do not do: half
 // of the instructions then go to the stack, and panels take up to 1.6 times as long. It is held to
-// have the sum that takes up every slice in a register: the partial one, or the whole one where a
-// product fills V's integers by itself (kFillsPartial).
-//
-// With one or two tokens there is less to hold, and the order that it finds is better, but for
-// types that say otherwise (kKeepsSums); so it is for whole sums outside of panels.
-template <class V, class Type>
-inline constexpr bool kFillsPartial = V::ChainLength(Type::kMaxWeight) == 1;
-
+// have partial sums of several slices in a register, and the whole sums of signed weights, which
+// take up every slice. With one or two tokens there is less to hold, and the order that it finds is
+// better, but for types that say otherwise (kKeepsSums); so it is for signed weights outside of
+// panels, and everywhere for unsigned ones whose products fill V's integers by themselves.
 template <class V, class Type, size_t kTokens>
-inline constexpr bool kKeepsPartial =
-    V::kFewRegisters && !kFillsPartial<V, Type> && (kTokens > 2 || requires { Type::kKeepsSums; });
+inline constexpr bool kKeepsPartial = V::kFewRegisters && !Type::kSigned &&
+                                      V::ChainLength(Type::kMaxWeight) > 1 &&
+                                      (kTokens > 2 || requires { Type::kKeepsSums; });
 template <class V, class Type>
 inline constexpr bool kKeepsWhole =
-    V::kFewRegisters && kFillsPartial<V, Type> && requires { Type::kKeepsSums; };
+    V::kFewRegisters && Type::kSigned && requires { Type::kKeepsSums; };
 
 // Holds the compiler to have a sum in a register here.
 template <bool kKeep, class Int>
