@@ -253,7 +253,9 @@ void ForEachTile(size_t n_tokens, const Tile& tile) {
 
 template <class V, class Type, size_t kGroups>
 void MatMat32(const RowGroup* groups, uint64_t k, const Product& product) {
-  auto* panel = reinterpret_cast<PanelBlock32<V, Type>*>(product.workspace);
+  using Block = PanelBlock32<V, Type>;
+  static_assert(V::kTileGroups * kPanelBlocks32 * sizeof(Block) <= QuantizedWorkspaceBytes<V>());
+  auto* panel = reinterpret_cast<Block*>(product.workspace);
   const uint64_t n_blocks = k / 32;
   for (uint64_t begin = 0; begin < n_blocks; begin += kPanelBlocks32) {
     const uint64_t n = n_blocks - begin < kPanelBlocks32 ? n_blocks - begin : kPanelBlocks32;
