@@ -49,4 +49,17 @@ Result<> Catalogue::Read(const TensorEntry& tensor, uint64_t offset,
   return {};
 }
 
+void Catalogue::WillNeed(const TensorEntry& tensor, uint64_t offset, uint64_t bytes) const {
+  for (const FileRange& range : tensor.ranges) {
+    if (offset < range.bytes) {
+      const uint64_t n = std::min(range.bytes - offset, bytes);
+      files[range.file_idx]->WillNeed(range.offset + offset, n);
+      bytes -= n;
+      offset = 0;
+    } else {
+      offset -= range.bytes;
+    }
+  }
+}
+
 }  // namespace plimsoll::formats

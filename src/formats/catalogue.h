@@ -79,6 +79,8 @@ class Catalogue {
   // has.
   [[nodiscard]] Result<> Read(const TensorEntry& tensor, uint64_t offset,
                               std::span<std::byte> out) const;
+  // io::File::WillNeed for them; nothing for what is made of other tensors.
+  void WillNeed(const TensorEntry& tensor, uint64_t offset, uint64_t bytes) const;
 
  private:
   struct NameHash {

@@ -1,5 +1,6 @@
 #include "io/file.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -121,6 +122,13 @@ Result<> File::ReadAt(uint64_t offset, std::span<std::byte> out) const {
     }
   }
   return {};
+}
+
+void File::WillNeed(uint64_t offset, uint64_t bytes) const {
+  if (offset < size_ && bytes > 0) {
+    ::posix_fadvise(fd_, static_cast<off_t>(base_ + offset),
+                    static_cast<off_t>(std::min(bytes, size_ - offset)), POSIX_FADV_WILLNEED);
+  }
 }
 
 File::Identity File::IdentityOf(const struct stat& status) {

@@ -51,6 +51,10 @@ class File {
   // there (a file truncated since it was opened is named as such).
   [[nodiscard]] Result<> ReadAt(uint64_t offset, std::span<std::byte> out) const;
 
+  // Lets the system begin to read a range that will be asked for soon. Never an error: what is past
+  // the end, or cannot be read, is found out by ReadAt.
+  void WillNeed(uint64_t offset, uint64_t bytes) const;
+
   // What was read before a call that says kNone is what the file held when it was opened. One
   // fstat: well under a microsecond.
   [[nodiscard]] FileChange Changed() const;

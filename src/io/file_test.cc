@@ -1,10 +1,17 @@
 #include "io/file.h"
 
+#include <algorithm>
+#include <array>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 namespace plimsoll::io {
 namespace {
@@ -34,6 +41,33 @@ TEST_F(FileTest, ReadsInsideAndRefusesOutside) {
   EXPECT_EQ(Read(**file, 3, 4), "3456");
   EXPECT_NE(Read(**file, 8, 3).find("past its end"), std::string::npos);
   EXPECT_NE(Read(**file, UINT64_MAX, 1).find("past its end"), std::string::npos);
+}
+
+TEST_F(FileTest, WillNeedBringsARangeToThePageCache) {
+  constexpr size_t kBytes = 1 << 20;
+  std::ofstream(path_) << std::string(kBytes, 'x');
+  const auto file = File::Open(path_);
+  ASSERT_TRUE(file);
+  const int fd = (*file)->descriptor();
+  ASSERT_EQ(::fsync(fd), 0);
+  ASSERT_EQ(::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+  void* const mapped = ::mmap(nullptr, kBytes, PROT_READ, MAP_SHARED, fd, 0);
+  ASSERT_NE(mapped, MAP_FAILED);
+  (*file)->WillNeed(0, kBytes);
+  const auto pages_there = [&] {
+    std::array<unsigned char, kBytes / 4096> there = {};
+    EXPECT_EQ(::mincore(mapped, kBytes, there.data()), 0);
+    return std::ranges::count_if(there, [](unsigned char page) { return (page & 1) != 0; });
+  };
+  for (int i = 0; i < 1000 && pages_there() < 256; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_EQ(pages_there(), 256);
+  ::munmap(mapped, kBytes);
+  // Nothing to be had there.
+  (*file)->WillNeed(kBytes, 1);
+  (*file)->WillNeed(UINT64_MAX, UINT64_MAX);
+  (*file)->WillNeed(0, 0);
 }
 
 TEST_F(FileTest, AWindowIsAFileOfItsOwn) {

@@ -19,6 +19,9 @@ using tensor::DType;
 
 // One read call: large enough for full bandwidth, small enough for a lively progress bar.
 constexpr uint64_t kReadBytes = 4 * kMiB;
+// What the system is asked for ahead of that: a disk gives its bandwidth only to several reads at a
+// time.
+constexpr uint64_t kReadAheadBytes = 8 * kReadBytes;
 
 constexpr std::array<Account, 3> kWeightAccounts = {Account::kWeights, Account::kVocab,
                                                     Account::kExperts};
@@ -65,6 +68,39 @@ Result<> CheckEntry(const Declaration& declaration, const TensorEntry& entry) {
 bool IsInterleaved(const BoundTensor& tensor) {
   return !IsVector(*tensor.declaration) && !tensor.declaration->keep_native;
 }
+
+// Has the system read the tensors that come next, while those that have come are turned.
+class ReadAhead {
+ public:
+  ReadAhead(const formats::Catalogue& catalogue, std::span<const BoundTensor> in_order)
+      : catalogue_(catalogue), in_order_(in_order) {
+    Advance(0);
+  }
+
+  // So many bytes more have come.
+  void Advance(uint64_t bytes) {
+    n_come_ += bytes;
+    while (next_ < in_order_.size() && n_asked_ < n_come_ + kReadAheadBytes) {
+      const TensorEntry& entry = *in_order_[next_].entry;
+      const uint64_t n = std::min(kReadBytes, entry.bytes - offset_);
+      catalogue_.WillNeed(entry, offset_, n);
+      n_asked_ += n;
+      offset_ += n;
+      if (offset_ == entry.bytes) {
+        ++next_;
+        offset_ = 0;
+      }
+    }
+  }
+
+ private:
+  const formats::Catalogue& catalogue_;
+  std::span<const BoundTensor> in_order_;
+  size_t next_ = 0;      // the tensor to ask for,
+  uint64_t offset_ = 0;  // and from where on
+  uint64_t n_asked_ = 0;
+  uint64_t n_come_ = 0;
+};
 
 // Reads a tensor to `out`, whether it is in one range of a file, in several, or made of others.
 Result<> ReadTensor(const formats::Catalogue& catalogue, const BoundTensor& tensor, std::byte* out,
@@ -177,6 +213,15 @@ Result<std::vector<memory::Buffer>> LoadTensors(const formats::Catalogue& catalo
                                                 std::span<const BoundTensor> tensors,
                                                 memory::Ledger& ledger,
                                                 const std::function<void(uint64_t)>& on_bytes) {
+  std::vector<BoundTensor> in_order(tensors.begin(), tensors.end());
+  std::ranges::stable_sort(in_order, {}, [](const BoundTensor& tensor) {
+    return std::ranges::find(kWeightAccounts, tensor.declaration->account);
+  });
+  ReadAhead ahead(catalogue, in_order);
+  const auto on_read = [&](uint64_t bytes) {
+    ahead.Advance(bytes);
+    on_bytes(bytes);
+  };
   std::vector<memory::Buffer> buffers;
   for (const Account account : kWeightAccounts) {
     const uint64_t bytes = AccountBytes(tensors, account);
@@ -188,11 +233,11 @@ Result<std::vector<memory::Buffer>> LoadTensors(const formats::Catalogue& catalo
       return Forward(buffer);
     }
     std::byte* at = buffer->data();
-    for (const BoundTensor& tensor : tensors) {
+    for (const BoundTensor& tensor : in_order) {
       if (tensor.declaration->account != account) {
         continue;
       }
-      if (auto read = ReadTensor(catalogue, tensor, at, on_bytes); !read) {
+      if (auto read = ReadTensor(catalogue, tensor, at, on_read); !read) {
         return Forward(read);
       }
       if (IsVector(*tensor.declaration)) {
