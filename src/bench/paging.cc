@@ -2,9 +2,6 @@
 
 #include <algorithm>
 #include <numeric>
-#include <system_error>
-
-#include <unistd.h>
 
 #include "base/bytes.h"
 #include "bench/replay_misses.h"
@@ -13,9 +10,6 @@
 
 namespace plimsoll::bench {
 namespace {
-
-// Fewer decoded tokens say little of how a text is routed.
-constexpr uint64_t kTokensOfProfileMin = 40;
 
 constexpr double kLittle = 0.1;        // a share of the time that explains nothing
 constexpr double kFarFromBound = 0.7;  // below: something else than the bound explains the time
@@ -115,11 +109,6 @@ std::unique_ptr<PagingWatch> PagingWatch::Prepare(const engine::EngineOptions& o
   if (!fitted || fitted->division.residence == engine::Residence::kAll) {
     return nullptr;
   }
-  std::error_code error;
-  const auto folder = std::filesystem::temp_directory_path(error);
-  if (error) {
-    return nullptr;
-  }
   auto watch = std::unique_ptr<PagingWatch>(new PagingWatch());
   watch->planner_ = std::move(*planner);
   uint64_t n_frames = 0;
@@ -134,16 +123,13 @@ std::unique_ptr<PagingWatch> PagingWatch::Prepare(const engine::EngineOptions& o
   watch->chunk_ = fitted->model->max_chunk();
   watch->streamed_bytes_ = fitted->division.stream.streamed_bytes();
   if (n_pages != 0) {
-    watch->trace_path_ = folder / fmt::format("plimsoll-bench-{}.trace", ::getpid());
+    auto trace = memory::trace::TemporaryTrace::Create("bench");
+    if (!trace) {
+      return nullptr;
+    }
+    watch->trace_.emplace(*std::move(trace));
   }
   return watch;
-}
-
-PagingWatch::~PagingWatch() {
-  if (trace_path_) {
-    std::error_code ignored;
-    std::filesystem::remove(*trace_path_, ignored);
-  }
 }
 
 void PagingWatch::Before(const engine::Engine& engine) { before_ = CountsOf(engine); }
@@ -184,8 +170,8 @@ Result<> PagingWatch::Complete(engine::MachineSpeed speed, bool is_text,
                                std::span<const Test> tests) {
   std::optional<memory::trace::Trace> trace;
   std::optional<ReplayedMisses> replayed;
-  if (trace_path_) {
-    auto read = memory::trace::ReadTrace(*trace_path_);
+  if (trace_) {
+    auto read = memory::trace::ReadTrace(trace_->path());
     if (!read) {
       return tl::unexpected(read.error());
     }
@@ -217,7 +203,7 @@ Result<> PagingWatch::Complete(engine::MachineSpeed speed, bool is_text,
       test.result->belady_misses += replayed ? replayed->BeladyMissesOf(passes) : 0;
     }
   }
-  if (!replayed || (is_text && replayed->n_decoded() >= kTokensOfProfileMin)) {
+  if (!replayed || (is_text && replayed->n_decoded() >= engine::kTokensOfProfileMin)) {
     Remember(trace ? &*trace : nullptr, tests);
   }
   return {};

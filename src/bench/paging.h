@@ -16,6 +16,7 @@
 #include "engine/cost_model.h"
 #include "engine/engine.h"
 #include "engine/planner.h"
+#include "memory/trace/temporary_trace.h"
 #include "memory/trace/trace.h"
 
 namespace plimsoll::bench {
@@ -62,11 +63,10 @@ class PagingWatch {
   [[nodiscard]] static std::unique_ptr<PagingWatch> Prepare(const engine::EngineOptions& options);
   PagingWatch(const PagingWatch&) = delete;
   PagingWatch& operator=(const PagingWatch&) = delete;
-  ~PagingWatch();
 
   // For EngineOptions::trace; nothing when there is no routing to record.
-  [[nodiscard]] const std::optional<std::filesystem::path>& trace_path() const {
-    return trace_path_;
+  [[nodiscard]] std::optional<std::filesystem::path> trace_path() const {
+    return trace_ ? std::optional(trace_->path()) : std::nullopt;
   }
 
   // Around each timed repetition.
@@ -98,7 +98,7 @@ class PagingWatch {
   double reached_ = 1;           // of the bound, that a plan expects
   uint32_t chunk_ = 0;           // tokens of a prompt in one pass
   uint64_t streamed_bytes_ = 0;  // of dense weights, for every pass
-  std::optional<std::filesystem::path> trace_path_;
+  std::optional<memory::trace::TemporaryTrace> trace_;
   std::optional<PagingCounts> before_;
   std::optional<PagingCounts> counts_;
   uint32_t n_experts_ = 0;

@@ -7,6 +7,7 @@
 #include "cli/command_line.h"
 #include "cli/engine_options.h"
 #include "cli/find_model.h"
+#include "cli/plan_probe.h"
 #include "memory/trace/trace_file.h"
 
 namespace plimsoll::cli {
@@ -16,6 +17,7 @@ struct PlanFlags {
   EngineFlags common;
   uint32_t n_prompt = 512;
   std::optional<std::string> trace;
+  bool probe = false;
   bool serve = false;
   bool json = false;
 };
@@ -25,6 +27,7 @@ void Declare(CommandLine& line, PlanFlags& flags) {
   line.Topic("Forecast");
   line.Text("--trace", "FILE", "count misses on this recorded routing (plimsoll trace record)",
             flags.trace);
+  line.Flag("--probe", "run the model for some tokens first, to see how it routes", flags.probe);
   line.Integer("-p,--n-prompt", "tokens of the prompt that is forecast (default 512)",
                flags.n_prompt, 1, int64_t{1} << 30);
   line.Integer("--parallel", "sequences of -c tokens at a time (default 1)",
@@ -52,7 +55,7 @@ Result<> MeasureMachine(const engine::Planner& planner, PlanInputs& inputs) {
   return {};
 }
 
-Result<PlanReport> MakeReport(const PlanFlags& flags) {
+Result<PlanReport> MakeReport(const PlanFlags& flags, const CommandContext& context) {
   engine::EngineOptions options = flags.common.engine;
   auto precision = PrecisionOf(flags.common.kv);
   if (!precision) {
@@ -74,6 +77,13 @@ Result<PlanReport> MakeReport(const PlanFlags& flags) {
                        .disk_not_measured = {},
                        .misses = (*planner)->Misses(),
                        .reached = (*planner)->Reached()};
+  if (flags.probe && (*planner)->has_experts() && (*planner)->At(inputs.line_bytes)) {
+    auto probed = ProbeMisses(flags.common, **planner, context);
+    if (!probed) {
+      return Forward(probed);
+    }
+    inputs.misses = *std::move(probed);
+  }
   Result<memory::trace::Trace> trace;
   if (flags.trace) {
     trace = memory::trace::ReadTrace(*flags.trace);
@@ -96,13 +106,17 @@ Result<> PlanCommand(std::vector<std::string> args, const CommandContext& contex
   CommandLine line(
       "plan",
       "Print how a model would share a line: what stays in memory, what is read for a token,\n"
-      "and how fast that can be at best on this machine. No weights are loaded. Bandwidths are\n"
-      "measured once and remembered for 30 days. Exits with 4 when the model does not fit.",
+      "and how fast that can be at best on this machine. No weights are loaded, but with --probe.\n"
+      "Bandwidths are measured once and remembered for 30 days. Exits with 4 when the model does\n"
+      "not fit.",
       "plimsoll plan [-m MODEL] [--memory SIZE] [options]");
   line.Positional("MODEL", "the same as -m MODEL", positional);
   Declare(line, flags);
   if (auto over = ParseOrHelp(line, std::move(args), context.console, context.sources)) {
     return *std::move(over);
+  }
+  if (flags.trace && flags.probe) {
+    return Fail(ErrorKind::kUsage, "--trace and --probe are two ways to know the same: give one");
   }
   flags.common.engine.constrained = flags.serve;
   flags.common.engine.batches = flags.serve;
@@ -112,7 +126,7 @@ Result<> PlanCommand(std::vector<std::string> args, const CommandContext& contex
   if (auto found = FindModel(flags.common, context); !found) {
     return found;
   }
-  const auto report = MakeReport(flags);
+  const auto report = MakeReport(flags, context);
   if (!report) {
     return tl::unexpected(report.error());
   }

@@ -127,7 +127,7 @@ std::string_view SourceNote(MissCurve::Source source) {
     case MissCurve::Source::kTypical:
       break;
   }
-  return "as models of this shape route; --trace knows better";
+  return "as models of this shape route; --probe knows better";
 }
 
 // "at most 14.0 tokens/s, 11.9 to expect"

@@ -52,6 +52,8 @@ class MissCurve {
   std::vector<Point> points_;
 };
 
+// Fewer decoded tokens say little of how a text is routed.
+inline constexpr uint64_t kTokensOfProfileMin = 40;
 // Shares that a stored curve has.
 [[nodiscard]] std::span<const double> ProfileShares();
 

@@ -1,5 +1,6 @@
 #include "engine/planner.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "engine/attention_work.h"
@@ -161,6 +162,11 @@ bool Planner::is_quantized() const {
   return !contents_.by_dtype.empty() &&
          kernels::ActivationFormatFor(contents_.by_dtype.front().first) !=
              kernels::ActivationFormat::kF32;
+}
+
+bool Planner::has_experts() const {
+  return std::ranges::any_of(layers_,
+                             [](const model::ExpertLayer& layer) { return layer.n_experts > 0; });
 }
 
 MissCurve Planner::Misses() const {

@@ -53,6 +53,8 @@ class Planner {
   [[nodiscard]] uint32_t n_parallel() const { return fit_.n_parallel; }
   [[nodiscard]] const kv::Precision& kv() const { return fit_.kv; }
   [[nodiscard]] const kv::policy::PolicyOptions& kv_policy() const { return fit_.kv_policy; }
+  // Whether tokens choose among experts, in any layer.
+  [[nodiscard]] bool has_experts() const;
   // The model's, or its file's.
   [[nodiscard]] std::string name() const;
   // Whether most weights are met by 8-bit dot products, not by floats.

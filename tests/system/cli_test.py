@@ -175,6 +175,27 @@ class Plan(unittest.TestCase):
         self.assertEqual(plan["decode"]["misses_from"], "trace")
         self.assertGreater(plan["decode"]["miss_ratio"], 0)
 
+    def test_a_probe_learns_how_the_model_routes(self):
+        with tempfile.TemporaryDirectory() as folder:
+            env = {"XDG_CACHE_HOME": folder, "TMPDIR": folder}
+            words = ("plan", "--memory", str(7 << 20), "-t", "1", "--json")
+            before = json.loads(run(*words, "-c", "256", **env).stdout)["decode"]
+            done = run(*words, "-c", "256", "--probe", **env)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            probed = json.loads(done.stdout)["decode"]
+            later = json.loads(run(*words, "-c", "256", **env).stdout)["decode"]
+            self.assertEqual(list(pathlib.Path(folder).glob("*.trace")), [])
+            short = run(*words, "-c", "64", "--probe", **env)
+            both = run(*words, "--probe", "--trace", "x", **env)
+        self.assertEqual(before["misses_from"], "typical")
+        self.assertEqual(probed["misses_from"], "profile")
+        self.assertNotEqual(probed["miss_ratio"], before["miss_ratio"])
+        # Cached with fewer digits than it was worked out with.
+        self.assertAlmostEqual(later["miss_ratio"], probed["miss_ratio"], places=4)
+        self.assertEqual(short.returncode, 2)
+        self.assertIn("too short to learn how the model routes", short.stderr)
+        self.assertEqual(both.returncode, 2)
+
 
 class OnePrompt(unittest.TestCase):
     def test_the_answer_alone_is_on_standard_output(self):
