@@ -51,6 +51,7 @@ Result<MachinePeak> PeakFor(const engine::EngineOptions& options) {
 // A test, and the passes through the model that were timed.
 struct Measured {
   TestResult result;
+  PassRange warm_up;
   std::vector<PassRange> passes;
 };
 
@@ -73,6 +74,7 @@ Result<Measured> Measure(engine::Engine& engine, TestRunner& runner, const Bench
   }
   result.samples_ns = std::move(run->samples_ns);
   measured.passes = std::move(run->passes);
+  measured.warm_up = run->warm_up;
   result.work = WorkOf(engine, test);
   result.peak_memory_bytes = io::PeakMemory();
   const memory::LedgerSnapshot ledger = engine.ledger();
@@ -86,7 +88,8 @@ Result<> CompletePaging(engine::Engine& engine, PagingWatch& watch, const Subjec
   std::vector<PagingWatch::Test> tests;
   for (Measured& measured : results) {
     if (measured.result.paging) {
-      tests.push_back({measured.result.test, measured.passes, &*measured.result.paging});
+      tests.push_back(
+          {measured.result.test, measured.warm_up, measured.passes, &*measured.result.paging});
     }
   }
   if (tests.empty() || (watch.trace_path() && !engine.FinishTrace())) {
@@ -117,6 +120,7 @@ Result<> RunTests(const BenchPlan& plan, const BenchHooks& hooks, engine::Engine
     const RunOptions run = {
         .repetitions = plan.repetitions,
         .warm_up = plan.warm_up,
+        .warm_up_tokens = watch != nullptr && !plan.text.empty() ? watch->warm_up_tokens() : 1,
         .on_phase = [&](std::string_view phase) { hooks.on_phase(name + std::string(phase)); }};
     auto measured = Measure(engine, runner, test, watch, run);
     hooks.on_phase("");

@@ -84,6 +84,14 @@ TEST(TestRunner, TimesEachRepetitionAndLeavesTheDepth) {
   ASSERT_TRUE(runner.Run({.n_gen = 1, .n_depth = 5},
                          {.repetitions = 1, .warm_up = false, .on_phase = options.on_phase}));
   EXPECT_THAT(phases, ElementsAre("1 of 1"));
+  EXPECT_EQ(run->warm_up.begin, 3);
+  EXPECT_EQ(run->warm_up.end, 4);
+  // Warmed up longer, but never beyond what is timed.
+  const auto longer =
+      runner.Run({.n_gen = 4, .n_depth = 5}, {.repetitions = 1, .warm_up_tokens = 64});
+  ASSERT_TRUE(longer);
+  EXPECT_EQ(longer->warm_up.end - longer->warm_up.begin, 4);
+  EXPECT_EQ(longer->passes[0].begin, longer->warm_up.end);
   ASSERT_EQ(session->tokens().size(), 5);
   EXPECT_TRUE(std::equal(session->tokens().begin(), session->tokens().end(), kept.begin()));
 }

@@ -11,6 +11,11 @@
 namespace plimsoll::bench {
 namespace {
 
+// Of a warm-up that is to tell how a model routes: the first ones find the frames empty, the others
+// are counted.
+constexpr uint32_t kTokensToFill = 24;
+constexpr uint32_t kTokensToLearn = kTokensToFill + engine::kTokensOfProfileMin;
+
 constexpr double kLittle = 0.1;        // a share of the time that explains nothing
 constexpr double kFarFromBound = 0.7;  // below: something else than the bound explains the time
 constexpr double kNearBound = 0.85;    // at and above: nothing is left to explain
@@ -118,7 +123,9 @@ std::unique_ptr<PagingWatch> PagingWatch::Prepare(const engine::EngineOptions& o
     n_pages += share.n_pages;
   }
   watch->share_ = Ratio(static_cast<double>(n_frames), static_cast<double>(n_pages));
-  watch->miss_ratio_ = watch->planner_->Misses().At(watch->share_);
+  const engine::MissCurve misses = watch->planner_->Misses();
+  watch->miss_ratio_ = misses.At(watch->share_);
+  watch->knows_routing_ = misses.source() != engine::MissCurve::Source::kTypical;
   watch->reached_ = watch->planner_->Reached();
   watch->chunk_ = fitted->model->max_chunk();
   watch->streamed_bytes_ = fitted->division.stream.streamed_bytes();
@@ -130,6 +137,10 @@ std::unique_ptr<PagingWatch> PagingWatch::Prepare(const engine::EngineOptions& o
     watch->trace_.emplace(*std::move(trace));
   }
   return watch;
+}
+
+uint32_t PagingWatch::warm_up_tokens() const {
+  return trace_ && !knows_routing_ ? kTokensToLearn : 1;
 }
 
 void PagingWatch::Before(const engine::Engine& engine) { before_ = CountsOf(engine); }
@@ -186,6 +197,9 @@ Result<> PagingWatch::Complete(engine::MachineSpeed speed, bool is_text,
   for (const Test& test : tests) {
     speed.disk.RaiseTo(test.result->disk_rate());
   }
+  if (replayed && is_text && !knows_routing_) {
+    LearnFromWarmUp(*replayed, tests);
+  }
   for (const Test& test : tests) {
     const engine::TokenWork work = WorkOf(test.test);
     test.result->disk_bytes_per_s = speed.disk.sustained;
@@ -207,6 +221,16 @@ Result<> PagingWatch::Complete(engine::MachineSpeed speed, bool is_text,
     Remember(trace ? &*trace : nullptr, tests);
   }
   return {};
+}
+
+// As `plimsoll plan --probe` would have told the plan.
+void PagingWatch::LearnFromWarmUp(const ReplayedMisses& replayed, std::span<const Test> tests) {
+  for (const Test& test : tests) {
+    if (test.warm_up.end - test.warm_up.begin == kTokensToLearn) {
+      miss_ratio_ = replayed.MissRatioOf({test.warm_up.begin + kTokensToFill, test.warm_up.end});
+      return;
+    }
+  }
 }
 
 engine::TokenWork PagingWatch::WorkOf(const BenchTest& test) const {

@@ -12,6 +12,7 @@
 
 #include "base/result.h"
 #include "bench/plan.h"
+#include "bench/replay_misses.h"
 #include "bench/timing.h"
 #include "engine/cost_model.h"
 #include "engine/engine.h"
@@ -69,6 +70,10 @@ class PagingWatch {
     return trace_ ? std::optional(trace_->path()) : std::nullopt;
   }
 
+  // How many tokens a warm-up generates: so many that they tell how the model routes, where nothing
+  // is known of that.
+  [[nodiscard]] uint32_t warm_up_tokens() const;
+
   // Around each timed repetition.
   void Before(const engine::Engine& engine);
   void After(const engine::Engine& engine);
@@ -79,6 +84,7 @@ class PagingWatch {
   // were text, so that how they were routed is worth remembering for plans.
   struct Test {
     BenchTest test;
+    PassRange warm_up;
     std::vector<PassRange> passes;
     PagingResult* result = nullptr;
   };
@@ -87,13 +93,15 @@ class PagingWatch {
 
  private:
   PagingWatch() = default;
+  void LearnFromWarmUp(const ReplayedMisses& replayed, std::span<const Test> tests);
   [[nodiscard]] engine::TokenWork WorkOf(const BenchTest& test) const;
   [[nodiscard]] double BoundWithoutExperts(const Test& test,
                                            const engine::MachineSpeed& speed) const;
   void Remember(const memory::trace::Trace* trace, std::span<const Test> tests) const;
 
   std::unique_ptr<engine::Planner> planner_;
-  double miss_ratio_ = 0;        // that a plan expects
+  double miss_ratio_ = 0;        // that a plan expects,
+  bool knows_routing_ = false;   // of this model, not of its kind
   double share_ = 0;             // of the experts that have frames
   double reached_ = 1;           // of the bound, that a plan expects
   uint32_t chunk_ = 0;           // tokens of a prompt in one pass

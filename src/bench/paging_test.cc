@@ -74,29 +74,65 @@ TEST(PagingWatch, IsThereOnlyWhereExpertsArePaged) {
   EXPECT_TRUE(watch->trace_path().has_value());
 }
 
+// What a run of the bundled model leaves is not for this user's plans.
+class RunBenchTest : public testing::Test {
+ protected:
+  RunBenchTest() {
+    std::filesystem::remove_all(cache_);
+    ::setenv("XDG_CACHE_HOME", cache_.c_str(), 1);
+    plan_.memory = {SizeSpec{.bytes = 6 * kMiB}};
+    plan_.n_threads = {1};
+    plan_.repetitions = 2;
+    plan_.text = "What is the capital of France? The capital of France is Paris.";
+  }
+  ~RunBenchTest() override {
+    std::filesystem::remove_all(cache_);
+    ::unsetenv("XDG_CACHE_HOME");
+  }
+
+  std::vector<TestResult> Run() {
+    std::vector<TestResult> results;
+    const auto run = RunBench(
+        plan_,
+        {.load =
+             [](const engine::EngineOptions& options) { return engine::Engine::Load(options, {}); },
+         .on_phase = [](std::string_view) {},
+         .on_result = [&](const Subject&, const TestResult& result) -> Result<> {
+           results.push_back(result);
+           return {};
+         }});
+    EXPECT_TRUE(run) << run.error().message;
+    return results;
+  }
+
+  std::filesystem::path cache_ = std::filesystem::path(testing::TempDir()) /
+                                 ("plimsoll_bench_cache_" + std::to_string(::getpid()));
+  BenchPlan plan_;
+};
+
+// Nothing is known of the model: the warm-up tells the plan how it routes. Then the run is known.
+TEST_F(RunBenchTest, PlansByTheWarmUpWhereNothingIsKnown) {
+  const auto watch_of_unknown = [] {
+    return PagingWatch::Prepare({.memory = SizeSpec{.bytes = 6 * kMiB}, .n_ctx = 128});
+  };
+  const auto before = watch_of_unknown();
+  ASSERT_NE(before, nullptr);
+  EXPECT_EQ(before->warm_up_tokens(), 64U);
+  plan_.tests = {{.n_gen = 64}};
+  const auto learned = Run();
+  EXPECT_EQ(watch_of_unknown()->warm_up_tokens(), 1U);
+  std::filesystem::remove_all(cache_);
+  plan_.warm_up = false;
+  const auto typical = Run();
+  ASSERT_EQ(learned.size(), 1U);
+  ASSERT_EQ(typical.size(), 1U);
+  EXPECT_NE(learned[0].paging->plan_seconds, typical[0].paging->plan_seconds);
+}
+
 // The whole way, over the bundled model with some of its experts in memory.
-TEST(RunBench, SaysWhatPagedExpertsCost) {
-  // What it learns of the bundled model is not for this user's plans.
-  const auto cache = std::filesystem::path(testing::TempDir()) /
-                     ("plimsoll_bench_cache_" + std::to_string(::getpid()));
-  ::setenv("XDG_CACHE_HOME", cache.c_str(), 1);
-  BenchPlan plan;
-  plan.memory = {SizeSpec{.bytes = 6 * kMiB}};
-  plan.n_threads = {1};
-  plan.tests = {{.n_prompt = 40}, {.n_gen = 20, .n_depth = 4}};
-  plan.repetitions = 2;
-  plan.text = "What is the capital of France? The capital of France is Paris.";
-  std::vector<TestResult> results;
-  const auto run = RunBench(
-      plan,
-      {.load =
-           [](const engine::EngineOptions& options) { return engine::Engine::Load(options, {}); },
-       .on_phase = [](std::string_view) {},
-       .on_result = [&](const Subject&, const TestResult& result) -> Result<> {
-         results.push_back(result);
-         return {};
-       }});
-  ASSERT_TRUE(run) << run.error().message;
+TEST_F(RunBenchTest, SaysWhatPagedExpertsCost) {
+  plan_.tests = {{.n_prompt = 40}, {.n_gen = 20, .n_depth = 4}};
+  const auto results = Run();
   ASSERT_EQ(results.size(), 2U);
   for (const TestResult& result : results) {
     ASSERT_TRUE(result.paging);
@@ -116,8 +152,6 @@ TEST(RunBench, SaysWhatPagedExpertsCost) {
   // From now on a plan knows how this text is routed.
   const auto planner = engine::Planner::Open({.n_ctx = 64}).value();
   EXPECT_EQ(planner->Misses().source(), engine::MissCurve::Source::kProfile);
-  std::filesystem::remove_all(cache);
-  ::unsetenv("XDG_CACHE_HOME");
 }
 
 }  // namespace

@@ -90,6 +90,16 @@ uint64_t ReplayedMisses::MissesOf(const PassRange& passes) const {
   return misses;
 }
 
+double ReplayedMisses::MissRatioOf(const PassRange& passes) const {
+  uint64_t touched = 0;
+  for (uint64_t i = passes.begin; i < std::min<uint64_t>(passes.end, passes_.size()); ++i) {
+    for (const engine::LayerPass& layer : passes_[i].layers) {
+      touched += layer.touched;
+    }
+  }
+  return touched == 0 ? 0 : static_cast<double>(MissesOf(passes)) / static_cast<double>(touched);
+}
+
 uint64_t ReplayedMisses::BeladyMissesOf(const PassRange& passes) const {
   uint64_t misses = 0;
   for (uint64_t i = passes.begin; i < std::min<uint64_t>(passes.end, passes_.size()); ++i) {

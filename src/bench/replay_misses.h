@@ -20,6 +20,8 @@ class ReplayedMisses {
   [[nodiscard]] double BoundOf(const PassRange& passes, const engine::TokenWork& work,
                                const engine::MachineSpeed& speed) const;
   [[nodiscard]] uint64_t MissesOf(const PassRange& passes) const;
+  // Of the experts that these passes chose, those that were missing; 0 without any.
+  [[nodiscard]] double MissRatioOf(const PassRange& passes) const;
   [[nodiscard]] uint64_t BeladyMissesOf(const PassRange& passes) const;
   [[nodiscard]] uint64_t n_decoded() const { return n_decoded_; }  // passes of one token
 

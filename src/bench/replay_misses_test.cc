@@ -39,6 +39,9 @@ TEST(ReplayedMisses, CountsByPass) {
   // The optimum keeps one of a circle of three and finds every second use of what it had.
   EXPECT_EQ(misses.BeladyMissesOf({3, 31}), 14U);
   EXPECT_EQ(misses.MissesOf({31, 1000}), 0U);
+  EXPECT_DOUBLE_EQ(misses.MissRatioOf({1, 3}), 0);
+  EXPECT_DOUBLE_EQ(misses.MissRatioOf({1, 4}), 1.0 / 3);
+  EXPECT_EQ(misses.MissRatioOf({31, 1000}), 0);
   // With a frame for each nothing is missing but the first times.
   EXPECT_EQ(ReplayedMisses(Circle(30), 4).MissesOf({1, 31}), 1U);
 }

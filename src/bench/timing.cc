@@ -74,16 +74,18 @@ Result<TimedRun> TestRunner::Run(const BenchTest& test, const RunOptions& option
   if (auto filled = FillTo(test.n_depth); !filled) {
     return Forward(filled);
   }
+  TimedRun run;
   if (options.warm_up) {
     options.on_phase("warming up");
-    const auto tokens = source_.Timed(0, test.n_depth, test.n_ctx());
+    const auto tokens = source_.Timed(options.repetitions, test.n_depth, test.n_ctx());
     const auto prompt = std::span(tokens).first(test.n_prompt);
-    const auto generated = std::span(tokens).subspan(test.n_prompt, std::min(test.n_gen, 1U));
+    const auto generated =
+        std::span(tokens).subspan(test.n_prompt, std::min(test.n_gen, options.warm_up_tokens));
     if (auto computed = Compute(prompt, generated); !computed) {
       return Forward(computed);
     }
+    run.warm_up = {n_passes_ - generated.size(), n_passes_};
   }
-  TimedRun run;
   for (uint32_t i = 0; i < options.repetitions; ++i) {
     options.on_phase(fmt::format("{} of {}", i + 1, options.repetitions));
     const auto tokens = source_.Timed(i, test.n_depth, test.n_ctx());

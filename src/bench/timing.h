@@ -29,8 +29,10 @@ struct TokenSource {
 
 struct RunOptions {
   uint32_t repetitions = 5;
-  // Once before the timing: the whole prompt, and one generated token.
+  // Once before the timing: the whole prompt, and some generated tokens. From text it has the piece
+  // behind those that are timed.
   bool warm_up = true;
+  uint32_t warm_up_tokens = 1;
   std::function<void(std::string_view phase)> on_phase = [](std::string_view) {};  // "3 of 5"
   // Just before and just after what is timed.
   std::function<void()> before = [] {};
@@ -46,6 +48,7 @@ struct PassRange {
 struct TimedRun {
   std::vector<uint64_t> samples_ns;  // a repetition
   std::vector<PassRange> passes;     // the same
+  PassRange warm_up;                 // its generated tokens
 };
 
 // The tests of one session, which holds nothing before the first and is used by nothing else.
