@@ -156,7 +156,7 @@ inline void StreamRows(const TileRows& tile, uint32_t first, uint64_t begin, uin
     }
   }
   const size_t chunk_bytes = tile.chunk_bytes();
-  StreamAhead stream(w[0], CpuLosesStreamsAtPages());
+  StreamAhead<kTokens == 1> stream(w[0], CpuLosesStreamsAtPages());
   for (uint64_t chunk = 0; chunk < n; ++chunk) {
     if (kAsk == Ask::kAhead && first == 0) {  // a further pass finds what the first has read
       stream.Step(kFloatTileRows * kFloatStripes * Elements::kBytes);

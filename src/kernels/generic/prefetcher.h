@@ -35,7 +35,10 @@ inline uintptr_t LeadOf(uintptr_t at) {
 
 // A stream that is read now, asked for a little before. Where products take nearly as long as the
 // memory, the processor's own prefetching comes too late; where the processor loses streams, it is
-// led.
+// led. Where products take much less long than the memory (kInRuns), the next kSpreadBytes are
+// asked for too, in eight runs side by side: a core reads several streams faster than one. That
+// costs five instructions a line, which other products have no time for.
+template <bool kInRuns>
 class StreamAhead {
  public:
   static constexpr bool kEvenly = true;
@@ -56,6 +59,9 @@ class StreamAhead {
 #pragma GCC unroll 16
     for (size_t i = 0; i < bytes; i += kLineBytes) {
       AskHere(begin + kBytesAhead + i);
+      if constexpr (kInRuns) {
+        AskFar(InRuns(begin + i));
+      }
     }
   }
 
@@ -63,10 +69,25 @@ class StreamAhead {
   // Of 0.5 to 8 KiB the best with most types.
   static constexpr uintptr_t kBytesAhead = 2048;
 
+  static constexpr uintptr_t kSpreadBytes = 64 * 1024;
+  static constexpr uintptr_t kRuns = 8;
+
+  // What to ask for when the line at `at` is read: lines that follow one another here are the next
+  // ones of runs that follow one another there.
+  [[gnu::always_inline]] static uintptr_t InRuns(uintptr_t at) {
+    constexpr uintptr_t kRunBytes = kSpreadBytes / kRuns;
+    const uintptr_t run = at / kLineBytes % kRuns;
+    const uintptr_t in_run = at % kSpreadBytes / kRuns / kLineBytes * kLineBytes;
+    return at - at % kSpreadBytes + kSpreadBytes + run * kRunBytes + in_run;
+  }
+
   // Into the first level. No intrinsic, for compilers gather those where they are of no use: thirty
   // requests in a row hold all of the miss buffers, and the loads of the present wait behind them.
   [[gnu::always_inline]] static void AskHere(uintptr_t at) {
     asm volatile("prefetcht0 %0" : : "m"(*reinterpret_cast<const char*>(at)));
+  }
+  [[gnu::always_inline]] static void AskFar(uintptr_t at) {
+    asm volatile("prefetcht1 %0" : : "m"(*reinterpret_cast<const char*>(at)));
   }
 
   uintptr_t at_;

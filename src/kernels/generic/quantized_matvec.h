@@ -222,7 +222,8 @@ template <class V, class Type, size_t kTokens>
 void MatVecOfHalves(const RowGroup* halves, const Product& product) {
   const std::array blocks = {InterleavedGroup<V, Type>(halves[0]),
                              InterleavedGroup<V, Type>(halves[1])};
-  const StreamAhead ahead(blocks[0].base(), CpuLosesStreamsAtPages());
+  constexpr bool kInRuns = kTokens == 1 && requires { Type::kReadsInRuns; };
+  const StreamAhead<kInRuns> ahead(blocks[0].base(), CpuLosesStreamsAtPages());
   if constexpr (Type::Block::kElements == 256) {
     MatVec256<V, Type, kTokens>(blocks, halves, ahead, product);
   } else {

@@ -178,6 +178,7 @@ template <class V>
 struct LanesQ8_0 : HalfScale<V>, ByteWeights<V> {
   using Block = tensor::BlockQ8_0;
   static constexpr bool kKeepsSums = true;
+  static constexpr bool kReadsInRuns = true;  // StreamAhead
 
   template <class Rows>
   static void Unpack(const Rows& rows, typename V::Int* w) {
