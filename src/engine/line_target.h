@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "engine/engine.h"
+#include "io/machine.h"
 
 namespace plimsoll::engine {
 

@@ -17,13 +17,15 @@ namespace {
 
 using std::filesystem::path;
 
+// 0 rather than below it.
+uint64_t Less(uint64_t a, uint64_t b) { return a - std::min(a, b); }
+
 struct CgroupFiles {
   path mount;
   const char* limit;
   const char* throttle;  // above it a group is slowed down; null where there is no such thing
   const char* usage;
-  const char* inactive_file;
-  const char* active_file;
+  std::vector<std::string> reclaimable;  // in memory.stat
 };
 
 // Without a limit version 2 says "max" and version 1 a number beyond any memory.
@@ -34,7 +36,16 @@ uint64_t LimitIn(const path& folder, const CgroupFiles& files) {
              : std::min(limit, ReadNumber(folder / files.throttle).value_or(UINT64_MAX));
 }
 
-// Limits hold for a group and all above it; the tightest headroom wins.
+// In bytes of what a group uses.
+uint64_t ReclaimableIn(const path& folder, const CgroupFiles& files) {
+  uint64_t bytes = 0;
+  for (const std::string& name : files.reclaimable) {
+    bytes += NumberBehind(folder / "memory.stat", name);
+  }
+  return bytes;
+}
+
+// Limits hold for a group and all above it; the one that leaves the process least counts.
 void ReadCgroup(const path& root, std::string_view controller, const CgroupFiles& files,
                 MemoryFacts& facts) {
   const auto group = CgroupPath(root, controller);
@@ -45,15 +56,12 @@ void ReadCgroup(const path& root, std::string_view controller, const CgroupFiles
     const path folder = root / files.mount / at;
     const uint64_t limit = LimitIn(folder, files);
     if (limit < facts.total) {
+      MemoryFacts here = facts;
       const uint64_t usage = ReadNumber(folder / files.usage).value_or(0);
-      const uint64_t cached = NumberBehind(folder / "memory.stat", files.inactive_file) +
-                              NumberBehind(folder / "memory.stat", files.active_file);
-      const uint64_t used = usage - std::min(usage, cached);
-      const auto headroom = [](uint64_t l, uint64_t u) { return l - std::min(l, u); };
-      if (!facts.cgroup_limit ||
-          headroom(limit, used) < headroom(*facts.cgroup_limit, facts.cgroup_used)) {
-        facts.cgroup_limit = limit;
-        facts.cgroup_used = used;
+      here.cgroup_limit = limit;
+      here.cgroup_used = usage - std::min(usage, ReclaimableIn(folder, files));
+      if (!facts.cgroup_limit || *CgroupLine(here) < *CgroupLine(facts)) {
+        facts = here;
       }
     }
     if (at.empty()) {
@@ -89,26 +97,41 @@ MemoryFacts ReadMemoryFacts(const path& root) {
   MemoryFacts facts;
   facts.total = NumberBehind(root / "proc/meminfo", "MemTotal:") * kKiB;
   facts.available = NumberBehind(root / "proc/meminfo", "MemAvailable:") * kKiB;
+  facts.process_bytes = NumberBehind(root / "proc/self/status", "RssAnon:") * kKiB;
   ReadCgroup(root, "",
-             {"sys/fs/cgroup", "memory.max", "memory.high", "memory.current", "inactive_file",
-              "active_file"},
+             {"sys/fs/cgroup",
+              "memory.max",
+              "memory.high",
+              "memory.current",
+              {"inactive_file", "active_file", "slab_reclaimable"}},
              facts);
   ReadCgroup(root, "memory",
-             {"sys/fs/cgroup/memory", "memory.limit_in_bytes", nullptr, "memory.usage_in_bytes",
-              "total_inactive_file", "total_active_file"},
+             {"sys/fs/cgroup/memory",
+              "memory.limit_in_bytes",
+              nullptr,
+              "memory.usage_in_bytes",
+              {"total_inactive_file", "total_active_file"}},
              facts);
   return facts;
 }
 
+uint64_t CgroupReserve(const MemoryFacts& facts) {
+  return kBesideLine + std::max(kCgroupChargesMin, facts.cgroup_others());
+}
+
+std::optional<uint64_t> CgroupLine(const MemoryFacts& facts) {
+  return facts.cgroup_limit ? std::optional(Less(*facts.cgroup_limit, CgroupReserve(facts)))
+                            : std::nullopt;
+}
+
 uint64_t DefaultMemoryLine(const MemoryFacts& facts, uint64_t held_bytes) {
-  const auto less = [](uint64_t a, uint64_t b) { return a - std::min(a, b); };
   const uint64_t available = facts.available + held_bytes;
-  const uint64_t line = less(available, std::clamp(available / 16, 256 * kMiB, 2 * kGiB));
+  const uint64_t line = Less(available, std::clamp(available / 16, 256 * kMiB, 2 * kGiB));
   if (!facts.cgroup_limit) {
     return line;
   }
-  const uint64_t used = less(facts.cgroup_used, held_bytes);
-  return std::min(line, less(less(*facts.cgroup_limit, used), kCgroupReserve));
+  const uint64_t reserve = kBesideLine + kCgroupChargesMin + facts.cgroup_others();
+  return std::min(line, Less(*facts.cgroup_limit, reserve));
 }
 
 uint64_t ResidentMemory() { return NumberBehind("/proc/self/status", "VmRSS:") * kKiB; }
