@@ -6,6 +6,7 @@
 #include <sstream>
 #include <string>
 
+#include <fmt/format.h>
 #include <sched.h>
 
 #include "base/bytes.h"
@@ -30,17 +31,17 @@ struct CgroupFiles {
 
 // Without a limit version 2 says "max" and version 1 a number beyond any memory.
 uint64_t LimitIn(const path& folder, const CgroupFiles& files) {
-  const uint64_t limit = ReadNumber(folder / files.limit).value_or(UINT64_MAX);
+  const uint64_t limit = ReadNumber(Below(folder, files.limit)).value_or(UINT64_MAX);
   return files.throttle == nullptr
              ? limit
-             : std::min(limit, ReadNumber(folder / files.throttle).value_or(UINT64_MAX));
+             : std::min(limit, ReadNumber(Below(folder, files.throttle)).value_or(UINT64_MAX));
 }
 
 // In bytes of what a group uses.
 uint64_t ReclaimableIn(const path& folder, const CgroupFiles& files) {
   uint64_t bytes = 0;
   for (const std::string& name : files.reclaimable) {
-    bytes += NumberBehind(folder / "memory.stat", name);
+    bytes += NumberBehind(Below(folder, "memory.stat"), name);
   }
   return bytes;
 }
@@ -53,13 +54,15 @@ void ReadCgroup(const path& root, std::string_view controller, const CgroupFiles
     return;
   }
   for (path at = *group;; at = at.parent_path()) {
-    const path folder = root / files.mount / at;
+    const path folder = Below(Below(root, files.mount), at);
     const uint64_t limit = LimitIn(folder, files);
     if (limit < facts.total) {
       MemoryFacts here = facts;
-      const uint64_t usage = ReadNumber(folder / files.usage).value_or(0);
+      const uint64_t usage = ReadNumber(Below(folder, files.usage)).value_or(0);
       here.cgroup_limit = limit;
       here.cgroup_used = usage - std::min(usage, ReclaimableIn(folder, files));
+      // Behind the usage: what the process takes meanwhile is not to count as that of others.
+      here.process_bytes = NumberBehind(Below(root, "proc/self/status"), "RssAnon:") * kKiB;
       if (!facts.cgroup_limit || *CgroupLine(here) < *CgroupLine(facts)) {
         facts = here;
       }
@@ -73,7 +76,7 @@ void ReadCgroup(const path& root, std::string_view controller, const CgroupFiles
 // Processors' worth of time that the control group allows; 0: no quota.
 uint64_t CpuQuota(const path& root) {
   if (const auto group = CgroupPath(root, "")) {
-    std::ifstream in(root / "sys/fs/cgroup" / *group / "cpu.max");
+    std::ifstream in(Below(Below(Below(root, "sys/fs/cgroup"), *group), "cpu.max"));
     uint64_t quota = 0;
     uint64_t period = 0;
     if (in >> quota >> period && period > 0) {
@@ -81,9 +84,10 @@ uint64_t CpuQuota(const path& root) {
     }
   }
   if (const auto group = CgroupPath(root, "cpu")) {
-    const path folder = root / "sys/fs/cgroup/cpu" / *group;
-    const auto quota = ReadNumber(folder / "cpu.cfs_quota_us");  // -1 does not read as a number
-    const auto period = ReadNumber(folder / "cpu.cfs_period_us");
+    const path folder = Below(Below(root, "sys/fs/cgroup/cpu"), *group);
+    const auto quota =
+        ReadNumber(Below(folder, "cpu.cfs_quota_us"));  // -1 does not read as a number
+    const auto period = ReadNumber(Below(folder, "cpu.cfs_period_us"));
     if (quota && period && *period > 0 && *quota < UINT32_MAX) {
       return CeilDiv(*quota, *period);
     }
@@ -95,9 +99,8 @@ uint64_t CpuQuota(const path& root) {
 
 MemoryFacts ReadMemoryFacts(const path& root) {
   MemoryFacts facts;
-  facts.total = NumberBehind(root / "proc/meminfo", "MemTotal:") * kKiB;
-  facts.available = NumberBehind(root / "proc/meminfo", "MemAvailable:") * kKiB;
-  facts.process_bytes = NumberBehind(root / "proc/self/status", "RssAnon:") * kKiB;
+  facts.total = NumberBehind(Below(root, "proc/meminfo"), "MemTotal:") * kKiB;
+  facts.available = NumberBehind(Below(root, "proc/meminfo"), "MemAvailable:") * kKiB;
   ReadCgroup(root, "",
              {"sys/fs/cgroup",
               "memory.max",
@@ -144,7 +147,7 @@ bool ForgetPeakMemory() {
 }
 
 std::string ProcessorName(const path& root) {
-  std::ifstream in(root / "proc/cpuinfo");
+  std::ifstream in(Below(root, "proc/cpuinfo"));
   for (std::string line; std::getline(in, line);) {
     const size_t colon = line.find(": ");
     if (line.starts_with("model name") && colon != std::string::npos) {
@@ -166,8 +169,8 @@ CoreFacts ReadCoreFacts(const path& root) {
     if (!CPU_ISSET(cpu, &allowed)) {
       continue;
     }
-    const path file = root / "sys/devices/system/cpu" / ("cpu" + std::to_string(cpu)) /
-                      "topology/thread_siblings_list";
+    const path file =
+        Below(root, fmt::format("sys/devices/system/cpu/cpu{}/topology/thread_siblings_list", cpu));
     std::ifstream in(file);
     std::string siblings;
     if (!std::getline(in, siblings)) {

@@ -18,7 +18,7 @@ struct MemoryFacts {
   // is used of it that cannot be reclaimed: cached file pages do not count.
   std::optional<uint64_t> cgroup_limit;
   uint64_t cgroup_used = 0;
-  uint64_t process_bytes = 0;  // what the process has itself; of no file
+  uint64_t process_bytes = 0;  // of that, what the process has itself: its anonymous memory
 
   // What is used by others, or by the kernel for this process.
   [[nodiscard]] uint64_t cgroup_others() const {
