@@ -79,7 +79,7 @@ class ReaderFaultsTest : public testing::TestWithParam<BackendOptions> {
 
 TEST_P(ReaderFaultsTest, ShortAndInterruptedReadsGoOn) {
   Make({});
-  const uint64_t n_seeds = IsNight() ? 1000 : 17;
+  const uint64_t n_seeds = IsNight() ? 1000 : 8;
   for (uint64_t seed = 1; seed <= n_seeds; ++seed) {
     const double share = DrawnShare(seed);
     faulty_->Change({.seed = seed,
