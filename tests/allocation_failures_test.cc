@@ -15,6 +15,7 @@
 
 #include "base/bytes.h"
 #include "engine/engine.h"
+#include "io/machine.h"
 #include "tests/allocation_count.h"
 
 namespace {
@@ -120,6 +121,30 @@ class AllocationFailures : public testing::Test {
   std::string expected_;
   uint64_t n_refused_ = 0;
 };
+
+// A part of loading that is quick enough for every n by day too. What streams do not tell is not
+// looked at.
+TEST(AllocationFailuresOfFacts, LeaveNothingBehind) {
+  const auto read_all = [] {
+    return io::ReadMemoryFacts().total + io::ReadCoreFacts().n_usable + io::ProcessorName().size();
+  };
+  const uint64_t before = NAllocations();
+  EXPECT_GT(read_all(), 0U);
+  const uint64_t n_all = NAllocations() - before;
+  const uint64_t live = NLiveAllocations();
+  uint64_t n_refused = 0;
+  for (uint64_t n = 1; n <= n_all; ++n) {
+    FailAllocation(n);
+    try {
+      static_cast<void>(read_all());
+    } catch (const std::bad_alloc&) {
+      ++n_refused;
+    }
+    FailAllocation(0);
+    ASSERT_EQ(NLiveAllocations(), live) << n;
+  }
+  EXPECT_GT(n_refused, 20U);
+}
 
 TEST_F(AllocationFailures, OfTheHeap) {
   const uint64_t before = NAllocations();

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "cli/program.h"
+#include "engine/group_limit.h"
 
 namespace plimsoll::cli {
 namespace {
@@ -55,13 +56,14 @@ std::string LineKeeper::Yield(engine::MemoryYield::Time now) {
   if (!*move || s_.quiet) {
     return {};
   }
-  const bool lowered = (*move)->to < (*move)->from;
-  return fmt::format("the line moved from {} to {}: {}\n", FormatBytes((*move)->from),
-                     FormatBytes((*move)->to),
-                     lowered ? fmt::format("memory is short, processes waited for some {:.0f} % of "
-                                           "the time",
-                                           100 * (*move)->stalled_share)
-                             : "memory is no longer short");
+  const auto& [from, to, stalled_share, cgroup_line] = **move;
+  const std::string why =
+      to > from ? "there is room again"
+      : (*move)->is_by_cgroup()
+          ? fmt::format("the control group has room for {}", FormatBytes(*cgroup_line))
+          : fmt::format("memory is short, processes waited for some {:.0f} % of the time",
+                        100 * stalled_share);
+  return fmt::format("the line moved from {} to {}: {}\n", FormatBytes(from), FormatBytes(to), why);
 }
 
 std::string LineKeeper::OnHangup() {
@@ -75,7 +77,15 @@ std::string LineKeeper::OnHangup() {
     return stays(wanted.error().message);
   }
   const uint64_t line = s_.target.line_for(wanted->memory);
-  if (auto moved = s_.target.set_line(line); !moved) {
+  // Also a lower line: the limit may be lower than when the present one was drawn.
+  Result<> moved;
+  if (wanted->memory) {
+    moved = engine::CheckGroupAllows(line, s_.target.machine());
+  }
+  if (moved) {
+    moved = s_.target.set_line(line);
+  }
+  if (!moved) {
     return stays(fmt::format("{}: {}", wanted->place, moved.error().message));
   }
   if (s_.yield) {
@@ -88,7 +98,7 @@ std::string LineKeeper::OnHangup() {
 
 void AddMemoryFloor(CommandLine& line, std::optional<SizeSpec>& floor) {
   line.Option("--memory-floor", "SIZE",
-              "while the machine is short of memory, use less: down to this",
+              "while memory is short, or its limit lowered, use less: down to this",
               [&floor](const std::string& value) -> Result<> {
                 auto size = ParseSize(value);
                 if (!size) {
@@ -109,10 +119,12 @@ std::unique_ptr<LineKeeper> KeepLine(const engine::LineTarget& target,
   if (keeping.floor) {
     auto started =
         engine::MemoryYield::Create(target, *keeping.floor, std::chrono::steady_clock::now(), {});
-    if (started) {
-      yield = std::move(*started);
-    } else {
+    if (!started) {
       context.console.err << "warning: " << started.error().message << std::endl;
+    } else if (yield = std::move(*started); !yield->counts_stalls()) {
+      context.console.err << "warning: /proc/pressure/memory cannot be read (psi=1 at boot): "
+                             "--memory-floor gives way to the control group's limit alone"
+                          << std::endl;
     }
   }
   return std::make_unique<LineKeeper>(LineKeeper::Setup{

@@ -1,5 +1,6 @@
 // The line of an engine that runs, moved between tokens: on SIGHUP to where the settings file has
-// it now, and with --memory-floor out of the way of others that lack memory.
+// it now, and with --memory-floor out of the way of others that lack memory, and below what the
+// control group allows.
 #pragma once
 
 #include <chrono>
@@ -61,7 +62,8 @@ struct LineKeeping {
   bool quiet = false;
 };
 
-// Takes SIGHUP over. Says on standard error when there is a floor and nothing can be given back.
+// Takes SIGHUP over. Says on standard error when there is a floor and nothing can be given back, or
+// the kernel does not say when memory is short.
 // Null without interrupts (in tests). `context` and what the target refers to outlive it.
 [[nodiscard]] std::unique_ptr<LineKeeper> KeepLine(const engine::LineTarget& target,
                                                    const CommandContext& context,

@@ -241,13 +241,20 @@ double SecondsSinceStep(const ModelSet& models) {
   return longest;
 }
 
-// What --memory means as the machine is now: with one model as that sees it, else as a number.
+// What --memory means as the machine is now: with one model as that sees it.
 uint64_t LineFor(const ModelSet& models, const std::optional<SizeSpec>& memory) {
   const auto loaded = models.Loaded();
   if (loaded.size() == 1 && models.List().size() == 1) {
     return loaded.front()->LineFor(memory);
   }
-  return memory ? memory->Resolve(models.List().front().file_bytes) : models.line();
+  if (memory) {
+    return memory->Resolve(models.List().front().file_bytes);
+  }
+  uint64_t held = 0;
+  for (const auto& service : loaded) {
+    held += service->ledger().reserved_bytes;
+  }
+  return io::DefaultMemoryLine(io::ReadMemoryFacts(), std::min(held, io::ResidentMemory()));
 }
 
 // Of the only model there is; several can be unloaded, so that all of the line can be given back.

@@ -11,6 +11,7 @@
 #include "bench/machine_speed.h"
 #include "cli/find_model.h"
 #include "engine/bundled_model.h"
+#include "engine/group_limit.h"
 #include "engine/planner.h"
 #include "formats/gguf/split.h"
 #include "formats/store/find_model.h"
@@ -213,6 +214,12 @@ Result<std::unique_ptr<server::ModelSet>> MakeModelSet(std::vector<ServedModel> 
   }
   sources.front().others.push_back((*planner)->name());
   const uint64_t line = (*planner)->LineFor(engine.engine.memory);
+  // All models together: each alone is below it.
+  if (engine.engine.memory) {
+    if (auto allowed = engine::CheckGroupAllows(line); !allowed) {
+      return Forward(allowed);
+    }
+  }
   const uint64_t kept_bytes = connection_bytes.value_or(std::min(kConnectionBytes, line / 16));
   if (kept_bytes >= line) {
     return Fail(ErrorKind::kDoesNotFit,

@@ -8,6 +8,7 @@
 #include "engine/bundled_model.h"
 #include "engine/engine_state.h"
 #include "engine/fit_model.h"
+#include "engine/group_limit.h"
 #include "engine/line_sharing.h"
 #include "engine/request_scorer.h"
 #include "engine/session.h"

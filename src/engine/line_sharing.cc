@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/invariant.h"
+#include "engine/group_limit.h"
 
 namespace plimsoll::engine {
 namespace {
@@ -32,20 +33,6 @@ Result<> ShareLine(EngineState& state, uint64_t left) {
 
 }  // namespace
 
-Result<> CheckGroupAllows(uint64_t line, const io::MemoryFacts& facts) {
-  const uint64_t whole_pages = line / (4 * kKiB) * (4 * kKiB);  // as the kernel counts limits
-  if (facts.cgroup_limit && whole_pages + io::kCgroupReserve > *facts.cgroup_limit) {
-    const uint64_t most = *facts.cgroup_limit - std::min(*facts.cgroup_limit, io::kCgroupReserve);
-    return Fail(
-        ErrorKind::kDoesNotFit,
-        "a line of {} is too high: the control group has a limit of {}, of which {} are kept "
-        "for what is not under the line\nlower it with --memory {}M, or raise the limit",
-        FormatBytes(line), FormatBytes(*facts.cgroup_limit), FormatBytes(io::kCgroupReserve),
-        most / kMiB);
-  }
-  return {};
-}
-
 Movable MovableOf(const EngineState& state) {
   const memory::LedgerSnapshot ledger = state.ledger->Snapshot();
   Movable movable;
@@ -69,7 +56,7 @@ Result<> MoveLine(EngineState& state, uint64_t line) {
   }
   const bool rises = line > state.ledger->budget_bytes();
   if (rises) {
-    if (auto allowed = CheckGroupAllows(line, io::ReadMemoryFacts()); !allowed) {
+    if (auto allowed = CheckGroupAllows(line); !allowed) {
       return allowed;
     }
   }

@@ -5,14 +5,9 @@
 
 #include "base/result.h"
 #include "engine/engine_state.h"
-#include "io/machine.h"
 #include "memory/ledger.h"
 
 namespace plimsoll::engine {
-
-// kDoesNotFit for a line above what the control group lets the process have: it would be killed on
-// the way there.
-[[nodiscard]] Result<> CheckGroupAllows(uint64_t line, const io::MemoryFacts& facts);
 
 // What of the line can move: experts and dense weights that need not be in memory. Everything else
 // cannot leave.

@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "engine/engine.h"
+#include "io/machine.h"
 
 namespace plimsoll::engine {
 
@@ -17,6 +18,7 @@ struct LineTarget {
   std::function<uint64_t()> least;                                          // that can be set now
   std::function<uint64_t(const std::optional<SizeSpec>& memory)> line_for;  // what --memory means
   std::function<Result<>(uint64_t bytes)> set_line;                         // as Engine::SetLine
+  std::function<io::MemoryFacts()> machine = [] { return io::ReadMemoryFacts(); };  // its memory
 };
 
 // The engine outlives it.

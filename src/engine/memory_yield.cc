@@ -32,34 +32,39 @@ Result<MemoryYield> MemoryYield::Create(LineTarget target, SizeSpec floor, Time 
   if (!stalled_us) {
     stalled_us = [] { return io::ReadMemoryStalledUs(); };
   }
-  const auto at_us = stalled_us();
-  if (!at_us) {
-    return Fail(ErrorKind::kFailed,
-                "--memory-floor needs the kernel to count stalls for memory, and this one does "
-                "not: /proc/pressure/memory cannot be read\nboot with psi=1, or leave it out");
-  }
   if (target.least() >= target.reserved()) {
     return Fail(ErrorKind::kFailed,
                 "--memory-floor has nothing to give back: all of the model stays in memory with a "
                 "line of {}\nlower it with --memory to page the experts, or leave it out",
                 FormatBytes(target.line()));
   }
-  return MemoryYield(std::move(target), floor, std::move(stalled_us), *at_us, now);
+  const auto at_us = stalled_us();
+  return MemoryYield(std::move(target), floor, at_us ? std::move(stalled_us) : nullptr,
+                     at_us.value_or(0), now);
+}
+
+// Of the time since the last look.
+double MemoryYield::StalledShare(Time now) {
+  if (!counts_stalls()) {
+    return 0;
+  }
+  const uint64_t at_us = stalled_us_().value_or(last_us_);
+  const std::chrono::duration<double, std::micro> passed = now - last_look_;
+  const uint64_t stalled_us = at_us - std::min(at_us, std::exchange(last_us_, at_us));
+  return static_cast<double>(stalled_us) / passed.count();
 }
 
 Result<std::optional<MemoryYield::Move>> MemoryYield::Tend(Time now) {
   if (now - last_look_ < kBetweenLooks) {
     return std::nullopt;
   }
-  const uint64_t at_us = stalled_us_().value_or(last_us_);
-  const std::chrono::duration<double, std::micro> passed = now - last_look_;
-  Move move;
-  move.stalled_share = static_cast<double>(at_us - std::min(at_us, last_us_)) / passed.count();
-  last_us_ = at_us;
+  Move move = {.from = target_.line(),
+               .stalled_share = StalledShare(now),
+               .cgroup_line = io::CgroupLine(target_.machine())};
   last_look_ = now;
-  move.from = target_.line();
-  // A server's least grows with what it has loaded since.
-  move.to = std::max(line_.At(now.time_since_epoch(), move.stalled_share), target_.least());
+  const uint64_t wanted =
+      line_.At(now.time_since_epoch(), move.stalled_share, move.cgroup_line.value_or(UINT64_MAX));
+  move.to = std::max(wanted, target_.least());  // a server's grows with what it has loaded since
   if (move.to == move.from) {
     return std::nullopt;
   }

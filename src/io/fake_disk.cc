@@ -48,8 +48,10 @@ Result<bool> FakeDisk::AddFile(const File& file) {
 void FakeDisk::Begin() {
   for (const BackendRead& read : queued_) {
     nanoseconds ready = clock_.now() + options_.latency;
-    if (UniformAt(options_.seed, n_reads_++) < options_.slow_share) {
+    begun_.bytes += read.bytes;
+    if (UniformAt(options_.seed, begun_.n_reads++) < options_.slow_share) {
       ready += options_.slow_extra;
+      ++begun_.n_slow;
     }
     const nanoseconds transfer(static_cast<int64_t>(read.bytes * 1e9 / options_.bytes_per_second));
     free_at_ = std::max(ready, free_at_) + transfer;

@@ -35,6 +35,13 @@ struct FakeDiskOptions {
 
 class FakeDisk final : public ReadBackend {
  public:
+  // Of the reads that were begun.
+  struct Work {
+    uint64_t n_reads = 0;
+    uint64_t n_slow = 0;
+    uint64_t bytes = 0;
+  };
+
   FakeDisk(const FakeDiskOptions& options, VirtualClock& clock);
 
   [[nodiscard]] std::string_view name() const override { return "fake"; }
@@ -57,6 +64,10 @@ class FakeDisk final : public ReadBackend {
   void Truncate(uint32_t file, uint64_t bytes);
   void Modify(uint32_t file) { files_[file].change = FileChange::kModified; }
 
+  [[nodiscard]] const Work& begun() const { return begun_; }
+  // When all that was begun will have been read.
+  [[nodiscard]] std::chrono::nanoseconds busy_until() const { return free_at_; }
+
  private:
   struct OpenFile {
     const File* file = nullptr;
@@ -76,7 +87,7 @@ class FakeDisk final : public ReadBackend {
   std::vector<BackendRead> queued_;
   std::vector<UnderWay> under_way_;
   std::chrono::nanoseconds free_at_{};  // the bus
-  uint64_t n_reads_ = 0;
+  Work begun_;
   uint32_t n_buffers_ = 0;
 };
 

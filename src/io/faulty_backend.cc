@@ -23,8 +23,9 @@ int FaultyBackend::FaultOf(const BackendRead& read) {
     return place.file == read.file && place.offset >= read.offset &&
            place.offset < read.offset + read.bytes;
   });
-  const bool is_due =
-      (plan_.error_every != 0 && n_reads_ % plan_.error_every == 0) || n_reads_ == plan_.error_at;
+  const bool is_due = (plan_.error_every != 0 && n_reads_ % plan_.error_every == 0) ||
+                      n_reads_ == plan_.error_at ||
+                      UniformAt(plan_.seed, n_reads_, 3) < plan_.error_share;
   if (is_bad || is_due) {
     if (plan_.lasting && !is_bad) {
       bad_places_.push_back({read.file, read.offset});

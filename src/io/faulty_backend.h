@@ -16,8 +16,9 @@ struct FaultPlan {
   double short_share = 0;        // of the reads that give less than they were asked for
   double interrupted_share = 0;  // that end with EINTR
   double again_share = 0;        // that end with EAGAIN
-  // Every n-th read, or the n-th alone (from 1), ends with this error. A `lasting` one comes back
-  // when the same place is read again.
+  // This share of the reads, every n-th, or the n-th alone (from 1), ends with this error. A
+  // `lasting` one comes back when the same place is read again.
+  double error_share = 0;
   uint64_t error_every = 0;
   uint64_t error_at = 0;
   int error_number = EIO;

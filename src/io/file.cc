@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include <fcntl.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "io/checksum.h"
+#include "io/read_retries.h"
 
 namespace plimsoll::io {
 
@@ -108,18 +110,30 @@ Result<> File::ReadAt(uint64_t offset, std::span<std::byte> out) const {
                 offset, size_);
   }
   size_t done = 0;
+  uint32_t n_errors = 0;
+  uint32_t n_interruptions = 0;
   while (done < out.size()) {
     const ssize_t n = ::pread(fd_, out.data() + done, out.size() - done,
                               static_cast<off_t>(base_ + offset + done));
-    if (n > 0) {
-      done += static_cast<size_t>(n);
-    } else if (n == 0) {
+    if (n == 0) {
       return Fail(ErrorKind::kIo, "{}: ended at byte {}; it was {} bytes long when it was opened",
                   name_, offset + done, size_);
-    } else if (errno != EINTR) {
-      return Fail(ErrorKind::kIo, "{}: cannot read at byte {}: {}", name_, offset + done,
-                  std::strerror(errno));
     }
+    if (n > 0) {
+      done += static_cast<size_t>(n);
+      n_errors = 0;
+      n_interruptions = 0;
+    } else if (IsInterruption(errno) && n_interruptions < kInterruptionsMax) {
+      ++n_interruptions;
+    } else if (n_errors < kErrorRetries) {
+      std::this_thread::sleep_for(ErrorPauseAfter(n_errors++));
+    } else {
+      return Fail(ErrorKind::kIo, "{}: cannot read at byte {}, also when tried again: {}", name_,
+                  offset + done, std::strerror(errno));
+    }
+  }
+  if (const FileChange change = Changed(); change != FileChange::kNone) {
+    return tl::unexpected(DescribeChange(change));
   }
   return {};
 }

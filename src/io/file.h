@@ -47,16 +47,18 @@ class File {
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   [[nodiscard]] uint64_t size() const { return size_; }
 
-  // Fills `out` from `offset`. Retries interrupted and short reads; kIo when the range is not all
-  // there (a file truncated since it was opened is named as such).
+  // Fills `out` from `offset` with what the file held when it was opened. Goes on after short and
+  // interrupted reads and tries errors again (read_retries.h), waiting meanwhile. kIo when they
+  // stay, and when the file was cut short or written to.
   [[nodiscard]] Result<> ReadAt(uint64_t offset, std::span<std::byte> out) const;
 
   // Lets the system begin to read a range that will be asked for soon. Never an error: what is past
   // the end, or cannot be read, is found out by ReadAt.
   void WillNeed(uint64_t offset, uint64_t bytes) const;
 
-  // What was read before a call that says kNone is what the file held when it was opened. One
-  // fstat: well under a microsecond.
+  // What was read before a call that says kNone is what the file held when it was opened, as far
+  // as its length and its time of modification tell (docs/io.md). One fstat: well under a
+  // microsecond.
   [[nodiscard]] FileChange Changed() const;
   // The path leads to another file now, or to none; this one is still open, and whole.
   [[nodiscard]] bool IsReplaced() const;

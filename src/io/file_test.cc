@@ -85,6 +85,31 @@ TEST_F(FileTest, TruncationAfterOpeningIsNamed) {
   EXPECT_NE(Read(**file, 2, 6).find("it was 10 bytes long when it was opened"), std::string::npos);
 }
 
+TEST_F(FileTest, WhatWasWrittenSinceIsNotGivenOut) {
+  const auto file = File::Open(path_);
+  ASSERT_TRUE(file);
+  EXPECT_EQ(Read(**file, 0, 3), "012");
+  std::ofstream(path_, std::ios::in | std::ios::out).write("x", 1);
+  std::filesystem::last_write_time(
+      path_, std::filesystem::last_write_time(path_) + std::chrono::seconds(1));
+  EXPECT_NE(Read(**file, 5, 3).find("was written to since it was opened"), std::string::npos);
+  std::filesystem::resize_file(path_, 9);
+  EXPECT_NE(Read(**file, 0, 3).find("was cut short"), std::string::npos);
+}
+
+// The open file is whole, whatever its name leads to and whoever may open it.
+TEST_F(FileTest, ReplacedRemovedOrForbiddenItIsStillRead) {
+  const auto file = File::Open(path_);
+  ASSERT_TRUE(file);
+  std::filesystem::permissions(path_, std::filesystem::perms::none);
+  EXPECT_EQ(Read(**file, 0, 3), "012");
+  std::ofstream(path_.string() + ".new") << "ABCDEFGHIJ";
+  std::filesystem::rename(path_.string() + ".new", path_);
+  EXPECT_EQ(Read(**file, 3, 3), "345");
+  std::filesystem::remove(path_);
+  EXPECT_EQ(Read(**file, 6, 4), "6789");
+}
+
 TEST_F(FileTest, OnlyRegularFiles) {
   EXPECT_EQ(File::Open(testing::TempDir()).error().kind, ErrorKind::kBadModel);
   EXPECT_EQ(File::Open("/dev/zero").error().kind, ErrorKind::kBadModel);

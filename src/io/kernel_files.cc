@@ -7,6 +7,8 @@ namespace plimsoll::io {
 
 using std::filesystem::path;
 
+path Below(const path& folder, const path& name) { return folder.native() + '/' + name.native(); }
+
 std::optional<uint64_t> ReadNumber(const path& file) {
   std::ifstream in(file);
   uint64_t value = 0;
@@ -27,7 +29,7 @@ uint64_t NumberBehind(const path& file, const std::string& key) {
 }
 
 std::optional<path> CgroupPath(const path& root, std::string_view controller) {
-  std::ifstream in(root / "proc/self/cgroup");
+  std::ifstream in(Below(root, "proc/self/cgroup"));
   for (std::string line; std::getline(in, line);) {
     const auto first = line.find(':');
     const auto second = line.find(':', first + 1);

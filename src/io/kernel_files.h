@@ -9,6 +9,10 @@
 
 namespace plimsoll::io {
 
+// `name` in a folder. Not with operator/: where the system has no memory for the longer path,
+// libstdc++ 12 frees a part of the shorter one twice.
+[[nodiscard]] std::filesystem::path Below(const std::filesystem::path& folder,
+                                          const std::filesystem::path& name);
 // The file's first word; nothing when it is not a number or not there.
 [[nodiscard]] std::optional<uint64_t> ReadNumber(const std::filesystem::path& file);
 // The file's first line; empty when there is none.

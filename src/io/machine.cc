@@ -6,6 +6,7 @@
 #include <sstream>
 #include <string>
 
+#include <fmt/format.h>
 #include <sched.h>
 
 #include "base/bytes.h"
@@ -17,24 +18,35 @@ namespace {
 
 using std::filesystem::path;
 
+// 0 rather than below it.
+uint64_t Less(uint64_t a, uint64_t b) { return a - std::min(a, b); }
+
 struct CgroupFiles {
   path mount;
   const char* limit;
   const char* throttle;  // above it a group is slowed down; null where there is no such thing
   const char* usage;
-  const char* inactive_file;
-  const char* active_file;
+  std::vector<std::string> reclaimable;  // in memory.stat
 };
 
 // Without a limit version 2 says "max" and version 1 a number beyond any memory.
 uint64_t LimitIn(const path& folder, const CgroupFiles& files) {
-  const uint64_t limit = ReadNumber(folder / files.limit).value_or(UINT64_MAX);
+  const uint64_t limit = ReadNumber(Below(folder, files.limit)).value_or(UINT64_MAX);
   return files.throttle == nullptr
              ? limit
-             : std::min(limit, ReadNumber(folder / files.throttle).value_or(UINT64_MAX));
+             : std::min(limit, ReadNumber(Below(folder, files.throttle)).value_or(UINT64_MAX));
 }
 
-// Limits hold for a group and all above it; the tightest headroom wins.
+// In bytes of what a group uses.
+uint64_t ReclaimableIn(const path& folder, const CgroupFiles& files) {
+  uint64_t bytes = 0;
+  for (const std::string& name : files.reclaimable) {
+    bytes += NumberBehind(Below(folder, "memory.stat"), name);
+  }
+  return bytes;
+}
+
+// Limits hold for a group and all above it; the one that leaves the process least counts.
 void ReadCgroup(const path& root, std::string_view controller, const CgroupFiles& files,
                 MemoryFacts& facts) {
   const auto group = CgroupPath(root, controller);
@@ -42,18 +54,17 @@ void ReadCgroup(const path& root, std::string_view controller, const CgroupFiles
     return;
   }
   for (path at = *group;; at = at.parent_path()) {
-    const path folder = root / files.mount / at;
+    const path folder = Below(Below(root, files.mount), at);
     const uint64_t limit = LimitIn(folder, files);
     if (limit < facts.total) {
-      const uint64_t usage = ReadNumber(folder / files.usage).value_or(0);
-      const uint64_t cached = NumberBehind(folder / "memory.stat", files.inactive_file) +
-                              NumberBehind(folder / "memory.stat", files.active_file);
-      const uint64_t used = usage - std::min(usage, cached);
-      const auto headroom = [](uint64_t l, uint64_t u) { return l - std::min(l, u); };
-      if (!facts.cgroup_limit ||
-          headroom(limit, used) < headroom(*facts.cgroup_limit, facts.cgroup_used)) {
-        facts.cgroup_limit = limit;
-        facts.cgroup_used = used;
+      MemoryFacts here = facts;
+      const uint64_t usage = ReadNumber(Below(folder, files.usage)).value_or(0);
+      here.cgroup_limit = limit;
+      here.cgroup_used = usage - std::min(usage, ReclaimableIn(folder, files));
+      // Behind the usage: what the process takes meanwhile is not to count as that of others.
+      here.process_bytes = NumberBehind(Below(root, "proc/self/status"), "RssAnon:") * kKiB;
+      if (!facts.cgroup_limit || *CgroupLine(here) < *CgroupLine(facts)) {
+        facts = here;
       }
     }
     if (at.empty()) {
@@ -65,7 +76,7 @@ void ReadCgroup(const path& root, std::string_view controller, const CgroupFiles
 // Processors' worth of time that the control group allows; 0: no quota.
 uint64_t CpuQuota(const path& root) {
   if (const auto group = CgroupPath(root, "")) {
-    std::ifstream in(root / "sys/fs/cgroup" / *group / "cpu.max");
+    std::ifstream in(Below(Below(Below(root, "sys/fs/cgroup"), *group), "cpu.max"));
     uint64_t quota = 0;
     uint64_t period = 0;
     if (in >> quota >> period && period > 0) {
@@ -73,9 +84,10 @@ uint64_t CpuQuota(const path& root) {
     }
   }
   if (const auto group = CgroupPath(root, "cpu")) {
-    const path folder = root / "sys/fs/cgroup/cpu" / *group;
-    const auto quota = ReadNumber(folder / "cpu.cfs_quota_us");  // -1 does not read as a number
-    const auto period = ReadNumber(folder / "cpu.cfs_period_us");
+    const path folder = Below(Below(root, "sys/fs/cgroup/cpu"), *group);
+    const auto quota =
+        ReadNumber(Below(folder, "cpu.cfs_quota_us"));  // -1 does not read as a number
+    const auto period = ReadNumber(Below(folder, "cpu.cfs_period_us"));
     if (quota && period && *period > 0 && *quota < UINT32_MAX) {
       return CeilDiv(*quota, *period);
     }
@@ -87,28 +99,42 @@ uint64_t CpuQuota(const path& root) {
 
 MemoryFacts ReadMemoryFacts(const path& root) {
   MemoryFacts facts;
-  facts.total = NumberBehind(root / "proc/meminfo", "MemTotal:") * kKiB;
-  facts.available = NumberBehind(root / "proc/meminfo", "MemAvailable:") * kKiB;
+  facts.total = NumberBehind(Below(root, "proc/meminfo"), "MemTotal:") * kKiB;
+  facts.available = NumberBehind(Below(root, "proc/meminfo"), "MemAvailable:") * kKiB;
   ReadCgroup(root, "",
-             {"sys/fs/cgroup", "memory.max", "memory.high", "memory.current", "inactive_file",
-              "active_file"},
+             {"sys/fs/cgroup",
+              "memory.max",
+              "memory.high",
+              "memory.current",
+              {"inactive_file", "active_file", "slab_reclaimable"}},
              facts);
   ReadCgroup(root, "memory",
-             {"sys/fs/cgroup/memory", "memory.limit_in_bytes", nullptr, "memory.usage_in_bytes",
-              "total_inactive_file", "total_active_file"},
+             {"sys/fs/cgroup/memory",
+              "memory.limit_in_bytes",
+              nullptr,
+              "memory.usage_in_bytes",
+              {"total_inactive_file", "total_active_file"}},
              facts);
   return facts;
 }
 
+uint64_t CgroupReserve(const MemoryFacts& facts) {
+  return kBesideLine + std::max(kCgroupChargesMin, facts.cgroup_others());
+}
+
+std::optional<uint64_t> CgroupLine(const MemoryFacts& facts) {
+  return facts.cgroup_limit ? std::optional(Less(*facts.cgroup_limit, CgroupReserve(facts)))
+                            : std::nullopt;
+}
+
 uint64_t DefaultMemoryLine(const MemoryFacts& facts, uint64_t held_bytes) {
-  const auto less = [](uint64_t a, uint64_t b) { return a - std::min(a, b); };
   const uint64_t available = facts.available + held_bytes;
-  const uint64_t line = less(available, std::clamp(available / 16, 256 * kMiB, 2 * kGiB));
+  const uint64_t line = Less(available, std::clamp(available / 16, 256 * kMiB, 2 * kGiB));
   if (!facts.cgroup_limit) {
     return line;
   }
-  const uint64_t used = less(facts.cgroup_used, held_bytes);
-  return std::min(line, less(less(*facts.cgroup_limit, used), kCgroupReserve));
+  const uint64_t reserve = kBesideLine + kCgroupChargesMin + facts.cgroup_others();
+  return std::min(line, Less(*facts.cgroup_limit, reserve));
 }
 
 uint64_t ResidentMemory() { return NumberBehind("/proc/self/status", "VmRSS:") * kKiB; }
@@ -121,7 +147,7 @@ bool ForgetPeakMemory() {
 }
 
 std::string ProcessorName(const path& root) {
-  std::ifstream in(root / "proc/cpuinfo");
+  std::ifstream in(Below(root, "proc/cpuinfo"));
   for (std::string line; std::getline(in, line);) {
     const size_t colon = line.find(": ");
     if (line.starts_with("model name") && colon != std::string::npos) {
@@ -143,8 +169,8 @@ CoreFacts ReadCoreFacts(const path& root) {
     if (!CPU_ISSET(cpu, &allowed)) {
       continue;
     }
-    const path file = root / "sys/devices/system/cpu" / ("cpu" + std::to_string(cpu)) /
-                      "topology/thread_siblings_list";
+    const path file =
+        Below(root, fmt::format("sys/devices/system/cpu/cpu{}/topology/thread_siblings_list", cpu));
     std::ifstream in(file);
     std::string siblings;
     if (!std::getline(in, siblings)) {

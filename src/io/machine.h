@@ -1,6 +1,7 @@
 // Facts of the machine that a process may use: memory, and processors.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -12,25 +13,38 @@ namespace plimsoll::io {
 struct MemoryFacts {
   uint64_t total = 0;      // of the machine
   uint64_t available = 0;  // what the kernel could give without swapping
-  // The tightest limit of the process's control groups (v1 or v2, where memory.high counts too, for
-  // above it a process is slowed down to nothing), and what they use of it that
-  // cannot be reclaimed: cached file pages do not count.
+  // Of the process's control group and those above it (v1 or v2, where memory.high counts too, for
+  // above it a process is slowed down to nothing) the one that leaves it least: its limit, and what
+  // is used of it that cannot be reclaimed: cached file pages do not count.
   std::optional<uint64_t> cgroup_limit;
   uint64_t cgroup_used = 0;
+  uint64_t process_bytes = 0;  // of that, what the process has itself: its anonymous memory
+
+  // What is used by others, or by the kernel for this process.
+  [[nodiscard]] uint64_t cgroup_others() const {
+    return cgroup_used - std::min(cgroup_used, process_bytes);
+  }
 };
 
 // `root` is "/" but in tests.
 [[nodiscard]] MemoryFacts ReadMemoryFacts(const std::filesystem::path& root = "/");
 
-// Left below a control group's limit: the 64 MiB by which a process may pass its line, and what the
-// kernel charges to the group on top (page tables, sockets).
-inline constexpr uint64_t kCgroupReserve = 96 << 20;
+// Left below a control group's limit: the 64 MiB by which a process may pass its line; and for what
+// the kernel charges to the group on top (page tables, sockets) and what others in it use so much,
+// or what these are if that is more.
+inline constexpr uint64_t kBesideLine = 64 << 20;
+inline constexpr uint64_t kCgroupChargesMin = 32 << 20;
+
+// Of the group's limit, what is not for the line.
+[[nodiscard]] uint64_t CgroupReserve(const MemoryFacts& facts);
+// The highest line that the control groups leave room for; nothing where they have no limit.
+[[nodiscard]] std::optional<uint64_t> CgroupLine(const MemoryFacts& facts);
 
 // What a process may take without pushing others out: what is available less a reserve of a
 // sixteenth, at least 256 MiB and at most 2 GiB, for everything else on the machine; or, if that is
-// less, what is left of the control group's limit less kCgroupReserve. `held_bytes`: what the
-// process has under its line already, when the line is drawn anew; it is not free, but it is the
-// line's.
+// less, what the control groups leave room for when others in them use 32 MiB more than now.
+// `held_bytes`: what the process has under its line already, when the line is drawn anew; it is not
+// free, but it is the line's.
 [[nodiscard]] uint64_t DefaultMemoryLine(const MemoryFacts& facts, uint64_t held_bytes = 0);
 
 // What the process has resident now (files it maps included), in bytes; 0 where the kernel does not

@@ -63,7 +63,7 @@ std::string Chosen(const std::string& line) {
 }
 
 bool HasCapability(const path& root, unsigned capability) {
-  std::ifstream in(root / "proc/self/status");
+  std::ifstream in(Below(root, "proc/self/status"));
   for (std::string line; std::getline(in, line);) {
     unsigned long long mask = 0;
     if (std::sscanf(line.c_str(), "CapEff: %llx", &mask) == 1) {
@@ -78,15 +78,16 @@ bool HasCapability(const path& root, unsigned capability) {
 std::optional<MemoryPressure> ReadMemoryPressure(const path& root) {
   if (const auto group = CgroupPath(root, "")) {
     // The root group has no file of its own.
-    if (auto pressure = ReadPressureFile(root / "sys/fs/cgroup" / *group / "memory.pressure")) {
+    if (auto pressure = ReadPressureFile(
+            Below(Below(Below(root, "sys/fs/cgroup"), *group), "memory.pressure"))) {
       return pressure;
     }
   }
-  return ReadPressureFile(root / "proc/pressure/memory");
+  return ReadPressureFile(Below(root, "proc/pressure/memory"));
 }
 
 std::optional<uint64_t> ReadMemoryStalledUs(const path& root) {
-  auto pressure = ReadPressureFile(root / "proc/pressure/memory");
+  auto pressure = ReadPressureFile(Below(root, "proc/pressure/memory"));
   if (!pressure) {
     pressure = ReadMemoryPressure(root);
   }
@@ -101,13 +102,13 @@ ProcessLimits ReadProcessLimits(const path& root) {
 }
 
 HugePages ReadHugePages(const path& root) {
-  const path folder = root / "sys/kernel/mm/transparent_hugepage";
-  return {.transparent = Chosen(ReadLine(folder / "enabled")),
-          .defragment = Chosen(ReadLine(folder / "defrag"))};
+  const path folder = Below(root, "sys/kernel/mm/transparent_hugepage");
+  return {.transparent = Chosen(ReadLine(Below(folder, "enabled"))),
+          .defragment = Chosen(ReadLine(Below(folder, "defrag")))};
 }
 
 std::optional<uint64_t> ReadUringDisabled(const path& root) {
-  return ReadNumber(root / "proc/sys/kernel/io_uring_disabled");
+  return ReadNumber(Below(root, "proc/sys/kernel/io_uring_disabled"));
 }
 
 std::string FileSystemOf(const path& file) {

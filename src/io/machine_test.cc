@@ -50,7 +50,40 @@ TEST_F(MachineTest, Version2CountsNoCachedFilesAsUsed) {
   const MemoryFacts facts = ReadMemoryFacts(root_);
   EXPECT_EQ(facts.cgroup_limit, 4 * kGiB);
   EXPECT_EQ(facts.cgroup_used, 500000000U);
-  EXPECT_LT(DefaultMemoryLine(facts), 4 * kGiB - 500000000U);
+  EXPECT_EQ(DefaultMemoryLine(facts), 4 * kGiB - 500000000U - 96 * kMiB);
+}
+
+TEST_F(MachineTest, TheGroupThatLeavesLeastCountsAndWhatOthersUseOfIt) {
+  Write("proc/self/cgroup", "0::/pod/app/web\n");
+  Write("proc/self/status", "VmRSS: 99 kB\nRssAnon:\t  204800 kB\n");
+  Write("sys/fs/cgroup/pod/app/web/memory.max", "1073741824\n");
+  Write("sys/fs/cgroup/pod/app/web/memory.current", "209715200\n");  // the process itself
+  Write("sys/fs/cgroup/pod/app/memory.max", "1090519040\n");         // 16 MiB more
+  Write("sys/fs/cgroup/pod/app/memory.current", "230686720\n");      // 20 MiB others
+  Write("sys/fs/cgroup/pod/memory.max", "4294967296\n");
+  Write("sys/fs/cgroup/pod/memory.current", "3221225472\n");
+  Write("sys/fs/cgroup/pod/memory.stat", "inactive_file 3000000\nslab_reclaimable 145728\n");
+  // The highest group has others in it, and leaves more.
+  EXPECT_EQ(CgroupLine(ReadMemoryFacts(root_)), kGiB - 96 * kMiB);
+  // Now it leaves less: 3 GiB are used of 3.5.
+  Write("sys/fs/cgroup/pod/memory.max", "3758096384\n");
+  const MemoryFacts facts = ReadMemoryFacts(root_);
+  EXPECT_EQ(facts.cgroup_limit, 3584 * kMiB);
+  EXPECT_EQ(facts.process_bytes, 200 * kMiB);
+  EXPECT_EQ(facts.cgroup_others(), 3 * kGiB - 3145728 - 200 * kMiB);
+  EXPECT_EQ(CgroupLine(facts), 512 * kMiB + 3 * kMiB + 200 * kMiB - kBesideLine);
+  EXPECT_EQ(DefaultMemoryLine(facts), *CgroupLine(facts) - 32 * kMiB);
+}
+
+TEST_F(MachineTest, AParentsLimitCountsInVersion1Too) {
+  Write("proc/self/cgroup", "5:memory:/box/inner\n");
+  Write("sys/fs/cgroup/memory/box/inner/memory.limit_in_bytes", "2147483648\n");
+  Write("sys/fs/cgroup/memory/box/inner/memory.usage_in_bytes", "2000000000\n");
+  Write("sys/fs/cgroup/memory/box/inner/memory.stat", "total_inactive_file 2000000000\n");
+  Write("sys/fs/cgroup/memory/box/memory.limit_in_bytes", "1073741824\n");
+  Write("sys/fs/cgroup/memory/box/memory.usage_in_bytes", "100\n");
+  EXPECT_EQ(ReadMemoryFacts(root_).cgroup_limit, kGiB);
+  EXPECT_EQ(CgroupLine(ReadMemoryFacts(root_)), kGiB - 96 * kMiB);
 }
 
 TEST_F(MachineTest, AGroupThatIsSlowedDownAboveItsThresholdIsLimitedByIt) {
@@ -68,8 +101,9 @@ TEST_F(MachineTest, ALineDrawnAnewKeepsWhatIsUnderIt) {
   facts.available -= 6 * kGiB;  // which the process took
   EXPECT_EQ(DefaultMemoryLine(facts, 6 * kGiB), line);
   facts.cgroup_limit = 7 * kGiB;
-  facts.cgroup_used = 6 * kGiB + 5;
-  EXPECT_EQ(DefaultMemoryLine(facts, 6 * kGiB), 7 * kGiB - 5 - kCgroupReserve);
+  facts.cgroup_used = 6 * kGiB + 40 * kMiB;
+  facts.process_bytes = 6 * kGiB + 3 * kMiB;
+  EXPECT_EQ(DefaultMemoryLine(facts, 6 * kGiB), 7 * kGiB - 37 * kMiB - 96 * kMiB);
 }
 
 TEST_F(MachineTest, Version1IsReadToo) {
@@ -80,6 +114,7 @@ TEST_F(MachineTest, Version1IsReadToo) {
   const MemoryFacts facts = ReadMemoryFacts(root_);
   EXPECT_EQ(facts.cgroup_limit, kGiB);
   EXPECT_EQ(facts.cgroup_used, 100U);
+  EXPECT_EQ(CgroupLine(facts), kGiB - 96 * kMiB);
   EXPECT_EQ(DefaultMemoryLine(facts), kGiB - 100 - 96 * kMiB);
 }
 

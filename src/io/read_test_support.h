@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -10,6 +11,7 @@
 #include <memory>
 #include <string>
 
+#include "base/rng.h"
 #include "io/reader.h"
 
 namespace plimsoll::io {
@@ -25,6 +27,12 @@ using Frame = std::unique_ptr<std::byte, FreeFrame>;
 inline Frame MakeFrame(uint64_t bytes) {
   return Frame(static_cast<std::byte*>(std::aligned_alloc(kIoAlignment, bytes)));
 }
+
+// Tests run their long form.
+inline bool IsNight() { return std::getenv("PLIMSOLL_NIGHT") != nullptr; }
+
+// Of reads that are to be faulty: from 0.01 to 0.5, small ones as often as large ones.
+inline double DrawnShare(uint64_t seed) { return 0.01 * std::pow(50, UniformAt(seed, 0, 9)); }
 
 inline std::byte ByteAt(uint64_t offset) {
   return static_cast<std::byte>((offset * 0x9E3779B97F4A7C15U) >> 56);

@@ -15,12 +15,6 @@ using std::chrono::nanoseconds;
 // For the destructor: what is under way ends when the device answers.
 constexpr nanoseconds kDrainStep = std::chrono::milliseconds(100);
 
-// Nothing is wrong with the disk: try again. ECANCELED: the thread that had begun the read ended.
-bool IsInterruption(int error_number) {
-  return error_number == EINTR || error_number == EAGAIN || error_number == EBUSY ||
-         error_number == ECANCELED;
-}
-
 }  // namespace
 
 std::string_view ReadClassName(ReadClass read_class) {
@@ -300,8 +294,7 @@ void Reader::OnError(uint32_t segment_idx, int error_number) {
   }
   if (segment.n_errors < kErrorRetries) {
     ++stats_.error_retries;
-    segment.resume_at = backend_->Now() + kErrorPause * (1 << segment.n_errors);
-    ++segment.n_errors;
+    segment.resume_at = backend_->Now() + ErrorPauseAfter(segment.n_errors++);
     segment.paused = true;
     ++n_paused_;
     return;

@@ -7,10 +7,9 @@
 //   - A request that was accepted gets exactly one completion, whatever happens to it. Until then
 //     its frame belongs to the reader, also after Cancel.
 //   - kDone means that every wanted byte is there and that the file was, after they were read,
-//   still
-//     what it was when it was opened.
+//     still what it was when it was opened.
 //   - Interrupted, short and refused reads go on where they stopped. A read error is tried again
-//     kErrorRetries times, later each time; then that request alone fails.
+//     kErrorRetries times (read_retries.h), later each time; then that request alone fails.
 //   - No call blocks, but Wait, which has a bound.
 //   - After construction, AddFile and RegisterBuffer, nothing is allocated.
 //
@@ -36,6 +35,7 @@
 #include "io/aligned_range.h"
 #include "io/file.h"
 #include "io/read_backend.h"
+#include "io/read_retries.h"
 #include "io/traffic.h"
 
 namespace plimsoll::io {
@@ -86,13 +86,6 @@ struct ReadCompletion {
   uint64_t error_offset = 0;              // of the File, with kFailed
   std::chrono::nanoseconds latency{};     // since Submit
 };
-
-// A read error at one place is tried again after kErrorPause, then twice that, and so on: 70 ms in
-// all.
-inline constexpr uint32_t kErrorRetries = 3;
-inline constexpr std::chrono::milliseconds kErrorPause{10};
-// Of interruptions and refusals (EINTR, EAGAIN) in a row, without a byte read between them.
-inline constexpr uint32_t kInterruptionsMax = 100;
 
 struct ReaderOptions {
   uint32_t n_requests_max = 1024;  // accepted and not yet completed

@@ -1,4 +1,4 @@
-// The rules of classes, limits, cancelling and retrying, on a fake disk in virtual time.
+// The rules of classes, limits and cancelling, on a fake disk in virtual time.
 #include <algorithm>
 #include <memory>
 #include <numeric>
@@ -7,10 +7,8 @@
 
 #include <gtest/gtest.h>
 
-#include "io/fake_disk.h"
-#include "io/faulty_backend.h"
-#include "io/read_test_support.h"
 #include "io/reader.h"
+#include "io/reader_in_virtual_time.h"
 
 namespace plimsoll::io {
 namespace {
@@ -18,65 +16,7 @@ namespace {
 using namespace std::chrono_literals;
 using std::chrono::nanoseconds;
 
-constexpr uint64_t kPage = 64 * 1024;
-
-class ReaderOrderTest : public testing::Test {
- protected:
-  void Make(const ReaderOptions& options, const FakeDiskOptions& disk = {.made_up = true},
-            const FaultPlan& faults = {}) {
-    auto fake = std::make_unique<FakeDisk>(disk, clock_);
-    disk_ = fake.get();
-    auto faulty = std::make_unique<FaultyBackend>(std::move(fake), faults);
-    faulty_ = faulty.get();
-    reader_ = std::make_unique<Reader>(std::move(faulty), options);
-    file_ = *reader_->AddFile(*File::Placeholder("fake", uint64_t{1} << 40));
-    memory_ = MakeFrame(kMemory);
-  }
-
-  // Page `tag` of the file, with a frame of its own.
-  ReadRequest Page(uint64_t tag, ReadClass read_class) const {
-    return {.file = file_,
-            .offset = tag * kPage,
-            .bytes = kPage,
-            .frame = {memory_.get() + tag * kPage, kPage},
-            .read_class = read_class,
-            .tag = tag};
-  }
-  ReadId Submit(uint64_t tag, ReadClass read_class) {
-    const auto id = reader_->Submit(Page(tag, read_class));
-    EXPECT_TRUE(id);
-    return id.value_or(ReadId{});
-  }
-
-  // Everything that is outstanding, in order of completion.
-  std::vector<ReadCompletion> Drain() {
-    std::vector<ReadCompletion> all;
-    while (reader_->n_outstanding() > 0) {
-      ReadCompletion completion;
-      if (reader_->Wait({&completion, 1}, 3600s) == 0) {
-        ADD_FAILURE() << "nothing came in an hour";
-        break;
-      }
-      all.push_back(completion);
-    }
-    return all;
-  }
-  static std::vector<uint64_t> Tags(const std::vector<ReadCompletion>& completions) {
-    std::vector<uint64_t> tags;
-    for (const ReadCompletion& completion : completions) {
-      tags.push_back(completion.tag);
-    }
-    return tags;
-  }
-
-  static constexpr uint64_t kMemory = 256 * kPage;
-  VirtualClock clock_;
-  FakeDisk* disk_ = nullptr;
-  FaultyBackend* faulty_ = nullptr;
-  Frame memory_;  // outlives the reader
-  std::unique_ptr<Reader> reader_;
-  ReadFileId file_;
-};
+class ReaderOrderTest : public ReaderInVirtualTime {};
 
 TEST_F(ReaderOrderTest, ClassesGoStrictlyInOrder) {
   Make({.segments_in_flight_max = {1, 1, 1, 1, 1}});
@@ -246,93 +186,6 @@ TEST_F(ReaderOrderTest, AWaitEndsAtItsBound) {
   EXPECT_EQ(clock_.now(), 3s);
   EXPECT_EQ(reader_->Wait({&completion, 1}, 30s), 1U);
   EXPECT_GE(completion.latency, 10s);
-}
-
-TEST_F(ReaderOrderTest, APassingErrorIsTriedAgainLater) {
-  Make({}, {.made_up = true}, {.error_at = 1});
-  Submit(5, ReadClass::kDemand);
-  const auto done = Drain();
-  EXPECT_EQ(done.at(0).outcome, ReadOutcome::kDone);
-  EXPECT_GE(done.at(0).latency, kErrorPause);
-  EXPECT_EQ(reader_->stats().error_retries, 1U);
-  std::vector<std::byte> expected(kPage);
-  FakeBytes(0, 5 * kPage, expected);
-  EXPECT_TRUE(std::equal(expected.begin(), expected.end(), memory_.get() + 5 * kPage));
-}
-
-TEST_F(ReaderOrderTest, ALastingErrorFailsItsRequestAloneAndSoon) {
-  Make({.segment_bytes = kPage / 4}, {.made_up = true}, {.error_at = 7, .lasting = true});
-  for (uint64_t i = 0; i < 10; ++i) {
-    Submit(i, ReadClass::kDemand);
-  }
-  for (const ReadCompletion& completion : Drain()) {
-    // Four segments a page: the seventh read is the third quarter of page 1.
-    if (completion.tag != 1) {
-      EXPECT_EQ(completion.outcome, ReadOutcome::kDone);
-      continue;
-    }
-    EXPECT_EQ(completion.outcome, ReadOutcome::kFailed);
-    EXPECT_EQ(completion.error_number, EIO);
-    EXPECT_EQ(completion.error_offset, kPage + kPage / 2);
-    EXPECT_LT(completion.latency, 1s);
-    const Error error = reader_->Describe(completion);
-    EXPECT_EQ(error.kind, ErrorKind::kIo);
-    EXPECT_NE(error.message.find("fake: cannot read at byte 98304"), std::string::npos)
-        << error.message;
-  }
-  EXPECT_EQ(faulty_->n_errors(), 1U + kErrorRetries);
-}
-
-TEST_F(ReaderOrderTest, ADeadDiskFailsEverythingAndAHealedOneServesAgain) {
-  Make({}, {.made_up = true}, {.error_every = 1});
-  for (uint64_t i = 0; i < 50; ++i) {
-    Submit(i, ReadClass::kDemand);
-  }
-  for (const ReadCompletion& completion : Drain()) {
-    EXPECT_EQ(completion.outcome, ReadOutcome::kFailed);
-  }
-  EXPECT_LT(clock_.now(), 2s);
-  faulty_->Change({});
-  Submit(3, ReadClass::kDemand);
-  EXPECT_EQ(Drain().at(0).outcome, ReadOutcome::kDone);
-}
-
-TEST_F(ReaderOrderTest, AFileCutShortWhileReadIsNoticed) {
-  Make({.segment_bytes = kPage});
-  ReadRequest large = Page(0, ReadClass::kDemand);
-  large.bytes = 8 * kPage;
-  large.frame = {memory_.get(), 8 * kPage};
-  ASSERT_TRUE(reader_->Submit(large));
-  reader_->Issue();
-  disk_->Truncate(file_.value, 3 * kPage + 100);
-  const auto done = Drain();
-  EXPECT_EQ(done.at(0).outcome, ReadOutcome::kFileChanged);
-  EXPECT_EQ(done.at(0).change, FileChange::kTruncated);
-}
-
-TEST_F(ReaderOrderTest, AnyMixtureOfFaultsEndsWithTheRightBytes) {
-  for (uint64_t seed = 1; seed <= 50; ++seed) {
-    Make({.n_requests_max = 64,
-          .segment_bytes = kPage / 8,
-          .segments_in_flight_max = {8, 8, 4, 2, 1}},
-         {.seed = seed, .slow_share = 0.05, .made_up = true},
-         {.seed = seed,
-          .short_share = 0.3,
-          .interrupted_share = 0.2,
-          .again_share = 0.2,
-          .error_every = 31});
-    for (uint64_t i = 0; i < 24; ++i) {
-      Submit(i, static_cast<ReadClass>((i * 7 + seed) % kNReadClasses));
-    }
-    for (const ReadCompletion& completion : Drain()) {
-      ASSERT_EQ(completion.outcome, ReadOutcome::kDone) << "seed " << seed;
-      std::vector<std::byte> expected(kPage);
-      FakeBytes(0, completion.tag * kPage, expected);
-      ASSERT_TRUE(
-          std::equal(expected.begin(), expected.end(), memory_.get() + completion.tag * kPage))
-          << "seed " << seed << ", page " << completion.tag;
-    }
-  }
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -196,22 +197,33 @@ TEST_P(ReaderTest, FullIsPressureAndEveryRequestEndsOnce) {
   EXPECT_TRUE(reader->Submit(request));
 }  // and a reader that goes with a request under way waits for it
 
+// Cancelled at once, a moment later, or by the end of its reader.
 TEST_P(ReaderTest, NothingIsWrittenToAFrameOnceItsRequestHasEnded) {
   constexpr uint64_t kBytes = 512 * 1024;
   constexpr std::byte kPoison{0xA5};
-  const auto reader = Make({.segment_bytes = 64 * 1024, .segments_in_flight_max = {2, 1, 1, 1, 1}});
-  const ReadFileId file = Add(*reader, path_);
+  const ReaderOptions options = {.segment_bytes = 64 * 1024,
+                                 .segments_in_flight_max = {2, 1, 1, 1, 1}};
   const Frame cancelled = MakeFrame(kBytes);
   const Frame other = MakeFrame(kBytes);
-  for (int round = 0; round < 20; ++round) {
+  auto reader = Make(options);
+  ReadFileId file = Add(*reader, path_);
+  const uint64_t n_rounds = IsNight() ? 3000 : 21;
+  for (uint64_t round = 0; round < n_rounds; ++round) {
     const auto id = reader->Submit(
         {.file = file, .bytes = kBytes, .frame = {cancelled.get(), kBytes}, .tag = 1});
     ASSERT_TRUE(id);
     reader->Issue();
-    reader->Cancel(*id);
-    ReadCompletion completion;
-    ASSERT_EQ(reader->Wait({&completion, 1}, kPatience), 1U);
-    EXPECT_EQ(completion.outcome, ReadOutcome::kCancelled);
+    std::this_thread::sleep_for(
+        std::chrono::microseconds(round % 4 == 0 ? 0U : Philox(3, round, 0)[0] % 200));
+    if (round % 3 == 2) {
+      reader = nullptr;
+      reader = Make(options);
+      file = Add(*reader, path_);
+    } else {
+      reader->Cancel(*id);
+      ReadCompletion completion;
+      ASSERT_EQ(reader->Wait({&completion, 1}, kPatience), 1U);
+    }
     std::fill_n(cancelled.get(), kBytes, kPoison);
     EXPECT_EQ(ReadOne(*reader, file, 4096, kBytes, other.get(), kBytes).outcome,
               ReadOutcome::kDone);
@@ -219,6 +231,43 @@ TEST_P(ReaderTest, NothingIsWrittenToAFrameOnceItsRequestHasEnded) {
     ASSERT_EQ(std::find_if(static_cast<const std::byte*>(cancelled.get()), end,
                            [](std::byte b) { return b != kPoison; }),
               end);
+  }
+}
+
+// No more is under way than the ring has places for, and its results have room until someone looks.
+TEST_P(ReaderTest, ASmallRingAndAnOwnerThatSeldomLooksLoseNothing) {
+  constexpr uint64_t kRequests = 300;
+  BackendOptions backend = GetParam().backend;
+  const Frame frames = MakeFrame(kRequests * 4096);
+  for (const uint32_t depth : {1U, 3U, 8U}) {
+    backend.depth = depth;
+    auto reader = MakeReader(backend, {.segment_bytes = 4096});
+    ASSERT_TRUE(reader);
+    const ReadFileId file = Add(**reader, path_);
+    std::vector<ReadRequest> requests;
+    for (uint64_t i = 0; i < kRequests; ++i) {
+      requests.push_back({.file = file,
+                          .offset = i * 8192,
+                          .bytes = 4096,
+                          .frame = {frames.get() + i * 4096, 4096},
+                          .tag = i});
+      ASSERT_TRUE((*reader)->Submit(requests.back()));
+    }
+    uint64_t n_done = 0;
+    while ((*reader)->n_outstanding() > 0) {
+      (*reader)->Issue();
+      EXPECT_LE((*reader)->n_in_flight(), depth);
+      std::this_thread::sleep_for(20us);
+      std::array<ReadCompletion, 16> completions;
+      const size_t n = (*reader)->Wait(completions, kPatience);
+      ASSERT_GT(n, 0U);
+      for (size_t i = 0; i < n; ++i) {
+        ++n_done;
+        ASSERT_EQ(completions[i].outcome, ReadOutcome::kDone);
+        EXPECT_TRUE(HoldsTestBytes(**reader, requests[completions[i].tag]));
+      }
+    }
+    EXPECT_EQ(n_done, kRequests);
   }
 }
 

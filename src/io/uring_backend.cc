@@ -21,16 +21,36 @@ constexpr uint32_t kBuffersMax = 8192;
 // be there soon.
 constexpr nanoseconds kRetryPause = std::chrono::milliseconds(1);
 
-Result<> InitRing(uint32_t depth, io_uring& ring) {
-  const int failed = io_uring_queue_init(depth, &ring, 0);
-  if (failed != 0) {
-    return Fail(ErrorKind::kFailed, "io_uring_setup: {}", std::strerror(-failed));
-  }
+// How long the kernel may take for a request that asks for nothing.
+constexpr __kernel_timespec kNothingBound = {.tv_sec = 5, .tv_nsec = 0};
+
+// Some sandboxes let a ring be made and then refuse its use.
+Result<> TryRing(io_uring& ring) {
   if ((ring.features & IORING_FEAT_EXT_ARG) == 0) {
-    io_uring_queue_exit(&ring);
     return Fail(ErrorKind::kFailed, "this kernel's io_uring cannot wait with a bound (5.11 can)");
   }
+  io_uring_prep_nop(io_uring_get_sqe(&ring));
+  if (const int n = io_uring_submit(&ring); n != 1) {
+    return Fail(ErrorKind::kFailed, "io_uring_enter: {}", std::strerror(-std::min(n, 0)));
+  }
+  io_uring_cqe* cqe = nullptr;
+  __kernel_timespec bound = kNothingBound;
+  if (const int failed = io_uring_wait_cqe_timeout(&ring, &cqe, &bound); failed != 0) {
+    return Fail(ErrorKind::kFailed, "io_uring does not answer: {}", std::strerror(-failed));
+  }
+  io_uring_cqe_seen(&ring, cqe);
   return {};
+}
+
+Result<> InitRing(uint32_t depth, io_uring& ring) {
+  if (const int failed = io_uring_queue_init(depth, &ring, 0); failed != 0) {
+    return Fail(ErrorKind::kFailed, "io_uring_setup: {}", std::strerror(-failed));
+  }
+  auto tried = TryRing(ring);
+  if (!tried) {
+    io_uring_queue_exit(&ring);
+  }
+  return tried;
 }
 
 class UringBackend final : public ReadBackend {

@@ -82,6 +82,45 @@ TEST(YieldingLine, MakesRoomAndDoesNotFlapWhileOthersStay) {
   EXPECT_LE(before, host.left + (kTop - kFloor) / YieldingLine::kStages);
 }
 
+TEST(YieldingLine, GoesBelowALimitAtOnceAndNoFurther) {
+  YieldingLine line(kTop, kFloor);
+  constexpr uint64_t kStage = (kTop - kFloor) / YieldingLine::kStages;
+  EXPECT_EQ(line.At(seconds(0), 0, kTop), kTop);
+  EXPECT_EQ(line.At(seconds(1), 0, kTop - 1), kTop - kStage);
+  EXPECT_EQ(line.At(seconds(2), 0, kTop - 3 * kStage - 1), kTop - 4 * kStage);
+  // As long as it is there the line stays, however quiet it is.
+  for (int s = 3; s < 5000; ++s) {
+    EXPECT_EQ(line.At(seconds(s), 0, kTop - 3 * kStage - 1), kTop - 4 * kStage);
+  }
+  // Raised in part: as far as it allows, by stages.
+  EXPECT_EQ(line.At(seconds(5000), 0, kTop - kStage), kTop - 3 * kStage);
+  EXPECT_EQ(line.At(seconds(5001), 0, kTop - kStage), kTop - 3 * kStage);
+  for (int s = 5002; s < 5100; ++s) {
+    (void)line.At(seconds(s), 0, kTop - kStage);
+  }
+  EXPECT_EQ(line.bytes(), kTop - kStage);
+}
+
+TEST(YieldingLine, ALimitBelowTheFloorEndsAtTheFloor) {
+  YieldingLine line(kTop, kFloor);
+  EXPECT_EQ(line.At(seconds(0), 0, 1), kFloor);
+  EXPECT_EQ(line.At(seconds(1), 0.5, 1), kFloor);
+  EXPECT_EQ(line.At(seconds(1000), 0, 1), kFloor);
+}
+
+TEST(YieldingLine, ALimitThatComesAndGoesIsFollowedLessAndLessOften) {
+  YieldingLine line(kTop, kFloor);
+  uint64_t before = kTop;
+  int n_moves = 0;
+  for (int s = 0; s < 24 * 3600; ++s) {
+    const uint64_t now = line.At(seconds(s), 0, s % 45 == 0 ? kTop - 1 : kTop);
+    n_moves += now != before ? 1 : 0;
+    before = now;
+  }
+  EXPECT_GT(n_moves, 2);
+  EXPECT_LE(n_moves, 250);
+}
+
 TEST(YieldingLine, WithoutASpanItStays) {
   YieldingLine line(kTop, kTop);
   for (int s = 0; s < 100; ++s) {

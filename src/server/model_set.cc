@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/invariant.h"
+#include "engine/group_limit.h"
 #include "server/turn.h"
 
 namespace plimsoll::server {
@@ -623,6 +624,12 @@ std::vector<ServicePtr> ModelSet::Loaded() const { return state_->Loaded(); }
 uint64_t ModelSet::line() const { return state_->line() + kept_bytes_; }
 uint64_t ModelSet::least_line() const { return state_->least_line() + kept_bytes_; }
 Result<> ModelSet::SetLine(uint64_t bytes) {
+  // All models together: each alone is below it.
+  if (bytes > line()) {
+    if (auto allowed = engine::CheckGroupAllows(bytes); !allowed) {
+      return allowed;
+    }
+  }
   return state_->SetLine(bytes - std::min(bytes, kept_bytes_));
 }
 void ModelSet::Drain(Clock::time_point deadline) { state_->Drain(deadline); }

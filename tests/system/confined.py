@@ -45,11 +45,12 @@ class Finished:
 
 
 class _Version1:
-    limit, peak = "memory.limit_in_bytes", "memory.max_usage_in_bytes"
+    limit, peak, used = "memory.limit_in_bytes", "memory.max_usage_in_bytes", "memory.usage_in_bytes"
+    swap = "memory.memsw.limit_in_bytes"  # with memory
 
     @staticmethod
-    def make(name):
-        folder = ROOT / "memory" / name
+    def make(name, parent):
+        folder = (parent or ROOT / "memory") / name
         folder.mkdir()
         return folder
 
@@ -59,13 +60,15 @@ class _Version1:
 
 
 class _Version2:
-    limit, peak = "memory.max", "memory.peak"
+    limit, peak, used = "memory.max", "memory.peak", "memory.current"
+    swap = None  # without
 
     @staticmethod
-    def make(name):
+    def make(name, parent):
         # Beside this process's own group: a group with processes cannot have groups under it that divide memory.
-        own = next(line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
-        parent = (ROOT / own.lstrip("/")).parent if own != "/" else ROOT
+        if parent is None:
+            own = next(line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
+            parent = (ROOT / own.lstrip("/")).parent if own != "/" else ROOT
         if "memory" not in (parent / "cgroup.subtree_control").read_text().split():
             (parent / "cgroup.subtree_control").write_text("+memory")
         folder = parent / name
@@ -95,20 +98,21 @@ class MemoryGroup:
 
     with MemoryGroup(512 << 20) as group:
         finished = group.run("plimsoll", "run", "-p", "Hello", timeout=300)
+
+    With a parent, which has no commands of its own then, it lies below that one's limit as well.
     """
 
-    def __init__(self, limit_bytes):
+    def __init__(self, limit_bytes, parent=None):
         self._kind = _Version1 if (ROOT / "memory" / "memory.limit_in_bytes").exists() else _Version2
         # Names are not used again: another run of this process may still be going away.
         name = f"plimsoll-{os.getpid()}-{time.monotonic_ns()}"
         self._folder = None
         try:
-            self._folder = self._kind.make(name)
-            (self._folder / self._kind.limit).write_text(str(limit_bytes))
+            self._folder = self._kind.make(name, parent and parent._folder)
             # Without this a limit is only a limit until there is swap.
-            for swap in ("memory.memsw.limit_in_bytes", "memory.swap.max"):
-                if (self._folder / swap).exists():
-                    (self._folder / swap).write_text(str(limit_bytes if "memsw" in swap else 0))
+            if (self._folder / "memory.swap.max").exists():
+                (self._folder / "memory.swap.max").write_text("0")
+            self.set_limit(limit_bytes)
         except (OSError, StopIteration) as error:
             if self._folder is not None:
                 self._folder.rmdir()
@@ -126,8 +130,31 @@ class MemoryGroup:
             except OSError:
                 time.sleep(0.05)
 
+    def set_limit(self, limit_bytes):
+        """Also while something runs; OSError where the kernel cannot make what is used fit it."""
+        files = [self._folder / self._kind.limit]
+        if self._kind.swap and (self._folder / self._kind.swap).exists():
+            files.append(self._folder / self._kind.swap)  # at no moment the lower one
+            if limit_bytes > int(files[0].read_text()):
+                files.reverse()
+        for file in files:
+            file.write_text(str(limit_bytes))
+
+    def used(self):
+        """Of its limit, page cache included."""
+        return int((self._folder / self._kind.used).read_text())
+
+    def n_kills(self):
+        """For want of memory."""
+        return self._kind.kills(self._folder)
+
+    def start(self, *command, **options):
+        """A process in the group, for whoever waits for it; its options are those of Popen."""
+        words = ["sh", "-c", JOIN, self._folder / "cgroup.procs", *command]
+        return subprocess.Popen([str(word) for word in words], **options)
+
     def run(self, *command, timeout, env=None, cwd=None):
-        kills_before = self._kind.kills(self._folder)
+        kills_before = self.n_kills()
         # In files, not pipes: nobody has to read while the command runs.
         with contextlib.ExitStack() as stack:
             out, err, report = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(3))
@@ -157,7 +184,7 @@ class MemoryGroup:
             group_peak_bytes=self._peak(),
             seconds=seconds,
         )
-        killed = self._kind.kills(self._folder) > kills_before
+        killed = self.n_kills() > kills_before
         return Finished(used["returncode"], *texts, usage, killed, timed_out)
 
     def _peak(self):

@@ -6,6 +6,7 @@ usage: confined_test.py [unittest arguments]
 
 import os
 import pathlib
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -71,6 +72,22 @@ class Confined(unittest.TestCase):
         program = "import sys; print('out'); print('err', file=sys.stderr); sys.exit(4)"
         done = self.python(64 * MIB, program)
         self.assertEqual((done.returncode, done.stdout, done.stderr), (4, "out\n", "err\n"))
+
+    def test_a_parents_limit_holds_too(self):
+        with MemoryGroup(64 * MIB) as parent, MemoryGroup(256 * MIB, parent) as group:
+            done = group.run(sys.executable, "-c", TOUCH, 128 * MIB, timeout=300)
+        self.assertEqual(done.returncode, -9)
+
+    def test_a_limit_moves_while_something_runs(self):
+        program = "b = bytearray(100 << 20); print(1, flush=True); input(); b += bytearray(100 << 20); print(2)"
+        for limit, code in ((160 * MIB, -9), (400 * MIB, 0)):
+            with MemoryGroup(300 * MIB) as group:
+                process = group.start(sys.executable, "-c", program, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                self.assertEqual(process.stdout.readline(), b"1\n")
+                self.assertGreater(group.used(), 100 * MIB)
+                group.set_limit(limit)
+                process.communicate(b"\n", timeout=300)
+                self.assertEqual((process.returncode, group.n_kills()), (code, 1 if code else 0))
 
     def test_leaves_no_group_behind(self):
         self.python(64 * MIB, "")
