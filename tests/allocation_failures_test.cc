@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <cstdlib>
 #include <new>
 #include <string>
 #include <vector>
@@ -17,6 +16,7 @@
 #include "engine/engine.h"
 #include "io/machine.h"
 #include "tests/allocation_count.h"
+#include "tests/is_night.h"
 
 namespace {
 
@@ -94,8 +94,6 @@ EngineOptions Options() {
   return options;
 }
 
-bool IsNight() { return std::getenv("PLIMSOLL_NIGHT") != nullptr; }
-
 class AllocationFailures : public testing::Test {
  protected:
   AllocationFailures() : options_(Options()) {
@@ -151,9 +149,9 @@ TEST_F(AllocationFailures, OfTheHeap) {
   EXPECT_EQ(Attempt(options_).text, expected_);
   const uint64_t n_all = NAllocations() - before;
   ASSERT_GT(n_all, 1000U);
-  const uint64_t stride = IsNight() ? 1 : n_all / 40;
+  const uint64_t stride = tests::IsNight() ? 1 : n_all / 40;
   // Those at the end, where all is in use, one by one.
-  for (uint64_t n = 1; n <= n_all; n += n + 200 > n_all && !IsNight() ? 7 : stride) {
+  for (uint64_t n = 1; n <= n_all; n += n + 200 > n_all && !tests::IsNight() ? 7 : stride) {
     ExpectClean("allocation", n, FailAllocation);
   }
   EXPECT_GT(n_refused_, 40U);

@@ -1,7 +1,6 @@
 // What blocks and sessions on a disk are worth after the process or the power ended at any moment,
 // and while calls to the system fail: docs/reliability.md, S8 to S11.
 #include <cerrno>
-#include <cstdlib>
 #include <set>
 
 #include <gmock/gmock.h>
@@ -11,6 +10,7 @@
 #include "base/rng.h"
 #include "kv/session_file.h"
 #include "kv/store/block_store.h"
+#include "tests/is_night.h"
 #include "tests/recorded_disk.h"
 
 namespace plimsoll::kv {
@@ -21,8 +21,6 @@ using Numbers = std::set<uint64_t>;
 
 constexpr auto kLong = std::chrono::seconds(60);
 constexpr uint64_t kPageBytes = 4096;
-
-bool IsNight() { return std::getenv("PLIMSOLL_NIGHT") != nullptr; }
 
 // In memory, if there is such a folder: the recording says what a disk would have.
 fs::path FolderOf(std::string_view name) {
@@ -183,7 +181,7 @@ TEST_F(StoredBlocks, AfterALossOfPowerAtAnyMoment) {
     recorded.words = Use(disk);
     recorded.calls = disk.calls();
   }
-  const uint64_t n_states = IsNight() ? 10000 : 400;
+  const uint64_t n_states = tests::IsNight() ? 10000 : 400;
   for (uint64_t i = 0; i < n_states && !HasFailure(); ++i) {
     const auto n =
         static_cast<size_t>(UniformAt(5, i) * static_cast<double>(recorded.calls.size() + 1));
@@ -200,7 +198,7 @@ TEST_F(StoredBlocks, WhileCallsFail) {
   };
   for (const auto& [n_failing, error] : {Fault{1, EIO}, Fault{1, ENOSPC}, Fault{12, ENOSPC}}) {
     size_t first = 0;
-    for (bool has_failed = true; has_failed && !HasFailure(); first += IsNight() ? 1U : 3U) {
+    for (bool has_failed = true; has_failed && !HasFailure(); first += tests::IsNight() ? 1U : 3U) {
       SCOPED_TRACE(fmt::format("{} calls from {} on fail with {}", n_failing, first, error));
       fs::remove_all(folder_);
       std::vector<Word> words;
@@ -286,7 +284,7 @@ TEST_F(SavedTwice, AfterAKillAtEveryCall) {
 
 TEST_F(SavedTwice, AfterALossOfPowerAtAnyMoment) {
   const Recorded recorded = Record();
-  const uint64_t n_states = IsNight() ? 10000 : 1000;
+  const uint64_t n_states = tests::IsNight() ? 10000 : 1000;
   for (uint64_t i = 0; i < n_states && !HasFailure(); ++i) {
     const auto n =
         static_cast<size_t>(UniformAt(6, i) * static_cast<double>(recorded.calls.size() + 1));

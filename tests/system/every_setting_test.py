@@ -18,7 +18,10 @@ import sys
 import tempfile
 import unittest
 
-PLIMSOLL, INFLATE = (pathlib.Path(sys.argv.pop(1)).resolve() for _ in range(2))
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from program import PLIMSOLL, environment  # noqa: E402
+
+INFLATE = pathlib.Path(sys.argv.pop(1)).resolve()
 PROMPT = "The capital of France is"
 IDS = ",".join(str(100 + 37 * i) for i in range(33))
 LINES = ("130%", "60%", "40%", "25%", "least")
@@ -38,13 +41,13 @@ def settings():
 class EverySetting(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory(dir=PLIMSOLL.parent)
+        cls.folder = tempfile.TemporaryDirectory(dir=pathlib.Path(PLIMSOLL).parent)
         model = os.environ.get("PLIMSOLL_INFLATED")
         if not model:
             model = os.path.join(cls.folder.name, "inflated.gguf")
             subprocess.run([INFLATE, model, "--shape", "olmoe-1b-7b", "--type", "q4_0"], check=True, stdout=subprocess.DEVNULL)
         cls.model = model
-        cls.env = {**os.environ, "XDG_CACHE_HOME": cls.folder.name}
+        cls.env = environment(XDG_CACHE_HOME=cls.folder.name)
         if not os.path.exists(model + ".plimsoll"):
             cls.plimsoll("pack", model)
 
