@@ -53,7 +53,7 @@ class FailingEngine {
       return disk;
     }};
     state_.paging = StartPaging(state_.catalogue, nullptr, *state_.model, fitted.division, paging,
-                                *state_.ledger)
+                                *state_.ledger, *state_.team)
                         .value();
     state_.model->PageExperts(*state_.paging->experts);
     state_.kv_pool = std::make_unique<kv::BlockPool>(*state_.ledger, state_.model->KvLayout());

@@ -69,7 +69,7 @@ class FailingModel {
           return Wrap(std::move(inner), faults, disk);
         }};
     auto paging = engine::StartPaging(catalogue_, nullptr, *model_, fitted->division,
-                                      streams ? sound : faulty, ledger_);
+                                      streams ? sound : faulty, ledger_, team_);
     EXPECT_TRUE(paging) << paging.error().message;
     paging_ = std::move(*paging);
     model_->PageExperts(*paging_->experts);

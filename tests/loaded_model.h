@@ -148,7 +148,7 @@ class LoadedModel {
       division.experts.push_back(
           {experts.frame_bytes, experts.n_pages, n_frames, experts.n_active});
     }
-    auto paging = engine::StartPaging(catalogue_, nullptr, *model_, division, {}, ledger_);
+    auto paging = engine::StartPaging(catalogue_, nullptr, *model_, division, {}, ledger_, team_);
     EXPECT_TRUE(paging) << paging.error().message;
     paging_ = std::move(*paging);
     model_->PageExperts(*paging_->experts);

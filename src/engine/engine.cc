@@ -100,7 +100,7 @@ Result<> PageWeights(EngineState& state, const LineDivision& division,
                                  .traffic = state.traffic.get()};
   if (!division.experts.empty()) {
     auto paging = StartPaging(state.catalogue, state.packed.get(), *state.model, division, options,
-                              *state.ledger);
+                              *state.ledger, *state.team);
     if (!paging) {
       return Forward(paging);
     }

@@ -189,7 +189,7 @@ Result<std::unique_ptr<ExpertPaging>> StartPaging(const formats::Catalogue& cata
                                                   const model::Model& model,
                                                   const LineDivision& division,
                                                   const PagingOptions& options,
-                                                  memory::Ledger& ledger) {
+                                                  memory::Ledger& ledger, kernels::Team& team) {
   auto layers = model.ExpertLayers();
   if (!layers) {
     return Forward(layers);
@@ -245,6 +245,9 @@ Result<std::unique_ptr<ExpertPaging>> StartPaging(const formats::Catalogue& cata
       return packed->IsSoundPart(layer, expert, part, bytes.data())
                  ? std::nullopt
                  : std::optional(packed->Damaged(layer, expert, part));
+    };
+    pager_options.side_by_side = [&team](size_t n, const std::function<void(size_t)>& task) {
+      team.Run(n, [&](size_t i, size_t /*thread*/) { task(i); });
     };
   }
   auto pager =

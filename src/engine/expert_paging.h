@@ -13,6 +13,7 @@
 #include "engine/engine.h"
 #include "engine/memory_plan.h"
 #include "formats/catalogue.h"
+#include "kernels/team.h"
 #include "memory/ledger.h"
 #include "memory/pager.h"
 #include "model/model.h"
@@ -67,10 +68,10 @@ struct ExpertPaging {
 
 // With as many frames as the division gives the experts, which the ledger has room for. kUsage when
 // a name is none, kIo when the files cannot be read. `packed`, which the model was opened with, may
-// be null.
+// be null; its records are verified on the team, which outlives the paging.
 [[nodiscard]] Result<std::unique_ptr<ExpertPaging>> StartPaging(
     const formats::Catalogue& catalogue, const formats::packed::PackedFile* packed,
     const model::Model& model, const LineDivision& division, const PagingOptions& options,
-    memory::Ledger& ledger);
+    memory::Ledger& ledger, kernels::Team& team);
 
 }  // namespace plimsoll::engine

@@ -72,6 +72,8 @@ Pager::Pager(Ledger& ledger, std::unique_ptr<io::Reader> reader, PageHomes homes
       pages_(homes_.n_pages()),
       reads_(homes_.parts.size()),
       completions_(kCompletionsAtOnce),
+      damages_(kCompletionsAtOnce),
+      verify_one_([this](size_t i) { damages_[i] = Verify(completions_[i]); }),
       reader_(std::move(reader)) {
   std::vector<uint32_t> pages_of_class(homes_.frame_bytes.size());
   for (const uint8_t page_class : homes_.class_of) {
@@ -140,10 +142,19 @@ uint64_t Pager::PartOffset(PageId page, uint32_t part) const {
 const std::byte* Pager::Data(PageId page, uint32_t part) const {
   const Page& state = pages_[page.value];
   Invariant(state.state == PageState::kResident && state.pinned, "a page in use is pinned");
+  return PartData(page, part);
+}
+
+const std::byte* Pager::PartData(PageId page, uint32_t part) const {
   const PagePart& home = homes_.PartsOf(page)[part];
   const FrameArena& arena = *classes_[homes_.class_of[page.value]].arena;
-  return arena.Data({state.frame}) + PartOffset(page, part) +
+  return arena.Data({pages_[page.value].frame}) + PartOffset(page, part) +
          reader_->RangeOf(home.file, home.offset, home.bytes).data_offset;
+}
+
+Pager::ReadPart Pager::PartOf(const io::ReadCompletion& completion) const {
+  return {.page = {static_cast<uint32_t>(completion.tag / homes_.n_parts)},
+          .part = static_cast<uint32_t>(completion.tag % homes_.n_parts)};
 }
 
 void Pager::Drop(PageId page) {
@@ -240,22 +251,36 @@ void Pager::Promote(PageId page, ReadClass read_class) {
   }
 }
 
-void Pager::OnCompletion(const io::ReadCompletion& completion) {
-  const PageId page{static_cast<uint32_t>(completion.tag / homes_.n_parts)};
-  const auto part = static_cast<uint32_t>(completion.tag % homes_.n_parts);
-  Page& state = pages_[page.value];
-  const PagePart& home = homes_.PartsOf(page)[part];
-  std::optional<Error> error;
-  if (completion.outcome == io::ReadOutcome::kDone) {
-    const uint64_t data_offset = reader_->RangeOf(home.file, home.offset, home.bytes).data_offset;
-    const std::byte* data =
-        ClassOf(page).arena->Data({state.frame}) + PartOffset(page, part) + data_offset;
-    if (options_.verify) {
-      error = options_.verify(page, part, {data, home.bytes});
+void Pager::OnCompletions(size_t n) {
+  if (options_.verify) {
+    if (n > 1 && options_.side_by_side) {
+      options_.side_by_side(n, verify_one_);
+    } else {
+      for (size_t i = 0; i < n; ++i) {
+        verify_one_(i);
+      }
     }
-  } else if (completion.outcome == io::ReadOutcome::kCancelled) {
+  }
+  for (size_t i = 0; i < n; ++i) {
+    OnCompletion(completions_[i], std::exchange(damages_[i], std::nullopt));
+  }
+}
+
+std::optional<Error> Pager::Verify(const io::ReadCompletion& completion) const {
+  if (completion.outcome != io::ReadOutcome::kDone) {
+    return std::nullopt;
+  }
+  const auto [page, part] = PartOf(completion);
+  return options_.verify(page, part, {PartData(page, part), homes_.PartsOf(page)[part].bytes});
+}
+
+void Pager::OnCompletion(const io::ReadCompletion& completion, std::optional<Error> damage) {
+  const PageId page = PartOf(completion).page;
+  Page& state = pages_[page.value];
+  std::optional<Error> error = std::move(damage);
+  if (completion.outcome == io::ReadOutcome::kCancelled) {
     state.cancelled = true;
-  } else {
+  } else if (completion.outcome != io::ReadOutcome::kDone) {
     error = reader_->Describe(completion);
   }
   if (error) {
@@ -300,9 +325,7 @@ void Pager::Poll() {
     return;
   }
   while (const size_t n = reader_->Poll(completions_)) {
-    for (size_t i = 0; i < n; ++i) {
-      OnCompletion(completions_[i]);
-    }
+    OnCompletions(n);
   }
 }
 
@@ -340,9 +363,7 @@ Result<> Pager::WaitForAny() {
   if (!n) {
     return tl::unexpected(n.error());
   }
-  for (size_t i = 0; i < *n; ++i) {
-    OnCompletion(completions_[i]);
-  }
+  OnCompletions(*n);
   return {};
 }
 

@@ -80,6 +80,9 @@ struct PagerOptions {
   // Looks at a part that has arrived, before the page is used: what is wrong with it, if anything.
   // None: nothing is looked at.
   std::function<std::optional<Error>(PageId, uint32_t part, std::span<const std::byte>)> verify;
+  // Calls task(i) for every i below n, on as many threads as it likes, and returns when all are
+  // done: parts that arrived together are looked at side by side. None: one after the other.
+  std::function<void(size_t n, const std::function<void(size_t)>& task)> side_by_side;
 };
 
 struct WantStats {
@@ -250,6 +253,8 @@ class Pager {
   void Unpin(PageId page);
   // Of the page's frame, each part from a multiple of the I/O alignment on.
   [[nodiscard]] uint64_t PartOffset(PageId page, uint32_t part) const;
+  // Of a page that has a frame.
+  [[nodiscard]] const std::byte* PartData(PageId page, uint32_t part) const;
 
   [[nodiscard]] std::optional<FrameId> FrameFor(PageId page);
   // Of the frame's chunk, made known to the reader when all of it is there.
@@ -257,7 +262,16 @@ class Pager {
   void ForgetBuffer(PageClass& page_class, uint32_t chunk);
   [[nodiscard]] bool BeginRead(PageId page, io::ReadClass read_class);
   void Promote(PageId page, io::ReadClass read_class);
-  void OnCompletion(const io::ReadCompletion& completion);
+  // What a read was for.
+  struct ReadPart {
+    PageId page;
+    uint32_t part = 0;
+  };
+  [[nodiscard]] ReadPart PartOf(const io::ReadCompletion& completion) const;
+  // The first n of completions_.
+  void OnCompletions(size_t n);
+  [[nodiscard]] std::optional<Error> Verify(const io::ReadCompletion& completion) const;
+  void OnCompletion(const io::ReadCompletion& completion, std::optional<Error> damage);
   void OnPageRead(PageId page);
   [[nodiscard]] uint64_t BytesOf(PageId page) const;
   // Of a page that is not pinned: it loses its frame.
@@ -293,6 +307,8 @@ class Pager {
   std::vector<io::ReadId> reads_;  // [n_pages][n_parts], of reads under way
   std::vector<uint32_t> guesses_;  // pages that are being read on a guess
   std::vector<io::ReadCompletion> completions_;
+  std::vector<std::optional<Error>> damages_;  // [completions_], what is wrong with the bytes
+  std::function<void(size_t)> verify_one_;     // of completions_
   Round round_;
   bool registers_ = true;  // the reader takes buffers
   uint32_t n_resident_ = 0;

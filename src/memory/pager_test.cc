@@ -27,6 +27,7 @@ struct Scene {
   std::chrono::nanoseconds latency = std::chrono::microseconds(100);
   io::FaultPlan faults;
   std::function<std::optional<Error>(PageId, uint32_t, std::span<const std::byte>)> verify;
+  std::function<void(size_t n, const std::function<void(size_t)>& task)> side_by_side;
 };
 
 class PagerTest : public testing::Test {
@@ -54,10 +55,12 @@ class PagerTest : public testing::Test {
     homes.frame_bytes = {PageHomes::FrameBytes(homes.PartsOf({0}))};
     const uint32_t n_frames[] = {scene.n_frames};
     const uint32_t n_frames_min[] = {scene.n_frames_min};
-    auto pager = Pager::Create(
-        *ledger_, std::move(reader), std::move(homes), *layout_,
-        *policy::MakePolicy(scene.policy, *layout_), n_frames, n_frames_min,
-        {.stall_bound = std::chrono::seconds(5), .read_ahead_bytes = 0, .verify = scene.verify});
+    auto pager = Pager::Create(*ledger_, std::move(reader), std::move(homes), *layout_,
+                               *policy::MakePolicy(scene.policy, *layout_), n_frames, n_frames_min,
+                               {.stall_bound = std::chrono::seconds(5),
+                                .read_ahead_bytes = 0,
+                                .verify = scene.verify,
+                                .side_by_side = scene.side_by_side});
     ASSERT_TRUE(pager) << pager.error().message;
     pager_ = std::move(*pager);
   }
@@ -200,6 +203,37 @@ TEST_F(PagerTest, BytesThatDoNotBelongThereAreNotUsed) {
   EXPECT_FALSE(pager_->IsResident({4}));
   good = true;
   EXPECT_TRUE(Serve(Layer(0, {3, 4}), WantOrder::kArrival));
+}
+
+TEST_F(PagerTest, PartsThatArriveTogetherAreLookedAtSideBySide) {
+  size_t n_together = 0;
+  std::vector<std::pair<uint32_t, uint32_t>> looked_at;
+  Start({.verify =
+             [&](PageId page, uint32_t part, std::span<const std::byte> bytes) {
+               EXPECT_EQ(bytes.size(), kPartBytes);
+               looked_at.emplace_back(page.value, part);
+               const bool sound = page.value != 4 || part != 1;
+               return sound ? std::nullopt : std::optional(Error{ErrorKind::kIo, "page 4 differs"});
+             },
+         .side_by_side =
+             [&](size_t n, const std::function<void(size_t)>& task) {
+               n_together += n;
+               for (size_t i = n; i-- > 0;) {  // in any order
+                 task(i);
+               }
+             }});
+  pager_->Prefetch(Layer(0, {3, 4}));
+  clock_.Advance(std::chrono::seconds(1));  // all are there when they are wanted
+  const auto refused = Serve(Layer(0, {3, 4}), WantOrder::kArrival);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().message, "page 4 differs");
+  EXPECT_GT(n_together, 1U);
+  for (const uint32_t part : {0U, 1U, 2U}) {
+    EXPECT_EQ(std::ranges::count(looked_at, std::pair(3U, part)), 1) << part;
+  }
+  EXPECT_TRUE(pager_->IsResident({3}));
+  EXPECT_FALSE(pager_->IsResident({4}));
+  pager_->CheckInvariants();
 }
 
 TEST_F(PagerTest, ADiskThatDoesNotAnswerEndsTheWait) {
