@@ -5,6 +5,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
@@ -29,6 +30,15 @@ struct Error {
   ErrorKind kind = ErrorKind::kFailed;
   // One to three lines: what went wrong, where (file, field, byte offset), and the next step.
   std::string message;
+  // Of kIo: somebody changed the file since it was opened; trying again is of no use.
+  bool file_changed = false;
+
+  // The same of a part of something larger: "tensor x: " before the message.
+  [[nodiscard]] Error In(std::string_view what) const {
+    Error error = *this;
+    error.message = fmt::format("{}: {}", what, message);
+    return error;
+  }
 };
 
 template <class T = void>

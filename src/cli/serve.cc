@@ -241,6 +241,15 @@ double SecondsSinceStep(const ModelSet& models) {
   return longest;
 }
 
+std::optional<std::string> ReadTroubleOf(const ModelSet& models) {
+  for (const auto& service : models.Loaded()) {
+    if (auto trouble = service->read_trouble()) {
+      return trouble;
+    }
+  }
+  return std::nullopt;
+}
+
 // What --memory means as the machine is now: with one model as that sees it.
 uint64_t LineFor(const ModelSet& models, const std::optional<SizeSpec>& memory) {
   const auto loaded = models.Loaded();
@@ -375,6 +384,7 @@ Result<> ServeCommand(std::vector<std::string> args, const CommandContext& conte
   context.interrupts->SetMode(Interrupts::Mode::kServe);
   (*http)->SetRouter(ReadyRoutes(health, Serve(models, **http, flags, context.console)));
   health->Watch([models] { return SecondsSinceStep(*models); }, flags.max_step_seconds);
+  health->WatchDisk([models] { return ReadTroubleOf(*models); });
   health->SetState(Health::State::kReady);
   const auto keeper = KeepLine(LineOf(*models), context,
                                {.command = "serve",

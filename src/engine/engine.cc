@@ -97,7 +97,11 @@ Result<> PageWeights(EngineState& state, const LineDivision& division,
                                  .prefetch = engine_options.prefetch,
                                  .profiles = engine_options.profiles,
                                  .on_note = engine_options.on_note,
-                                 .traffic = state.traffic.get()};
+                                 .traffic = state.traffic.get(),
+                                 .trouble = state.read_trouble.get()};
+  state.model->ReadRowsWith([&state](uint32_t file_idx, uint64_t offset, std::span<std::byte> out) {
+    return state.read_trouble->ReadAt(state.catalogue.files[file_idx], offset, out);
+  });
   if (!division.experts.empty()) {
     auto paging = StartPaging(state.catalogue, state.packed.get(), *state.model, division, options,
                               *state.ledger, *state.team);
@@ -168,6 +172,9 @@ class LoadedEngine final : public Engine {
   }
   [[nodiscard]] memory::LedgerSnapshot ledger() const override {
     return state_->ledger->Snapshot();
+  }
+  [[nodiscard]] std::optional<std::string> read_trouble() const override {
+    return state_->read_trouble->Now();
   }
   [[nodiscard]] std::optional<PagingSnapshot> paging() const override {
     return state_->paging == nullptr ? std::nullopt : std::optional(state_->paging->Snapshot());
@@ -311,6 +318,7 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options,
   state->on_note = options.on_note;
   state->ledger = std::make_unique<memory::Ledger>(line);
   state->traffic = std::make_unique<io::Traffic>();
+  state->read_trouble = std::make_unique<io::ReadTrouble>();
   ReserveVocabulary(*state, options, tokenizer_bytes);
   // First, so that frames are made ready while weights are read.
   if (auto paged = PageWeights(*state, fitted->division, options); !paged) {

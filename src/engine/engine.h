@@ -223,6 +223,9 @@ class Engine {
   [[nodiscard]] virtual memory::LedgerSnapshot ledger() const = 0;
   // Nothing when all experts are resident.
   [[nodiscard]] virtual std::optional<PagingSnapshot> paging() const { return std::nullopt; }
+  // Why weights that are not in memory cannot be read, while that is so (io/read_trouble.h). From
+  // any thread.
+  [[nodiscard]] virtual std::optional<std::string> read_trouble() const { return std::nullopt; }
   // Nothing when all dense weights are resident.
   [[nodiscard]] virtual std::optional<StreamingSnapshot> streaming() const { return std::nullopt; }
   // Draws the line anew, between two calls of its sessions or while one calls its on_text: a lower

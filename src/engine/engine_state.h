@@ -15,6 +15,7 @@
 #include "engine/weight_streaming.h"
 #include "formats/catalogue.h"
 #include "formats/summary.h"
+#include "io/read_trouble.h"
 #include "io/traffic.h"
 #include "kernels/kernels.h"
 #include "kernels/team.h"
@@ -36,6 +37,7 @@ struct EngineState {
   std::unique_ptr<kernels::Team> team;
   std::unique_ptr<memory::Ledger> ledger;
   std::unique_ptr<io::Traffic> traffic;
+  std::unique_ptr<io::ReadTrouble> read_trouble;
   std::unique_ptr<const text::Tokenizer> tokenizer;
   memory::Reservation tokenizer_memory;  // and that of constrained output
   // For answers that are held to a form, of which none is being computed: each has one.

@@ -74,7 +74,7 @@ Result<std::unique_ptr<io::Reader>> MakeReader(const PagingOptions& options) {
   }
   return std::make_unique<io::Reader>(
       options.wrap_backend ? options.wrap_backend(std::move(*made)) : std::move(*made),
-      io::ReaderOptions{.traffic = options.traffic});
+      io::ReaderOptions{.traffic = options.traffic, .trouble = options.trouble});
 }
 
 namespace {

@@ -28,6 +28,7 @@ struct PagingOptions {
   std::filesystem::path profiles;                 // as EngineOptions
   std::function<void(std::string_view)> on_note;  // the same; may be empty
   io::Traffic* traffic = nullptr;                 // as io::ReaderOptions
+  io::ReadTrouble* trouble = nullptr;             // the same
   // For tests: what stands between the reader and its backend.
   std::function<std::unique_ptr<io::ReadBackend>(std::unique_ptr<io::ReadBackend>)> wrap_backend;
 };

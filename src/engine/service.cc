@@ -60,6 +60,9 @@ class EngineService final : public Service {
     const std::lock_guard lock(mutex_);
     return streaming_;
   }
+  [[nodiscard]] std::optional<std::string> read_trouble() const override {
+    return engine_->read_trouble();
+  }
   [[nodiscard]] Result<> SetLine(uint64_t bytes) override;
   [[nodiscard]] uint64_t LineFor(const std::optional<SizeSpec>& memory) const override {
     return engine_->LineFor(memory);

@@ -129,6 +129,8 @@ class Service {
   [[nodiscard]] virtual memory::LedgerSnapshot ledger() const = 0;
   [[nodiscard]] virtual std::optional<PagingSnapshot> paging() const = 0;
   [[nodiscard]] virtual std::optional<StreamingSnapshot> streaming() const = 0;
+  // As Engine::read_trouble.
+  [[nodiscard]] virtual std::optional<std::string> read_trouble() const { return std::nullopt; }
   // The least that a token of one sequence takes as things stand (engine/decode_bound.h); nothing
   // where nobody has measured the machine.
   [[nodiscard]] virtual std::optional<DecodeCost> bound() const { return std::nullopt; }

@@ -197,10 +197,12 @@ Error File::DescribeChange(FileChange change) const {
       change == FileChange::kTruncated
           ? fmt::format("was cut short; it had {} bytes when it was opened", identity_.bytes)
           : std::string("was written to since it was opened");
-  return {ErrorKind::kIo,
-          fmt::format("{} {}.\nNothing read from it can be trusted any more; load the model again "
-                      "when the file is whole",
-                      name_, what)};
+  return {.kind = ErrorKind::kIo,
+          .message = fmt::format(
+              "{} {}.\nNothing read from it can be trusted any more; load the model again "
+              "when the file is whole",
+              name_, what),
+          .file_changed = true};
 }
 
 Result<std::string> ReadWhole(const std::filesystem::path& path, uint64_t limit) {

@@ -354,9 +354,28 @@ void Reader::EndRequest(uint32_t request_idx) {
     ++stats.requests_cancelled;
   } else {
     ++stats.requests_failed;
+    ReportTrouble(completion);
   }
   request.in_use = false;
   ended_[(ended_begin_ + n_ended_++) % ended_.size()] = request_idx;
+}
+
+// A range that is not in the file is its owner's mistake.
+void Reader::ReportTrouble(const ReadCompletion& completion) {
+  if (options_.trouble != nullptr && completion.error_number != ERANGE) {
+    options_.trouble->Report(files_[completion.file.value].file, completion.error_offset,
+                             Describe(completion).message);
+  }
+}
+
+void Reader::ReportOverdue() {
+  const auto overdue = std::ranges::find_if(
+      requests_, [](const Request& one) { return one.in_use && one.n_segments > 0; });
+  if (options_.trouble != nullptr && overdue != requests_.end()) {
+    const ReadRequest& request = overdue->request;
+    options_.trouble->Report(files_[request.file.value].file, request.offset,
+                             DescribeOverdue(kReadOverdue));
+  }
 }
 
 uint32_t Reader::QueuedRequest(ReadId id) const {

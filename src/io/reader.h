@@ -36,6 +36,7 @@
 #include "io/file.h"
 #include "io/read_backend.h"
 #include "io/read_retries.h"
+#include "io/read_trouble.h"
 #include "io/traffic.h"
 
 namespace plimsoll::io {
@@ -104,6 +105,8 @@ struct ReaderOptions {
                                                              1 << 20};
   // Told of what is under way of the first two classes; outlives the reader. Null: nobody is.
   Traffic* traffic = nullptr;
+  // Told of reads that failed for good; outlives the reader. Null: nobody is.
+  ReadTrouble* trouble = nullptr;
 };
 
 // What the tables of a reader with these options take, at the most.
@@ -166,6 +169,9 @@ class Reader {
   // for.
   size_t Wait(std::span<ReadCompletion> completions, std::chrono::nanoseconds bound);
 
+  // Nothing that is under way has come for kReadOverdue: the place of one counts as one that
+  // cannot be read.
+  void ReportOverdue();
   // Names the file, the offset and the cause. The completion is not kDone.
   [[nodiscard]] Error Describe(const ReadCompletion& completion) const;
 
@@ -237,6 +243,7 @@ class Reader {
     return options_.traffic != nullptr && read_class <= ReadClass::kPrefill;
   }
   void EndRequest(uint32_t request_idx);
+  void ReportTrouble(const ReadCompletion& completion);
   // Bytes of the segment that someone wants, or that lie before such.
   [[nodiscard]] uint64_t Needed(const Segment& segment) const;
   [[nodiscard]] std::chrono::nanoseconds NextResume() const;

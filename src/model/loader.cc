@@ -113,7 +113,7 @@ Result<> ReadTensor(const formats::Catalogue& catalogue, const BoundTensor& tens
   for (uint64_t done = 0; done < entry.bytes;) {
     const uint64_t n = std::min(kReadBytes, entry.bytes - done);
     if (auto read = catalogue.Read(entry, done, std::span(out + done, n)); !read) {
-      return Fail(read.error().kind, "tensor {}: {}", entry.name, read.error().message);
+      return tl::unexpected(read.error().In(fmt::format("tensor {}", entry.name)));
     }
     done += n;
     if (interleaver) {

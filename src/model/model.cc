@@ -455,11 +455,18 @@ Result<> Model::LookUp(const Step& step, const RowTable& table, std::span<float>
   row.rows = 1;
   row.data = scratch_.embedding_row.data();
   const auto bytes = scratch_.embedding_row.first(row.row_bytes());
+  const auto offset_of = [&](size_t i) {
+    return range.offset + static_cast<uint64_t>(step.tokens[i].token) * row.row_bytes();
+  };
+  // The disk looks for them side by side.
+  for (size_t i = 1; i < step.n(); ++i) {
+    file->WillNeed(offset_of(i), bytes.size());
+  }
   for (size_t i = 0; i < step.n(); ++i) {
-    const auto token = static_cast<uint64_t>(step.tokens[i].token);
-    if (auto read = file->ReadAt(range.offset + token * row.row_bytes(), bytes); !read) {
-      return Fail(read.error().kind, "tensor {}: {}", table.in_file->entry->name,
-                  read.error().message);
+    const auto read = read_rows_ ? read_rows_(range.file_idx, offset_of(i), bytes)
+                                 : file->ReadAt(offset_of(i), bytes);
+    if (!read) {
+      return tl::unexpected(read.error().In(fmt::format("tensor {}", table.in_file->entry->name)));
     }
     dequantize(row, 0, i);
   }

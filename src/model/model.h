@@ -128,6 +128,11 @@ class Model {
     return FindMatrixInputs(bound_, weights_);
   }
   void Observe(ActivationObserver& observer) { activations_ = &observer; }
+  // Reads from a file of the catalogue, by its index, what lies at an offset.
+  using ReadFileFn =
+      std::function<Result<>(uint32_t file_idx, uint64_t offset, std::span<std::byte> out)>;
+  // Has rows of tables that stay in their files read so, and not by the file itself.
+  void ReadRowsWith(ReadFileFn read) { read_rows_ = std::move(read); }
 
   // After Load. Keys and values of the tokens are written to their slots. kIo when an expert or
   // another weight could not be read: then these are of no use, and no further logits are handed
@@ -191,6 +196,7 @@ class Model {
   StreamedWeights* streamed_ = nullptr;        // null: no dense matrix is
   const BoundTensor* embedding_ = nullptr;     // null: it is in memory
   const BoundTensor* input_embedding_ = nullptr;
+  ReadFileFn read_rows_;  // empty: the file reads
   uint64_t n_passes_ = 0;
 };
 

@@ -32,6 +32,11 @@ void Health::Watch(std::function<double()> seconds_since_step, double max_second
   max_seconds_ = max_seconds;
 }
 
+void Health::WatchDisk(std::function<std::optional<std::string>()> trouble) {
+  const std::scoped_lock lock(mutex_);
+  disk_trouble_ = std::move(trouble);
+}
+
 Response Health::DescribeLife() const {
   const std::scoped_lock lock(mutex_);
   if (!seconds_since_step_ || seconds_since_step_() <= max_seconds_) {
@@ -45,6 +50,9 @@ Response Health::Describe() const {
   const std::scoped_lock lock(mutex_);
   Response response;
   if (state_ == State::kReady) {
+    if (const auto trouble = disk_trouble_ ? disk_trouble_() : std::nullopt) {
+      return http::ErrorResponse({.status = 503, .code = "disk", .message = *trouble});
+    }
     response.body = R"({"status":"ok"})";
     return response;
   }

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -25,6 +26,9 @@ class Health {
   // counts as stuck. Must be quick.
   void Watch(std::function<double()> seconds_since_step, double max_seconds);
 
+  // What tells why a model cannot be read, if that is so. Must be quick.
+  void WatchDisk(std::function<std::optional<std::string>()> trouble);
+
   // 200 with {"status":"ok"}, or 503 with an error object and how far loading is.
   [[nodiscard]] http::Response Describe() const;
   // The same for whoever asked for something else at this path, in its dialect.
@@ -38,6 +42,7 @@ class Health {
   engine::LoadProgress progress_;
   std::function<double()> seconds_since_step_;
   double max_seconds_ = 0;
+  std::function<std::optional<std::string>()> disk_trouble_;
 };
 
 // /livez (open, whatever there is to do), /readyz, and /health as llama-server has it.

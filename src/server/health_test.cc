@@ -29,6 +29,19 @@ TEST(Health, IsBadWhenAStepDoesNotEnd) {
   EXPECT_EQ(health.DescribeLife().status, 503U);
 }
 
+TEST(Health, IsNotReadyWhileAModelCannotBeRead) {
+  Health health;
+  std::optional<std::string> trouble = "m.gguf: cannot read at byte 4096";
+  health.WatchDisk([&] { return trouble; });
+  health.SetState(Health::State::kReady);
+  EXPECT_EQ(health.Describe().status, 503U);
+  EXPECT_THAT(health.Describe().body, HasSubstr("m.gguf: cannot read at byte 4096"));
+  EXPECT_THAT(health.Describe().body, HasSubstr(R"("code":"disk")"));
+  EXPECT_EQ(health.DescribeLife().status, 200U);
+  trouble.reset();
+  EXPECT_EQ(health.Describe().status, 200U);
+}
+
 TEST(LoadingRoutes, HaveAnAnswerToEverything) {
   const http::Router router = LoadingRoutes(std::make_shared<Health>());
   ASSERT_NE(router.Find("POST", "/v1/chat/completions").route, nullptr);

@@ -39,6 +39,9 @@ class NamedService final : public engine::Service {
   [[nodiscard]] std::optional<engine::StreamingSnapshot> streaming() const override {
     return service_->streaming();
   }
+  [[nodiscard]] std::optional<std::string> read_trouble() const override {
+    return service_->read_trouble();
+  }
   [[nodiscard]] std::optional<engine::DecodeCost> bound() const override {
     return bound_ ? std::optional(bound_->Now(paging(), streaming())) : std::nullopt;
   }

@@ -56,7 +56,9 @@ ApiError EngineError(const Error& error) {
     default:
       api.status = 500;
       api.type = "server_error";
-      api.code = error.kind == ErrorKind::kIo ? "io_error" : "engine_error";
+      api.code = error.file_changed             ? "model_changed"
+                 : error.kind == ErrorKind::kIo ? "io_error"
+                                                : "engine_error";
       break;
   }
   return api;
