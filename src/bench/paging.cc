@@ -1,6 +1,7 @@
 #include "bench/paging.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "base/bytes.h"
@@ -195,7 +196,8 @@ Result<> PagingWatch::Complete(engine::MachineSpeed speed, bool is_text,
   // A disk that others share gives now more, now less than when it was measured; what it gave in
   // these tests it can give.
   for (const Test& test : tests) {
-    speed.disk.RaiseTo(test.result->disk_rate());
+    const engine::ReadShape reads = ReadsOf(test);
+    speed.disk.RaiseTo(test.result->disk_rate(), reads.bytes, reads.depth);
   }
   if (replayed && is_text && !knows_routing_) {
     LearnFromWarmUp(*replayed, tests);
@@ -221,6 +223,22 @@ Result<> PagingWatch::Complete(engine::MachineSpeed speed, bool is_text,
     Remember(trace ? &*trace : nullptr, tests);
   }
   return {};
+}
+
+// On the mean. Without experts there is one long stream.
+engine::ReadShape PagingWatch::ReadsOf(const Test& test) const {
+  const engine::TokenWork work = WorkOf(test.test);
+  if (work.experts.empty()) {
+    return {.bytes = UINT64_MAX, .depth = UINT32_MAX};
+  }
+  const engine::ExpertWork& layer = work.experts.front();
+  const PagingCounts& counts = test.result->counts;
+  const double n_read =
+      Ratio(static_cast<double>(counts.bytes_read), static_cast<double>(layer.read_bytes));
+  const double n_visits =
+      Ratio(static_cast<double>(counts.wanted), static_cast<double>(layer.n_active));
+  return engine::ReadsOf(layer, test.test.n_prompt + 1,
+                         static_cast<uint32_t>(std::lround(Ratio(n_read, n_visits))));
 }
 
 // As `plimsoll plan --probe` would have told the plan.

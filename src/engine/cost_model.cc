@@ -10,8 +10,8 @@ namespace {
 constexpr uint32_t kStreamDepth = 32;
 
 double DiskSeconds(const ExpertWork& layer, const io::DiskSpeed& disk, double n_misses,
-                   uint32_t depth) {
-  const double rate = disk.BytesPerSecond(layer.read_bytes / std::max(layer.n_parts, 1U), depth);
+                   const ReadShape& reads) {
+  const double rate = disk.BytesPerSecond(reads.bytes, reads.depth);
   return rate == 0 ? 0 : n_misses * static_cast<double>(layer.read_bytes) / rate;
 }
 
@@ -40,6 +40,11 @@ double Touched(const ExpertWork& layer, uint32_t n_tokens) {
 
 }  // namespace
 
+ReadShape ReadsOf(const ExpertWork& layer, uint32_t n_tokens, uint32_t n_missing) {
+  return {.bytes = layer.read_bytes / std::max(layer.n_parts, 1U),
+          .depth = n_tokens == 1 ? std::max(n_missing * layer.n_parts, 1U) : kStreamDepth};
+}
+
 uint64_t TokenWork::active_bytes() const {
   uint64_t bytes = 0;
   for (const ExpertWork& layer : experts) {
@@ -67,7 +72,7 @@ DecodeCost CostOfDecode(const TokenWork& work, const MachineSpeed& speed, double
     cost.expert_seconds += compute;
     const auto chances = Binomial(layer.n_active, miss_ratio);
     for (uint32_t n = 1; n <= layer.n_active; ++n) {
-      const double reading = DiskSeconds(layer, speed.disk, n, n * layer.n_parts);
+      const double reading = DiskSeconds(layer, speed.disk, n, ReadsOf(layer, 1, n));
       cost.misses += chances[n] * n;
       cost.read_bytes += chances[n] * n * static_cast<double>(layer.read_bytes);
       cost.disk_seconds += chances[n] * reading;
@@ -99,7 +104,8 @@ PrefillCost CostOfPrefill(const TokenWork& work, const MachineSpeed& speed,
           static_cast<double>(n) * layer.n_active * static_cast<double>(layer.multiply_adds) / peak,
           touched * static_cast<double>(layer.expert_bytes) / speed.memory);
       const double missing = touched * (1 - resident);
-      const double reading = DiskSeconds(layer, speed.disk, missing, kStreamDepth);
+      const double reading = DiskSeconds(
+          layer, speed.disk, missing, ReadsOf(layer, n, static_cast<uint32_t>(std::ceil(missing))));
       cost.read_bytes += missing * static_cast<double>(layer.read_bytes);
       cost.compute_seconds += compute;
       cost.waiting_seconds += std::max(0.0, reading - compute);
@@ -128,9 +134,8 @@ double BoundOfPass(const TokenWork& work, const MachineSpeed& speed, uint32_t n_
     const double compute = std::max(
         n * layer.n_active * static_cast<double>(layer.multiply_adds) / speed.multiply_adds,
         layers[i].touched * static_cast<double>(layer.expert_bytes) / speed.memory);
-    const uint32_t depth = n_tokens == 1 ? layers[i].missing * layer.n_parts : kStreamDepth;
-    seconds +=
-        std::max(compute, DiskSeconds(layer, speed.disk, layers[i].missing, std::max(depth, 1U)));
+    seconds += std::max(compute, DiskSeconds(layer, speed.disk, layers[i].missing,
+                                             ReadsOf(layer, n_tokens, layers[i].missing)));
   }
   return seconds;
 }

@@ -233,15 +233,15 @@ double DiskSpeed::BytesPerSecond(uint64_t page_bytes, uint32_t depth) const {
   return std::min(rate, sustained);
 }
 
-void DiskSpeed::RaiseTo(double bytes_per_second) {
-  if (sustained == 0 || bytes_per_second <= sustained) {
+void DiskSpeed::RaiseTo(double bytes_per_second, uint64_t page_bytes, uint32_t depth) {
+  const double known = BytesPerSecond(page_bytes, depth);
+  if (known == 0 || bytes_per_second <= known) {
     return;
   }
-  const double by = bytes_per_second / sustained;
   for (Cell& cell : cells) {
-    cell.bytes_per_second *= by;
+    cell.bytes_per_second *= bytes_per_second / known;
   }
-  sustained = bytes_per_second;
+  sustained = std::max(sustained, bytes_per_second);
 }
 
 double DiskSpeed::Peak() const {

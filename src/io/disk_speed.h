@@ -29,9 +29,9 @@ struct DiskSpeed {
   // Of pages of any size at any depth: between the measured ones by the logarithm of both, outside
   // them as at the nearest; never more than `sustained`. 0 when nothing was measured.
   [[nodiscard]] double BytesPerSecond(uint64_t page_bytes, uint32_t depth) const;
-  // The same device on a better day: it gave `sustained` just now. Nothing happens if that is less
-  // than is known already.
-  void RaiseTo(double bytes_per_second);
+  // The same device on a better day: it gave so much just now, of such pages at such a depth.
+  // Nothing happens if that is no more than is known already.
+  void RaiseTo(double bytes_per_second, uint64_t page_bytes, uint32_t depth);
   // The best of all cells: what the device can give for a moment.
   [[nodiscard]] double Peak() const;
 };

@@ -60,15 +60,20 @@ TEST_F(DiskSpeedTest, LiesBetweenWhatWasMeasured) {
 TEST_F(DiskSpeedTest, RisesToWhatTheDeviceGave) {
   DiskSpeed speed;
   speed.cells = {{4096, 1, 1e8}, {1 << 20, 16, 2e9}};
-  speed.RaiseTo(1e9);  // nothing was measured: nothing to raise
+  speed.RaiseTo(1e9, 4096, 1);  // nothing was measured: nothing to raise
   EXPECT_EQ(speed.sustained, 0);
   speed.sustained = 1e9;
-  speed.RaiseTo(5e8);
-  EXPECT_EQ(speed.sustained, 1e9);
-  speed.RaiseTo(1.5e9);
+  speed.RaiseTo(9e7, 4096, 1);
+  speed.RaiseTo(1e9, 1 << 20, 16);
+  EXPECT_EQ(speed.cells[1].bytes_per_second, 2e9) << "that is known to last";
+  speed.RaiseTo(1.5e9, 1 << 20, 16);
   EXPECT_EQ(speed.sustained, 1.5e9);
   EXPECT_DOUBLE_EQ(speed.cells[0].bytes_per_second, 1.5e8);
   EXPECT_DOUBLE_EQ(speed.cells[1].bytes_per_second, 3e9);
+  // Small pages came faster than it was known to give them: it can.
+  speed.RaiseTo(3e8, 4096, 1);
+  EXPECT_DOUBLE_EQ(speed.BytesPerSecond(4096, 1), 3e8);
+  EXPECT_EQ(speed.sustained, 1.5e9);
 }
 
 TEST_F(DiskSpeedTest, IsMeasuredOnceAndRemembered) {
