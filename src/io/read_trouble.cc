@@ -19,7 +19,7 @@ bool CanBeRead(const File& file, uint64_t offset) {
   }
   alignas(kIoAlignment) std::array<std::byte, kIoAlignment> block;
   const auto direct = DirectFile::OpenForReading(file);
-  if (!direct) {  // there is no /proc
+  if (!direct) {  // there is no /proc, or no right to open the file anew
     return file.ReadAt(offset, std::span(block).first(1)).has_value();
   }
   const uint64_t begin = (file.window_begin() + offset) / kIoAlignment * kIoAlignment;
