@@ -196,7 +196,7 @@ Result<> PagingWatch::Complete(engine::MachineSpeed speed, bool is_text,
   // A disk that others share gives now more, now less than when it was measured; what it gave in
   // these tests it can give.
   for (const Test& test : tests) {
-    const engine::ReadShape reads = ReadsOf(test);
+    const engine::ReadPattern reads = ReadsOf(test);
     speed.disk.RaiseTo(test.result->disk_rate(), reads.bytes, reads.depth);
   }
   if (replayed && is_text && !knows_routing_) {
@@ -226,7 +226,7 @@ Result<> PagingWatch::Complete(engine::MachineSpeed speed, bool is_text,
 }
 
 // On the mean. Without experts there is one long stream.
-engine::ReadShape PagingWatch::ReadsOf(const Test& test) const {
+engine::ReadPattern PagingWatch::ReadsOf(const Test& test) const {
   const engine::TokenWork work = WorkOf(test.test);
   if (work.experts.empty()) {
     return {.bytes = UINT64_MAX, .depth = UINT32_MAX};

@@ -96,7 +96,7 @@ class PagingWatch {
   void LearnFromWarmUp(const ReplayedMisses& replayed, std::span<const Test> tests);
   [[nodiscard]] engine::TokenWork WorkOf(const BenchTest& test) const;
   // How the test's reads were.
-  [[nodiscard]] engine::ReadShape ReadsOf(const Test& test) const;
+  [[nodiscard]] engine::ReadPattern ReadsOf(const Test& test) const;
   [[nodiscard]] double BoundWithoutExperts(const Test& test,
                                            const engine::MachineSpeed& speed) const;
   void Remember(const memory::trace::Trace* trace, std::span<const Test> tests) const;

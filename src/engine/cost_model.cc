@@ -10,7 +10,7 @@ namespace {
 constexpr uint32_t kStreamDepth = 32;
 
 double DiskSeconds(const ExpertWork& layer, const io::DiskSpeed& disk, double n_misses,
-                   const ReadShape& reads) {
+                   const ReadPattern& reads) {
   const double rate = disk.BytesPerSecond(reads.bytes, reads.depth);
   return rate == 0 ? 0 : n_misses * static_cast<double>(layer.read_bytes) / rate;
 }
@@ -40,7 +40,7 @@ double Touched(const ExpertWork& layer, uint32_t n_tokens) {
 
 }  // namespace
 
-ReadShape ReadsOf(const ExpertWork& layer, uint32_t n_tokens, uint32_t n_missing) {
+ReadPattern ReadsOf(const ExpertWork& layer, uint32_t n_tokens, uint32_t n_missing) {
   return {.bytes = layer.read_bytes / std::max(layer.n_parts, 1U),
           .depth = n_tokens == 1 ? std::max(n_missing * layer.n_parts, 1U) : kStreamDepth};
 }

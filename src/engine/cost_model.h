@@ -60,11 +60,11 @@ struct DecodeCost {
 };
 
 // How a layer's missing experts are read: bytes of one read, and reads under way.
-struct ReadShape {
+struct ReadPattern {
   uint64_t bytes = 0;
   uint32_t depth = 0;
 };
-[[nodiscard]] ReadShape ReadsOf(const ExpertWork& layer, uint32_t n_tokens, uint32_t n_missing);
+[[nodiscard]] ReadPattern ReadsOf(const ExpertWork& layer, uint32_t n_tokens, uint32_t n_missing);
 
 // A token in the steady state, when each of its experts is missing with this probability.
 [[nodiscard]] DecodeCost CostOfDecode(const TokenWork& work, const MachineSpeed& speed,
