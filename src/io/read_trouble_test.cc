@@ -82,13 +82,13 @@ TEST_F(ReadTroubleTest, ReadsForOneWhoWaits) {
 TEST_F(ReadTroubleTest, IsToldByAReaderOfWhatFailsForGood) {
   ReadTrouble trouble{std::chrono::hours(1)};
   VirtualClock clock;
+  alignas(kIoAlignment) std::array<std::byte, kIoAlignment> frame;  // outlives the reader
   auto disk = std::make_unique<FakeDisk>(FakeDiskOptions{.made_up = true}, clock);
   Reader reader(
       std::make_unique<FaultyBackend>(std::move(disk), FaultPlan{.error_at = 2, .lasting = true}),
       {.trouble = &trouble});
   const auto id = reader.AddFile(*File::Placeholder("weights", 1 << 20));
   ASSERT_TRUE(id);
-  alignas(kIoAlignment) std::array<std::byte, kIoAlignment> frame;
   std::array<ReadCompletion, 1> completions;
   for (const uint64_t block : {0U, 5U}) {
     EXPECT_FALSE(trouble.Now());
@@ -103,6 +103,7 @@ TEST_F(ReadTroubleTest, IsToldByAReaderOfWhatFailsForGood) {
 TEST_F(ReadTroubleTest, IsToldOfWhatDoesNotCome) {
   ReadTrouble trouble{std::chrono::hours(1)};
   VirtualClock clock;
+  alignas(kIoAlignment) std::array<std::byte, kIoAlignment> frame;  // outlives the reader
   Reader reader(std::make_unique<FakeDisk>(
                     FakeDiskOptions{.latency = std::chrono::hours(1), .made_up = true}, clock),
                 {.trouble = &trouble});
@@ -110,7 +111,6 @@ TEST_F(ReadTroubleTest, IsToldOfWhatDoesNotCome) {
   ASSERT_TRUE(id);
   reader.ReportOverdue();  // nothing is under way
   EXPECT_FALSE(trouble.Now());
-  alignas(kIoAlignment) std::array<std::byte, kIoAlignment> frame;
   ASSERT_TRUE(reader.Submit({.file = *id, .offset = 0, .bytes = kIoAlignment, .frame = frame}));
   reader.Issue();
   reader.ReportOverdue();
