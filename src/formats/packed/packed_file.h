@@ -8,7 +8,7 @@
 //   packed->IsSoundPart(layer, expert, part, at)     before the part is used
 //
 // The parts of a record lie in the order in which they are used, and each has a checksum of its
-// own, so the first can be computed while the others arrive.
+// own, so each can be verified while the others arrive.
 #pragma once
 
 #include <filesystem>
